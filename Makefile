@@ -1,0 +1,75 @@
+# Every command of the project; `make help` lists them. Needs: Debian 12 or Ubuntu, root, Python 3.11, Go, make.
+# What the commands build or install lives outside the checkout, in $(CACHE), keyed by what it is made from.
+
+SHELL := /bin/bash
+.DELETE_ON_ERROR:
+.DEFAULT_GOAL := help
+
+PYTHON ?= python3
+CACHE  := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/grpo-operator
+BUILD  := build
+export OMP_NUM_THREADS := 1
+
+digest = $(shell cat $(1) | sha256sum | cut -c1-12)
+
+##@ Environments
+
+UV_LOCK := tests/requirements-uv.txt
+UV_ENV  := $(CACHE)/tools/uv-$(call digest,$(UV_LOCK))
+UV      := $(UV_ENV)/bin/uv
+
+DEV_LOCK := tests/requirements.txt
+DEV_ENV  := $(CACHE)/envs/dev-$(call digest,$(DEV_LOCK))
+DEV      := $(DEV_ENV)/bin
+
+TRAINER_LOCKS := trainer_image/requirements-cpu.txt tests/requirements-trainer.txt
+TRAINER_ENV   := $(CACHE)/envs/trainer-$(call digest,$(TRAINER_LOCKS))
+TRAINER       := $(TRAINER_ENV)/bin
+
+# The project itself in the trainer's environment: vLLM finds our plugin only as an installed distribution.
+PROJECT_SOURCES := pyproject.toml README.md $(shell find trainer_image operator -name '*.py' | sort)
+PROJECT_STAMP    = $(TRAINER_ENV)/.project-$(call digest,$(PROJECT_SOURCES))
+
+$(UV_ENV)/.complete: $(UV_LOCK)
+	$(PYTHON) -c 'import ensurepip' || (apt-get update -qq && apt-get install -y -qq --no-install-recommends python3-venv)
+	rm -rf $(UV_ENV) && $(PYTHON) -m venv $(UV_ENV)
+	$(UV_ENV)/bin/pip install --quiet --require-hashes --no-deps -r $(UV_LOCK)
+	touch $@
+
+$(DEV_ENV)/.complete: $(DEV_LOCK) | $(UV_ENV)/.complete
+	rm -rf $(DEV_ENV) && $(UV) venv --quiet --python $(PYTHON) $(DEV_ENV)
+	VIRTUAL_ENV=$(DEV_ENV) $(UV) pip sync --quiet --require-hashes $(DEV_LOCK)
+	touch $@
+
+# deepspeed comes as a source distribution, and torch's extensions are compiled at first use.
+$(TRAINER_ENV)/.complete: $(TRAINER_LOCKS) | $(UV_ENV)/.complete
+	command -v g++ >/dev/null || (apt-get update -qq && apt-get install -y -qq --no-install-recommends g++)
+	rm -rf $(TRAINER_ENV) && $(UV) venv --quiet --python $(PYTHON) $(TRAINER_ENV)
+	VIRTUAL_ENV=$(TRAINER_ENV) $(UV) pip sync --quiet --require-hashes $(TRAINER_LOCKS)
+	ln -sfn $(notdir $(TRAINER_ENV)) $(CACHE)/envs/trainer
+	touch $@
+
+$(PROJECT_STAMP): $(PROJECT_SOURCES) | $(TRAINER_ENV)/.complete
+	rm -f $(TRAINER_ENV)/.project-*
+	VIRTUAL_ENV=$(TRAINER_ENV) $(UV) pip install --quiet --no-deps --no-build-isolation --reinstall-package grpo-operator .
+	touch $@
+
+env-dev: $(DEV_ENV)/.complete ## make the environment of the operator, the linters and the tests
+env-trainer: $(TRAINER_ENV)/.complete $(PROJECT_STAMP) ## make the environment of learners and generators on CPU
+
+env-path-dev: env-dev ## print the path of that environment
+	@echo $(DEV_ENV)
+env-path-trainer: env-trainer ## print the path of that environment
+	@echo $(TRAINER_ENV)
+
+CPU_NEVER_NEEDS := $(addprefix --prune ,torchvision torchaudio torchcodec triton nvidia-cusolver nvidia-nvtx)
+EXPORT = $(UV) export --quiet --no-emit-project --no-header --no-annotate --only-group
+
+lock: $(UV_ENV)/.complete ## resolve all dependencies anew and write the lock files (hashes, no download addresses)
+	$(UV) lock
+	$(EXPORT) operator > operator/requirements.txt
+	$(EXPORT) gpu > trainer_image/requirements-gpu.txt
+	# Text models on CPU need none of these, and they are 1 GB; the other nvidia wheels must stay, libtorch links to them.
+	$(EXPORT) cpu $(CPU_NEVER_NEEDS) > trainer_image/requirements-cpu.txt
+	$(EXPORT) dev > tests/requirements.txt
+	$(EXPORT) trainer-test > tests/requirements-trainer.txt

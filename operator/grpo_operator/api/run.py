@@ -1,0 +1,40 @@
+"""A GRPORun as the operator sees it."""
+
+from typing import Any, Final
+
+from grpo_contract.labels import API_GROUP
+from pydantic import BaseModel, ConfigDict, Field
+
+from grpo_operator.api.spec import GRPORunSpec
+from grpo_operator.api.status import GRPORunStatus
+
+VERSION: Final = "v1alpha1"
+KIND: Final = "GRPORun"
+PLURAL: Final = "grporuns"
+API_VERSION: Final = f"{API_GROUP}/{VERSION}"
+
+
+class Metadata(BaseModel):
+    model_config = ConfigDict(extra="ignore", frozen=True)
+
+    name: str
+    namespace: str
+    uid: str
+    generation: int = 1
+    creation_timestamp: str = Field(alias="creationTimestamp")
+    deletion_timestamp: str | None = Field(alias="deletionTimestamp", default=None)
+    labels: dict[str, str] = {}
+    annotations: dict[str, str] = {}
+
+
+class GRPORun(BaseModel):
+    model_config = ConfigDict(extra="ignore", frozen=True)
+
+    metadata: Metadata
+    spec: GRPORunSpec
+    status: GRPORunStatus = GRPORunStatus()
+
+    @classmethod
+    def parse(cls, manifest: dict[str, Any]) -> "GRPORun":
+        """The CRD has checked the manifest already; a pydantic.ValidationError here means that CRD and types differ."""
+        return cls.model_validate(manifest)

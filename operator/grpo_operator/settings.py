@@ -1,0 +1,45 @@
+"""What whoever installs the operator decides: one YAML-compatible JSON file, written by the chart, read once at start."""
+
+from pathlib import Path
+from typing import Annotated, Any, Final
+
+from pydantic import BaseModel, ConfigDict, Field
+from pydantic.alias_generators import to_camel
+
+SETTINGS_FILE: Final = Path("/etc/grpo-operator/settings.json")
+
+
+class _Settings(BaseModel):
+    model_config = ConfigDict(alias_generator=to_camel, populate_by_name=True, extra="forbid", frozen=True)
+
+
+class RoleDefaults(_Settings):
+    """Defaults for the pods of one role; a run's own settings win."""
+
+    image: str
+    cpu_image: str
+    """For pods without GPU."""
+    pod_template: dict[str, Any] = {}
+    """Partial pod template, merged before the run's own."""
+
+
+class Settings(_Settings):
+    learner: RoleDefaults
+    generator: RoleDefaults
+    image_pull_policy: str = "IfNotPresent"
+    operator_namespace: str
+    """Where the operator runs: NetworkPolicies admit its pods to /progress and /health."""
+    operator_labels: dict[str, str]
+    """Labels of the operator's pods, for the same."""
+    metrics_from: list[dict[str, Any]] = []
+    """NetworkPolicy peers that may scrape the pods of a run."""
+    watch_namespaces: list[str] = []
+    """Empty: all namespaces."""
+    progress_interval_s: Annotated[float, Field(gt=0)] = 10
+    """Between two looks at a running run's learner; also the least time between two status updates for progress."""
+    full_pass_s: Annotated[float, Field(gt=0)] = 600
+    """Between two complete comparisons of a run's children with what they should be."""
+
+    @classmethod
+    def load(cls, file: Path = SETTINGS_FILE) -> "Settings":
+        return cls.model_validate_json(file.read_text())

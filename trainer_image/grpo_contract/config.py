@@ -1,0 +1,65 @@
+"""The file that tells learners and generators what to run (`files.CONFIG_FILE`).
+
+Written by the operator from an accepted GRPORun. Whatever may change while a run goes on (the number of generators,
+the attempt) is not in it, so that a change never touches running pods.
+"""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+Device = Literal["cuda", "cpu"]
+Positive = Annotated[int, Field(ge=1)]
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class LearnerConfig(_Strict):
+    pods: Positive
+    processes_per_pod: Positive
+    device: Device
+    rendezvous_host: str
+    """DNS name of learner 0."""
+
+
+class GeneratorConfig(_Strict):
+    service: str
+    """DNS name with one address per generator, ready or not."""
+    tensor_parallel_size: Positive
+    device: Device
+
+
+class CheckpointConfig(_Strict):
+    every_steps: Positive
+    keep: Positive
+
+
+class Deadlines(_Strict):
+    """Seconds after which a step across a process boundary ends in a named reason instead of waiting on."""
+
+    rendezvous_s: float = 900
+    generators_s: float = 1800
+    """Until a first generator answers, and after the last one was lost. Covers loading a large model."""
+    generate_s: float = 1800
+    """One request to a generator, longest completions included."""
+    control_s: float = 10
+    """Small requests to a generator: version, health, pause, resume."""
+    weight_sync_s: float = 600
+    collective_s: float = 1800
+
+
+class RunConfig(_Strict):
+    name: str
+    namespace: str
+    uid: str
+    recipe: dict[str, Any]
+    learners: LearnerConfig
+    generators: GeneratorConfig
+    checkpoint: CheckpointConfig
+    deadlines: Deadlines = Deadlines()
+
+    @property
+    def world_size(self) -> int:
+        return self.learners.pods * self.learners.processes_per_pod

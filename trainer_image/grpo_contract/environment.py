@@ -1,0 +1,9 @@
+"""Environment variables that the operator sets in the pods of a run and the pods read."""
+
+from typing import Final
+
+POD_NAME: Final = "GRPO_POD_NAME"
+POD_IP: Final = "GRPO_POD_IP"
+ATTEMPT: Final = "GRPO_ATTEMPT"
+JOB_INDEX: Final = "JOB_COMPLETION_INDEX"
+"""Set by the Job controller in pods of an Indexed Job: the node rank of torchrun."""

@@ -1,0 +1,40 @@
+"""How a pod of a run says why it ended: exit codes and the message in `files.TERMINATION_FILE`."""
+
+from typing import Final
+
+from pydantic import BaseModel, ConfigDict
+
+USER_ERROR_EXIT_CODE: Final = 78
+"""EX_CONFIG of sysexits.h: the run cannot work as it was written; another attempt would end the same way."""
+
+# Reasons of a user's mistake, found in a pod. Each message names field, value and remedy.
+INVALID_RECIPE: Final = "InvalidRecipe"
+DATASET_NOT_FOUND: Final = "DatasetNotFound"
+COLUMN_NOT_FOUND: Final = "ColumnNotFound"
+MODEL_NOT_FOUND: Final = "ModelNotFound"
+REWARD_NOT_FOUND: Final = "RewardNotFound"
+
+# Reasons of trouble that another attempt may not meet again.
+GENERATORS_LOST: Final = "GeneratorsLost"
+RENDEZVOUS_TIMEOUT: Final = "RendezvousTimeout"
+LEARNER_ERROR: Final = "LearnerError"
+
+# Of a generator.
+GENERATOR_ERROR: Final = "GeneratorError"
+
+
+class Failure(BaseModel):
+    """What a failing pod leaves in its termination file."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    reason: str
+    message: str
+
+
+class UserError(Exception):
+    """A mistake in the run itself: one sentence with field, value and remedy."""
+
+    def __init__(self, reason: str, message: str) -> None:
+        super().__init__(message)
+        self.failure = Failure(reason=reason, message=message)

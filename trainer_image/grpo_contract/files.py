@@ -1,0 +1,29 @@
+"""Where things lie in the file systems of a run's pods."""
+
+from pathlib import PurePosixPath
+from typing import Final
+
+CONFIG_FILE: Final = PurePosixPath("/etc/grpo/run.json")
+TOKEN_FILE: Final = PurePosixPath("/etc/grpo-token/token")
+TERMINATION_FILE: Final = PurePosixPath("/dev/termination-log")
+TERMINATION_BYTES: Final = 4096
+"""What the kubelet keeps of TERMINATION_FILE."""
+
+SCRATCH: Final = PurePosixPath("/scratch")
+"""An emptyDir, the only writable folder beside the volume: HOME, TMPDIR and caches lie below it."""
+
+VOLUME: Final = PurePosixPath("/volume")
+HUB_CACHE: Final = VOLUME / ".cache" / "huggingface"
+
+
+def run_folder(name: str, uid: str) -> PurePosixPath:
+    """Everything that a run writes to the volume. The uid keeps a new run of an old name from resuming the old one."""
+    return VOLUME / "runs" / f"{name}-{uid[:8]}"
+
+
+def checkpoint_folder(name: str, uid: str) -> PurePosixPath:
+    return run_folder(name, uid) / "checkpoints"
+
+
+def model_folder(name: str, uid: str) -> PurePosixPath:
+    return run_folder(name, uid) / "model"

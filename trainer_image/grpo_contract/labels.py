@@ -1,0 +1,17 @@
+"""Labels and annotations of everything that belongs to a run."""
+
+from enum import StrEnum
+from typing import Final
+
+API_GROUP: Final = "grpo.dev"
+
+RUN_LABEL: Final = f"{API_GROUP}/run"
+ROLE_LABEL: Final = f"{API_GROUP}/role"
+ATTEMPT_LABEL: Final = f"{API_GROUP}/attempt"
+
+
+class Role(StrEnum):
+    """What a pod of a run does; the value of ROLE_LABEL."""
+
+    LEARNER = "learner"
+    GENERATOR = "generator"

@@ -1,0 +1,137 @@
+"""Every metric that the product exports itself, once: exporter, dashboard tests and the metrics reference read this table.
+
+vLLM's own metrics (`vllm:*`) come from the generators as they are. Run and namespace are labels of the scrape target.
+"""
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Final
+
+
+class Source(StrEnum):
+    LEARNER = "learner 0"
+    OPERATOR = "operator"
+
+
+class Kind(StrEnum):
+    GAUGE = "gauge"
+    COUNTER = "counter"
+    HISTOGRAM = "histogram"
+
+
+@dataclass(frozen=True)
+class Metric:
+    """`trl_key` is the key of TRL's log that a gauge copies; metrics without one are measured by us."""
+
+    name: str
+    kind: Kind
+    help: str
+    labels: tuple[str, ...] = ()
+    source: Source = Source.LEARNER
+    trl_key: str | None = None
+    buckets: tuple[float, ...] = ()
+
+
+SECONDS_BUCKETS: Final = (0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600, 1800)
+
+
+class Phase(StrEnum):
+    """Parts of a training step; the values of grpo_phase_seconds{phase}."""
+
+    GENERATE = "generate"
+    REWARD = "reward"
+    LEARN = "learn"
+    WEIGHT_SYNC = "weight_sync"
+    CHECKPOINT = "checkpoint"
+    WAIT = "wait"
+
+
+def _gauge(name: str, help: str, *labels: str, trl_key: str | None = None) -> Metric:
+    return Metric(name, Kind.GAUGE, help, labels, trl_key=trl_key)
+
+
+def _counter(name: str, help: str, *labels: str) -> Metric:
+    return Metric(name, Kind.COUNTER, help, labels)
+
+
+def _seconds(name: str, help: str, *labels: str) -> Metric:
+    return Metric(name, Kind.HISTOGRAM, help, labels, buckets=SECONDS_BUCKETS)
+
+
+LEARNER_METRICS: Final = (
+    _gauge("grpo_step", "Optimizer steps done."),
+    _gauge("grpo_max_steps", "Optimizer steps that the run will do."),
+    _gauge("grpo_epoch", "Passes over the data set.", trl_key="epoch"),
+    _gauge("grpo_reward", "Mean reward of the step's completions, weighted sum over reward functions.", trl_key="reward"),
+    _gauge("grpo_reward_std", "Standard deviation of the reward over the step's completions.", trl_key="reward_std"),
+    _gauge("grpo_reward_func", "Mean and standard deviation of one reward function.", "reward_func", "stat"),
+    _gauge("grpo_reward_zero_std_ratio", "Share of groups whose rewards are all equal: they teach nothing.",
+           trl_key="frac_reward_zero_std"),
+    _gauge("grpo_kl", "KL divergence from the reference policy (Schulman's k3). Absent when beta is 0: TRL then computes none.",
+           trl_key="kl"),
+    _gauge("grpo_loss", "Policy loss of the step.", trl_key="loss"),
+    _gauge("grpo_entropy", "Mean entropy of the policy per completion token, in nats.", trl_key="entropy"),
+    _gauge("grpo_grad_norm", "Norm of the gradient before clipping.", trl_key="grad_norm"),
+    _gauge("grpo_learning_rate", "Learning rate.", trl_key="learning_rate"),
+    _gauge("grpo_clip_ratio", "Share of tokens whose probability ratio was clipped.", "bound"),
+    _gauge("grpo_completion_length_tokens", "Length of completions.", "stat"),
+    _gauge("grpo_completion_clipped_ratio", "Share of completions cut off at max_completion_length.",
+           trl_key="completions/clipped_ratio"),
+    _gauge("grpo_sampling_logp_difference",
+           "Absolute difference between the generator's and the learner's log-probability of a sampled token.", "stat"),
+    _gauge("grpo_importance_sampling_ratio", "Importance-sampling ratio between learner and generator.", "stat"),
+    _seconds("grpo_step_seconds", "Duration of a training step."),
+    _seconds("grpo_phase_seconds", "Duration of a part of a training step.", "phase"),
+    _counter("grpo_tokens_total", "Tokens of prompts and completions that were learnt from.", "kind"),
+    _counter("grpo_reward_errors_total", "Completions that a reward function could not score; they get no reward.",
+             "reward_func"),
+    _gauge("grpo_weight_version", "Weight updates published in this attempt."),
+    _seconds("grpo_weight_sync_seconds", "Duration of a weight update of one generator."),
+    _counter("grpo_weight_sync_bytes_total", "Bytes of weights sent to generators."),
+    _counter("grpo_weight_sync_failures_total", "Weight updates of a generator that failed."),
+    _gauge("grpo_generators", "Generators that the learner knows, by state.", "state"),
+    _counter("grpo_generator_failovers_total", "Groups that were sent to another generator after theirs failed."),
+    _counter("grpo_generator_completions_total", "Completions taken from a generator.", "generator"),
+    _gauge("grpo_checkpoint_timestamp_seconds", "Unix time of the newest checkpoint."),
+    _gauge("grpo_checkpoint_step", "Step of the newest checkpoint."),
+)  # fmt: skip
+
+# Gauges with a `stat` or `bound` label: {metric: {label value: key of TRL's log}}.
+TRL_KEYS_BY_LABEL: Final = {
+    "grpo_clip_ratio": {
+        "low": "clip_ratio/low_mean",
+        "high": "clip_ratio/high_mean",
+        "region": "clip_ratio/region_mean",
+    },
+    "grpo_completion_length_tokens": {
+        "mean": "completions/mean_length",
+        "min": "completions/min_length",
+        "max": "completions/max_length",
+    },
+    "grpo_sampling_logp_difference": {
+        "mean": "sampling/sampling_logp_difference/mean",
+        "max": "sampling/sampling_logp_difference/max",
+    },
+    "grpo_importance_sampling_ratio": {
+        "min": "sampling/importance_sampling_ratio/min",
+        "mean": "sampling/importance_sampling_ratio/mean",
+        "max": "sampling/importance_sampling_ratio/max",
+    },
+}
+
+
+def _operator(name: str, kind: Kind, help: str, *labels: str, buckets: tuple[float, ...] = ()) -> Metric:
+    return Metric(name, kind, help, labels, Source.OPERATOR, buckets=buckets)
+
+
+# Names and meaning of the last five are controller-runtime's, so that existing dashboards for controllers work.
+OPERATOR_METRICS: Final = (
+    _operator("grpo_runs", Kind.GAUGE, "GRPORuns by phase.", "phase"),
+    _operator("grpo_run_restarts_total", Kind.COUNTER, "Attempts that were started again.", "role", "reason"),
+    _operator("controller_runtime_reconcile_total", Kind.COUNTER, "Reconciliations.", "controller", "result"),
+    _operator("controller_runtime_reconcile_errors_total", Kind.COUNTER, "Reconciliations that failed.", "controller"),
+    _operator("controller_runtime_reconcile_time_seconds", Kind.HISTOGRAM, "Duration of a reconciliation.", "controller",
+              buckets=(0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 5, 30)),
+    _operator("workqueue_depth", Kind.GAUGE, "Runs waiting to be looked at.", "name"),
+    _operator("rest_client_requests_total", Kind.COUNTER, "Requests to the API server.", "method", "code"),
+)  # fmt: skip

@@ -1,0 +1,25 @@
+"""Ports, HTTP paths and headers between the pods of a run, and towards the operator and Prometheus."""
+
+from typing import Final
+
+# Learners. Port 29500 is torch.distributed's usual rendezvous port.
+RENDEZVOUS_PORT: Final = 29500
+LEARNER_HTTP_PORT: Final = 9400
+WEIGHTS_PORT: Final = 9401
+
+METRICS_PATH: Final = "/metrics"
+HEALTH_PATH: Final = "/healthz"
+PROGRESS_PATH: Final = "/progress"
+
+# Generators: vLLM's own server.
+GENERATOR_PORT: Final = 8000
+GENERATOR_HEALTH_PATH: Final = "/health"
+GENERATOR_READY_PATH: Final = "/ready"
+GENERATOR_OPEN_PATHS: Final = frozenset({GENERATOR_HEALTH_PATH, GENERATOR_READY_PATH, METRICS_PATH})
+"""All that a generator answers without the run's token."""
+
+GENERATOR_HEADER: Final = "x-grpo-generator"
+"""On every answer of a generator: the name of its pod. Addresses are reused by the cluster, names of pods are not."""
+
+UNSET_WEIGHT_VERSION: Final = "default"
+"""What vLLM reports as weight version from its start until a first update: the exact sign of a restart."""
