@@ -73,3 +73,81 @@ lock: $(UV_ENV)/.complete ## resolve all dependencies anew and write the lock fi
 	$(EXPORT) cpu $(CPU_NEVER_NEEDS) > trainer_image/requirements-cpu.txt
 	$(EXPORT) dev > tests/requirements.txt
 	$(EXPORT) trainer-test > tests/requirements-trainer.txt
+
+##@ Code
+
+SOURCES := operator trainer_image charts tests
+PATHS   := PYTHONPATH=operator:trainer_image:charts:tests
+
+format: env-dev ## format the code and order its imports
+	$(DEV)/ruff format --quiet $(SOURCES) && $(DEV)/ruff check --quiet --select I --fix $(SOURCES)
+
+generate: env-dev env-trainer ## write everything that is generated: recipe schema, CRD, RBAC, dashboard, references, golden manifests
+	$(PATHS) $(TRAINER)/python -m codegen.recipe_schema
+	$(PATHS) $(DEV)/python -m codegen all
+	$(PATHS) $(DEV)/python -m unit.golden
+
+verify: env-dev env-trainer ## check format, lint, types and layers, and that everything generated is up to date
+	$(DEV)/ruff format --check --quiet $(SOURCES)
+	$(DEV)/ruff check --quiet $(SOURCES)
+	$(DEV)/mypy
+	$(PATHS) $(DEV)/lint-imports --no-cache
+	$(DEV)/hadolint Dockerfile
+	$(MAKE) --no-print-directory generate
+	@git diff --exit-code --stat -- operator charts docs tests/unit/golden || (echo "generated files were stale: commit what 'make generate' wrote" && exit 1)
+
+##@ The local cluster
+
+CLUSTER_TOOL := PYTHONPATH=tests $(PYTHON) -m cluster
+
+cluster-build: ## compile every program of the local cluster into the cache (once per state of its pins)
+	$(CLUSTER_TOOL) build
+cluster-up: ## start the local two-node cluster, or leave a healthy one as it is
+	$(CLUSTER_TOOL) up
+cluster-down: ## end everything that cluster-up started; safe to repeat and after a crash
+	$(CLUSTER_TOOL) down
+cluster-status: ## show the cluster's processes, their memory, and its nodes
+	$(CLUSTER_TOOL) status
+cluster-kubeconfig: ## print the path for $$KUBECONFIG
+	@$(CLUSTER_TOOL) kubeconfig
+
+##@ Images
+
+TARGET ?= operator
+image: ## build one image: make image TARGET=operator | trainer | trainer-cpu
+	PYTHONPATH=tests $(PYTHON) -m images build $(TARGET)
+
+##@ Demo
+
+demo: env-dev env-trainer ## from a fresh clone to a finished run (CLUSTER=current: on the current kubectl context, VALUES=file for its images)
+	PYTHONPATH=tests $(DEV)/python -m demo up
+demo-down: env-dev ## remove what the demo made
+	PYTHONPATH=tests $(DEV)/python -m demo down
+
+##@ Tests
+
+LAYERS := unit api trainer chart e2e
+PYTEST  = $(PATHS) $(1)/python -m pytest
+
+test-unit: env-dev ## tables over pure functions, golden manifests
+	$(call PYTEST,$(DEV)) tests/unit
+test-api: env-dev ## every rule of the CRD against a real API server
+	$(call PYTEST,$(DEV)) tests/api
+test-trainer: env-trainer ## real TRL, DeepSpeed and vLLM on CPU
+	$(call PYTEST,$(TRAINER)) tests/trainer
+test-chart: env-dev ## helm lint, template, unit tests, install; images
+	$(call PYTEST,$(DEV)) tests/chart
+test-e2e: env-dev env-trainer ## apply, train, kill, resume, scrape on the local cluster
+	$(call PYTEST,$(DEV)) tests/e2e
+test: env-dev env-trainer ## all of these, from fast to slow, and one summary
+	$(PATHS) $(DEV)/python -m harness.layers $(LAYERS)
+
+##@ Benchmarks
+
+bench: env-dev ## cost of the operator itself, printed and written to build/bench/operator.json
+	$(PATHS) $(DEV)/python -m perf.operator_cost
+
+help: ## list these commands
+	@awk 'BEGIN {FS = ":.*## "} /^##@/ {printf "\n%s\n", substr($$0, 5)} /^[a-z0-9-]+:.*## / {printf "  make %-20s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+.PHONY: $(shell awk -F: '/^[a-z0-9-]+:.*## / {print $$1}' $(MAKEFILE_LIST))

@@ -1,0 +1,138 @@
+"""`python -m demo up|down`, with the folder `tests` on PYTHONPATH; CLUSTER=current uses the current kubectl context.
+
+The figures of a finished demo are printed and written to build/demo.json.
+"""
+
+import json
+import os
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+from harness.installation import (
+    LOCAL_VALUES,
+    ROOT,
+    install_operator,
+    load_operator_image,
+    local_cluster,
+    start_local_cluster,
+    tool,
+    tool_output,
+)
+from harness.kubectl import Kubectl, Manifest
+from rich.console import Console
+
+from demo.evaluation import evaluate
+from demo.report import Stopwatch, summarize
+from demo.screen import Show, follow
+from demo.volume import on_local_cluster, prepare_volume, wait_for_volume
+
+NAMESPACE = "grpo-demo"
+REPORT = ROOT / "build" / "demo.json"
+RUN_DEADLINE_S = 1800
+ENDED = {"Succeeded", "Failed"}
+
+
+def main() -> None:
+    is_local = os.environ.get("CLUSTER", "local") != "current"
+    actions = {"up": up, "down": down}
+    actions[sys.argv[1]](is_local)
+
+
+def up(is_local: bool) -> None:
+    console, stopwatch = Console(), Stopwatch()
+    adapt = on_local_cluster if is_local else _as_it_is
+    with stopwatch.part("cluster"):
+        if is_local:
+            start_local_cluster()
+    kubectl = local_cluster() if is_local else Kubectl()
+    inside = kubectl.within(NAMESPACE)
+    remove_old(kubectl)
+    with stopwatch.part("operator"):
+        console.print("Making the base model and the data on a volume, and installing the operator ...")
+        prepare_volume(inside, adapt)
+        if is_local:
+            load_operator_image()
+        install_operator(kubectl, *([LOCAL_VALUES] if is_local else []), *_own_values())
+    with stopwatch.part("base model"):
+        wait_for_volume(inside)
+    with stopwatch.part("run"):
+        inside("apply", "-f", str(ROOT / "manifests" / "demo.yaml"))
+        run = follow(console, lambda show: watch(inside, "demo", show))
+    if run["status"]["phase"] != "Succeeded":
+        sys.exit(f"the run failed: {json.dumps(run['status'].get('lastFailure', run['status']), indent=1)}")
+    with stopwatch.part("evaluation"):
+        evaluation = evaluate(inside, adapt, run["status"]["model"])
+    report = summarize(inside, run, evaluation, stopwatch)
+    REPORT.parent.mkdir(exist_ok=True)
+    REPORT.write_text(json.dumps(report, indent=1) + "\n")
+    print_results(console, report, run, is_local)
+
+
+def watch(kubectl: Kubectl, name: str, show: Show) -> Manifest:
+    """Show every new state of the run until it ended; returns that state."""
+    deadline = time.monotonic() + RUN_DEADLINE_S
+    while True:
+        run = kubectl.get("grporun", name)
+        show(run)
+        if run.get("status", {}).get("phase") in ENDED:
+            return run
+        if time.monotonic() > deadline:
+            sys.exit(f"the run did not end within {RUN_DEADLINE_S} s: kubectl -n {NAMESPACE} describe grpo {name}")
+        time.sleep(1)
+
+
+def remove_old(kubectl: Kubectl) -> None:
+    """What an earlier demo left: the run first, so that the operator is there while its children go."""
+    if kubectl.find("namespace", NAMESPACE):
+        kubectl("delete", "namespace", NAMESPACE, "--timeout=120s")
+    kubectl("create", "namespace", NAMESPACE)
+    kubectl("label", "namespace", NAMESPACE, "pod-security.kubernetes.io/enforce=restricted")
+
+
+def print_results(console: Console, report: dict[str, Any], run: Manifest, is_local: bool) -> None:
+    console.rule("The demo has ended")
+    lines = [
+        f"accuracy of the completions  {report['accuracy_first5']:.2f} (first 5 steps) -> {report['accuracy_last5']:.2f} (last 5 steps)",
+        f"held-out questions           {report['base_accuracy']:.2f} (base model) -> {report['trained_accuracy']:.2f} (trained model)",
+        f"KL, loss at the end          {report['kl_last']:.4f}, {report['loss_last']:.4f}",
+        f"weights in sync              largest difference of log-probabilities {report['max_logp_difference']:.1e}",
+        f"learners ran on              {', '.join(report['learner_nodes'])}",
+        f"completions per generator    {', '.join(f'{name}: {count}' for name, count in report['completions_per_generator'].items())}",
+        f"seconds                      {', '.join(f'{part} {seconds:.0f}' for part, seconds in report['seconds'].items())}",
+        "",
+        f"trained model                {run['status']['model']} on the claim of the run, namespace {NAMESPACE}",
+        f"the figures as JSON          {REPORT}",
+        f"dashboard                    ConfigMap in the operator's namespace; JSON: {ROOT / 'charts/grpo-operator/dashboards/grpo-run.json'}",
+    ]
+    if is_local:
+        lines += [
+            f"metrics                      Prometheus at {tool_output('cluster', 'prometheus-url')}",
+            "look around                  export KUBECONFIG=$(make -s cluster-kubeconfig); kubectl -n grpo-demo describe grpo demo",
+        ]
+    for line in lines:
+        console.print(line, highlight=False, soft_wrap=True)
+
+
+def down(is_local: bool) -> None:
+    """The local cluster goes as a whole; of somebody's cluster only what the demo made."""
+    if is_local:
+        tool("cluster", "down")
+        return
+    kubectl = Kubectl()
+    kubectl("delete", "namespace", NAMESPACE, "--ignore-not-found", "--timeout=120s")
+    kubectl.within("grpo-system").helm("uninstall", "grpo-operator", "--ignore-not-found", "--wait")
+
+
+def _as_it_is(manifest: Manifest) -> Manifest:
+    return manifest
+
+
+def _own_values() -> list[Path]:
+    """VALUES=file of `CLUSTER=current make demo`: images and the like of that cluster."""
+    return [Path(os.environ["VALUES"])] if os.environ.get("VALUES") else []
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,134 @@
+"""The local cluster with the operator installed by helm; namespaces that enforce the `restricted` Pod Security Standard."""
+
+import copy
+import itertools
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from demo.volume import on_local_cluster, prepare_volume, wait_for_volume
+from harness.installation import (
+    LOCAL_VALUES,
+    ROOT,
+    install_operator,
+    load_operator_image,
+    local_cluster,
+    start_local_cluster,
+    tool_output,
+)
+from harness.kubectl import Kubectl, Manifest, load_manifests
+from harness.prometheus import Prometheus
+
+MakeNamespace = Callable[[], Kubectl]
+_numbers = itertools.count(1)
+
+
+@pytest.fixture(scope="session")
+def cluster() -> Kubectl:
+    start_local_cluster()
+    load_operator_image()
+    kubectl = local_cluster()
+    install_operator(kubectl, LOCAL_VALUES)
+    return kubectl
+
+
+@pytest.fixture(scope="session")
+def prometheus(cluster: Kubectl) -> Prometheus:
+    return Prometheus(tool_output("cluster", "prometheus-url"))
+
+
+def create_namespace(cluster: Kubectl, name: str) -> Kubectl:
+    if cluster.find("namespace", name):
+        cluster("delete", "namespace", name, "--timeout=120s")
+    cluster("create", "namespace", name)
+    cluster("label", "namespace", name, "pod-security.kubernetes.io/enforce=restricted")
+    return cluster.within(name)
+
+
+@pytest.fixture(scope="session")
+def demo_namespace(cluster: Kubectl) -> Iterator[Kubectl]:
+    """A namespace with the claim `demo`: the base model and the data of the demo lie on it."""
+    kubectl = create_namespace(cluster, "e2e-demo")
+    prepare_volume(kubectl, on_local_cluster)
+    wait_for_volume(kubectl)
+    yield kubectl
+    cluster("delete", "namespace", "e2e-demo", "--timeout=120s")
+
+
+@pytest.fixture
+def make_namespace(cluster: Kubectl, demo_namespace: Kubectl) -> Iterator[MakeNamespace]:
+    """Makes namespaces whose claim `demo` is the same folder as that of `demo_namespace`; they go with the test."""
+    made: list[str] = []
+
+    def make() -> Kubectl:
+        name = f"e2e-{next(_numbers)}"
+        kubectl = create_namespace(cluster, name)
+        made.append(name)
+        claim = demo_namespace.get("pvc", "demo")
+        volume = cluster.get("pv", claim["spec"]["volumeName"])
+        kubectl.apply(*same_folder(volume, claim, name))
+        return kubectl
+
+    yield make
+    for name in made:
+        cluster("delete", "namespace", name, "--timeout=120s")
+        cluster("delete", "pv", f"{name}-demo", "--ignore-not-found")
+
+
+@pytest.fixture
+def namespace(make_namespace: MakeNamespace) -> Kubectl:
+    return make_namespace()
+
+
+def same_folder(volume: Manifest, claim: Manifest, namespace: str) -> list[Manifest]:
+    spec = {key: volume["spec"][key] for key in ("accessModes", "capacity", "hostPath")}
+    name = f"{namespace}-demo"
+    return [
+        {
+            "apiVersion": "v1",
+            "kind": "PersistentVolume",
+            "metadata": {"name": name},
+            "spec": {**spec, "storageClassName": "by-hand", "persistentVolumeReclaimPolicy": "Retain"},
+        },
+        {
+            "apiVersion": "v1",
+            "kind": "PersistentVolumeClaim",
+            "metadata": {"name": "demo"},
+            "spec": {
+                "accessModes": claim["spec"]["accessModes"],
+                "resources": claim["spec"]["resources"],
+                "storageClassName": "by-hand",
+                "volumeName": name,
+            },
+        },
+    ]
+
+
+def demo_run(name: str = "demo", **changes: Any) -> Manifest:
+    """manifests/demo.yaml; `changes` are merged into its spec ({"recipe": {"max_steps": 3}}), None removes a key."""
+    (run,) = load_manifests(ROOT / "manifests" / "demo.yaml")
+    run["metadata"]["name"] = name
+    run["spec"] = _merge(run["spec"], changes)
+    return run
+
+
+def small_run(name: str, steps: int = 3, **changes: Any) -> Manifest:
+    """The demo in small: one learner, one generator, few completions."""
+    small: dict[str, Any] = {
+        "recipe": {"max_steps": steps, "per_device_train_batch_size": 16},
+        "learners": {"replicas": 1},
+        "generators": {"replicas": 1},
+    }
+    return demo_run(name, **_merge(small, changes))
+
+
+def _merge(base: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
+    merged = copy.deepcopy(base)
+    for key, value in changes.items():
+        if value is None:
+            merged.pop(key, None)
+        elif isinstance(value, dict) and isinstance(merged.get(key), dict):
+            merged[key] = _merge(merged[key], value)
+        else:
+            merged[key] = value
+    return merged

@@ -1,0 +1,97 @@
+"""The demo run, looked at while it runs: what the tests of test_demo.py assert about."""
+
+import subprocess
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from demo.evaluation import Evaluation, evaluate
+from demo.volume import on_local_cluster
+from harness.installation import OPERATOR_NAMESPACE, ROOT
+from harness.kubectl import Kubectl, Manifest
+from harness.waiting import wait_for
+from port_forward import read_through
+from runs import children, pods, wait_for_phase, wait_for_step
+
+CHILD_KINDS_AT_REST = "job,deployment,service,configmap,secret,networkpolicy,persistentvolumeclaim"
+
+
+@dataclass
+class Observed:
+    versions_before_apply: dict[str, str] = field(default_factory=dict)
+    versions_after_apply: dict[str, str] = field(default_factory=dict)
+    apply_output: str = ""
+    lint: dict[str, str] = field(default_factory=dict)
+    """What `promtool check metrics` printed, by endpoint."""
+    started: float = 0.0
+    ended: float = 0.0
+    generators: list[str] = field(default_factory=list)
+    operator_pod_killed_at_step: int = 0
+    run: Manifest = field(default_factory=dict)
+    learners: list[Manifest] = field(default_factory=list)
+    evaluation: Evaluation = field(default_factory=dict)
+
+
+def observe_demo(cluster: Kubectl, namespace: Kubectl) -> Observed:
+    observed = Observed(started=time.time())
+    manifest = str(ROOT / "manifests" / "demo.yaml")
+    namespace("apply", "-f", manifest)
+    wait_for_step(namespace, "demo", 2, timeout_s=400)
+    observed.generators = [pod["metadata"]["name"] for pod in pods(namespace, "demo", "generator")]
+    apply_again(namespace, manifest, observed)
+    lint_endpoints(cluster, namespace, observed)
+    kill_operator(cluster, namespace, observed)
+    observed.run = wait_for_phase(namespace, "demo", "Succeeded", 600)
+    observed.ended = time.time()
+    observed.learners = pods(namespace, "demo", "learner")
+    observed.evaluation = evaluate(namespace, on_local_cluster, observed.run["status"]["model"])
+    return observed
+
+
+def apply_again(namespace: Kubectl, manifest: str, observed: Observed) -> None:
+    """A second apply of the same manifest; the operator's answer, if any, would come within a second."""
+    observed.versions_before_apply = versions(namespace)
+    observed.apply_output = namespace("apply", "-f", manifest)
+    step = namespace.get("grporun", "demo")["status"]["progress"]["step"]
+    wait_for_step(namespace, "demo", step + 2)  # the operator has looked at the run since, or it would not show the step
+    observed.versions_after_apply = versions(namespace)
+
+
+def versions(namespace: Kubectl) -> dict[str, str]:
+    found = children(namespace, "demo", CHILD_KINDS_AT_REST)
+    return {name: item["metadata"]["resourceVersion"] for name, item in found.items()}
+
+
+def lint_endpoints(cluster: Kubectl, namespace: Kubectl, observed: Observed) -> None:
+    assert cluster.programs is not None
+    (operator,) = cluster.within(OPERATOR_NAMESPACE).list("pod", "app.kubernetes.io/name=grpo-operator")
+    endpoints = {
+        "operator": (cluster.within(OPERATOR_NAMESPACE), operator["metadata"]["name"], 8080),
+        "learner": (namespace, learner_0(namespace), 9400),
+    }
+    for name, (kubectl, pod, port) in endpoints.items():
+        observed.lint[name] = promtool_check(cluster.programs, read_through(kubectl, pod, port, "/metrics"))
+
+
+def promtool_check(programs: Path, exposition: bytes) -> str:
+    command = [str(programs / "promtool"), "check", "metrics"]
+    done = subprocess.run(command, input=exposition, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False)
+    return done.stdout.decode()
+
+
+def learner_0(namespace: Kubectl) -> str:
+    (pod,) = namespace.list("pod", "grpo.dev/run=demo,batch.kubernetes.io/job-completion-index=0")
+    return str(pod["metadata"]["name"])
+
+
+def kill_operator(cluster: Kubectl, namespace: Kubectl, observed: Observed) -> None:
+    inside = cluster.within(OPERATOR_NAMESPACE)
+    observed.operator_pod_killed_at_step = namespace.get("grporun", "demo")["status"]["progress"]["step"]
+    (pod,) = inside.list("pod", "app.kubernetes.io/name=grpo-operator")
+    inside("delete", "pod", pod["metadata"]["name"], "--grace-period=0", "--force")
+    wait_for("a new operator pod", lambda: is_replaced(inside, pod["metadata"]["uid"]), 60)
+
+
+def is_replaced(inside: Kubectl, old_uid: str) -> bool:
+    running = [pod for pod in inside.list("pod", "app.kubernetes.io/name=grpo-operator") if pod["metadata"]["uid"] != old_uid]
+    return any(status["ready"] for pod in running for status in pod["status"].get("containerStatuses", []))

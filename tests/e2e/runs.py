@@ -1,0 +1,62 @@
+"""Looking at runs on the cluster: phase, step, children, failure."""
+
+from typing import Any
+
+from harness.kubectl import Kubectl, Manifest, condition
+from harness.waiting import wait_for
+
+CHILD_KINDS = "job,deployment,service,configmap,secret,networkpolicy,pod,endpointslice"
+OWN_KINDS = CHILD_KINDS + ",pvc"
+ENDED = {"Succeeded", "Failed"}
+
+
+def phase(run: Manifest) -> str:
+    return str(run.get("status", {}).get("phase", "Pending"))
+
+
+def step(run: Manifest) -> int:
+    return int(run.get("status", {}).get("progress", {}).get("step", 0))
+
+
+def wait_for_phase(kubectl: Kubectl, name: str, wanted: str, timeout_s: float) -> Manifest:
+    """The run in the wanted phase; fails at once when it ended in another."""
+
+    def look() -> Manifest | None:
+        run = kubectl.get("grporun", name)
+        if phase(run) in ENDED and phase(run) != wanted:
+            raise AssertionError(f"{name} ended {phase(run)}: {run['status']}")
+        return run if phase(run) == wanted else None
+
+    return wait_for(f"phase {wanted} of {name}", look, timeout_s)
+
+
+def wait_for_step(kubectl: Kubectl, name: str, wanted: int, timeout_s: float = 300) -> Manifest:
+    def look() -> Manifest | None:
+        run = kubectl.get("grporun", name)
+        assert phase(run) not in ENDED or step(run) >= wanted, f"{name} ended at step {step(run)}: {run['status']}"
+        return run if step(run) >= wanted else None
+
+    return wait_for(f"step {wanted} of {name}", look, timeout_s, interval_s=0.2)
+
+
+def wait_for_condition(kubectl: Kubectl, name: str, kind: str, reason: str, timeout_s: float) -> Manifest:
+    """The condition once it has this reason."""
+
+    def look() -> Manifest | None:
+        found = condition(kubectl.get("grporun", name), kind)
+        return found if found and found["reason"] == reason else None
+
+    return wait_for(f"condition {kind} with reason {reason} of {name}", look, timeout_s, interval_s=0.2)
+
+
+def pods(kubectl: Kubectl, run: str, role: str) -> list[Manifest]:
+    return kubectl.list("pod", f"grpo.dev/run={run},grpo.dev/role={role}")
+
+
+def children(kubectl: Kubectl, run: str, kinds: str = OWN_KINDS) -> dict[str, Manifest]:
+    return {f"{item['kind']}/{item['metadata']['name']}": item for item in kubectl.list(kinds, f"grpo.dev/run={run}")}
+
+
+def last_words(pod: Manifest) -> dict[str, Any]:
+    terminated: dict[str, Any] = pod["status"]["containerStatuses"][0]["state"]["terminated"]
+    return terminated

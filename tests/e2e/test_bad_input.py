@@ -1,0 +1,69 @@
+"""A user's mistake ends the run within a minute of the pod's start, without a restart, in one sentence."""
+
+from datetime import datetime
+from typing import Any
+
+import pytest
+from harness.kubectl import Kubectl, condition
+from runs import phase, pods, wait_for_phase
+
+from conftest import small_run
+
+MISTAKES: dict[str, tuple[dict[str, Any], str, str]] = {
+    "data set": ({"dataset_name": "/volume/demo/none.jsonl"}, "DatasetNotFound", "/volume/demo/none.jsonl"),
+    "column": ({"dataset_prompt_column": "question"}, "ColumnNotFound", "question"),
+    "model": ({"model_name_or_path": "/volume/demo/none"}, "ModelNotFound", "/volume/demo/none"),
+    "reward": ({"reward_funcs": ["accuracy", "nowhere:reward"]}, "RewardNotFound", "nowhere:reward"),
+}
+
+
+@pytest.mark.parametrize("mistake", MISTAKES)
+def test_mistake_ends_the_run(namespace: Kubectl, mistake: str) -> None:
+    recipe, reason, named = MISTAKES[mistake]
+    namespace.apply(small_run("wrong", recipe=recipe))
+    run = wait_for_phase(namespace, "wrong", "Failed", 120)
+
+    failed = condition(run, "Failed")
+    assert failed is not None
+    assert (failed["status"], failed["reason"]) == ("True", reason)
+    assert named in failed["message"]
+    assert run["status"]["attempt"] == 1
+    assert run["status"]["lastFailure"]["reason"] == reason
+    assert run["status"]["lastFailure"]["exitCode"] == 78
+    assert any(named in line for line in run["status"]["lastFailure"]["log"])
+    started = min(pod["status"]["startTime"] for pod in pods(namespace, "wrong", "learner"))
+    assert _seconds_between(started, run["status"]["finishedAt"]) <= 60
+    events = namespace.list("event")
+    assert any(event["reason"] == reason and named in event["message"] for event in events)
+
+
+def test_claim_that_does_not_exist(namespace: Kubectl) -> None:
+    namespace.apply(small_run("wrong", storage={"claimName": "nowhere"}))
+    run = wait_for_phase(namespace, "wrong", "Failed", 60)
+    failed = condition(run, "Failed")
+    assert failed is not None
+    assert failed["reason"] == "ClaimNotFound"
+    assert "nowhere" in failed["message"]
+    assert pods(namespace, "wrong", "learner") == []
+
+
+def test_key_that_the_operator_owns(namespace: Kubectl) -> None:
+    namespace.apply(small_run("owned", recipe={"vllm_server_host": "10.0.0.1"}))
+    accepted = wait_for_condition_false(namespace, "owned", "Accepted")
+    assert "vllm_server_host" in accepted["message"]
+    assert namespace.list("job,deployment,service,configmap", "grpo.dev/run=owned") == []
+    assert phase(namespace.get("grporun", "owned")) == "Pending"
+
+
+def wait_for_condition_false(kubectl: Kubectl, name: str, kind: str) -> dict[str, Any]:
+    from harness.waiting import wait_for
+
+    def look() -> dict[str, Any] | None:
+        found = condition(kubectl.get("grporun", name), kind)
+        return found if found and found["status"] == "False" else None
+
+    return wait_for(f"{kind}=False of {name}", look, 30)
+
+
+def _seconds_between(earlier: str, later: str) -> float:
+    return (datetime.fromisoformat(later) - datetime.fromisoformat(earlier)).total_seconds()

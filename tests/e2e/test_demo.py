@@ -1,0 +1,99 @@
+"""The demo run on two nodes, and what must be true of it while it runs and after."""
+
+import json
+from statistics import fmean
+
+import pytest
+from grpo_contract.metrics import LEARNER_METRICS, OPERATOR_METRICS, Kind
+from harness.kubectl import Kubectl
+from harness.prometheus import Prometheus
+from harness.waiting import wait_for
+from observed import Observed, observe_demo
+from runs import OWN_KINDS, children
+
+from conftest import demo_run
+
+
+@pytest.fixture(scope="module")
+def demo(cluster: Kubectl, demo_namespace: Kubectl) -> Observed:
+    return observe_demo(cluster, demo_namespace)
+
+
+def test_succeeds_with_all_steps_in_one_attempt(demo: Observed) -> None:
+    status = demo.run["status"]
+    assert status["progress"]["step"] == status["progress"]["maxSteps"] == demo_run()["spec"]["recipe"]["max_steps"]
+    assert status["attempt"] == 1
+    truths = {entry["type"]: entry["status"] for entry in status["conditions"]}
+    assert truths["Accepted"] == truths["StorageReady"] == truths["Succeeded"] == "True"
+    assert truths["Failed"] == "False"
+
+
+def test_learners_ran_on_two_nodes(demo: Observed) -> None:
+    assert sorted(pod["spec"]["nodeName"] for pod in demo.learners) == ["node1", "node2"]
+
+
+def test_both_generators_served_completions(demo: Observed) -> None:
+    messages = [pod["status"]["containerStatuses"][0]["state"]["terminated"].get("message", "") for pod in demo.learners]
+    (final,) = [json.loads(message) for message in messages if "generators" in message]
+    counts = {generator["name"]: generator["completions"] for generator in final["generators"]}
+    assert sorted(counts) == sorted(demo.generators)
+    assert len(counts) == 2
+    assert all(count > 0 for count in counts.values())
+    steps, batch = demo.run["status"]["progress"]["step"], 2 * demo_run()["spec"]["recipe"]["per_device_train_batch_size"]
+    assert sum(counts.values()) == steps * batch
+
+
+def test_accuracy_is_learnt_under_a_kl_penalty(demo: Observed) -> None:
+    curve = demo.evaluation["curve"]
+    accuracies = [entry["rewards/accuracy/mean"] for entry in curve]
+    assert len(curve) == demo.run["status"]["progress"]["step"]
+    assert fmean(accuracies[-5:]) >= fmean(accuracies[:5]) + 0.3
+    assert demo_run()["spec"]["recipe"]["beta"] > 0
+    assert 0 < curve[-1]["kl"] < 10
+
+
+def test_generators_held_the_learners_weights_at_every_step(demo: Observed) -> None:
+    differences = [entry["sampling/sampling_logp_difference/max"] for entry in demo.evaluation["curve"]]
+    assert max(differences) < 1e-4
+
+
+def test_trained_model_answers_better_than_the_base(demo: Observed) -> None:
+    print(f"base {demo.evaluation['base_accuracy']}, trained {demo.evaluation['trained_accuracy']}")
+    assert demo.evaluation["trained_accuracy"] >= demo.evaluation["base_accuracy"] + 0.3
+
+
+def test_second_apply_writes_nothing(demo: Observed) -> None:
+    assert demo.apply_output.strip().endswith("unchanged")
+    assert len(demo.versions_before_apply) >= 8
+    assert demo.versions_after_apply == demo.versions_before_apply
+
+
+def test_killing_the_operator_costs_the_run_nothing(demo: Observed) -> None:
+    assert 0 < demo.operator_pod_killed_at_step < demo.run["status"]["progress"]["step"]
+    assert demo.run["status"]["learners"]["restarts"] == 0
+
+
+def test_metrics_are_clean(demo: Observed) -> None:
+    assert demo.lint == {"operator": "", "learner": ""}
+
+
+def test_prometheus_holds_every_metric_of_the_table(demo: Observed, prometheus: Prometheus) -> None:
+    names = set(prometheus.label_values("__name__", '{namespace="e2e-demo"}', '{namespace="grpo-system"}'))
+    suffix = {Kind.HISTOGRAM: "_bucket", Kind.COUNTER: "", Kind.GAUGE: ""}
+    expected = {metric.name + suffix[metric.kind] for metric in (*LEARNER_METRICS, *OPERATOR_METRICS)}
+    assert expected - names == set()
+    assert "vllm:generation_tokens_total" in names
+
+
+def test_prometheus_knows_run_and_role_of_every_target(demo: Observed, prometheus: Prometheus) -> None:
+    window = f"[{int(demo.ended - demo.started) + 60}s]"
+    served = prometheus.query(f'count by (run, role, pod) (last_over_time(up{{namespace="e2e-demo"}}{window}))')
+    roles = sorted((entry["metric"]["run"], entry["metric"]["role"]) for entry in served)
+    assert roles == [("demo", "generator")] * 2 + [("demo", "learner")] * 2
+
+
+def test_delete_leaves_nothing(demo: Observed, demo_namespace: Kubectl) -> None:
+    assert children(demo_namespace, "demo")
+    demo_namespace("delete", "grporun", "demo", "--timeout=60s")
+    wait_for("the end of all children", lambda: not children(demo_namespace, "demo", OWN_KINDS), 60)
+    assert demo_namespace.find("pvc", "demo"), "the user's own claim stays"

@@ -1,0 +1,45 @@
+"""A run survives its pods."""
+
+from harness.kubectl import Kubectl
+from harness.waiting import wait_for
+from runs import children, last_words, pods, wait_for_phase, wait_for_step
+
+from conftest import demo_run
+
+STEPS = 16
+
+
+def test_generator_killed_and_learner_deleted(namespace: Kubectl) -> None:
+    """kill -9 of a generator costs no step; a deleted learner resumes from the newest checkpoint; the run succeeds."""
+    namespace.apply(
+        demo_run("tough", recipe={"max_steps": STEPS, "per_device_train_batch_size": 32}, checkpoint={"everySteps": 3})
+    )
+    wait_for_step(namespace, "tough", 1, timeout_s=400)
+    victim = pods(namespace, "tough", "generator")[0]["metadata"]["name"]
+    namespace("exec", victim, "--", "kill", "-9", "1")
+    run = wait_for_step(namespace, "tough", 5)
+    assert run["status"]["attempt"] == 1, "a lost generator must not cost the learners their attempt"
+
+    wait_for("a checkpoint", lambda: namespace.get("grporun", "tough")["status"].get("checkpoint"), 60)
+    generators_before = {pod["metadata"]["uid"] for pod in pods(namespace, "tough", "generator")}
+    checkpoint_step = namespace.get("grporun", "tough")["status"]["checkpoint"]["step"]
+    namespace("delete", "pod", "-l", "grpo.dev/run=tough,grpo.dev/role=learner,batch.kubernetes.io/job-completion-index=1", "--wait=false")
+    wait_for("the second attempt", lambda: namespace.get("grporun", "tough")["status"]["attempt"] == 2, 120)
+
+    run = wait_for_phase(namespace, "tough", "Succeeded", 600)
+    assert run["status"]["progress"]["step"] == STEPS
+    assert run["status"]["learners"]["restarts"] == 1
+    assert {pod["metadata"]["uid"] for pod in pods(namespace, "tough", "generator")} <= generators_before
+    log = namespace("logs", "tough-learner-2-0", "--tail=-1") if False else first_learner_log(namespace)
+    assert f"checkpoint-{checkpoint_step}" in log or f"step {checkpoint_step + 1}" in log
+    assert "Job/tough-learner-1" not in children(namespace, "tough")
+
+
+def first_learner_log(kubectl: Kubectl) -> str:
+    (pod,) = (
+        pod
+        for pod in pods(kubectl, "tough", "learner")
+        if pod["metadata"]["annotations"]["batch.kubernetes.io/job-completion-index"] == "0"
+    )
+    assert last_words(pod)["exitCode"] == 0
+    return kubectl("logs", pod["metadata"]["name"], "--tail=-1")

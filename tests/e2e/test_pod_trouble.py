@@ -1,0 +1,44 @@
+"""Trouble of the infrastructure is named in a condition within 30 s of being visible, with what to do."""
+
+from datetime import datetime
+from typing import Any
+
+import pytest
+from harness.kubectl import Kubectl
+from runs import wait_for_condition, wait_for_phase
+
+from conftest import small_run
+
+TROUBLE: dict[str, tuple[dict[str, Any], str, str, str]] = {
+    "image of a learner": (
+        {"learners": {"image": "nowhere.invalid/missing:1", "runtimeClassName": None}},
+        "LearnersReady", "ImagePullFailed", "nowhere.invalid/missing:1",
+    ),
+    "node for a generator": (
+        {"generators": {"nodeSelector": {"accelerator": "none-such"}}}, "GeneratorsReady", "Unschedulable", "nodeSelector",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("trouble", TROUBLE)
+def test_trouble_is_named(namespace: Kubectl, trouble: str) -> None:
+    changes, kind, reason, remedy = TROUBLE[trouble]
+    namespace.apply(small_run("stuck", **changes))
+    found = wait_for_condition(namespace, "stuck", kind, reason, 60)
+    assert found["status"] == "False"
+    assert remedy in found["message"]
+
+
+def test_a_learner_out_of_memory_is_named(namespace: Kubectl) -> None:
+    namespace.apply(small_run("hungry", learners={"resources": {"limits": {"memory": "64Mi"}, "requests": {"memory": "64Mi"}}}, maxRestarts=0))
+    run = wait_for_phase(namespace, "hungry", "Failed", 120)
+    failure = run["status"]["lastFailure"]
+    assert failure["reason"] == "OOMKilled"
+    assert "learners.resources" in failure["message"]
+    visible = datetime.fromisoformat(ended_at(namespace))
+    assert (datetime.fromisoformat(run["status"]["finishedAt"]) - visible).total_seconds() <= 30
+
+
+def ended_at(kubectl: Kubectl) -> str:
+    (pod,) = kubectl.list("pod", "grpo.dev/run=hungry,grpo.dev/role=learner")
+    return str(pod["status"]["containerStatuses"][0]["state"]["terminated"]["finishedAt"])

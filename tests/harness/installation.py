@@ -1,0 +1,51 @@
+"""The operator on a cluster: the local one (`tests/cluster`), or the one of the current kubectl context."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+from harness.kubectl import Kubectl
+
+TESTS = Path(__file__).resolve().parents[1]
+ROOT = TESTS.parent
+CHART = ROOT / "charts" / "grpo-operator"
+LOCAL_VALUES = Path(__file__).with_name("local-values.yaml")
+OPERATOR_NAMESPACE = "grpo-system"
+
+
+def start_local_cluster() -> None:
+    """Build what is missing and start the cluster, or leave a healthy one as it is."""
+    tool("cluster", "up")
+
+
+def local_cluster() -> Kubectl:
+    """The local cluster, which must run."""
+    kubeconfig, programs = (tool_output("cluster", word) for word in ("kubeconfig", "bin"))
+    return Kubectl(kubeconfig=Path(kubeconfig), programs=Path(programs))
+
+
+def load_operator_image() -> None:
+    """Build the image of the sources as they are, unless that exists, and give it to every node."""
+    tool("cluster", "load", tool_output("images", "build", "operator"))
+
+
+def install_operator(kubectl: Kubectl, *values: Path) -> None:
+    """`helm upgrade --install`, and wait until it works."""
+    kubectl.within(OPERATOR_NAMESPACE).helm(
+        "upgrade", "--install", "grpo-operator", str(CHART), "--create-namespace", "--wait", "--timeout=120s",
+        *(f"--values={file}" for file in values),
+    )  # fmt: skip
+    # Helm installs what lies in crds/ once and never again.
+    kubectl("apply", "--server-side", "--force-conflicts", "-f", str(CHART / "crds"))
+    kubectl("wait", "--for=condition=Established", "crd/grporuns.grpo.dev", "--timeout=30s")
+
+
+def tool(module: str, *arguments: str) -> None:
+    """Run one of the tools below tests/ (`cluster`, `images`), its output shown."""
+    subprocess.run([sys.executable, "-m", module, *arguments], cwd=TESTS, check=True, stdin=subprocess.DEVNULL)
+
+
+def tool_output(module: str, *arguments: str) -> str:
+    command = [sys.executable, "-m", module, *arguments]
+    done = subprocess.run(command, cwd=TESTS, check=True, stdout=subprocess.PIPE, text=True, stdin=subprocess.DEVNULL)
+    return done.stdout.splitlines()[-1].strip()
