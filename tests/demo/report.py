@@ -28,7 +28,7 @@ class Stopwatch:
 def summarize(kubectl: Kubectl, run: Manifest, evaluation: dict[str, Any], stopwatch: Stopwatch) -> dict[str, Any]:
     curve: list[dict[str, float]] = evaluation["curve"]
     accuracies = [entry["rewards/accuracy/mean"] for entry in curve]
-    learners = kubectl.list("pod", f"grpo.dev/run={run['metadata']['name']},grpo.dev/role=learner")
+    learners = kubectl.find_all("pod", f"grpo.dev/run={run['metadata']['name']},grpo.dev/role=learner")
     return {
         "steps": run["status"]["progress"]["step"],
         "accuracy_first5": fmean(accuracies[:5]),

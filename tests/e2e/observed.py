@@ -64,7 +64,7 @@ def versions(namespace: Kubectl) -> dict[str, str]:
 
 def lint_endpoints(cluster: Kubectl, namespace: Kubectl, observed: Observed) -> None:
     assert cluster.programs is not None
-    (operator,) = cluster.within(OPERATOR_NAMESPACE).list("pod", "app.kubernetes.io/name=grpo-operator")
+    (operator,) = cluster.within(OPERATOR_NAMESPACE).find_all("pod", "app.kubernetes.io/name=grpo-operator")
     endpoints = {
         "operator": (cluster.within(OPERATOR_NAMESPACE), operator["metadata"]["name"], 8080),
         "learner": (namespace, learner_0(namespace), 9400),
@@ -80,18 +80,18 @@ def promtool_check(programs: Path, exposition: bytes) -> str:
 
 
 def learner_0(namespace: Kubectl) -> str:
-    (pod,) = namespace.list("pod", "grpo.dev/run=demo,batch.kubernetes.io/job-completion-index=0")
+    (pod,) = namespace.find_all("pod", "grpo.dev/run=demo,batch.kubernetes.io/job-completion-index=0")
     return str(pod["metadata"]["name"])
 
 
 def kill_operator(cluster: Kubectl, namespace: Kubectl, observed: Observed) -> None:
     inside = cluster.within(OPERATOR_NAMESPACE)
     observed.operator_pod_killed_at_step = namespace.get("grporun", "demo")["status"]["progress"]["step"]
-    (pod,) = inside.list("pod", "app.kubernetes.io/name=grpo-operator")
+    (pod,) = inside.find_all("pod", "app.kubernetes.io/name=grpo-operator")
     inside("delete", "pod", pod["metadata"]["name"], "--grace-period=0", "--force")
     wait_for("a new operator pod", lambda: is_replaced(inside, pod["metadata"]["uid"]), 60)
 
 
 def is_replaced(inside: Kubectl, old_uid: str) -> bool:
-    running = [pod for pod in inside.list("pod", "app.kubernetes.io/name=grpo-operator") if pod["metadata"]["uid"] != old_uid]
+    running = [pod for pod in inside.find_all("pod", "app.kubernetes.io/name=grpo-operator") if pod["metadata"]["uid"] != old_uid]
     return any(status["ready"] for pod in running for status in pod["status"].get("containerStatuses", []))

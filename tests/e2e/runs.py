@@ -50,11 +50,11 @@ def wait_for_condition(kubectl: Kubectl, name: str, kind: str, reason: str, time
 
 
 def pods(kubectl: Kubectl, run: str, role: str) -> list[Manifest]:
-    return kubectl.list("pod", f"grpo.dev/run={run},grpo.dev/role={role}")
+    return kubectl.find_all("pod", f"grpo.dev/run={run},grpo.dev/role={role}")
 
 
 def children(kubectl: Kubectl, run: str, kinds: str = OWN_KINDS) -> dict[str, Manifest]:
-    return {f"{item['kind']}/{item['metadata']['name']}": item for item in kubectl.list(kinds, f"grpo.dev/run={run}")}
+    return {f"{item['kind']}/{item['metadata']['name']}": item for item in kubectl.find_all(kinds, f"grpo.dev/run={run}")}
 
 
 def last_words(pod: Manifest) -> dict[str, Any]:

@@ -33,7 +33,7 @@ def test_mistake_ends_the_run(namespace: Kubectl, mistake: str) -> None:
     assert any(named in line for line in run["status"]["lastFailure"]["log"])
     started = min(pod["status"]["startTime"] for pod in pods(namespace, "wrong", "learner"))
     assert _seconds_between(started, run["status"]["finishedAt"]) <= 60
-    events = namespace.list("event")
+    events = namespace.find_all("event")
     assert any(event["reason"] == reason and named in event["message"] for event in events)
 
 
@@ -51,7 +51,7 @@ def test_key_that_the_operator_owns(namespace: Kubectl) -> None:
     namespace.apply(small_run("owned", recipe={"vllm_server_host": "10.0.0.1"}))
     accepted = wait_for_condition_false(namespace, "owned", "Accepted")
     assert "vllm_server_host" in accepted["message"]
-    assert namespace.list("job,deployment,service,configmap", "grpo.dev/run=owned") == []
+    assert namespace.find_all("job,deployment,service,configmap", "grpo.dev/run=owned") == []
     assert phase(namespace.get("grporun", "owned")) == "Pending"
 
 

@@ -40,5 +40,5 @@ def test_a_learner_out_of_memory_is_named(namespace: Kubectl) -> None:
 
 
 def ended_at(kubectl: Kubectl) -> str:
-    (pod,) = kubectl.list("pod", "grpo.dev/run=hungry,grpo.dev/role=learner")
+    (pod,) = kubectl.find_all("pod", "grpo.dev/run=hungry,grpo.dev/role=learner")
     return str(pod["status"]["containerStatuses"][0]["state"]["terminated"]["finishedAt"])

@@ -43,7 +43,7 @@ class Kubectl:
         answer = self("get", kind, name, "-o", "json", "--ignore-not-found")
         return json.loads(answer) if answer else None
 
-    def list(self, kind: str, selector: str = "") -> list[Manifest]:
+    def find_all(self, kind: str, selector: str = "") -> list[Manifest]:
         items: list[Manifest] = json.loads(self("get", kind, "-l", selector, "-o", "json"))["items"]
         return items
 

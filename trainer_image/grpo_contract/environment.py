@@ -7,3 +7,9 @@ POD_IP: Final = "GRPO_POD_IP"
 ATTEMPT: Final = "GRPO_ATTEMPT"
 JOB_INDEX: Final = "JOB_COMPLETION_INDEX"
 """Set by the Job controller in pods of an Indexed Job: the node rank of torchrun."""
+
+# For a learner or generator that is started by hand, outside a pod.
+TOKEN_FILE: Final = "GRPO_TOKEN_FILE"
+"""Instead of `files.TOKEN_FILE`."""
+TERMINATION_FILE: Final = "GRPO_TERMINATION_FILE"
+"""Instead of `files.TERMINATION_FILE`."""

@@ -32,9 +32,13 @@ class Failure(BaseModel):
     message: str
 
 
-class UserError(Exception):
-    """A mistake in the run itself: one sentence with field, value and remedy."""
+class RunFailure(Exception):
+    """Ends a pod with a named reason. Another attempt may succeed."""
 
     def __init__(self, reason: str, message: str) -> None:
         super().__init__(message)
         self.failure = Failure(reason=reason, message=message)
+
+
+class UserError(RunFailure):
+    """A mistake in the run itself, which no other attempt repairs: one sentence with field, value and remedy."""

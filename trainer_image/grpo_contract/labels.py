@@ -9,6 +9,9 @@ RUN_LABEL: Final = f"{API_GROUP}/run"
 ROLE_LABEL: Final = f"{API_GROUP}/role"
 ATTEMPT_LABEL: Final = f"{API_GROUP}/attempt"
 
+JOB_INDEX_LABEL: Final = "batch.kubernetes.io/job-completion-index"
+"""Set by the Job controller on pods of an Indexed Job: which learner a pod is."""
+
 
 class Role(StrEnum):
     """What a pod of a run does; the value of ROLE_LABEL."""

@@ -7,6 +7,12 @@ RENDEZVOUS_PORT: Final = 29500
 LEARNER_HTTP_PORT: Final = 9400
 WEIGHTS_PORT: Final = 9401
 
+# Names of container and Service ports; PodMonitors refer to them.
+RENDEZVOUS_PORT_NAME: Final = "rendezvous"
+LEARNER_HTTP_PORT_NAME: Final = "http"
+WEIGHTS_PORT_NAME: Final = "weights"
+GENERATOR_PORT_NAME: Final = "api"
+
 METRICS_PATH: Final = "/metrics"
 HEALTH_PATH: Final = "/healthz"
 PROGRESS_PATH: Final = "/progress"
@@ -23,3 +29,6 @@ GENERATOR_HEADER: Final = "x-grpo-generator"
 
 UNSET_WEIGHT_VERSION: Final = "default"
 """What vLLM reports as weight version from its start until a first update: the exact sign of a restart."""
+
+SERVED_MODEL_NAME: Final = "policy"
+"""What generators call the model that they serve, whatever its path."""

@@ -4,8 +4,9 @@ Field names in JSON are camelCase, as in the status. Numbers that do not exist (
 """
 
 from enum import StrEnum
+from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 from pydantic.alias_generators import to_camel
 
 
@@ -20,17 +21,29 @@ class Stage(StrEnum):
 
 
 class _Camel(BaseModel):
-    model_config = ConfigDict(alias_generator=to_camel, populate_by_name=True, extra="forbid", ser_json_inf_nan="null")
+    # The docstrings of the fields end up in the CRD, because the run's status repeats them.
+    model_config = ConfigDict(
+        alias_generator=to_camel,
+        populate_by_name=True,
+        extra="forbid",
+        ser_json_inf_nan="null",
+        use_attribute_docstrings=True,
+    )
 
 
 class Steps(_Camel):
+    """How far the run is."""
+
     step: int = 0
     """Optimizer steps done, over all attempts."""
     max_steps: int | None = None
+    """Optimizer steps that the run will do."""
     epoch: float | None = None
+    """Passes over the data set done."""
     seconds_per_step: float | None = None
     """Mean over the last ten steps."""
     eta_seconds: float | None = None
+    """Seconds until the last step, at that pace."""
     tokens_per_second: float | None = None
     """Completion tokens per second over the last ten steps."""
 
@@ -39,20 +52,30 @@ class Metrics(_Camel):
     """The last logged step's values under TRL's definitions."""
 
     reward: float | None = None
+    """Mean reward of the completions, weighted sum over reward functions."""
     reward_std: float | None = None
+    """Its standard deviation."""
     kl: float | None = None
+    """KL divergence from the reference policy; absent when beta is 0, since TRL then computes none."""
     loss: float | None = None
+    """Policy loss."""
     entropy: float | None = None
+    """Mean entropy of the policy per completion token, in nats."""
     completion_length: float | None = None
+    """Mean length of the completions, in tokens."""
     sampling_logp_difference_max: float | None = None
+    """Largest difference between a generator's and the learner's log-probability of a sampled token."""
     rewards: dict[str, float] = {}
     """Mean of each reward function."""
 
 
 class CheckpointProgress(_Camel):
+    """The newest checkpoint that a new attempt can resume from."""
+
     step: int
-    time: str
-    """RFC 3339, UTC."""
+    """Optimizer steps that are in it."""
+    time: Annotated[str, Field(json_schema_extra={"format": "date-time"})]
+    """When it was complete; RFC 3339, UTC."""
 
 
 class GeneratorProgress(_Camel):

@@ -1,11 +1,17 @@
-"""`spec` of a GRPORun. Field names are camelCase in YAML; recipe keys are TRL's own."""
+"""`spec` of a GRPORun. Field names are camelCase in YAML; recipe keys are TRL's own.
+
+Rules across fields, among them "at least one pod", are in rules.py; the recipe's keys are in recipe_schema.json.
+"""
 
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic.alias_generators import to_camel
 
+from grpo_operator.api.core_types import Affinity, EnvironmentVariables, PodTemplate, Resources, Tolerations
+
 Object = dict[str, Any]
+Name = Annotated[str, Field(min_length=1, max_length=253)]
 AccessMode = Literal["ReadWriteOnce", "ReadOnlyMany", "ReadWriteMany", "ReadWriteOncePod"]
 
 
@@ -16,25 +22,37 @@ class ApiModel(BaseModel):
 class PodSettings(ApiModel):
     """What learners and generators have in common: how their pods run."""
 
-    image: Annotated[str | None, Field(description="Image of the pods. Default: the operator's setting.")] = None
-    resources: Annotated[Object, Field(description="Requests and limits of the container; GPUs are added by `gpus`.")] = {}
-    env: Annotated[list[Object], Field(description="Environment variables of the container, for example NCCL settings.")] = []
+    image: Annotated[
+        str | None, Field(min_length=1, description="Image of the pods. Absent: the operator's setting for the role.")
+    ] = None
+    resources: Annotated[
+        Resources, Field(description="Requests and limits of the container; GPUs are added by `gpus`.")
+    ] = {}
+    env: Annotated[
+        EnvironmentVariables,
+        Field(description="Environment variables of the container, for example NCCL settings; they win over the operator's."),
+    ] = []
     node_selector: Annotated[dict[str, str], Field(description="Labels that a node must have.")] = {}
-    tolerations: Annotated[list[Object], Field(description="Taints that the pods tolerate.")] = []
-    affinity: Annotated[Object, Field(description="Affinity of the pods.")] = {}
-    priority_class_name: Annotated[str | None, Field(description="PriorityClass of the pods.")] = None
-    runtime_class_name: Annotated[str | None, Field(description="RuntimeClass of the pods.")] = None
+    tolerations: Annotated[Tolerations, Field(description="Taints that the pods tolerate.")] = []
+    affinity: Annotated[
+        Affinity, Field(description="Affinity of the pods. Absent: pods of a role rather run on different nodes.")
+    ] = {}
+    priority_class_name: Annotated[Name | None, Field(description="PriorityClass of the pods.")] = None
+    runtime_class_name: Annotated[Name | None, Field(description="RuntimeClass of the pods.")] = None
     pod_template: Annotated[
-        Object,
-        Field(description="Partial pod template, merged last: volumes, extra resources such as RDMA, sidecars."),
+        PodTemplate,
+        Field(
+            description="Partial pod template, merged last: volumes, extra resources such as RDMA, sidecars. "
+            "The container is called `learner` or `generator`."
+        ),
     ] = {}
 
 
 class Learners(PodSettings):
-    replicas: Annotated[int, Field(ge=1, description="Learner pods.")] = 1
-    gpus: Annotated[int, Field(ge=0, description="GPUs per learner pod, one process each; 0 trains on CPU.")] = 1
+    replicas: Annotated[int, Field(description="Learner pods, at least 1.")] = 1
+    gpus: Annotated[int, Field(ge=0, description="GPUs per learner pod; 0 trains on CPU.")] = 1
     processes: Annotated[
-        int | None, Field(ge=1, description="Processes per learner pod. Default: one per GPU, one on CPU.")
+        int | None, Field(ge=1, description="Processes per learner pod. Absent: one per GPU, and one on CPU.")
     ] = None
 
     @property
@@ -43,19 +61,29 @@ class Learners(PodSettings):
 
 
 class Generators(PodSettings):
-    replicas: Annotated[int, Field(ge=1, description="Generator pods; may be changed while the run goes on.")] = 1
-    gpus: Annotated[int, Field(ge=0, description="GPUs per generator pod (tensor parallel size); 0 generates on CPU.")] = 1
+    replicas: Annotated[int, Field(description="Generator pods, at least 1; may change while the run goes on.")] = 1
+    gpus: Annotated[
+        int, Field(ge=0, description="GPUs per generator pod, which is its tensor parallel size; 0 generates on CPU.")
+    ] = 1
 
 
 class Storage(ApiModel):
     """The volume of the run: checkpoints, the model and the hub's cache. One of `size` and `claimName`."""
 
-    size: Annotated[str | None, Field(description="Size of a new volume claim, for example 500Gi.")] = None
-    claim_name: Annotated[str | None, Field(description="An existing claim to use; it is never deleted.")] = None
-    storage_class_name: Annotated[str | None, Field(description="StorageClass of the new claim.")] = None
+    size: Annotated[
+        str | None, Field(min_length=1, max_length=64, description="Size of a new volume claim, for example 500Gi.")
+    ] = None
+    claim_name: Annotated[Name | None, Field(description="An existing claim to use; it is never deleted.")] = None
+    storage_class_name: Annotated[
+        Name | None, Field(description="StorageClass of the new claim. Absent: the cluster's default.")
+    ] = None
     access_modes: Annotated[
         list[AccessMode],
-        Field(min_length=1, description="Access modes of the new claim. Pods on several nodes need ReadWriteMany."),
+        Field(
+            min_length=1,
+            max_length=4,
+            description="Access modes of the new claim. Pods on several nodes need ReadWriteMany.",
+        ),
     ] = ["ReadWriteMany"]
     retain: Annotated[bool, Field(description="Keep the new claim when the run is deleted.")] = False
 
@@ -68,7 +96,12 @@ class Checkpoint(ApiModel):
 
 
 class GRPORunSpec(ApiModel):
-    recipe: Annotated[Object, Field(description="A TRL / Open-R1 GRPO recipe, keys unchanged.")]
+    """What to train, on what, and where to keep it. Once created, only generators.replicas and maxRestarts may change."""
+
+    recipe: Annotated[
+        Object,
+        Field(description="A TRL / Open-R1 GRPO recipe, keys unchanged. What a key means when it is absent is TRL's default."),
+    ]
     learners: Annotated[Learners, Field(description="Pods that learn: torchrun, DeepSpeed ZeRO-3, TRL.")] = Learners()
     generators: Annotated[Generators, Field(description="Pods that write completions: vLLM.")] = Generators()
     storage: Storage

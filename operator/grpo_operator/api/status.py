@@ -7,9 +7,14 @@ from grpo_contract.progress import CheckpointProgress, Metrics, Steps
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic.alias_generators import to_camel
 
+Time = Annotated[str, Field(json_schema_extra={"format": "date-time"})]
+"""RFC 3339, UTC."""
+
 
 class _Status(BaseModel):
-    model_config = ConfigDict(alias_generator=to_camel, populate_by_name=True, extra="ignore", frozen=True)
+    model_config = ConfigDict(
+        alias_generator=to_camel, populate_by_name=True, extra="ignore", frozen=True, use_attribute_docstrings=True
+    )
 
 
 class Phase(StrEnum):
@@ -48,27 +53,39 @@ class Condition(_Status):
     """As metav1.Condition."""
 
     type: ConditionType
+    """What the condition is about."""
     status: Literal["True", "False", "Unknown"]
+    """Whether it holds."""
     reason: str
+    """Why, in one word, for programs."""
     message: str
+    """Why, in one sentence, and what to do, for people."""
     observed_generation: int
-    last_transition_time: str
+    """metadata.generation that this was seen at."""
+    last_transition_time: Time
+    """When `status` last changed."""
 
 
 class LearnerStatus(_Status):
     desired: int = 0
+    """Pods that the run asks for."""
     ready: int = 0
+    """Pods of the current attempt that are ready."""
     restarts: int = 0
     """Attempts that failed before this one."""
 
 
 class GeneratorStatus(_Status):
     desired: int = 0
+    """Pods that the run asks for."""
     replicas: int = 0
     """Pods that exist, for the scale subresource."""
     ready: int = 0
+    """Pods that hold weights of the run and answer."""
     in_sync: int = 0
+    """Pods that hold the learner's current weights."""
     weight_version: str | None = None
+    """Version of the learner's current weights."""
     selector: str = ""
     """Label selector of the pods, for the scale subresource."""
 
@@ -77,27 +94,47 @@ class LastFailure(_Status):
     """Why the last attempt, or the run, failed."""
 
     attempt: int
+    """The attempt that failed."""
+    time: str
+    """When its failure was noticed."""
     pod: str | None = None
+    """The pod that failed first."""
     exit_code: int | None = None
+    """Its container's exit code."""
     reason: str
+    """Why, in one word, for programs."""
     message: str
-    log: Annotated[list[str], Field(description="Last lines of the failing pod's log.")] = []
+    """Why, in one sentence, and what to do, for people."""
+    log: list[str] = []
+    """Last lines of the failing pod's log."""
 
 
 class GRPORunStatus(_Status):
+    """What the run is doing, how well, and why it stopped. Written by the operator."""
+
     observed_generation: int = 0
-    phase: Phase = Phase.PENDING
-    conditions: list[Condition] = []
+    """metadata.generation that this status was made from."""
+    phase: Annotated[Phase, Field(description="The conditions in one word.")] = Phase.PENDING
+    conditions: Annotated[
+        list[Condition],
+        Field(json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["type"]}),
+    ] = []
+    """The state of the run, one entry per type."""
     attempt: int = 1
+    """Current attempt; a new one begins where the newest checkpoint was written."""
     progress: Steps = Steps()
     metrics: Metrics = Metrics()
     checkpoint: CheckpointProgress | None = None
     learners: LearnerStatus = LearnerStatus()
+    """Learner pods."""
     generators: GeneratorStatus = GeneratorStatus()
+    """Generator pods."""
     last_failure: LastFailure | None = None
     output: str | None = None
     """Folder on the volume that holds the run's checkpoints and model."""
     model: str | None = None
     """Folder of the trained model, once it is saved."""
-    started_at: str | None = None
-    finished_at: str | None = None
+    started_at: Time | None = None
+    """When the run was accepted."""
+    finished_at: Time | None = None
+    """When the run succeeded or failed."""

@@ -1,0 +1,45 @@
+"""The ConfigMap with the run's config file. Nothing in it depends on the attempt or on the number of generators."""
+
+from typing import Literal
+
+from grpo_contract.config import CheckpointConfig, GeneratorConfig, LearnerConfig, RunConfig
+from grpo_contract.files import CONFIG_FILE
+from grpo_operator.api.run import GRPORun
+from grpo_operator.desired import names
+from grpo_operator.desired.manifest import Manifest, build_metadata
+
+
+def build_config_map(run: GRPORun) -> Manifest:
+    return {
+        "apiVersion": "v1",
+        "kind": "ConfigMap",
+        "metadata": build_metadata(run, names.config_map(run.metadata.name)),
+        "data": {CONFIG_FILE.name: run_config(run).model_dump_json(indent=2)},
+    }
+
+
+def run_config(run: GRPORun) -> RunConfig:
+    name, namespace = run.metadata.name, run.metadata.namespace
+    learners, generators, checkpoint = run.spec.learners, run.spec.generators, run.spec.checkpoint
+    return RunConfig(
+        name=name,
+        namespace=namespace,
+        uid=run.metadata.uid,
+        recipe=run.spec.recipe,
+        learners=LearnerConfig(
+            pods=learners.replicas,
+            processes_per_pod=learners.processes_per_pod,
+            device=device(learners.gpus),
+            rendezvous_host=names.rendezvous_host(name, namespace),
+        ),
+        generators=GeneratorConfig(
+            service=names.generators_host(name, namespace),
+            tensor_parallel_size=max(1, generators.gpus),
+            device=device(generators.gpus),
+        ),
+        checkpoint=CheckpointConfig(every_steps=checkpoint.every_steps, keep=checkpoint.keep),
+    )
+
+
+def device(gpus: int) -> Literal["cuda", "cpu"]:
+    return "cuda" if gpus > 0 else "cpu"

@@ -1,0 +1,66 @@
+"""The generators: a Deployment, because each pod can be replaced alone at any time. Nothing here but `replicas` depends
+on their number, so that scaling leaves running pods alone.
+"""
+
+from typing import Final
+
+from grpo_contract import network
+from grpo_contract.labels import Role
+from grpo_operator.api.run import GRPORun
+from grpo_operator.desired import names
+from grpo_operator.desired.manifest import Manifest, build_metadata
+from grpo_operator.desired.pods import build_pod_template, metadata_of_pods
+from grpo_operator.settings import Settings
+
+GRACE_PERIOD_S: Final = 5
+"""There is nothing to save, and an answer that is lost is asked for again elsewhere."""
+
+PROBE_PERIOD_S: Final = 2
+STARTUP_S: Final = 1800
+"""Loading a large model from a network volume or the hub."""
+
+PROGRESS_DEADLINE_S: Final = 2 * STARTUP_S
+"""Pods become ready only when the learner has given them weights; until then the Deployment is not stuck."""
+
+
+def build_generator_deployment(run: GRPORun, settings: Settings) -> Manifest:
+    name = run.metadata.name
+    return {
+        "apiVersion": "apps/v1",
+        "kind": "Deployment",
+        "metadata": build_metadata(run, names.generator_deployment(name), Role.GENERATOR),
+        "spec": {
+            "replicas": run.spec.generators.replicas,
+            "selector": {"matchLabels": names.selector_of(name, Role.GENERATOR)},
+            # GPUs for a pod more than asked for are seldom free.
+            "strategy": {"type": "RollingUpdate", "rollingUpdate": {"maxSurge": 0, "maxUnavailable": 1}},
+            "revisionHistoryLimit": 1,
+            "progressDeadlineSeconds": PROGRESS_DEADLINE_S,
+            "template": build_pod_template(run, settings, Role.GENERATOR, _specifics(run)),
+        },
+    }
+
+
+def _specifics(run: GRPORun) -> Manifest:
+    container = {
+        "name": Role.GENERATOR.value,
+        "command": ["python", "-m", "grpo_generator"],
+        "ports": [{"name": network.GENERATOR_PORT_NAME, "containerPort": network.GENERATOR_PORT}],
+        "startupProbe": _probe(network.GENERATOR_HEALTH_PATH, failures=STARTUP_S // PROBE_PERIOD_S),
+        "readinessProbe": _probe(network.GENERATOR_READY_PATH, failures=3),
+        # Two minutes without any answer: a server on busy cores is slow, one that hangs stays so.
+        "livenessProbe": _probe(network.GENERATOR_HEALTH_PATH, failures=12, period_s=10),
+    }
+    return {
+        "metadata": metadata_of_pods(run, Role.GENERATOR, network.GENERATOR_PORT),
+        "spec": {"terminationGracePeriodSeconds": GRACE_PERIOD_S, "containers": [container]},
+    }
+
+
+def _probe(path: str, failures: int, period_s: int = PROBE_PERIOD_S) -> Manifest:
+    return {
+        "httpGet": {"path": path, "port": network.GENERATOR_PORT_NAME},
+        "periodSeconds": period_s,
+        "timeoutSeconds": 5,
+        "failureThreshold": failures,
+    }

@@ -1,0 +1,64 @@
+"""The learners of one attempt: an Indexed Job that succeeds or fails as a whole. A new attempt is a new Job."""
+
+from typing import Final
+
+from grpo_contract import environment, network
+from grpo_contract.failure import USER_ERROR_EXIT_CODE
+from grpo_contract.labels import ATTEMPT_LABEL, Role
+from grpo_operator.api.run import GRPORun
+from grpo_operator.desired import names
+from grpo_operator.desired.manifest import Manifest, build_metadata
+from grpo_operator.desired.pods import build_pod_template, metadata_of_pods
+from grpo_operator.settings import Settings
+
+GRACE_PERIOD_S: Final = 30
+
+
+def build_learner_job(run: GRPORun, settings: Settings, attempt: int) -> Manifest:
+    metadata = build_metadata(run, names.learner_job(run.metadata.name, attempt), Role.LEARNER)
+    metadata["labels"] |= {ATTEMPT_LABEL: str(attempt)}
+    replicas = run.spec.learners.replicas
+    return {
+        "apiVersion": "batch/v1",
+        "kind": "Job",
+        "metadata": metadata,
+        "spec": {
+            "completionMode": "Indexed",
+            "completions": replicas,
+            "parallelism": replicas,
+            # torch.distributed cannot take back a lost rank, so that the first lost pod ends the attempt.
+            "backoffLimit": 0,
+            "podFailurePolicy": {"rules": [_user_error_rule()]},
+            "template": build_pod_template(run, settings, Role.LEARNER, _specifics(run, attempt)),
+        },
+    }
+
+
+def _user_error_rule() -> Manifest:
+    """Makes the Job say by its reason (PodFailurePolicy) that another attempt would end the same way."""
+    exit_codes = {"containerName": Role.LEARNER.value, "operator": "In", "values": [USER_ERROR_EXIT_CODE]}
+    return {"action": "FailJob", "onExitCodes": exit_codes}
+
+
+def _specifics(run: GRPORun, attempt: int) -> Manifest:
+    metadata = metadata_of_pods(run, Role.LEARNER, network.LEARNER_HTTP_PORT)
+    metadata["labels"] |= {ATTEMPT_LABEL: str(attempt)}
+    ports = {
+        network.LEARNER_HTTP_PORT_NAME: network.LEARNER_HTTP_PORT,
+        network.WEIGHTS_PORT_NAME: network.WEIGHTS_PORT,
+        network.RENDEZVOUS_PORT_NAME: network.RENDEZVOUS_PORT,
+    }
+    container = {
+        "name": Role.LEARNER.value,
+        "command": ["python", "-m", "grpo_trainer"],
+        "env": [{"name": environment.ATTEMPT, "value": str(attempt)}],
+        "ports": [{"name": name, "containerPort": port} for name, port in ports.items()],
+        # No liveness probe: a step may rightly take minutes, and a collective that hangs has a deadline of its own.
+        "readinessProbe": {
+            "httpGet": {"path": network.HEALTH_PATH, "port": network.LEARNER_HTTP_PORT_NAME},
+            "periodSeconds": 2,
+            "timeoutSeconds": 5,
+        },
+    }
+    spec = {"restartPolicy": "Never", "terminationGracePeriodSeconds": GRACE_PERIOD_S, "containers": [container]}
+    return {"metadata": metadata, "spec": spec}

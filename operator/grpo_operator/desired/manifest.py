@@ -1,0 +1,29 @@
+"""What every child of a run has in common: its metadata, and the reference by which the cluster removes it."""
+
+from typing import Any
+
+from grpo_contract.labels import Role
+from grpo_operator.api.run import API_VERSION, KIND, GRPORun
+from grpo_operator.desired.names import labels_of
+
+Manifest = dict[str, Any]
+
+
+def build_metadata(run: GRPORun, name: str, role: Role | None = None) -> Manifest:
+    return {
+        "name": name,
+        "namespace": run.metadata.namespace,
+        "labels": labels_of(run.metadata.name, role),
+        "ownerReferences": [owner_reference(run)],
+    }
+
+
+def owner_reference(run: GRPORun) -> Manifest:
+    return {
+        "apiVersion": API_VERSION,
+        "kind": KIND,
+        "name": run.metadata.name,
+        "uid": run.metadata.uid,
+        "controller": True,
+        "blockOwnerDeletion": True,
+    }

@@ -1,0 +1,17 @@
+"""The Secret with the token that the pods of a run show each other. A new one would lock out running pods."""
+
+from grpo_contract.files import TOKEN_FILE
+from grpo_operator.api.run import GRPORun
+from grpo_operator.desired import names
+from grpo_operator.desired.manifest import Manifest, build_metadata
+
+
+def build_token_secret(run: GRPORun, token: str) -> Manifest:
+    return {
+        "apiVersion": "v1",
+        "kind": "Secret",
+        "metadata": build_metadata(run, names.token_secret(run.metadata.name)),
+        "type": "Opaque",
+        "immutable": True,
+        "stringData": {TOKEN_FILE.name: token},
+    }

@@ -1,0 +1,111 @@
+"""A real etcd and kube-apiserver on free ports of the loopback interface, and nothing else: enough to judge manifests.
+
+The programs are those that `make cluster-build` makes. Everything that is written lies below one folder of the caller's.
+"""
+
+import json
+import secrets
+import socket
+import subprocess
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+from cluster.build import current_build
+from harness.kubectl import Kubectl
+from harness.waiting import wait_for
+
+START_TIMEOUT_S = 60
+STOP_TIMEOUT_S = 10
+
+
+@contextmanager
+def running_control_plane(folder: Path) -> Iterator[Kubectl]:
+    """kubectl as administrator of a control plane that ends with the block.
+
+    Raises:
+        FileNotFoundError: the programs have not been built.
+        TimeoutError: the API server did not become ready; its log is in `folder`.
+    """
+    programs = current_build().binaries
+    if not programs.is_dir():
+        raise FileNotFoundError(f"{programs} does not exist: run `make cluster-build` first")
+    client, peer, secure = _free_ports(3)
+    token = secrets.token_hex(16)
+    kubectl = Kubectl(kubeconfig=_write_kubeconfig(folder, secure, token), programs=programs, namespace="default")
+    with ExitStack() as daemons:
+        for name, flags in (
+            ("etcd", _etcd_flags(folder, client, peer)),
+            ("kube-apiserver", _api_server_flags(folder, client, secure, token)),
+        ):
+            daemons.enter_context(_daemon([str(programs / name), *flags], folder / f"{name}.log"))
+        wait_for("API server", lambda: kubectl.attempt("get", "--raw", "/readyz").stdout == "ok", START_TIMEOUT_S, 0.1)
+        yield kubectl
+
+
+def _free_ports(count: int) -> list[int]:
+    # All are held until all are known, so that no port is given twice.
+    with ExitStack() as held:
+        sockets = [held.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in range(count)]
+        return [entry.getsockname()[1] for entry in sockets]
+
+
+def _write_kubeconfig(folder: Path, port: int, token: str) -> Path:
+    # The API server signs its own certificate, which lives as long as the folder.
+    cluster = {"server": f"https://127.0.0.1:{port}", "insecure-skip-tls-verify": True}
+    config = {
+        "apiVersion": "v1",
+        "kind": "Config",
+        "current-context": "test",
+        "clusters": [{"name": "test", "cluster": cluster}],
+        "users": [{"name": "admin", "user": {"token": token}}],
+        "contexts": [{"name": "test", "context": {"cluster": "test", "user": "admin"}}],
+    }
+    file = folder / "kubeconfig"
+    file.write_text(json.dumps(config))
+    return file
+
+
+def _etcd_flags(folder: Path, client: int, peer: int) -> list[str]:
+    return [
+        f"--data-dir={folder / 'etcd'}",
+        f"--listen-client-urls=http://127.0.0.1:{client}",
+        f"--advertise-client-urls=http://127.0.0.1:{client}",
+        f"--listen-peer-urls=http://127.0.0.1:{peer}",
+        f"--initial-advertise-peer-urls=http://127.0.0.1:{peer}",
+        f"--initial-cluster=default=http://127.0.0.1:{peer}",
+        "--unsafe-no-fsync",
+    ]
+
+
+def _api_server_flags(folder: Path, etcd: int, port: int, token: str) -> list[str]:
+    tokens, key = folder / "tokens.csv", folder / "service-account.key"
+    tokens.write_text(f"{token},admin,admin,system:masters\n")
+    # Nobody asks for a service account here, but the API server does not start without a key for their tokens.
+    command = ["openssl", "ecparam", "-name", "prime256v1", "-genkey", "-noout", "-out", str(key)]
+    subprocess.run(command, check=True, capture_output=True)
+    return [
+        "--bind-address=127.0.0.1",
+        f"--secure-port={port}",
+        f"--cert-dir={folder / 'certificates'}",
+        f"--etcd-servers=http://127.0.0.1:{etcd}",
+        f"--token-auth-file={tokens}",
+        "--authorization-mode=RBAC",
+        "--service-account-issuer=https://kubernetes.default.svc",
+        f"--service-account-key-file={key}",
+        f"--service-account-signing-key-file={key}",
+        "--service-cluster-ip-range=10.0.0.0/24",
+    ]
+
+
+@contextmanager
+def _daemon(command: list[str], log: Path) -> Iterator[None]:
+    with log.open("wb") as output, subprocess.Popen(command, stdout=output, stderr=output, cwd=log.parent) as process:
+        try:
+            yield
+        finally:
+            process.terminate()
+            try:
+                process.wait(STOP_TIMEOUT_S)
+            except subprocess.TimeoutExpired:
+                process.kill()

@@ -1,0 +1,150 @@
+"""The commands: `python3 -m cluster COMMAND`, with the folder `tests` on PYTHONPATH."""
+
+import argparse
+import contextlib
+import fcntl
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+from cluster import cgroups, lifecycle
+from cluster.build import build
+from cluster.fake_nodes import add_fake_nodes
+from cluster.layout import KUBECONFIG, LOCK, MAX_NODES, MONITORING_NAMESPACE, PROMETHEUS_PORT
+from cluster.lifecycle import Shape
+from cluster.node import cut_off, load_images, reconnect
+from cluster.processes import dead_daemons, kubectl_command, run
+from cluster.waiting import ClusterError, wait_for
+
+LOCK_TIMEOUT_S = 3600  # another invocation may be building everything from nothing
+
+
+def main() -> None:
+    arguments = _parser().parse_args()
+    try:
+        arguments.action(arguments)
+    except ClusterError as error:
+        sys.exit(str(error))
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python3 -m cluster", description=sys.modules["cluster"].__doc__)
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    def command(name: str, action: object, text: str) -> argparse.ArgumentParser:
+        added = commands.add_parser(name, help=text, description=text)
+        added.set_defaults(action=action)
+        return added
+
+    command("build", _build, "compile every program and write the basic images, unless that is done")
+    up = command("up", _up, "start a cluster, or leave the one that runs if it is the same and healthy")
+    up.add_argument("--nodes", type=int, default=2, choices=range(1, MAX_NODES + 1))
+    up.add_argument("--audit", action="store_true", help="keep the API server's audit log in run/logs/audit.log")
+    up.add_argument("--control-plane-only", action="store_true", help="no kubelets, for simulated nodes")
+    up.add_argument("--fresh", action="store_true", help="start anew even if a healthy cluster runs")
+    command("down", _down, "end everything that `up` started; right at any time, twice, or after a crash")
+    command("status", _status, "processes, their memory, nodes; fails when no cluster runs")
+    command("kubeconfig", _kubeconfig, "print the path for $KUBECONFIG")
+    command("bin", _bin, "print the folder of kubectl, helm, helm-unittest, promtool and the rest")
+    command("prometheus-url", _prometheus_url, "print the address of Prometheus, as this machine reaches it")
+    load = command("load", _load, "import docker-archives on every node")
+    load.add_argument("archives", nargs="+", type=Path, metavar="TAR")
+    fake = command("fake-nodes", _fake_nodes, "let kwok add COUNT simulated nodes, tainted kwok.x-k8s.io/node=fake")
+    fake.add_argument("count", type=int, metavar="COUNT")
+    command("cut-off", _cut_off, "take a node's network away").add_argument("node")
+    command("reconnect", _reconnect, "give it back").add_argument("node")
+    prove = command("prove", _prove, "show each ability of the running cluster that tests build on")
+    prove.add_argument("abilities", nargs="*", metavar="ABILITY", help="only these; the slow ones must be named")
+    return parser
+
+
+def _build(_: argparse.Namespace) -> None:
+    with _alone():
+        print(build().folder)
+
+
+def _up(arguments: argparse.Namespace) -> None:
+    with _alone():
+        lifecycle.up(Shape(arguments.nodes, arguments.audit, arguments.control_plane_only), arguments.fresh)
+
+
+def _down(_: argparse.Namespace) -> None:
+    with _alone():
+        lifecycle.down()
+
+
+def _status(_: argparse.Namespace) -> None:
+    for group in cgroups.existing():
+        for pid in cgroups.processes(group):
+            with contextlib.suppress(FileNotFoundError, ProcessLookupError):  # it has just ended
+                program = Path(cgroups.command_of(pid)[0]).name
+                fields = dict(line.split(":", 1) for line in Path(f"/proc/{pid}/status").read_text().splitlines())
+                resident_mib = int(fields["VmRSS"].split()[0]) // 1024
+                print(f"{group:15} {pid:8} {resident_mib:5} MiB  {program}")
+    if not KUBECONFIG.exists():
+        raise ClusterError("no cluster runs: `python3 -m cluster up` starts one")
+    if dead := dead_daemons():
+        raise ClusterError(f"{', '.join(dead)} died: read run/logs, then `python3 -m cluster up` starts a new cluster")
+    print(run(*kubectl_command(lifecycle.running_build().binaries), "get", "node"), end="")
+
+
+def _kubeconfig(_: argparse.Namespace) -> None:
+    print(KUBECONFIG)
+
+
+def _bin(_: argparse.Namespace) -> None:
+    print(lifecycle.running_build().binaries)
+
+
+def _prometheus_url(_: argparse.Namespace) -> None:
+    kubectl = kubectl_command(lifecycle.running_build().binaries)
+    ready = ["--selector=app=prometheus", "--field-selector=status.phase=Running"]
+    address = run(*kubectl, "-n", MONITORING_NAMESPACE, "get", "pod", *ready, "-o", "jsonpath={.items[0].status.podIP}")
+    print(f"http://{address}:{PROMETHEUS_PORT}")
+
+
+def _load(arguments: argparse.Namespace) -> None:
+    with _alone():
+        load_images(arguments.archives)
+
+
+def _fake_nodes(arguments: argparse.Namespace) -> None:
+    with _alone():
+        add_fake_nodes(arguments.count, lifecycle.running_build())
+
+
+def _cut_off(arguments: argparse.Namespace) -> None:
+    cut_off(arguments.node)
+
+
+def _reconnect(arguments: argparse.Namespace) -> None:
+    reconnect(arguments.node)
+
+
+def _prove(arguments: argparse.Namespace) -> None:
+    from cluster.prove import prove  # no other command needs it
+
+    prove(arguments.abilities)
+
+
+@contextlib.contextmanager
+def _alone() -> Iterator[None]:
+    """One invocation at a time may change the cluster or its cache; the kernel frees the lock of one that crashed."""
+    LOCK.parent.mkdir(parents=True, exist_ok=True)
+    with LOCK.open("a") as file:
+        if not _is_locked(file.fileno()):
+            print(f"another invocation is at work; waiting for {LOCK}", file=sys.stderr)
+            wait_for(f"{LOCK}, held by another invocation", lambda: _is_locked(file.fileno()), LOCK_TIMEOUT_S)
+        yield
+
+
+def _is_locked(descriptor: int) -> bool:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+if __name__ == "__main__":
+    main()

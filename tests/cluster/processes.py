@@ -1,0 +1,84 @@
+"""Commands that run to their end, and daemons that outlive us."""
+
+import os
+import subprocess
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import IO
+
+from cluster import cgroups
+from cluster.layout import KUBECONFIG, LOGS, PIDS, RUN, SOURCES
+from cluster.waiting import ClusterError, wait_for
+
+
+def run(*command: object, stdin: int | IO[bytes] = subprocess.DEVNULL, text: str | None = None) -> str:
+    """The standard output of a command that must succeed; `text` becomes its standard input."""
+    parts = [str(part) for part in command]
+    if text is None:
+        done = subprocess.run(parts, check=False, stdin=stdin, capture_output=True, text=True)
+    else:
+        done = subprocess.run(parts, check=False, input=text, capture_output=True, text=True)
+    if done.returncode:
+        raise ClusterError(f"{' '.join(parts)}\n{done.stdout}{done.stderr}".strip())
+    return done.stdout
+
+
+def output_or_nothing(*command: object) -> str:
+    """For questions that are asked again and again until the answer is right."""
+    done = subprocess.run([str(part) for part in command], check=False, capture_output=True, text=True)
+    return done.stdout if done.returncode == 0 else ""
+
+
+def spawn(name: str, group: str, command: Sequence[object]) -> int:
+    """Start a daemon in cgroup `group`, detached from us, its output in LOGS; returns its pid."""
+    members = cgroups.create(group)
+    # The shell joins the cgroup and notes its pid before it becomes the daemon: at no moment is one outside.
+    script = 'echo $$ > "$1"; echo $$ > "$2"; shift 2; exec "$@"'
+    parts = ["setsid", "--fork", "sh", "-c", script, "sh", members, PIDS / name, *command]
+    with log_of(name).open("wb") as log:
+        subprocess.run(
+            [str(part) for part in parts],
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            env=_daemon_environment(os.environ),
+            check=True,
+        )
+    wait_for(name, lambda: (PIDS / name).exists() and (PIDS / name).read_text().strip())
+    return pid_of(name)
+
+
+def _daemon_environment(ours: Mapping[str, str]) -> dict[str, str]:
+    """Little of ours: a proxy or a KUBECONFIG of the person who runs `up` must not change what the daemons do."""
+    kept = {name: ours[name] for name in ("PATH", "HOME", "XDG_CACHE_HOME") if name in ours}
+    return kept | {"PYTHONPATH": str(SOURCES.parent), "PYTHONUNBUFFERED": "1", "PYTHONDONTWRITEBYTECODE": "1"}
+
+
+def log_of(name: str) -> Path:
+    return LOGS / f"{name}.log"
+
+
+def pid_of(name: str) -> int:
+    return int((PIDS / name).read_text())
+
+
+def dead_daemons() -> list[str]:
+    """The daemons that were started and run no more; a pid counts only inside our cgroups, for pids are reused."""
+    alive = {pid for group in cgroups.existing() for pid in cgroups.processes(group)}
+    return sorted(file.name for file in PIDS.glob("*") if pid_of(file.name) not in alive)
+
+
+def require_alive(names: Iterable[str]) -> None:
+    if dead := sorted(set(names) & set(dead_daemons())):
+        lines = log_of(dead[0]).read_text(errors="replace").splitlines()[-5:]
+        raise ClusterError(f"{dead[0]} died; the end of {log_of(dead[0])}:\n" + "\n".join(lines))
+
+
+def enter(node: str) -> list[str]:
+    """The prefix that runs a command on a node. (`ip netns exec` would remount /sys and hide the cgroups.)"""
+    return ["nsenter", f"--target={pid_of(f'{node}-namespaces')}", "--mount", "--net", "--uts"]
+
+
+def kubectl_command(binaries: Path) -> list[str]:
+    """kubectl as admin; its discovery cache lies with the cluster that it describes."""
+    return [str(binaries / "kubectl"), f"--kubeconfig={KUBECONFIG}", f"--cache-dir={RUN / 'kubectl'}"]

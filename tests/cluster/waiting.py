@@ -1,0 +1,26 @@
+"""Deadlines, errors and timings. Nothing in this package waits without the deadline that is set here."""
+
+import contextlib
+import time
+from collections.abc import Callable, Iterator
+
+POLL_S = 0.1
+
+
+class ClusterError(Exception):
+    """Ends the program; its text is one sentence for the person who ran it."""
+
+
+def wait_for(what: str, is_done: Callable[[], object], timeout_s: float = 60) -> None:
+    deadline = time.monotonic() + timeout_s
+    while not is_done():
+        if time.monotonic() > deadline:
+            raise ClusterError(f"{what}: not within {timeout_s:.0f} s")
+        time.sleep(POLL_S)
+
+
+@contextlib.contextmanager
+def timed(what: str) -> Iterator[None]:
+    start = time.monotonic()
+    yield
+    print(f"{time.monotonic() - start:6.1f} s  {what}", flush=True)

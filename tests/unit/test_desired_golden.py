@@ -1,0 +1,38 @@
+"""Each sample is a run that makes sense, and its children are what the golden file shows."""
+
+from pathlib import Path
+
+import pytest
+
+from unit.golden import FOLDER, read_sample, render, sample_files
+
+by_name = pytest.mark.parametrize("file", sample_files(), ids=lambda file: file.stem)
+
+TRL_BATCH_SIZE, TRL_NUM_GENERATIONS = 8, 8  # defaults of TRL 1.16
+
+
+@by_name
+def test_golden(file: Path) -> None:
+    golden = FOLDER / file.name
+    assert golden.exists(), f"{golden.name} is missing: make generate"
+    assert render(file) == golden.read_text(), f"{golden.name} is stale: make generate, and look at the difference"
+
+
+def test_no_golden_file_without_a_sample() -> None:
+    assert {file.name for file in FOLDER.glob("*.yaml")} == {file.name for file in sample_files()}
+
+
+@by_name
+def test_completions_of_a_step_are_whole_groups(file: Path) -> None:
+    spec = read_sample(file).spec
+    processes = spec.learners.replicas * spec.learners.processes_per_pod
+    batch = spec.recipe.get("per_device_train_batch_size", TRL_BATCH_SIZE)
+    completions = processes * batch * spec.recipe.get("gradient_accumulation_steps", 1)
+    assert completions % spec.recipe.get("num_generations", TRL_NUM_GENERATIONS) == 0
+
+
+@by_name
+def test_one_weight_per_reward_function(file: Path) -> None:
+    recipe = read_sample(file).spec.recipe
+    weights = recipe.get("reward_weights", [1.0] * len(recipe["reward_funcs"]))
+    assert len(weights) == len(recipe["reward_funcs"])

@@ -1,0 +1,62 @@
+"""What a process of a run finds in its pod, and where it says why it ended.
+
+Environment variables replace the paths and names where there is no pod: a learner or generator started by hand.
+"""
+
+import contextlib
+import fcntl
+import os
+import socket
+from pathlib import Path
+
+from grpo_contract import environment, files
+from grpo_contract.config import RunConfig
+from grpo_contract.failure import Failure
+from grpo_contract.progress import Progress
+
+
+def read_config(path: Path | None = None) -> RunConfig:
+    return RunConfig.model_validate_json((path or Path(files.CONFIG_FILE)).read_bytes())
+
+
+def read_token() -> str:
+    """The run's token: generators ask for it, learners present it."""
+    return _path(environment.TOKEN_FILE, files.TOKEN_FILE).read_text().strip()
+
+
+def pod_name() -> str:
+    return os.environ.get(environment.POD_NAME) or socket.gethostname()
+
+
+def report_failure(failure: Failure) -> None:
+    """Leave the reason for the operator. The first of a pod's processes wins: it knows the cause, others see consequences."""
+    _leave(_fitting(failure).model_dump_json())
+
+
+def report_success(progress: Progress) -> None:
+    """Leave the final progress for the operator."""
+    text = progress.to_json()
+    if len(text.encode()) > files.TERMINATION_BYTES:  # the list of generators grows with the fleet
+        text = progress.model_copy(update={"generators": []}).to_json()
+    _leave(text)
+
+
+def _leave(text: str) -> None:
+    """Outside a pod there may be no such file, and nobody who reads it."""
+    with contextlib.suppress(OSError), _path(environment.TERMINATION_FILE, files.TERMINATION_FILE).open("a+") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        file.seek(0)
+        if not file.read(1):
+            file.write(text)
+
+
+def _path(variable: str, in_pod: object) -> Path:
+    return Path(os.environ.get(variable) or str(in_pod))
+
+
+def _fitting(failure: Failure) -> Failure:
+    """The kubelet cuts what is longer, and JSON cut in the middle is no JSON: shorten the message instead."""
+    message = failure.message
+    while len(Failure(reason=failure.reason, message=message).model_dump_json().encode()) > files.TERMINATION_BYTES:
+        message = message[: len(message) * 3 // 4]
+    return Failure(reason=failure.reason, message=message)
