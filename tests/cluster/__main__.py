@@ -2,21 +2,18 @@
 
 import argparse
 import contextlib
-import fcntl
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 from cluster import cgroups, lifecycle
 from cluster.build import build
 from cluster.fake_nodes import add_fake_nodes
-from cluster.layout import KUBECONFIG, LOCK, MAX_NODES, MONITORING_NAMESPACE, PROMETHEUS_PORT
+from cluster.layout import KUBECONFIG, MAX_NODES, MONITORING_NAMESPACE, PROMETHEUS_PORT
 from cluster.lifecycle import Shape
+from cluster.lock import alone
 from cluster.node import cut_off, load_images, reconnect
 from cluster.processes import dead_daemons, kubectl_command, run
-from cluster.waiting import ClusterError, wait_for
-
-LOCK_TIMEOUT_S = 3600  # another invocation may be building everything from nothing
+from cluster.waiting import ClusterError
 
 
 def main() -> None:
@@ -59,18 +56,15 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _build(_: argparse.Namespace) -> None:
-    with _alone():
-        print(build().folder)
+    print(build().folder)
 
 
 def _up(arguments: argparse.Namespace) -> None:
-    with _alone():
-        lifecycle.up(Shape(arguments.nodes, arguments.audit, arguments.control_plane_only), arguments.fresh)
+    lifecycle.up(Shape(arguments.nodes, arguments.audit, arguments.control_plane_only), arguments.fresh)
 
 
 def _down(_: argparse.Namespace) -> None:
-    with _alone():
-        lifecycle.down()
+    lifecycle.down()
 
 
 def _status(_: argparse.Namespace) -> None:
@@ -104,12 +98,12 @@ def _prometheus_url(_: argparse.Namespace) -> None:
 
 
 def _load(arguments: argparse.Namespace) -> None:
-    with _alone():
+    with alone():
         load_images(arguments.archives)
 
 
 def _fake_nodes(arguments: argparse.Namespace) -> None:
-    with _alone():
+    with alone():
         add_fake_nodes(arguments.count, lifecycle.running_build())
 
 
@@ -125,25 +119,6 @@ def _prove(arguments: argparse.Namespace) -> None:
     from cluster.prove import prove  # no other command needs it
 
     prove(arguments.abilities)
-
-
-@contextlib.contextmanager
-def _alone() -> Iterator[None]:
-    """One invocation at a time may change the cluster or its cache; the kernel frees the lock of one that crashed."""
-    LOCK.parent.mkdir(parents=True, exist_ok=True)
-    with LOCK.open("a") as file:
-        if not _is_locked(file.fileno()):
-            print(f"another invocation is at work; waiting for {LOCK}", file=sys.stderr)
-            wait_for(f"{LOCK}, held by another invocation", lambda: _is_locked(file.fileno()), LOCK_TIMEOUT_S)
-        yield
-
-
-def _is_locked(descriptor: int) -> bool:
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True
 
 
 if __name__ == "__main__":

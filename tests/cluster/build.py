@@ -15,6 +15,7 @@ from pathlib import Path
 
 from cluster.images import write_basic_images
 from cluster.layout import CACHE, SOURCES
+from cluster.lock import alone
 from cluster.processes import run
 from cluster.waiting import ClusterError, timed
 
@@ -86,6 +87,12 @@ def current_build() -> Build:
 
 def build() -> Build:
     """The build of this checkout's pins, made now if it is not there."""
+    with alone():
+        return build_when_alone()
+
+
+def build_when_alone() -> Build:
+    """The same for a caller that holds the lock."""
     install_debian_packages()
     wanted = current_build()
     if wanted.folder.exists():
@@ -102,11 +109,10 @@ def build() -> Build:
 
 
 def install_debian_packages() -> None:
-    query = ["dpkg-query", "--show", "--showformat=${binary:Package} ${db:Status-Status}\n", *DEBIAN_PACKAGES]
+    query = ["dpkg-query", "--show", "--showformat=${Package} ${db:Status-Status}\n", *DEBIAN_PACKAGES]
     # It fails when it does not know one of the names, which is one of the answers we ask for.
     known = subprocess.run(query, check=False, capture_output=True, text=True).stdout.splitlines()
-    installed = {line.split()[0].split(":")[0] for line in known if line.endswith(" installed")}
-    if missing := [package for package in DEBIAN_PACKAGES if package not in installed]:
+    if missing := [package for package in DEBIAN_PACKAGES if f"{package} installed" not in known]:
         with timed(f"apt-get install {' '.join(missing)}"):
             run("apt-get", "update")
             quietly = ["env", "DEBIAN_FRONTEND=noninteractive"]

@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from cluster import cgroups, images
-from cluster.build import Build, build, current_build, key_of
+from cluster.build import Build, build_when_alone, current_build, key_of
 from cluster.certificates import write_certificates
 from cluster.control_plane import is_api_server_ready, start_control_plane
 from cluster.host_python import visible_folders, write_host_python_image
@@ -29,6 +29,7 @@ from cluster.layout import (
     VOLUMES,
     node_names,
 )
+from cluster.lock import alone
 from cluster.node import create_node, load_images, start_containerd, start_kube_proxy, start_kubelet
 from cluster.processes import dead_daemons, kubectl_command, output_or_nothing, require_alive, run, spawn
 from cluster.waiting import ClusterError, timed, wait_for
@@ -52,13 +53,18 @@ class Shape:
 
 def up(shape: Shape, fresh: bool) -> None:
     refuse_unsuitable_machine()
-    made = build()
+    with alone():
+        _up(shape, fresh)
+
+
+def _up(shape: Shape, fresh: bool) -> None:
+    made = build_when_alone()
     state = _state(shape, made)
     if not fresh and is_running(state, shape, made):
         print(f"already up; KUBECONFIG={KUBECONFIG}")
         return
     start = time.monotonic()
-    down()
+    _end_everything()
     for folder in (PKI, LOGS, PIDS, VOLUMES):
         folder.mkdir(parents=True)
     with timed("certificates"):
@@ -137,6 +143,11 @@ def _are_nodes_ready(shape: Shape, made: Build) -> bool:
 
 def down() -> None:
     """End everything that any `up` started on this machine; right at any time, twice, and after a crash."""
+    with alone():
+        _end_everything()
+
+
+def _end_everything() -> None:
     for group in cgroups.existing():
         cgroups.end(group)
     if Path("/sys/class/net", BRIDGE).exists():
