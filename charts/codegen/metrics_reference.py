@@ -33,7 +33,8 @@ def metrics_reference() -> str:
 
 def _section(title: str, introduction: str, metrics: Iterable[Metric]) -> str:
     rows = "\n".join(
-        f"| `{metric.name}` | {metric.kind} | {', '.join(metric.labels)} | {metric.help}{_source(metric)} |" for metric in metrics
+        f"| `{metric.name}` | {metric.kind} | {', '.join(metric.labels)} | {metric.help}{_source(metric)} |"
+        for metric in metrics
     )
     return f"## {title}\n\n{introduction}\n\n| metric | type | labels | meaning |\n|---|---|---|---|\n{rows}\n"
 

@@ -29,7 +29,7 @@ def pod_name() -> str:
 
 
 def report_failure(failure: Failure) -> None:
-    """Leave the reason for the operator. The first of a pod's processes wins: it knows the cause, others see consequences."""
+    """Leave the reason for the operator. The first of a pod's processes wins: it knows the cause."""
     _leave(_fitting(failure).model_dump_json())
 
 

@@ -1,9 +1,9 @@
 """How a generator pulls a version of the weights from learner 0.
 
-The learner sends an offer with /update_weights; every worker of the generator then connects to the offer's address, sends the
-token and a newline, and reads the tensors in the order of the offer. Each tensor is its bytes (row-major, little-endian)
-followed by their CRC-32 (4 bytes, big-endian); after the last one the learner closes the connection. An unknown token is
-answered by closing at once.
+The learner sends an offer with /update_weights; every worker of the generator then connects to the offer's address,
+sends the token and a newline, and reads the tensors in the order of the offer. Each tensor is its bytes (row-major,
+little-endian) followed by their CRC-32 (4 bytes, big-endian); after the last one the learner closes the connection. An
+unknown token is answered by closing at once.
 """
 
 from typing import Final

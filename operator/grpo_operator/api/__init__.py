@@ -1,1 +1,1 @@
-"""The GRPORun API: its types, its rules, and the CustomResourceDefinition made of them. Imports neither kopf nor kubernetes."""
+"""The GRPORun API: its types, its rules, and the CRD made of them. Imports neither kopf nor kubernetes."""

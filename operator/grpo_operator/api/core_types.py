@@ -17,7 +17,9 @@ _QUANTITIES_BY_NAME: Final[Object] = {
     "type": "object",
     "additionalProperties": {
         "x-kubernetes-int-or-string": True,
-        "pattern": r"^(\+|-)?(([0-9]+(\.[0-9]*)?)|(\.[0-9]+))(([KMGTPE]i)|[numkMGTPE]|([eE](\+|-)?(([0-9]+(\.[0-9]*)?)|(\.[0-9]+))))?$",
+        # As Kubernetes' own tools generate it.
+        "pattern": r"^(\+|-)?(([0-9]+(\.[0-9]*)?)|(\.[0-9]+))"
+        r"(([KMGTPE]i)|[numkMGTPE]|([eE](\+|-)?(([0-9]+(\.[0-9]*)?)|(\.[0-9]+))))?$",
     },
 }
 
@@ -56,7 +58,8 @@ EnvironmentVariables = Annotated[
                 "properties": {
                     "name": _STRING | {"minLength": 1, "description": "Name of the variable."},
                     "value": _STRING | {"description": "Its value."},
-                    "valueFrom": _ANY_OBJECT | {"description": "Where its value comes from: a Secret, a ConfigMap, a field."},
+                    "valueFrom": _ANY_OBJECT
+                    | {"description": "Where its value comes from: a Secret, a ConfigMap, a field."},
                 },
             },
         }
@@ -116,7 +119,8 @@ PodTemplate = Annotated[
                         "annotations": _STRINGS_BY_NAME | {"description": "Annotations to add."},
                     },
                 },
-                "spec": _ANY_OBJECT | {"description": "Parts of a pod's spec. Containers, volumes and the like are merged by name."},
+                "spec": _ANY_OBJECT
+                | {"description": "Parts of a pod's spec. Containers, volumes and the like are merged by name."},
             },
         }
     ),

@@ -2,9 +2,9 @@
 
 from typing import Any, Final
 
-from grpo_contract.labels import API_GROUP
 from pydantic import BaseModel, ConfigDict, Field
 
+from grpo_contract.labels import API_GROUP
 from grpo_operator.api.spec import GRPORunSpec
 from grpo_operator.api.status import GRPORunStatus
 

@@ -30,7 +30,7 @@ class PodSettings(ApiModel):
     ] = {}
     env: Annotated[
         EnvironmentVariables,
-        Field(description="Environment variables of the container, for example NCCL settings; they win over the operator's."),
+        Field(description="Environment of the container, for example NCCL settings; it wins over the operator's."),
     ] = []
     node_selector: Annotated[dict[str, str], Field(description="Labels that a node must have.")] = {}
     tolerations: Annotated[Tolerations, Field(description="Taints that the pods tolerate.")] = []
@@ -96,11 +96,11 @@ class Checkpoint(ApiModel):
 
 
 class GRPORunSpec(ApiModel):
-    """What to train, on what, and where to keep it. Once created, only generators.replicas and maxRestarts may change."""
+    """What to train, on what, where to keep it. Once created, only generators.replicas and maxRestarts may change."""
 
     recipe: Annotated[
         Object,
-        Field(description="A TRL / Open-R1 GRPO recipe, keys unchanged. What a key means when it is absent is TRL's default."),
+        Field(description="A TRL / Open-R1 GRPO recipe, keys unchanged. A key that is absent means TRL's default."),
     ]
     learners: Annotated[Learners, Field(description="Pods that learn: torchrun, DeepSpeed ZeRO-3, TRL.")] = Learners()
     generators: Annotated[Generators, Field(description="Pods that write completions: vLLM.")] = Generators()

@@ -3,9 +3,10 @@
 from enum import StrEnum
 from typing import Annotated, Literal
 
-from grpo_contract.progress import CheckpointProgress, Metrics, Steps
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic.alias_generators import to_camel
+
+from grpo_contract.progress import CheckpointProgress, Metrics, Steps
 
 Time = Annotated[str, Field(json_schema_extra={"format": "date-time"})]
 """RFC 3339, UTC."""
@@ -27,7 +28,9 @@ class Phase(StrEnum):
     RESTARTING = "Restarting"
     """An attempt failed; the next one starts from the newest checkpoint."""
     SUCCEEDED = "Succeeded"
+    """All steps were made and the model is saved."""
     FAILED = "Failed"
+    """The run ended and will not be tried again."""
 
 
 class ConditionType(StrEnum):
@@ -95,7 +98,7 @@ class LastFailure(_Status):
 
     attempt: int
     """The attempt that failed."""
-    time: str
+    time: Time
     """When its failure was noticed."""
     pod: str | None = None
     """The pod that failed first."""

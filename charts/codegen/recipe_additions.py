@@ -1,0 +1,100 @@
+"""What the dataclasses do not say about a recipe's keys: the only hand-written part of the recipe's schema."""
+
+from typing import Final
+
+from codegen.recipe_types import ANYTHING, Schema
+
+# Open-R1's own keys. Reward functions, system prompt and columns are no fields of TRL's dataclasses.
+OPEN_R1_KEYS: Final[dict[str, Schema]] = {
+    "chat_template": {
+        "type": "string",
+        "description": "Chat template (Jinja) to use instead of the one that the model brings along.",
+    },
+    "dataset_prompt_column": {
+        "type": "string",
+        "minLength": 1,
+        "description": "Column of the data set that holds the prompts.",
+        "default": "prompt",
+    },
+    "reward_funcs": {
+        "type": "array",
+        "maxItems": 64,
+        "items": {"type": "string", "maxLength": 253},
+        "description": "Reward functions, in order: names of built-in ones, or `package.module:function` of one that "
+        "the learners' image can import. Required.",
+    },
+    "system_prompt": {
+        "type": "string",
+        "description": "System message that is put before every prompt.",
+    },
+}
+
+_STRING_OR_LIST: Final[Schema] = ANYTHING | {"nullable": True}
+
+# Types that TRL or transformers annotate more narrowly than they read them, and keys that a run must be able to hold in
+# any form, because it gets its answer in the Accepted condition (operator: api/owned_keys.py).
+TYPES: Final[dict[str, Schema]] = {
+    "accelerator_config": ANYTHING,
+    "deepspeed": ANYTHING,
+    "fsdp": ANYTHING,
+    "fsdp_config": ANYTHING,
+    "include_num_input_tokens_seen": ANYTHING | {"enum": ["all", "non_padding", "no", True, False]},
+    "lora_target_modules": _STRING_OR_LIST,
+    "lora_target_parameters": _STRING_OR_LIST,
+    "num_generations": {"type": "integer"},
+    "resume_from_checkpoint": ANYTHING,
+    "scale_rewards": ANYTHING | {"enum": ["group", "batch", "none", True, False]},
+    "transformers_continuous_batching_config": ANYTHING,
+}
+
+# Values of keys that TRL annotates as plain strings; each is named in the key's help text, which is checked.
+VALUES: Final[dict[str, tuple[str, ...]]] = {
+    "importance_sampling_level": ("token", "sequence"),
+    "loss_type": ("grpo", "dr_grpo", "dapo", "bnpo", "cispo", "sapo", "luspo", "vespo"),
+    "multi_objective_aggregation": ("sum_then_normalize", "normalize_then_sum"),
+    "vllm_importance_sampling_mode": ("token_truncate", "token_mask", "sequence_truncate", "sequence_mask"),
+    "vllm_mode": ("server", "colocate"),
+    "vllm_model_impl": ("vllm", "transformers"),
+}
+
+_COUNT: Final[Schema] = {"minimum": 1}
+_NOT_NEGATIVE: Final[Schema] = {"minimum": 0}
+_POSITIVE: Final[Schema] = {"minimum": 0, "exclusiveMinimum": True}
+_SHARE: Final[Schema] = {"minimum": 0, "maximum": 1}
+_POSITIVE_SHARE: Final[Schema] = _SHARE | {"exclusiveMinimum": True}
+
+# Bounds that TRL, transformers or vLLM check only when the run is under way, if at all.
+BOUNDS: Final[dict[str, Schema]] = {
+    "beta": _NOT_NEGATIVE,
+    "epsilon": _NOT_NEGATIVE,
+    "generation_batch_size": _COUNT,
+    "gradient_accumulation_steps": _COUNT,
+    "learning_rate": _NOT_NEGATIVE,
+    "logging_steps": _NOT_NEGATIVE,
+    "max_completion_length": _COUNT,
+    "min_p": _SHARE,
+    "num_generations_eval": _COUNT,
+    "num_iterations": _COUNT,
+    "num_train_epochs": _POSITIVE,
+    "per_device_eval_batch_size": _COUNT,
+    "per_device_train_batch_size": _COUNT,
+    "repetition_penalty": _POSITIVE,
+    "save_steps": _NOT_NEGATIVE,
+    "steps_per_generation": _COUNT,
+    "temperature": _POSITIVE,
+    "top_entropy_quantile": _SHARE,
+    "top_p": _POSITIVE_SHARE,
+    "vllm_gpu_memory_utilization": _POSITIVE_SHARE,
+    "vllm_max_model_length": _COUNT,
+}
+
+# Where a run differs from what the key's help text says.
+NOTES: Final[dict[str, str]] = {
+    "bf16": "On CPU a run computes in float32, whatever this says.",
+    "dtype": "On CPU a run computes in float32, whatever this says.",
+    "fp16": "On CPU a run computes in float32, whatever this says.",
+    "save_strategy": "A run whose recipe sets neither save_strategy nor save_steps saves nothing of this kind: what it "
+    "resumes from is written as spec.checkpoint says.",
+    "vllm_gpu_memory_utilization": "Generators have their GPUs to themselves and take this value; without it, vLLM's "
+    "own default holds.",
+}

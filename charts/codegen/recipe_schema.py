@@ -1,0 +1,66 @@
+"""The schema of `spec.recipe`, a property per key: `python -m codegen.recipe_schema`, with the trainer's interpreter.
+
+Needs nothing but the standard library and the *installed* TRL and transformers, whose source it reads. The result is
+not yet a structural schema: `default` says what TRL does when the key is absent, and must not be filled in.
+"""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from codegen.recipe_additions import BOUNDS, NOTES, OPEN_R1_KEYS, TYPES, VALUES
+from codegen.recipe_source import Enums, SourceField, UnknownDefault, read_enums, read_fields, read_versions
+from codegen.recipe_types import Schema, UnsayableError, schema_of
+
+TARGET = Path(__file__).resolve().parents[2] / "operator/grpo_operator/api/recipe_schema.json"
+
+# Objects of Python's that no YAML file can hold.
+UNSAYABLE = frozenset({"parallelism_config"})
+
+
+def build_recipe_schema() -> dict[str, Any]:
+    enums, fields = read_enums(), read_fields(read_enums())
+    check_additions(fields)
+    keys = {name: property_of(field, enums) for name, field in fields.items() if name not in UNSAYABLE}
+    return {"versions": read_versions(), "properties": dict(sorted((keys | OPEN_R1_KEYS).items()))}
+
+
+def property_of(field: SourceField, enums: Enums) -> Schema:
+    """
+    Raises:
+        UnsayableError: the field needs an entry in TYPES or UNSAYABLE; the message names it.
+    """
+    try:
+        schema = dict(TYPES[field.name] if field.name in TYPES else schema_of(field.annotation, enums))
+    except UnsayableError as error:
+        raise UnsayableError(f"{field.name}: {error}: add it to TYPES in recipe_additions.py") from error
+    if values := VALUES.get(field.name, field.choices):
+        schema["enum"] = list(values)
+        schema.pop("nullable", None)  # the API server finds null in no enum, not even in one that lists it
+    schema |= BOUNDS.get(field.name, {})
+    schema["description"] = " ".join(filter(None, (field.help, NOTES.get(field.name))))
+    # Absent and null mean the same where null is the default, so that there is nothing to tell.
+    if field.default is not UnknownDefault and field.default is not None:
+        schema["default"] = field.default
+    return schema
+
+
+def check_additions(fields: dict[str, SourceField]) -> None:
+    """The hand-written tables must not outlive what they add to."""
+    for name in TYPES.keys() | VALUES.keys() | BOUNDS.keys() | NOTES.keys() | UNSAYABLE:
+        assert name in fields, f"{name} is in recipe_additions.py, but no dataclass has it any more"
+    for name in OPEN_R1_KEYS:
+        assert name not in fields, f"{name} is in OPEN_R1_KEYS, but a dataclass has it now"
+    for name, values in VALUES.items():
+        gone = [value for value in values if value not in fields[name].help]
+        assert not gone, f"{name}: the help text does not name {gone}; see VALUES in recipe_additions.py"
+
+
+def read_recipe_schema() -> dict[str, Any]:
+    """What was built last, for those who have no TRL at hand."""
+    content: dict[str, Any] = json.loads(TARGET.read_text(encoding="utf-8"))
+    return content
+
+
+if __name__ == "__main__":
+    TARGET.write_text(json.dumps(build_recipe_schema(), indent=1, ensure_ascii=False) + "\n", encoding="utf-8")

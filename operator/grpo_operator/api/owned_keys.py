@@ -1,0 +1,94 @@
+"""Keys of a recipe that a run does not leave to its author: one table, from which acceptance and reference are made.
+
+They stay in the CRD's schema, because recipes in use hold them, and the answer to one is a sentence in the Accepted
+condition. A value that says what happens anyway is accepted.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+
+@dataclass(frozen=True)
+class OwnedKey:
+    reason: str
+    remedy: str = "leave it out"
+    accepted: tuple[Any, ...] = ()
+    """Values that change nothing; null is always one."""
+    secret: bool = False
+    """The value must not be repeated in a message."""
+
+    def accepts(self, value: Any) -> bool:
+        # 1 == True and 0 == False in Python, but a recipe that says 1 does not say true.
+        return value is None or any(value == same and type(value) is type(same) for same in self.accepted)
+
+
+_GENERATION: Final = "completions come from the run's vLLM generators"
+_SERVER: Final = "the learners find the run's generators by themselves"
+_ZERO3: Final = "the learners run under DeepSpeed ZeRO-3"
+_PROCESSES: Final = "the processes of the learners are started and connected for them"
+_SHARED: Final = "all learners write to one volume"
+_NOT_YET: Final = "runs cannot do that yet"
+
+OWNED_KEYS: Final[dict[str, OwnedKey]] = {
+    # Where completions come from.
+    "use_vllm": OwnedKey(_GENERATION, accepted=(True,)),
+    "vllm_mode": OwnedKey(_GENERATION, accepted=("server",)),
+    "vllm_server_base_url": OwnedKey(_SERVER),
+    "vllm_server_host": OwnedKey(_SERVER),
+    "vllm_server_port": OwnedKey(_SERVER),
+    "vllm_server_timeout": OwnedKey(_SERVER),
+    "vllm_group_port": OwnedKey(_SERVER),
+    "vllm_tensor_parallel_size": OwnedKey(
+        "a generator uses all GPUs of its pod", "leave it out and set spec.generators.gpus"
+    ),
+    "vllm_enable_sleep_mode": OwnedKey("generators do not share their GPUs with learners", accepted=(False,)),
+    "use_transformers_continuous_batching": OwnedKey(_GENERATION, accepted=(False,)),
+    "use_transformers_paged": OwnedKey(_GENERATION, accepted=(False,)),
+    "transformers_continuous_batching_config": OwnedKey(_GENERATION),
+    "cache_implementation": OwnedKey(_GENERATION),
+    # How learners are spread over devices and nodes.
+    "deepspeed": OwnedKey(_ZERO3),
+    "fsdp": OwnedKey(_ZERO3, accepted=("", False)),
+    "fsdp_config": OwnedKey(_ZERO3),
+    "ds3_gather_for_generation": OwnedKey("generators need whole parameters", accepted=(True,)),
+    "accelerator_config": OwnedKey(_ZERO3),
+    "use_cpu": OwnedKey(
+        "the device follows from spec.learners.gpus", "leave it out and set spec.learners.gpus to 0", accepted=(False,)
+    ),
+    "local_rank": OwnedKey(_PROCESSES, accepted=(-1,)),
+    "ddp_backend": OwnedKey("the backend is NCCL on GPU and gloo on CPU"),
+    "ddp_timeout": OwnedKey("learners have a deadline for collective operations already"),
+    # What is written where, and where a run goes on.
+    "output_dir": OwnedKey("a run has a folder of its own on the volume, named in status.output"),
+    "resume_from_checkpoint": OwnedKey("a run resumes from its newest checkpoint by itself", accepted=(False,)),
+    "save_on_each_node": OwnedKey(_SHARED, accepted=(False,)),
+    "save_only_model": OwnedKey("a run could not resume from such a checkpoint", accepted=(False,)),
+    "hub_token": OwnedKey(
+        "everybody who may read the run could read it",
+        "leave it out and set HF_TOKEN from a Secret in spec.learners.env",
+        secret=True,
+    ),
+    # What a later version may give back to the recipe.
+    "eval_strategy": OwnedKey(_NOT_YET, "set it to 'no' and evaluate the trained model", accepted=("no",)),
+    "eval_on_start": OwnedKey(_NOT_YET, "leave it out and evaluate the trained model", accepted=(False,)),
+    "push_to_hub": OwnedKey(_NOT_YET, "leave it out and push the trained model from the volume", accepted=(False,)),
+    "use_peft": OwnedKey(_NOT_YET, "leave it out to train all parameters", accepted=(False,)),
+    "load_in_8bit": OwnedKey(_NOT_YET, accepted=(False,)),
+    "load_in_4bit": OwnedKey(_NOT_YET, accepted=(False,)),
+}
+
+
+def owned_keys(recipe: Mapping[str, Any]) -> list[str]:
+    """One sentence for each key that is not the recipe's to set, in its order; empty: the recipe is acceptable."""
+    return [
+        _sentence(key, value, OWNED_KEYS[key])
+        for key, value in recipe.items()
+        if key in OWNED_KEYS and not OWNED_KEYS[key].accepts(value)
+    ]
+
+
+def _sentence(key: str, value: Any, owned: OwnedKey) -> str:
+    said = "is set" if owned.secret else f"is {json.dumps(value)}"
+    return f"spec.recipe.{key} {said}, but {owned.reason}; {owned.remedy}."

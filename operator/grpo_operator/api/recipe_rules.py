@@ -1,0 +1,114 @@
+"""Rules about the recipe, in CEL: what TRL would refuse anyway, minutes later and in a pod. Data only."""
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+from grpo_contract.rewards import BUILT_IN_REWARDS, REWARD_IMPORT
+from grpo_operator.api.cel import Path, Rule, present, value_of
+
+SPEC: Final[Path] = ("spec",)
+RECIPE: Final[Path] = ("spec", "recipe")
+REWARD: Final[Path] = ("spec", "recipe", "reward_funcs", "[]")
+
+
+def recipe_rules(trl_defaults: Mapping[str, Any]) -> list[Rule]:
+    """`trl_defaults`: what TRL does where the recipe is silent."""
+    return [*_RECIPE_RULES, *_batch_rules(trl_defaults)]
+
+
+def _missing(key: str, remedy: str) -> Rule:
+    rule = f"{present(key)} && self.{key}.size() > 0"
+    return Rule(RECIPE, rule, f"spec.recipe.{key} is missing or empty; {remedy}.")
+
+
+_RECIPE_RULES: Final = (
+    _missing(
+        "model_name_or_path",
+        "set it to a model of the hub, as in Qwen/Qwen2.5-1.5B-Instruct, or to a folder below /volume",
+    ),
+    _missing(
+        "dataset_name", "set it to a data set of the hub, as in open-r1/OpenR1-Math-220k, or to a path below /volume"
+    ),
+    _missing(
+        "reward_funcs", f"list at least one reward function: {', '.join(BUILT_IN_REWARDS)}, or package.module:function"
+    ),
+    Rule(
+        REWARD,
+        f"self in {list(BUILT_IN_REWARDS)} || self.matches(r'{REWARD_IMPORT}')",
+        "spec.recipe.reward_funcs holds '{self}', which is no reward function; use "
+        f"{', '.join(BUILT_IN_REWARDS)}, or package.module:function.",
+    ),
+    Rule(
+        RECIPE,
+        f"!{present('reward_weights')} || !{present('reward_funcs')} || "
+        "self.reward_weights.size() == self.reward_funcs.size()",
+        "spec.recipe.reward_weights has {self.reward_weights.size()} entries and spec.recipe.reward_funcs has "
+        "{self.reward_funcs.size()}; give one weight per reward function, or none at all.",
+        ".reward_weights",
+    ),
+    Rule(
+        RECIPE,
+        f"!{present('num_generations')} || self.num_generations >= 2",
+        "spec.recipe.num_generations is {self.num_generations}, but an advantage compares completions of one prompt; "
+        "set it to 2 or more.",
+        ".num_generations",
+    ),
+    Rule(
+        RECIPE,
+        f"!{present('generation_batch_size')} || !{present('steps_per_generation')}",
+        "spec.recipe.generation_batch_size is {self.generation_batch_size} and spec.recipe.steps_per_generation is "
+        "{self.steps_per_generation}, but each follows from the other; keep one of them.",
+        ".steps_per_generation",
+    ),
+    Rule(
+        RECIPE,
+        f"!{value_of('auto_find_batch_size', 'false')}",
+        "spec.recipe.auto_find_batch_size is true, but a smaller batch would break up the groups of completions; "
+        "leave it out and lower per_device_train_batch_size.",
+        ".auto_find_batch_size",
+    ),
+)
+
+
+def _batch_rules(trl_defaults: Mapping[str, Any]) -> list[Rule]:
+    """GRPOConfig.__post_init__: the completions of a generation must make whole groups and whole steps."""
+
+    def of_recipe(key: str, default: str | None = None) -> str:
+        return value_of(key, default or str(trl_defaults[key]), "self.recipe")
+
+    one_per_device = "(self.learners.gpus > 0 ? self.learners.gpus : 1)"
+    processes = f"(has(self.learners.processes) ? self.learners.processes : {one_per_device})"
+    world = f"(self.learners.replicas * {processes})"
+    per_device = of_recipe("per_device_train_batch_size")
+    per_step = f"({world} * {per_device})"
+    steps = of_recipe("steps_per_generation", of_recipe("gradient_accumulation_steps"))
+    group = of_recipe("num_generations")
+    given = present("generation_batch_size", "self.recipe")
+    # Other rules refuse what is not, and dividing by zero would hide their sentences.
+    divisible = f"{group} >= 2 && {per_step} >= 1"
+    return [
+        Rule(
+            SPEC,
+            f"{given} || !({divisible}) || ({per_step} * {steps}) % {group} == 0",
+            f"spec.recipe.num_generations is {{{group}}}, which does not divide the {{{per_step} * {steps}}} "
+            f"completions of a generation: {{{world}}} learner processes x per_device_train_batch_size "
+            f"{{{per_device}}} x {{{present('steps_per_generation', 'self.recipe')} ? 'steps_per_generation' : "
+            f"'gradient_accumulation_steps'}} {{{steps}}}; change one of them.",
+            ".recipe.num_generations",
+        ),
+        Rule(
+            SPEC,
+            f"!{given} || !({divisible}) || self.recipe.generation_batch_size % {group} == 0",
+            "spec.recipe.generation_batch_size is {self.recipe.generation_batch_size}, which "
+            f"spec.recipe.num_generations {{{group}}} does not divide; set it to a multiple.",
+            ".recipe.generation_batch_size",
+        ),
+        Rule(
+            SPEC,
+            f"!{given} || !({divisible}) || self.recipe.generation_batch_size % {per_step} == 0",
+            "spec.recipe.generation_batch_size is {self.recipe.generation_batch_size}, which is no multiple of "
+            f"{{{per_step}}}, the {{{world}}} learner processes x per_device_train_batch_size {{{per_device}}}; "
+            "change one of them.",
+            ".recipe.generation_batch_size",
+        ),
+    ]

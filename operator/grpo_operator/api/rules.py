@@ -1,0 +1,152 @@
+"""Rules across fields, in CEL: what the API server refuses at apply. Data only; crd.py puts it where it belongs.
+
+Each sentence names the field, its value and the remedy.
+"""
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+from pydantic import BaseModel
+
+from grpo_operator.api.cel import Path, Rule
+from grpo_operator.api.recipe_rules import recipe_rules
+from grpo_operator.api.spec import Generators, GRPORunSpec
+
+ROOT: Final[Path] = ()
+SPEC: Final[Path] = ("spec",)
+LEARNERS: Final[Path] = ("spec", "learners")
+GENERATORS: Final[Path] = ("spec", "generators")
+STORAGE: Final[Path] = ("spec", "storage")
+
+NAME_LENGTH: Final = 40
+"""Leaves room in 63 characters for what the operator and the Job controller append to the names of children."""
+
+MUTABLE: Final = frozenset({"recipe", "generators", "maxRestarts"})
+"""Fields that are not frozen as a whole: the recipe has a sentence of its own, generators a rule per field."""
+
+
+def build_rules(trl_defaults: Mapping[str, Any]) -> list[Rule]:
+    """`trl_defaults`: what TRL does where the recipe is silent."""
+    return [
+        *_NAME_RULES,
+        *_POD_RULES,
+        *_STORAGE_RULES,
+        *recipe_rules(trl_defaults),
+        *_immutability_rules(),
+    ]
+
+
+_NAME: Final = "self.metadata.name"
+_NAME_RULES: Final = (
+    Rule(
+        ROOT,
+        f"{_NAME}.matches('^[a-z]([-a-z0-9]*[a-z0-9])?$') && {_NAME}.size() <= {NAME_LENGTH}",
+        f"metadata.name '{{{_NAME}}}' cannot begin the names of a run's pods; choose one of at most {NAME_LENGTH} "
+        "characters, lower-case letters, digits and '-', that begins with a letter and ends with no '-'.",
+    ),
+)
+
+_POD_RULES: Final = (
+    Rule(
+        LEARNERS,
+        "self.replicas >= 1",
+        "spec.learners.replicas is {self.replicas}, but a run needs a learner; set it to 1 or more.",
+        ".replicas",
+    ),
+    Rule(
+        GENERATORS,
+        "self.replicas >= 1",
+        "spec.generators.replicas is {self.replicas}, but a run needs a generator; set it to 1 or more.",
+        ".replicas",
+    ),
+    Rule(
+        LEARNERS,
+        "!has(self.processes) || self.gpus == 0 || self.processes <= self.gpus",
+        "spec.learners.processes is {self.processes}, but a pod has {self.gpus} GPUs and each process needs one; "
+        "set it to {self.gpus} or less, or leave it out.",
+        ".processes",
+    ),
+    Rule(
+        SPEC,
+        "(self.learners.gpus == 0) == (self.generators.gpus == 0)",
+        "spec.learners.gpus is {self.learners.gpus} and spec.generators.gpus is {self.generators.gpus}, but one side "
+        "on CPU would compute other probabilities than the other on GPU; set both to 0 or both above 0.",
+        ".generators.gpus",
+    ),
+)
+
+_STORAGE_RULES: Final = (
+    Rule(
+        STORAGE,
+        "has(self.size) || has(self.claimName)",
+        "spec.storage has neither size nor claimName; set spec.storage.size for a new claim or spec.storage.claimName "
+        "for an existing one.",
+    ),
+    Rule(
+        STORAGE,
+        "!has(self.size) || !has(self.claimName)",
+        "spec.storage.size is '{self.size}' and spec.storage.claimName is '{self.claimName}', but a run has one "
+        "volume; keep size for a new claim or claimName for an existing one.",
+    ),
+    Rule(
+        STORAGE,
+        "!has(self.size) || (isQuantity(self.size) && quantity(self.size).isGreaterThan(quantity('0')))",
+        "spec.storage.size is '{self.size}', which is no amount of storage; write it as in 500Gi.",
+        ".size",
+    ),
+    Rule(
+        STORAGE,
+        "!has(self.claimName) || !has(self.storageClassName)",
+        "spec.storage.storageClassName is '{self.storageClassName}', but it is for a new claim and "
+        "spec.storage.claimName is '{self.claimName}'; leave one of them out.",
+        ".storageClassName",
+    ),
+    Rule(
+        STORAGE,
+        "!has(self.claimName) || !self.retain",
+        "spec.storage.retain is true, but spec.storage.claimName is '{self.claimName}' and an existing claim is "
+        "never deleted; leave retain out.",
+        ".retain",
+    ),
+    Rule(
+        STORAGE,
+        "!has(self.claimName) || self.accessModes == ['ReadWriteMany']",
+        "spec.storage.accessModes is '{self.accessModes.join(', ')}', but it is for a new claim and "
+        "spec.storage.claimName is '{self.claimName}'; leave accessModes out.",
+        ".accessModes",
+    ),
+)
+
+
+def _immutability_rules() -> list[Rule]:
+    remedy = "delete the run and create it again, or create another under a new name"
+    frozen = [key for key in _aliases(GRPORunSpec) if key not in MUTABLE]
+    return [
+        Rule(
+            SPEC,
+            "self.recipe == oldSelf.recipe",
+            f"spec.recipe cannot change, since a run trains one model by one recipe; {remedy}.",
+            ".recipe",
+            forbidden=True,
+        ),
+        *(_frozen(SPEC, key, f"spec.{key} cannot change once the run is created; {remedy}.") for key in frozen),
+        *(
+            _frozen(
+                GENERATORS,
+                key,
+                f"spec.generators.{key} cannot change once the run is created, only spec.generators.replicas can; "
+                f"{remedy}.",
+            )
+            for key in _aliases(Generators)
+            if key != "replicas"
+        ),
+    ]
+
+
+def _frozen(at: Path, key: str, text: str) -> Rule:
+    same = f"has(self.{key}) == has(oldSelf.{key}) && (!has(self.{key}) || self.{key} == oldSelf.{key})"
+    return Rule(at, same, text, f".{key}", forbidden=True)
+
+
+def _aliases(model: type[BaseModel]) -> list[str]:
+    return [field.alias or name for name, field in model.model_fields.items()]

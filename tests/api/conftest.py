@@ -1,0 +1,44 @@
+"""One API server for all tests of this folder, with the CRD applied."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import yaml
+
+from api.client import ApiServer
+from api.control_plane import running_control_plane
+from harness.kubectl import Manifest, load_manifests
+from harness.waiting import wait_for
+
+HERE = Path(__file__).parent
+ROOT = HERE.parents[1]
+CRD = ROOT / "charts/grpo-operator/crds/grporuns.yaml"
+BASE_RUN = HERE / "base.yaml"
+
+
+@pytest.fixture(scope="session")
+def api_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ApiServer]:
+    folder = tmp_path_factory.mktemp("control-plane")
+    with pytest.MonkeyPatch.context() as environment, running_control_plane(folder) as kubectl:
+        environment.setenv("KUBECACHEDIR", str(folder / "kubectl"))
+        kubectl("apply", "--server-side", "-f", str(CRD))
+        kubectl("wait", "--for=condition=Established", "crd/grporuns.grpo.dev", "--timeout=30s")
+        # kubectl checks and explains fields by a document that follows the CRD a moment later.
+        wait_for("OpenAPI", lambda: "GRPORun" in kubectl.attempt("explain", "grporun.spec").stdout, 30)
+        server = ApiServer(kubectl)
+        wait_for("storage of GRPORuns", lambda: server.try_create(yaml.safe_load(BASE_RUN.read_text())).accepted, 30)
+        yield server
+
+
+@pytest.fixture
+def base_run() -> Manifest:
+    """A run that is accepted; patches of it are the test's cases."""
+    (run,) = load_manifests(BASE_RUN)
+    return run
+
+
+@pytest.fixture(scope="session")
+def crd() -> Manifest:
+    (manifest,) = load_manifests(CRD)
+    return manifest

@@ -1,0 +1,146 @@
+"""Every key of the recipe: values are accepted as recipes write them; other types, ranges and enums are refused.
+
+The keys are many and independent: one manifest holds a value for each of them, and the answer is compared whole.
+"""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from api.client import ApiServer, patched
+from codegen.recipe_schema import read_recipe_schema
+from grpo_operator.api.owned_keys import OWNED_KEYS
+from harness.kubectl import Manifest
+
+KEYS: dict[str, dict[str, Any]] = read_recipe_schema()["properties"]
+RECIPES: list[dict[str, Any]] = yaml.safe_load(Path(__file__).with_name("recipes.yaml").read_text())
+
+SAMPLES = {"string": "text", "integer": 8, "number": 0.5, "boolean": False, "object": {"a": {"b": [1]}}, "array": []}
+TYPED = {key: entry["type"] for key, entry in KEYS.items() if "type" in entry}
+# Exclude each other, or are judged by a rule.
+RULED = {"reward_funcs": ["accuracy"], "reward_weights": [1], "generation_batch_size": None}
+
+
+def run_with(base: Manifest, recipe: dict[str, Any]) -> Manifest:
+    """Null is a value here."""
+    return patched(base, {"spec": {"recipe": {}}}) | {
+        "spec": base["spec"] | {"recipe": base["spec"]["recipe"] | recipe}
+    }
+
+
+def a_value_for(entry: dict[str, Any]) -> Any:
+    values = [
+        *entry.get("enum", ()),
+        entry.get("default"),
+        entry.get("minimum"),
+        SAMPLES.get(entry.get("type", "string")),
+    ]
+    exclusive = entry.get("exclusiveMinimum", False)
+    return next(value for value in values if value is not None and not (exclusive and value == 0))
+
+
+def complaints(server: ApiServer, base: Manifest, recipe: dict[str, Any]) -> dict[str, str]:
+    return dict(server.try_create(run_with(base, recipe)).complaints)
+
+
+def test_every_key_is_accepted_with_a_value_of_its_type(api_server: ApiServer, base_run: Manifest) -> None:
+    recipe = {key: a_value_for(entry) for key, entry in KEYS.items()} | RULED
+    answer = api_server.try_create(run_with(base_run, recipe))
+    assert answer.accepted, answer.body
+    assert answer.body["spec"]["recipe"] == recipe
+
+
+def test_every_key_refuses_another_type(api_server: ApiServer, base_run: Manifest) -> None:
+    wrong = {key: "text" if kind == "object" else {} for key, kind in TYPED.items()}
+    said = {key: "string" if kind == "object" else "object" for key, kind in TYPED.items()}
+    found = api_server.try_create(run_with(base_run, wrong)).complaints
+    # An enum complains about the value as well.
+    assert sorted(entry for entry in found if "supported values" not in entry[1]) == [
+        (
+            f"spec.recipe.{key}",
+            f'Invalid value: "{said[key]}": spec.recipe.{key} in body must be of type {kind}: "{said[key]}"',
+        )
+        for key, kind in sorted(TYPED.items())
+    ]
+
+
+def test_every_enum_refuses_another_value(api_server: ApiServer, base_run: Manifest) -> None:
+    enums = {key: entry["enum"] for key, entry in KEYS.items() if "enum" in entry}
+    assert "loss_type" in enums
+    assert complaints(api_server, base_run, dict.fromkeys(enums, "nonsense")) == {
+        f"spec.recipe.{key}": f'Unsupported value: "nonsense": supported values: {quoted_list(values)}'
+        for key, values in enums.items()
+    }
+
+
+def quoted_list(values: list[Any]) -> str:
+    return ", ".join(f'"{value if isinstance(value, str) else json.dumps(value)}"' for value in values)
+
+
+def test_every_range_refuses_what_is_below(api_server: ApiServer, base_run: Manifest) -> None:
+    minima = {
+        key: (entry["minimum"], entry.get("exclusiveMinimum", False))
+        for key, entry in KEYS.items()
+        if "minimum" in entry
+    }
+    assert {"temperature", "per_device_train_batch_size"} < minima.keys()
+    below = {key: minimum if exclusive else minimum - 1 for key, (minimum, exclusive) in minima.items()}
+    found = complaints(api_server, base_run, below | {"steps_per_generation": None})
+    assert {key: found[f"spec.recipe.{key}"] for key in minima if key != "steps_per_generation"} == {
+        key: f"Invalid value: {below[key]}: spec.recipe.{key} in body should be greater than "
+        + (f"{minimum}" if exclusive else f"or equal to {minimum}")
+        for key, (minimum, exclusive) in minima.items()
+        if key != "steps_per_generation"
+    }
+    alone = complaints(api_server, base_run, {"steps_per_generation": 0})
+    assert alone["spec.recipe.steps_per_generation"].endswith("should be greater than or equal to 1")
+
+
+def test_every_range_refuses_what_is_above(api_server: ApiServer, base_run: Manifest) -> None:
+    maxima = {key: entry["maximum"] for key, entry in KEYS.items() if "maximum" in entry}
+    assert {"top_p", "min_p"} < maxima.keys()
+    assert complaints(api_server, base_run, {key: maximum + 0.5 for key, maximum in maxima.items()}) == {
+        f"spec.recipe.{key}": f"Invalid value: {maximum + 0.5}: spec.recipe.{key} in body should be less than or equal "
+        f"to {maximum}"
+        for key, maximum in maxima.items()
+    }
+
+
+def test_lists_of_reward_functions_are_bounded(api_server: ApiServer, base_run: Manifest) -> None:
+    assert complaints(api_server, base_run, {"reward_funcs": ["format"] * 65}) == {
+        "spec.recipe.reward_funcs": "Too many: 65: must have at most 64 items"
+    }
+    assert complaints(api_server, base_run, {"reward_funcs": ["m:" + "f" * 252]}) == {
+        "spec.recipe.reward_funcs[0]": "Too long: may not be more than 253 bytes"
+    }
+    longest = api_server.try_create(run_with(base_run, {"reward_funcs": ["m:" + "f" * 251] * 64}))
+    assert longest.accepted, longest.body
+
+
+def test_a_column_needs_a_name(api_server: ApiServer, base_run: Manifest) -> None:
+    assert complaints(api_server, base_run, {"dataset_prompt_column": ""}) == {
+        "spec.recipe.dataset_prompt_column": 'Invalid value: "": spec.recipe.dataset_prompt_column in body should be '
+        "at least 1 chars long"
+    }
+
+
+@pytest.mark.parametrize("recipe", RECIPES, ids=lambda recipe: ",".join(recipe))
+def test_a_recipe_in_use_is_stored_as_it_is(api_server: ApiServer, base_run: Manifest, recipe: dict[str, Any]) -> None:
+    run = run_with(base_run, recipe)
+    answer = api_server.try_create(run)
+    assert answer.accepted, answer.body
+    assert answer.body["spec"]["recipe"] == run["spec"]["recipe"]
+
+
+def test_no_key_has_a_default(crd: Manifest) -> None:
+    schema = crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["spec"]["properties"]["recipe"]
+    assert schema["properties"].keys() == KEYS.keys()
+    assert [key for key, entry in schema["properties"].items() if "default" in entry] == []
+    assert "x-kubernetes-preserve-unknown-fields" not in schema
+
+
+def test_owned_keys_are_in_the_schema() -> None:
+    assert OWNED_KEYS.keys() - KEYS.keys() == set()

@@ -1,0 +1,56 @@
+"""What the API says about recipes without importing anything, against the real classes of TRL and transformers."""
+
+import dataclasses
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from trl import GRPOConfig, ModelConfig, ScriptArguments
+
+ROOT = Path(__file__).parents[2]
+SCHEMA = ROOT / "operator/grpo_operator/api/recipe_schema.json"
+PROPERTIES: dict[str, dict[str, Any]] = json.loads(SCHEMA.read_text(encoding="utf-8"))["properties"]
+OPEN_R1 = {"chat_template", "dataset_prompt_column", "reward_funcs", "system_prompt"}
+FIELDS = {field.name: field for cls in (GRPOConfig, ModelConfig, ScriptArguments) for field in dataclasses.fields(cls)}
+
+BATCH_KEYS = {"num_generations", "generation_batch_size", "steps_per_generation", "auto_find_batch_size"}
+API_CASES: list[dict[str, Any]] = yaml.safe_load(ROOT.joinpath("tests/api/rules.yaml").read_text())
+BATCH_CASES = [case for case in API_CASES if BATCH_KEYS & {case["field"].removeprefix("spec.recipe.")}]
+
+
+def test_the_keys_are_the_fields() -> None:
+    assert PROPERTIES.keys() - OPEN_R1 == FIELDS.keys() - {"parallelism_config"}
+
+
+@pytest.mark.parametrize("key", sorted(PROPERTIES.keys() - OPEN_R1))
+def test_text_and_default_are_the_fields(key: str) -> None:
+    help_text = " ".join(FIELDS[key].metadata["help"].replace("%%", "%").split())
+    assert PROPERTIES[key]["description"].startswith(help_text)
+    default = getattr(FIELDS[key].default, "value", FIELDS[key].default)
+    if default is dataclasses.MISSING or default is None or key == "optim":  # optim's depends on torch's version
+        assert "default" not in PROPERTIES[key]
+    else:
+        assert PROPERTIES[key]["default"] == default
+
+
+@pytest.mark.parametrize("case", BATCH_CASES, ids=lambda case: case["sentence"][:60])
+def test_the_batch_arithmetic_of_the_api_is_trls(
+    case: dict[str, Any], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """What the API server refuses TRL refuses as well, and the neighbour that it lets pass TRL takes."""
+    monkeypatch.setattr(GRPOConfig, "world_size", world_size(case["refused"]["spec"]))
+    with pytest.raises(ValueError, match=r"generation|auto_find_batch_size"):
+        config_of(case["refused"]["spec"], tmp_path)
+    monkeypatch.setattr(GRPOConfig, "world_size", world_size(case["accepted"]["spec"]))
+    config_of(case["accepted"]["spec"], tmp_path)
+
+
+def world_size(spec: dict[str, Any]) -> int:
+    learners = {"replicas": 1, "gpus": 1} | spec.get("learners", {})
+    return int(learners["replicas"] * (learners.get("processes") or max(1, learners["gpus"])))
+
+
+def config_of(spec: dict[str, Any], folder: Path) -> GRPOConfig:
+    return GRPOConfig(output_dir=str(folder), bf16=False, use_cpu=True, **spec["recipe"])

@@ -1,0 +1,109 @@
+"""owned_keys: which values of which keys a run does not take from its recipe, and what it says."""
+
+from typing import Any
+
+import pytest
+
+from grpo_operator.api.owned_keys import OWNED_KEYS, owned_keys
+
+REFUSED: list[tuple[dict[str, Any], str]] = [
+    (
+        {"use_vllm": False},
+        "spec.recipe.use_vllm is false, but completions come from the run's vLLM generators; leave it out.",
+    ),
+    (
+        {"vllm_mode": "colocate"},
+        'spec.recipe.vllm_mode is "colocate", but completions come from the run\'s vLLM generators; leave it out.',
+    ),
+    (
+        {"vllm_server_port": 8001},
+        "spec.recipe.vllm_server_port is 8001, but the learners find the run's generators by themselves; leave it out.",
+    ),
+    (
+        {"vllm_tensor_parallel_size": 2},
+        (
+            "spec.recipe.vllm_tensor_parallel_size is 2, but a generator uses all GPUs of its pod; leave it out and "
+            "set spec.generators.gpus."
+        ),
+    ),
+    (
+        {"deepspeed": {"zero_optimization": {"stage": 2}}},
+        (
+            'spec.recipe.deepspeed is {"zero_optimization": {"stage": 2}}, but the learners run under DeepSpeed '
+            "ZeRO-3; leave it out."
+        ),
+    ),
+    (
+        {"use_cpu": True},
+        (
+            "spec.recipe.use_cpu is true, but the device follows from spec.learners.gpus; leave it out and set "
+            "spec.learners.gpus to 0."
+        ),
+    ),
+    (
+        {"output_dir": "data/out"},
+        (
+            'spec.recipe.output_dir is "data/out", but a run has a folder of its own on the volume, named in '
+            "status.output; leave it out."
+        ),
+    ),
+    (
+        {"eval_strategy": "steps"},
+        (
+            "spec.recipe.eval_strategy is \"steps\", but runs cannot do that yet; set it to 'no' and evaluate the "
+            "trained model."
+        ),
+    ),
+    (
+        {"use_peft": True},
+        "spec.recipe.use_peft is true, but runs cannot do that yet; leave it out to train all parameters.",
+    ),
+]
+
+ACCEPTED: list[dict[str, Any]] = [
+    {},
+    {"learning_rate": 1e-6, "beta": 0.01},
+    {"use_vllm": True, "vllm_mode": "server", "vllm_enable_sleep_mode": False},
+    {"eval_strategy": "no", "push_to_hub": False, "use_peft": False, "load_in_4bit": False},
+    {"fsdp": "", "fsdp_config": None, "deepspeed": None, "output_dir": None, "resume_from_checkpoint": False},
+]
+
+
+@pytest.mark.parametrize(
+    ("recipe", "sentence"), REFUSED, ids=lambda part: next(iter(part)) if isinstance(part, dict) else ""
+)
+def test_sentence(recipe: dict[str, Any], sentence: str) -> None:
+    assert owned_keys(recipe) == [sentence]
+
+
+@pytest.mark.parametrize("recipe", ACCEPTED, ids=lambda recipe: ",".join(recipe) or "empty")
+def test_a_value_that_changes_nothing_is_accepted(recipe: dict[str, Any]) -> None:
+    assert owned_keys(recipe) == []
+
+
+@pytest.mark.parametrize(("key", "value"), [("use_vllm", 1), ("push_to_hub", 0), ("fsdp", 0)])
+def test_a_number_is_no_boolean(key: str, value: int) -> None:
+    assert len(owned_keys({key: value})) == 1
+
+
+def test_the_order_is_the_recipes() -> None:
+    sentences = owned_keys({"output_dir": "a", "beta": 0, "deepspeed": "b"})
+    assert [sentence.split()[0] for sentence in sentences] == ["spec.recipe.output_dir", "spec.recipe.deepspeed"]
+
+
+def test_a_secret_is_not_repeated() -> None:
+    assert owned_keys({"hub_token": "hf_abc"}) == [
+        (
+            "spec.recipe.hub_token is set, but everybody who may read the run could read it; leave it out and set "
+            "HF_TOKEN from a Secret in spec.learners.env."
+        )
+    ]
+
+
+@pytest.mark.parametrize("key", OWNED_KEYS)
+def test_null_is_accepted_and_nonsense_is_one_sentence(key: str) -> None:
+    assert owned_keys({key: None}) == []
+    (sentence,) = owned_keys({key: "nonsense"})
+    assert sentence.startswith(f"spec.recipe.{key} is ")
+    assert sentence.endswith(".")
+    assert sentence.count(".\n") == 0

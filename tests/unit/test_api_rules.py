@@ -1,0 +1,80 @@
+"""How rules are written down in the CRD. What the API server makes of them is tested in tests/api."""
+
+from typing import Any
+
+import pytest
+
+from codegen.recipe_schema import read_recipe_schema
+from grpo_contract.rewards import BUILT_IN_REWARDS
+from grpo_operator.api.cel import Rule, message_expression, present, value_of
+from grpo_operator.api.crd import build_crd
+from grpo_operator.api.rules import build_rules
+from grpo_operator.api.spec import Generators, GRPORunSpec
+from grpo_trainer.rewards.registry import BUILT_IN
+
+TRL_DEFAULTS = {"per_device_train_batch_size": 8, "gradient_accumulation_steps": 1, "num_generations": 8}
+
+
+@pytest.mark.parametrize(
+    ("sentence", "expression"),
+    [
+        ("a is wrong; leave it out.", "'a is wrong; leave it out.'"),
+        ("a is {self.a}.", "'a is %s.'.format([self.a])"),
+        ("{self.a} and '{self.b}'", "'%s and \\'%s\\''.format([self.a, self.b])"),
+    ],
+)
+def test_message_expression(sentence: str, expression: str) -> None:
+    assert message_expression(sentence) == expression
+
+
+def test_null_means_absence() -> None:
+    assert present("a") == "(has(self.a) && dyn(self.a) != null)"
+    assert (
+        value_of("a", "8", "self.recipe") == "((has(self.recipe.a) && dyn(self.recipe.a) != null) ? self.recipe.a : 8)"
+    )
+
+
+def test_the_batch_rules_count_with_trls_defaults() -> None:
+    (rule,) = (
+        rule for rule in build_rules(TRL_DEFAULTS | {"num_generations": 77}) if "does not divide the" in rule.sentence
+    )
+    assert "self.recipe.num_generations : 77)" in rule.rule
+
+
+def test_no_field_is_forgotten_when_the_run_is_frozen() -> None:
+    frozen = {(*rule.at, str(rule.field).lstrip(".")) for rule in build_rules(TRL_DEFAULTS) if rule.forbidden}
+    of_spec = {("spec", alias(GRPORunSpec, name)) for name in GRPORunSpec.model_fields}
+    of_generators = {("spec", "generators", alias(Generators, name)) for name in Generators.model_fields}
+    may_change = {("spec", "generators"), ("spec", "maxRestarts"), ("spec", "generators", "replicas")}
+    assert frozen == (of_spec | of_generators) - may_change
+
+
+def alias(model: Any, name: str) -> str:
+    return str(model.model_fields[name].alias)
+
+
+def test_a_rule_as_the_crd_holds_it() -> None:
+    crd = build_crd(read_recipe_schema())
+    spec = crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["spec"]
+    assert {
+        "rule": "self.recipe == oldSelf.recipe",
+        "messageExpression": "'spec.recipe cannot change, since a run trains one model by one recipe; delete the run "
+        "and create it again, or create another under a new name.'",
+        "fieldPath": ".recipe",
+        "reason": "FieldValueForbidden",
+    } in spec["x-kubernetes-validations"]
+
+
+def test_every_sentence_ends_once_and_names_a_remedy() -> None:
+    for rule in build_rules(TRL_DEFAULTS):
+        assert rule.sentence.endswith(".")
+        assert "; " in rule.sentence, rule.sentence
+        assert is_one_sentence(rule), rule.sentence
+
+
+def is_one_sentence(rule: Rule) -> bool:
+    return ". " not in rule.sentence
+
+
+def test_the_learner_has_the_reward_functions_that_the_api_server_knows() -> None:
+    assert tuple(BUILT_IN) == BUILT_IN_REWARDS

@@ -1,0 +1,60 @@
+"""The recipe's schema as it is committed, by samples, and the seams between its generated and hand-written parts."""
+
+import ast
+
+import pytest
+
+from codegen.recipe_additions import OPEN_R1_KEYS
+from codegen.recipe_schema import check_additions, property_of, read_recipe_schema
+from codegen.recipe_source import SourceField
+from codegen.recipe_types import UnsayableError
+
+KEYS = read_recipe_schema()["properties"]
+
+
+def test_a_key_of_trl() -> None:
+    assert KEYS["beta"] == {
+        "type": "number",
+        "minimum": 0,
+        "description": "KL coefficient. If `0.0` (default), the reference model is not loaded, reducing memory usage "
+        "and improving training speed. [DeepSeek-R1 incentivizes reasoning in LLMs through reinforcement learning]"
+        "(https://huggingface.co/papers/2501.12948) use a value of `0.001`.",
+        "default": 0.0,
+    }
+
+
+def test_a_key_of_transformers_that_trl_overrides() -> None:
+    assert KEYS["learning_rate"]["default"] == 1e-06
+    assert KEYS["logging_steps"]["default"] == 10
+    assert KEYS["gradient_checkpointing"]["default"] is True
+
+
+def test_keys_of_open_r1_are_there_unchanged() -> None:
+    assert {key: KEYS[key] for key in OPEN_R1_KEYS} == OPEN_R1_KEYS
+    assert OPEN_R1_KEYS.keys() == {"chat_template", "dataset_prompt_column", "reward_funcs", "system_prompt"}
+
+
+def test_every_key_has_a_text_and_they_are_in_order() -> None:
+    assert list(KEYS) == sorted(KEYS)
+    assert [key for key, entry in KEYS.items() if not entry["description"]] == []
+
+
+def a_field(name: str, annotation: str = "str", help: str = "Help.") -> SourceField:
+    return SourceField(name, ast.parse(annotation, mode="eval").body, help, None, None)
+
+
+def test_a_union_that_nobody_decided_about_is_named() -> None:
+    with pytest.raises(UnsayableError, match=r"^new_key: int \| list\[int\]: add it to TYPES in recipe_additions.py$"):
+        property_of(a_field("new_key", "int | list[int]"), {})
+
+
+def test_a_table_that_outlives_its_key_is_named() -> None:
+    with pytest.raises(AssertionError, match=r"is in recipe_additions\.py, but no dataclass has it any more"):
+        check_additions({})
+
+
+def test_a_value_that_the_help_no_longer_names_is_named() -> None:
+    fields = {key: a_field(key, help="token sequence") for key in KEYS if key not in OPEN_R1_KEYS}
+    fields["parallelism_config"] = a_field("parallelism_config")
+    with pytest.raises(AssertionError, match=r"^loss_type: the help text does not name \['grpo', "):
+        check_additions(fields)
