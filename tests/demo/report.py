@@ -22,7 +22,9 @@ class Stopwatch:
         self.parts[name] = time.monotonic() - started
 
     def seconds(self) -> dict[str, float]:
-        return {name: round(value, 1) for name, value in {**self.parts, "total": time.monotonic() - self.started}.items()}
+        return {
+            name: round(value, 1) for name, value in {**self.parts, "total": time.monotonic() - self.started}.items()
+        }
 
 
 def summarize(kubectl: Kubectl, run: Manifest, evaluation: dict[str, Any], stopwatch: Stopwatch) -> dict[str, Any]:

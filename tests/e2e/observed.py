@@ -53,7 +53,9 @@ def apply_again(namespace: Kubectl, manifest: str, observed: Observed) -> None:
     observed.versions_before_apply = versions(namespace)
     observed.apply_output = namespace("apply", "-f", manifest)
     step = namespace.get("grporun", "demo")["status"]["progress"]["step"]
-    wait_for_step(namespace, "demo", step + 2)  # the operator has looked at the run since, or it would not show the step
+    wait_for_step(
+        namespace, "demo", step + 2
+    )  # the operator has looked at the run since, or it would not show the step
     observed.versions_after_apply = versions(namespace)
 
 
@@ -93,5 +95,9 @@ def kill_operator(cluster: Kubectl, namespace: Kubectl, observed: Observed) -> N
 
 
 def is_replaced(inside: Kubectl, old_uid: str) -> bool:
-    running = [pod for pod in inside.find_all("pod", "app.kubernetes.io/name=grpo-operator") if pod["metadata"]["uid"] != old_uid]
+    running = [
+        pod
+        for pod in inside.find_all("pod", "app.kubernetes.io/name=grpo-operator")
+        if pod["metadata"]["uid"] != old_uid
+    ]
     return any(status["ready"] for pod in running for status in pod["status"].get("containerStatuses", []))

@@ -54,7 +54,9 @@ def pods(kubectl: Kubectl, run: str, role: str) -> list[Manifest]:
 
 
 def children(kubectl: Kubectl, run: str, kinds: str = OWN_KINDS) -> dict[str, Manifest]:
-    return {f"{item['kind']}/{item['metadata']['name']}": item for item in kubectl.find_all(kinds, f"grpo.dev/run={run}")}
+    return {
+        f"{item['kind']}/{item['metadata']['name']}": item for item in kubectl.find_all(kinds, f"grpo.dev/run={run}")
+    }
 
 
 def last_words(pod: Manifest) -> dict[str, Any]:

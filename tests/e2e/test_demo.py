@@ -33,13 +33,18 @@ def test_learners_ran_on_two_nodes(demo: Observed) -> None:
 
 
 def test_both_generators_served_completions(demo: Observed) -> None:
-    messages = [pod["status"]["containerStatuses"][0]["state"]["terminated"].get("message", "") for pod in demo.learners]
+    messages = [
+        pod["status"]["containerStatuses"][0]["state"]["terminated"].get("message", "") for pod in demo.learners
+    ]
     (final,) = [json.loads(message) for message in messages if "generators" in message]
     counts = {generator["name"]: generator["completions"] for generator in final["generators"]}
     assert sorted(counts) == sorted(demo.generators)
     assert len(counts) == 2
     assert all(count > 0 for count in counts.values())
-    steps, batch = demo.run["status"]["progress"]["step"], 2 * demo_run()["spec"]["recipe"]["per_device_train_batch_size"]
+    steps, batch = (
+        demo.run["status"]["progress"]["step"],
+        2 * demo_run()["spec"]["recipe"]["per_device_train_batch_size"],
+    )
     assert sum(counts.values()) == steps * batch
 
 

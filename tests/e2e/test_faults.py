@@ -23,7 +23,13 @@ def test_generator_killed_and_learner_deleted(namespace: Kubectl) -> None:
     wait_for("a checkpoint", lambda: namespace.get("grporun", "tough")["status"].get("checkpoint"), 60)
     generators_before = {pod["metadata"]["uid"] for pod in pods(namespace, "tough", "generator")}
     checkpoint_step = namespace.get("grporun", "tough")["status"]["checkpoint"]["step"]
-    namespace("delete", "pod", "-l", "grpo.dev/run=tough,grpo.dev/role=learner,batch.kubernetes.io/job-completion-index=1", "--wait=false")
+    namespace(
+        "delete",
+        "pod",
+        "-l",
+        "grpo.dev/run=tough,grpo.dev/role=learner,batch.kubernetes.io/job-completion-index=1",
+        "--wait=false",
+    )
     wait_for("the second attempt", lambda: namespace.get("grporun", "tough")["status"]["attempt"] == 2, 120)
 
     run = wait_for_phase(namespace, "tough", "Succeeded", 600)

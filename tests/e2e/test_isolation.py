@@ -58,7 +58,9 @@ def test_only_the_run_reaches_its_generators(make_namespace: MakeNamespace) -> N
 
     answers = json.loads(inside("exec", learner["metadata"]["name"], "--", "python", "-c", PROBE, address))
     open_paths = {"get /health", "get /metrics", "get /ready"}
-    assert {path: status for path, status in answers["without"].items() if status != 401 and path not in open_paths} == {}
+    assert {
+        path: status for path, status in answers["without"].items() if status != 401 and path not in open_paths
+    } == {}
     assert answers["with"] == 200
     assert answers["wrong"] == 401
     assert len(answers["without"]) > 10

@@ -30,7 +30,13 @@ def test_trouble_is_named(namespace: Kubectl, trouble: str) -> None:
 
 
 def test_a_learner_out_of_memory_is_named(namespace: Kubectl) -> None:
-    namespace.apply(small_run("hungry", learners={"resources": {"limits": {"memory": "64Mi"}, "requests": {"memory": "64Mi"}}}, maxRestarts=0))
+    namespace.apply(
+        small_run(
+            "hungry",
+            learners={"resources": {"limits": {"memory": "64Mi"}, "requests": {"memory": "64Mi"}}},
+            maxRestarts=0,
+        )
+    )
     run = wait_for_phase(namespace, "hungry", "Failed", 120)
     failure = run["status"]["lastFailure"]
     assert failure["reason"] == "OOMKilled"

@@ -31,13 +31,18 @@ def load_operator_image() -> None:
 
 def install_operator(kubectl: Kubectl, *values: Path) -> None:
     """`helm upgrade --install`, and wait until it works."""
-    kubectl.within(OPERATOR_NAMESPACE).helm(
+    inside = kubectl.within(OPERATOR_NAMESPACE)
+    is_upgrade = inside.find("deployment", "grpo-operator") is not None
+    inside.helm(
         "upgrade", "--install", "grpo-operator", str(CHART), "--create-namespace", "--wait", "--timeout=120s",
         *(f"--values={file}" for file in values),
     )  # fmt: skip
     # Helm installs what lies in crds/ once and never again.
     kubectl("apply", "--server-side", "--force-conflicts", "-f", str(CHART / "crds"))
     kubectl("wait", "--for=condition=Established", "crd/grporuns.grpo.dev", "--timeout=30s")
+    if is_upgrade:  # the tag may be the same and the image another
+        inside("rollout", "restart", "deployment/grpo-operator")
+        inside("rollout", "status", "deployment/grpo-operator", "--timeout=60s")
 
 
 def tool(module: str, *arguments: str) -> None:

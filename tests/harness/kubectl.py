@@ -27,7 +27,9 @@ class Kubectl:
         return replace(self, namespace=namespace)
 
     def attempt(self, *arguments: str, stdin: str | None = None) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(self._command("kubectl", arguments), input=stdin, capture_output=True, text=True, check=False)
+        return subprocess.run(
+            self._command("kubectl", arguments), input=stdin, capture_output=True, text=True, check=False
+        )
 
     def __call__(self, *arguments: str, stdin: str | None = None) -> str:
         return _output(self.attempt(*arguments, stdin=stdin))

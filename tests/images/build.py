@@ -27,7 +27,7 @@ def default_tag(target: str) -> str:
 def build_image(target: str, tag: str) -> Path:
     key = content_key(PROJECT, context_files(PROJECT), [tag])
     archive = CACHE / f"{target}-{key}.tar"
-    with _alone():
+    with alone():
         if not archive.exists():
             install_debian_packages()
             ensure_base()
@@ -40,6 +40,7 @@ def _build(target: str, tag: str, archive: Path) -> None:
     if write_pip_config(PIP_CONFIG):
         mounts.append(f"--volume={PIP_CONFIG}:/etc/pip.conf:ro")
     name = f"docker.io/library/{tag}"  # the name that a kubelet makes of a bare tag
+    run(*buildah("rm", "--all"))  # what a build that was interrupted has left
     # No network namespace of its own and no cgroup: the build runs where only this user's rights are to be had.
     options = ["--pull-never", "--isolation=chroot", "--layers", "--format=docker", *mounts]
     with timed(f"buildah build --target {target}"):
@@ -72,8 +73,8 @@ def pip_settings(files: Iterable[str], environment: Mapping[str, str]) -> dict[s
 
 
 @contextmanager
-def _alone() -> Iterator[None]:
-    """One build at a time uses buildah's storage; the kernel frees the lock of one that crashed."""
+def alone() -> Iterator[None]:
+    """One at a time uses buildah's storage; the kernel frees the lock of one that crashed."""
     CACHE.mkdir(parents=True, exist_ok=True)
     with LOCK.open("a") as file:
         fcntl.flock(file, fcntl.LOCK_EX)

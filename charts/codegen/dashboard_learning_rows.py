@@ -1,0 +1,205 @@
+"""Rows of the dashboard "GRPO run" about the run itself: how far it is, what it learns, what it writes.
+
+Each panel says what it shows and what is healthy. Metric names are those of grpo_contract.metrics; a test holds every
+query against them.
+"""
+
+from codegen.dashboard_panels import Line, band, by_ref, increase, lines, mean, number, rate, value
+
+STEPS_LEFT = f"({value('grpo_max_steps')} - {value('grpo_step')})"
+
+
+def overview() -> list[Line]:
+    return [
+        [
+            number(
+                "Progress",
+                "percentunit",
+                f"{value('grpo_step')} / {value('grpo_max_steps')}",
+                "Optimizer steps done, of all that the run will do.",
+                decimals=0,
+            ),
+            number(
+                "Step",
+                "none",
+                value("grpo_step"),
+                "Optimizer steps done, over all attempts. After a restart it continues from the last checkpoint.",
+            ),
+            number(
+                "Time left",
+                "s",
+                f"{STEPS_LEFT} * {mean('grpo_step_seconds')}",
+                "Steps left, times the mean duration of a step in the window.",
+            ),
+            number(
+                "Reward",
+                "short",
+                value("grpo_reward"),
+                "Mean reward of the last step's completions, weighted over reward functions.",
+                decimals=3,
+            ),
+            number(
+                "KL",
+                "short",
+                value("grpo_kl"),
+                "Divergence from the reference policy. With beta 0 none is computed.",
+                decimals=4,
+                if_absent="none",
+            ),
+            number(
+                "Completion tokens / s",
+                "short",
+                rate("grpo_tokens_total", kind="completion"),
+                "Completion tokens learnt from per second, over all generators.",
+                decimals=1,
+            ),
+            number(
+                "Generators in sync",
+                "none",
+                value("grpo_generators", state="in_sync"),
+                "Generators that hold the learner's current weights. Healthy: as many as the run asks for.",
+                decimals=0,
+            ),
+            number(
+                "Age of checkpoint",
+                "s",
+                f"time() - {value('grpo_checkpoint_timestamp_seconds')}",
+                "What a lost learner would cost. Healthy: below the duration of spec.checkpoint.everySteps steps.",
+                if_absent="none yet",
+            ),
+        ],
+    ]
+
+
+def learning() -> list[Line]:
+    reward, deviation = value("grpo_reward"), value("grpo_reward_std")
+    return [
+        [
+            band(
+                lines(
+                    "Reward",
+                    "short",
+                    by_ref(
+                        (reward, "mean"),
+                        (f"{reward} + {deviation}", "mean + std"),
+                        (f"{reward} - {deviation}", "mean - std"),
+                    ),
+                    "Mean reward of a step's completions, with one standard deviation to both sides. Healthy: it "
+                    "rises, and the band narrows late. A band of no width teaches nothing: see Groups without signal.",
+                ),
+                low="mean - std",
+                high="mean + std",
+            ),
+            lines(
+                "Reward functions",
+                "short",
+                by_ref((value("grpo_reward_func", "reward_func", stat="mean"), "{{reward_func}}")),
+                "Mean of each reward function before weighting. Healthy: format rewards saturate first, accuracy "
+                "follows. One that rises while accuracy falls is being gamed.",
+            ),
+            lines(
+                "Spread of reward functions",
+                "short",
+                by_ref((value("grpo_reward_func", "reward_func", stat="std"), "{{reward_func}}")),
+                "Standard deviation of each reward function. At 0 a function no longer tells completions apart.",
+            ),
+        ],
+        [
+            lines(
+                "KL divergence",
+                "short",
+                by_ref((value("grpo_kl"), "KL")),
+                "Divergence from the reference policy (Schulman's k3). Healthy: it grows slowly and stays small; a "
+                "jump comes before a collapse. No data when beta is 0: TRL then computes none.",
+            ),
+            lines(
+                "Loss",
+                "short",
+                by_ref((value("grpo_loss"), "loss")),
+                "Policy loss. It says little in GRPO: advantages are centred, so it stays near beta times KL. Look "
+                "for jumps.",
+            ),
+            lines(
+                "Entropy",
+                "short",
+                by_ref((value("grpo_entropy"), "nats per token")),
+                "Mean entropy of the policy per completion token. Healthy: it falls slowly. Near 0 the policy has "
+                "stopped exploring; a rise without end is a policy that falls apart.",
+            ),
+        ],
+        [
+            lines(
+                "Gradient norm",
+                "short",
+                by_ref((value("grpo_grad_norm"), "before clipping")),
+                "Norm of the gradient before clipping. Healthy: steady; spikes ask for a lower learning rate or "
+                "max_grad_norm.",
+            ),
+            lines(
+                "Learning rate",
+                "sci",
+                by_ref((value("grpo_learning_rate"), "learning rate")),
+                "As the schedule has it.",
+            ),
+            lines(
+                "Clipped tokens",
+                "percentunit",
+                by_ref((value("grpo_clip_ratio", "bound"), "{{bound}}")),
+                "Share of tokens whose probability ratio was clipped, at the low and high bound and in all (region). "
+                "0 with one update per generation; above a fifth updates are too large.",
+            ),
+        ],
+    ]
+
+
+def completions() -> list[Line]:
+    return [
+        [
+            lines(
+                "Completion length",
+                "short",
+                by_ref((value("grpo_completion_length_tokens", "stat"), "{{stat}}")),
+                "Tokens per completion. Reasoning tasks lengthen as they are learnt; a maximum that stays at "
+                "max_completion_length means that answers are cut off.",
+            ),
+            lines(
+                "Cut-off completions",
+                "percentunit",
+                by_ref((value("grpo_completion_clipped_ratio"), "cut off at max_completion_length")),
+                "Share of completions that reached max_completion_length. Healthy: below a tenth. They earn no reward "
+                "for an answer, however good their reasoning.",
+                highest=1,
+            ),
+            lines(
+                "Groups without signal",
+                "percentunit",
+                by_ref((value("grpo_reward_zero_std_ratio"), "all rewards equal")),
+                "Share of groups whose completions all earned the same: their advantage is 0. Near 1 the questions "
+                "are too easy or too hard for the model.",
+                highest=1,
+            ),
+        ],
+        [
+            lines(
+                "Sampler mismatch",
+                "sci",
+                by_ref((value("grpo_sampling_logp_difference", "stat"), "{{stat}}")),
+                "Absolute difference between the generator's and the learner's log-probability of a sampled token. "
+                "Healthy: flat; below 1e-4 in float32, around 1e-2 in bfloat16. Growth step by step means stale "
+                "weights.",
+                logarithmic=True,
+            ),
+            lines(
+                "Importance ratio",
+                "short",
+                by_ref((value("grpo_importance_sampling_ratio", "stat"), "{{stat}}")),
+                "Ratio between learner and generator that corrects the mismatch. Healthy: the mean is 1.",
+            ),
+            lines(
+                "Unscored completions",
+                "short",
+                by_ref((increase("grpo_reward_errors_total", "reward_func"), "{{reward_func}}")),
+                "Completions in the window that a reward function could not score; they get no reward. Healthy: 0.",
+            ),
+        ],
+    ]

@@ -1,0 +1,136 @@
+"""Rows of the dashboard "GRPO run" about what the run costs: time, generators, weight updates, checkpoints.
+
+Each panel says what it shows and what is healthy. Metric names are those of grpo_contract.metrics and vLLM's own
+(`vllm:*`); a test holds every query against them.
+"""
+
+from codegen.dashboard_panels import Line, by_ref, increase, lines, mean, of_pods, quantile, rate, value
+
+
+def speed() -> list[Line]:
+    per_step = f"{rate('grpo_phase_seconds_sum', 'phase')} / on() group_left() {rate('grpo_step_seconds_count')}"
+    return [
+        [
+            lines(
+                "Step time by phase",
+                "s",
+                by_ref((per_step, "{{phase}}")),
+                "Where the seconds of a step go, mean in the window. Much wait or generate: add generators. Much "
+                "learn: add learners.",
+                stacked=True,
+            ),
+            lines(
+                "Step time",
+                "s",
+                by_ref((mean("grpo_step_seconds"), "mean"), (quantile(0.95, "grpo_step_seconds"), "95th percentile")),
+                "Duration of a training step. The percentile is as coarse as the histogram's buckets.",
+            ),
+            lines(
+                "Tokens per second",
+                "short",
+                by_ref((rate("grpo_tokens_total", "kind"), "{{kind}}")),
+                "Tokens that were learnt from, per second over all generators.",
+            ),
+        ],
+        [
+            lines(
+                "Requests in vLLM",
+                "short",
+                by_ref(
+                    (of_pods("vllm:num_requests_running"), "running {{pod}}"),
+                    (of_pods("vllm:num_requests_waiting"), "waiting {{pod}}"),
+                ),
+                "Sequences being decoded and sequences that wait for room. Healthy: alike on all generators; many "
+                "waiting ask for more generators or a larger share of GPU memory.",
+            ),
+            lines(
+                "KV cache in use",
+                "percentunit",
+                by_ref((of_pods("vllm:kv_cache_usage_perc"), "{{pod}}")),
+                "Share of the KV cache that is taken. At 1 vLLM preempts and computes again.",
+                highest=1,
+            ),
+            lines(
+                "Tokens per second by generator",
+                "short",
+                by_ref((rate("vllm:generation_tokens_total", "pod"), "{{pod}}")),
+                "Tokens that each generator writes, by vLLM's own count. 0 while the learner learns.",
+            ),
+        ],
+    ]
+
+
+def fleet() -> list[Line]:
+    return [
+        [
+            lines(
+                "Generators",
+                "short",
+                by_ref((value("grpo_generators", "state"), "{{state}}")),
+                "Generators that the learner knows: they answer (ready), hold its current weights (in_sync), or have "
+                "failed (lost). Healthy: ready and in_sync equal what the run asks for.",
+            ),
+            lines(
+                "Completions per second by generator",
+                "short",
+                by_ref((rate("grpo_generator_completions_total", "generator"), "{{generator}}")),
+                "Completions that the learner took from each generator. Healthy: alike.",
+            ),
+            lines(
+                "Failovers",
+                "short",
+                by_ref(
+                    (increase("grpo_generator_failovers_total"), "groups sent elsewhere"),
+                    (increase("grpo_weight_sync_failures_total"), "failed weight updates"),
+                ),
+                "In the window. Healthy: 0. They cost time, never a step.",
+            ),
+        ],
+        [
+            lines(
+                "Weight version",
+                "none",
+                by_ref((value("grpo_weight_version"), "updates published")),
+                "Weight updates published in this attempt: one per optimizer step.",
+            ),
+            lines(
+                "Weight update time",
+                "s",
+                by_ref(
+                    (mean("grpo_weight_sync_seconds"), "mean"),
+                    (quantile(0.95, "grpo_weight_sync_seconds"), "95th percentile"),
+                ),
+                "Duration of the weight update of one generator; all are updated at the same time.",
+            ),
+            lines(
+                "Weights sent",
+                "Bps",
+                by_ref((rate("grpo_weight_sync_bytes_total"), "to all generators")),
+                "Bytes of weights per second, over all generators.",
+            ),
+        ],
+    ]
+
+
+def checkpoints() -> list[Line]:
+    return [
+        [
+            lines(
+                "Steps",
+                "none",
+                by_ref(
+                    (value("grpo_step"), "done"),
+                    (value("grpo_checkpoint_step"), "safe in a checkpoint"),
+                    (value("grpo_max_steps"), "all"),
+                ),
+                "The distance between the first two is what a lost learner costs. A fall of `done` is a restart.",
+            ),
+            lines("Epoch", "short", by_ref((value("grpo_epoch"), "epoch")), "Passes over the data set."),
+            lines(
+                "Newest checkpoint",
+                "dateTimeAsIso",
+                by_ref((f"{value('grpo_checkpoint_timestamp_seconds')} * 1000", "written at")),
+                "When the newest checkpoint was written. Healthy: it climbs in even steps.",
+            ),
+        ],
+    ]

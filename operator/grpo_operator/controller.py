@@ -1,0 +1,247 @@
+"""Carries out what `reconcile` decides: gathers what a look needs, writes children and status, removes leftovers.
+
+It decides nothing itself, and remembers nothing that a restart must not lose.
+"""
+
+import asyncio
+import logging
+import secrets
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from time import monotonic
+from typing import Any, Final
+
+from grpo_contract.labels import Role
+from grpo_operator.api.run import GRPORun
+from grpo_operator.api.status import GRPORunStatus
+from grpo_operator.cache import Cache, Key
+from grpo_operator.desired.children import Child
+from grpo_operator.kube import ApiError, Kube, NotFoundError, RefusedError
+from grpo_operator.metrics import OperatorMetrics
+from grpo_operator.progress import ProgressReader
+from grpo_operator.reconcile.acceptance import name_taken, refused_child
+from grpo_operator.reconcile.changes import ref_of
+from grpo_operator.reconcile.events import RunEvent, event_manifest, events_of
+from grpo_operator.reconcile.observed import ObservedClaim, ObservedPod, Ref, observe
+from grpo_operator.reconcile.phase import has_ended
+from grpo_operator.reconcile.plan import Plan
+from grpo_operator.reconcile.reconcile import reconcile
+from grpo_operator.reconcile.report import with_log
+from grpo_operator.reconcile.storage import needs_users_claim
+from grpo_operator.reconcile.world import Reading, Refusal, World, belongs_to, current_attempt, sort_children
+from grpo_operator.resources import BY_KIND, CLAIM, CONFIG_MAP, GRPORUN
+from grpo_operator.settings import Settings
+from grpo_operator.workqueue import WorkQueue
+
+WORKERS: Final = 16
+LOG_LINES: Final = 20
+TOKEN_BYTES: Final = 32
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass
+class _Memory:
+    """What saves requests between two looks at one run. After a restart it fills again by itself."""
+
+    uid: str
+    full_pass_due: float
+    markers: dict[Ref, str] = field(default_factory=dict)
+    unposted: list[RunEvent] = field(default_factory=list)
+    asked_pod: str | None = None
+
+
+class Controller:
+    def __init__(
+        self,
+        kube: Kube,
+        settings: Settings,
+        cache: Cache,
+        queue: WorkQueue[Key],
+        reader: ProgressReader,
+        metrics: OperatorMetrics,
+        identity: str,
+    ) -> None:
+        self._kube, self._settings, self._cache, self._queue = kube, settings, cache, queue
+        self._reader, self._metrics, self._identity = reader, metrics, identity
+        self._memory: dict[Key, _Memory] = {}
+
+    async def run(self) -> None:
+        async with asyncio.TaskGroup() as workers:
+            for index in range(WORKERS):
+                workers.create_task(self._work(), name=f"worker {index}")
+
+    async def _work(self) -> None:
+        while True:
+            key = await self._queue.take()
+            began = monotonic()
+            try:
+                again_s = await self._look(key)
+            except Exception as error:  # the outermost loop: whatever went wrong, look again later
+                self._metrics.failed_to_look(monotonic() - began)
+                _log_failure(key, error, self._queue.add_after_failure(key))
+            else:
+                self._metrics.looked(monotonic() - began, is_due_again=again_s is not None)
+                self._queue.forget_failures(key)
+                if again_s is not None:
+                    self._queue.add_after(key, again_s)
+            finally:
+                self._queue.done(key)
+
+    async def _look(self, key: Key) -> float | None:
+        """Returns in how many seconds to look again, if nothing is reported before."""
+        manifest = self._cache.run(key)
+        if manifest is None or "deletionTimestamp" in manifest["metadata"]:
+            self._forget(key)  # owner references do the rest
+            return None
+        run = GRPORun.parse(dict(manifest))
+        memory = self._remember(key, run)
+        world = await self._observe(key, run, memory)
+        now = datetime.now(UTC)
+        plan = reconcile(run, world, self._settings, now)
+        if refusals := await self._write(run, plan.write, memory):
+            plan = reconcile(run, replace(world, refusals=refusals), self._settings, now)
+        try:
+            await self._report(run, plan, memory)
+        except NotFoundError:
+            return None  # the run was deleted while we looked; the watch will say so
+        for child in plan.delete:
+            await self._kube.delete(BY_KIND[child.kind], run.metadata.namespace, child.name, child.uid)
+        return self._next_look(run, plan, memory)
+
+    async def _observe(self, key: Key, run: GRPORun, memory: _Memory) -> World:
+        children = self._cache.children(key)
+        if has_ended(run.status.conditions):
+            return World(children)
+        for child in children:
+            memory.markers.setdefault(child.ref, child.marker)
+        first = sort_children(run, children, current_attempt(run, children)).first_learner
+        return World(
+            children=children,
+            users_claim=await self._users_claim(run) if needs_users_claim(run) else None,
+            reading=await self._reading(first, memory),
+            markers=memory.markers,
+            is_full_pass=monotonic() >= memory.full_pass_due,
+            token=secrets.token_hex(TOKEN_BYTES),
+        )
+
+    async def _users_claim(self, run: GRPORun) -> ObservedClaim | None:
+        assert run.spec.storage.claim_name is not None
+        manifest = await self._kube.get(CLAIM, run.metadata.namespace, run.spec.storage.claim_name)
+        claim = observe(CLAIM.kind, manifest) if manifest else None
+        return claim if isinstance(claim, ObservedClaim) else None
+
+    async def _reading(self, first_learner: ObservedPod | None, memory: _Memory) -> Reading:
+        uid = first_learner.uid if first_learner else None
+        if memory.asked_pod not in (None, uid):
+            self._reader.forget(memory.asked_pod)
+        memory.asked_pod = uid
+        if first_learner is None or first_learner.ip is None or not first_learner.is_running:
+            return Reading()
+        return await self._reader.read(first_learner.uid, first_learner.ip, datetime.now(UTC))
+
+    async def _write(self, run: GRPORun, children: Iterable[Child], memory: _Memory) -> tuple[Refusal, ...]:
+        """All at once. Returns what the API server will not have; other errors are raised when all have been tried."""
+        writes = (self._write_child(run, child, memory) for child in children)
+        outcomes = await asyncio.gather(*writes, return_exceptions=True)
+        for outcome in outcomes:
+            if isinstance(outcome, BaseException):
+                raise outcome
+        if memory.full_pass_due <= monotonic():
+            memory.full_pass_due = monotonic() + self._settings.full_pass_s
+        return tuple(outcome for outcome in outcomes if isinstance(outcome, Refusal))
+
+    async def _write_child(self, run: GRPORun, child: Child, memory: _Memory) -> Refusal | None:
+        kind, name = ref = ref_of(child)
+        is_known = ref in memory.markers
+        # As long as a child is not known to be ours, what somebody else has set otherwise is a conflict. A ConfigMap of
+        # somebody else has no field in common with ours, and would be taken over.
+        must_not_exist = child.immutable or (kind == CONFIG_MAP.kind and not is_known)
+        try:
+            if must_not_exist:
+                written = await self._create(child.manifest)
+            else:
+                written = await self._kube.apply(child.manifest, force=is_known)
+        except RefusedError as refused:
+            if refused.is_conflict and not is_known:
+                return name_taken(kind, name)
+            return refused_child(kind, name, refused.message)
+        observed = observe(kind, written)
+        if not belongs_to(run, observed):
+            return name_taken(kind, name)
+        self._cache.put_written(kind, written)
+        memory.markers[ref] = observed.marker
+        return None
+
+    async def _create(self, manifest: dict[str, Any]) -> dict[str, Any]:
+        """The object of this name, whether it was made now or is there already."""
+        try:
+            return await self._kube.create(manifest)
+        except RefusedError as refused:
+            if not refused.is_conflict:
+                raise
+            metadata = manifest["metadata"]
+            existing = await self._kube.get(BY_KIND[manifest["kind"]], metadata["namespace"], metadata["name"])
+            if existing is None:
+                raise ApiError(f"{manifest['kind']} {metadata['name']} was there and is gone") from refused
+            return existing
+
+    async def _report(self, run: GRPORun, plan: Plan, memory: _Memory) -> None:
+        """Status when it differs, then the Events that tell of the difference."""
+        status, metadata = plan.status, run.metadata
+        if plan.log_source:
+            pod, container = plan.log_source.pod.name, plan.log_source.container
+            status = with_log(status, await self._kube.log_tail(metadata.namespace, pod, container, LOG_LINES))
+        if _as_json(status) != _as_json(run.status):
+            stored = await self._kube.apply_status(metadata.namespace, metadata.name, metadata.uid, _as_json(status))
+            self._cache.put_written(GRPORUN.kind, stored)
+            memory.unposted += events_of(run, status)
+            if status.attempt > run.status.attempt and status.last_failure:
+                self._metrics.restarted(Role.LEARNER, status.last_failure.reason)
+        while memory.unposted:
+            await self._post(run, memory.unposted[0])
+            del memory.unposted[0]
+
+    async def _post(self, run: GRPORun, event: RunEvent) -> None:
+        try:
+            await self._kube.create(event_manifest(run, event, self._identity, datetime.now(UTC)))
+        except RefusedError as refused:
+            if not refused.is_conflict:  # posted before, and the answer was lost
+                logger.warning("%s/%s: Event %s: %s", *_key(run), event.reason, refused.message)
+
+    def _next_look(self, run: GRPORun, plan: Plan, memory: _Memory) -> float | None:
+        if has_ended(plan.status.conditions):
+            return plan.look_again_s
+        until_full_pass = max(0.0, memory.full_pass_due - monotonic())
+        return until_full_pass if plan.look_again_s is None else min(plan.look_again_s, until_full_pass)
+
+    def _remember(self, key: Key, run: GRPORun) -> _Memory:
+        memory = self._memory.get(key)
+        if memory is None or memory.uid != run.metadata.uid:
+            self._forget(key)
+            # Spread evenly, so that after a restart not all runs are due at once.
+            share = int(run.metadata.uid[:8], 16) / 0xFFFFFFFF
+            memory = _Memory(run.metadata.uid, monotonic() + self._settings.full_pass_s * (1 - share / 2))
+            self._memory[key] = memory
+        return memory
+
+    def _forget(self, key: Key) -> None:
+        memory = self._memory.pop(key, None)
+        if memory and memory.asked_pod:
+            self._reader.forget(memory.asked_pod)
+
+
+def _as_json(status: GRPORunStatus) -> dict[str, Any]:
+    return status.model_dump(mode="json", by_alias=True, exclude_none=True)
+
+
+def _key(run: GRPORun) -> Key:
+    return run.metadata.namespace, run.metadata.name
+
+
+def _log_failure(key: Key, error: Exception, delay_s: float) -> None:
+    if isinstance(error, ApiError):
+        logger.warning("%s/%s: %s; next try in %.1f s", *key, error, delay_s)
+    else:
+        logger.error("%s/%s: next try in %.1f s", *key, delay_s, exc_info=error)

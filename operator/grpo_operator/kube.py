@@ -1,0 +1,205 @@
+"""The only room that talks to the API server: plain manifests in, plain manifests out. It decides nothing.
+
+Watching is kopf's; everything here is one request with one deadline.
+"""
+
+import json
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
+from os import environ
+from typing import Any, Final
+
+import aiohttp
+from kubernetes.aio import client, config, dynamic
+from kubernetes.aio.client.exceptions import ApiException
+
+from grpo_operator.resources import BY_KIND, GRPORUN, POD, Resource
+
+Manifest = dict[str, Any]
+
+FIELD_MANAGER: Final = "grpo-operator"
+CONNECTIONS: Final = 32
+"""HTTP/1.1 carries one request per connection at a time; more connections mostly cost TLS handshakes."""
+
+DEADLINE_S: Final = 30.0
+PAGE_SIZE: Final = 500
+
+_REFUSALS: Final = frozenset({400, 403, 409, 413, 422})
+_METADATA_ONLY: Final = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
+
+
+class ApiError(Exception):
+    """The API server cannot be reached, or answered with an error. The same request may succeed later."""
+
+
+class NotFoundError(ApiError):
+    pass
+
+
+class RefusedError(ApiError):
+    """The API server will not do it: what was asked, or the state it met, is wrong."""
+
+    def __init__(self, status: int, message: str) -> None:
+        super().__init__(message)
+        self.is_conflict = status == 409
+        self.message = message
+
+
+@asynccontextmanager
+async def connect(on_answer: Callable[[str, int], None]) -> AsyncIterator["Kube"]:
+    """`on_answer` is told the method and the status of every answer."""
+    if "KUBERNETES_SERVICE_HOST" in environ:
+        config.load_incluster_config()  # type: ignore[no-untyped-call]
+    else:
+        await config.load_kube_config()  # type: ignore[no-untyped-call]
+    configuration = client.Configuration.get_default_copy()
+    configuration.connection_pool_maxsize = CONNECTIONS
+    async with client.ApiClient(configuration) as api:
+        # Not awaited: that would discover the whole API, and keep it in a file of a fixed name in the shared
+        # temporary folder. The paths that are needed here are known.
+        yield Kube(dynamic.DynamicClient(api), on_answer)  # type: ignore[no-untyped-call]
+
+
+class Kube:
+    def __init__(self, cluster: Any, on_answer: Callable[[str, int], None]) -> None:
+        self._cluster = cluster
+        self._on_answer = on_answer
+
+    async def get(self, resource: Resource, namespace: str, name: str) -> Manifest | None:
+        try:
+            return await self._json("GET", resource.path(namespace, name))
+        except NotFoundError:
+            return None
+
+    async def exists(self, resource: Resource, namespace: str | None) -> bool:
+        """Whether the API server knows such objects at all."""
+        try:
+            await self._json("GET", resource.path(namespace), limit=1)
+        except NotFoundError:
+            return False
+        return True
+
+    async def create(self, manifest: Manifest) -> Manifest:
+        """RefusedError.is_conflict: the name is taken."""
+        resource, namespace, _ = _place(manifest)
+        return await self._json("POST", resource.path(namespace), manifest, field_manager=FIELD_MANAGER)
+
+    async def apply(self, manifest: Manifest, force: bool) -> Manifest:
+        """Without `force`, fields that somebody else has set otherwise are a conflict."""
+        resource, namespace, name = _place(manifest)
+        return await self._apply(resource.path(namespace, name), manifest, force)
+
+    async def apply_status(self, namespace: str, name: str, uid: str, status: Manifest) -> Manifest:
+        """`uid` keeps the status of a deleted run from a new one of the same name."""
+        manifest = {
+            "apiVersion": GRPORUN.api_version,
+            "kind": GRPORUN.kind,
+            "metadata": {"name": name, "namespace": namespace, "uid": uid},
+            "status": status,
+        }
+        return await self._apply(GRPORUN.path(namespace, name, "status"), manifest, force=True)
+
+    async def replace(self, manifest: Manifest) -> Manifest:
+        """Refused as a conflict when the object is not the one, or of the version, that the manifest says."""
+        resource, namespace, name = _place(manifest)
+        return await self._json("PUT", resource.path(namespace, name), manifest, field_manager=FIELD_MANAGER)
+
+    async def delete(self, resource: Resource, namespace: str, name: str, uid: str) -> None:
+        """Together with all that it owns. Nothing happens when it is gone, or another object has its name."""
+        options = {"preconditions": {"uid": uid}, "propagationPolicy": "Background"}
+        try:
+            await self._json("DELETE", resource.path(namespace, name), options)
+        except NotFoundError:
+            return
+        except RefusedError as refused:
+            if not refused.is_conflict:
+                raise
+
+    async def log_tail(self, namespace: str, pod: str, container: str, lines: int) -> list[str]:
+        """Empty when the log is gone, or the node that holds it does not answer."""
+        query = [("container", container), ("tailLines", lines)]
+        try:
+            answer = await self._request("GET", POD.path(namespace, pod, "log"), query_params=query)
+        except ApiError:
+            return []
+        return answer.decode(errors="replace").splitlines()
+
+    async def objects(
+        self, resource: Resource, namespace: str | None, label_selector: str | None
+    ) -> AsyncIterator[Manifest]:
+        """All of them. `namespace` None: of the whole cluster. They come without their kind."""
+        async for page in self._pages(resource, namespace, label_selector, {}):
+            for item in page:
+                yield item
+
+    async def uids(self, resource: Resource, namespace: str | None, label_selector: str | None) -> set[str]:
+        """Of all of them, fetched without their content."""
+        pages = self._pages(resource, namespace, label_selector, {"Accept": _METADATA_ONLY})
+        return {item["metadata"]["uid"] async for page in pages for item in page}
+
+    async def _pages(
+        self, resource: Resource, namespace: str | None, label_selector: str | None, headers: Mapping[str, str]
+    ) -> AsyncIterator[list[Manifest]]:
+        more: str | None = None
+        while more != "":
+            page = await self._json(
+                "GET",
+                resource.path(namespace),
+                label_selector=label_selector,
+                limit=PAGE_SIZE,
+                _continue=more,
+                header_params=dict(headers),
+            )
+            yield page["items"]
+            more = page["metadata"].get("continue", "")
+
+    async def _apply(self, path: str, manifest: Manifest, force: bool) -> Manifest:
+        return await self._json(
+            "PATCH",
+            path,
+            manifest,
+            content_type="application/apply-patch+yaml",
+            field_manager=FIELD_MANAGER,
+            force_conflicts="true" if force else "false",
+        )
+
+    async def _json(self, method: str, path: str, body: Manifest | None = None, **parameters: Any) -> Manifest:
+        answer: Manifest = json.loads(await self._request(method, path, body, **parameters))
+        return answer
+
+    async def _request(self, method: str, path: str, body: Manifest | None = None, **parameters: Any) -> bytes:
+        try:
+            response = await self._cluster.request(
+                method, path, body=body, serialize=False, _request_timeout=DEADLINE_S, **parameters
+            )
+            content: bytes = await response.read()
+        except ApiException as error:
+            self._on_answer(method, error.status or 0)
+            raise _typed(error) from error
+        except (aiohttp.ClientError, TimeoutError) as error:
+            self._on_answer(method, 0)
+            raise ApiError(f"{method} {path}: {type(error).__name__} {error}".rstrip()) from error
+        self._on_answer(method, response.status)
+        return content
+
+
+def _place(manifest: Mapping[str, Any]) -> tuple[Resource, str, str]:
+    metadata = manifest["metadata"]
+    return BY_KIND[manifest["kind"]], metadata["namespace"], metadata["name"]
+
+
+def _typed(error: ApiException) -> ApiError:
+    message = _message(error)
+    if error.status == 404:
+        return NotFoundError(message)
+    if error.status in _REFUSALS:
+        return RefusedError(error.status, message)
+    return ApiError(f"{error.status}: {message}")
+
+
+def _message(error: ApiException) -> str:
+    """The API server's own sentence; proxies in front of it answer with anything."""
+    try:
+        return str(json.loads(error.body or "")["message"])
+    except (TypeError, ValueError, KeyError):
+        return f"{error.status} {error.reason}"

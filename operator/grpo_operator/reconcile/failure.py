@@ -1,0 +1,119 @@
+"""Why an attempt failed, and whether another one may end otherwise."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Final
+
+from grpo_contract import failure as contract
+from grpo_contract.labels import Role
+from grpo_operator.reconcile.observed import Ended, JobFailure, ObservedContainer, ObservedPod
+from grpo_operator.reconcile.pod_trouble import OOM_REASON, out_of_memory
+from grpo_operator.reconcile.reasons import Reason
+from grpo_operator.reconcile.termination import failure_in
+
+CAUSE_GRACE_S: Final = 3.0
+"""The Job's failure and its pods come over two watches, in any order."""
+
+_KNOWN_REASONS: Final = frozenset(
+    {
+        contract.INVALID_RECIPE,
+        contract.DATASET_NOT_FOUND,
+        contract.COLUMN_NOT_FOUND,
+        contract.MODEL_NOT_FOUND,
+        contract.REWARD_NOT_FOUND,
+        contract.GENERATORS_LOST,
+        contract.RENDEZVOUS_TIMEOUT,
+        contract.LEARNER_ERROR,
+        contract.GENERATOR_ERROR,
+    }
+)
+"""Reasons become label values of a metric, so a pod cannot invent one."""
+
+_LATEST: Final = datetime.max.replace(tzinfo=UTC)
+
+
+@dataclass(frozen=True)
+class Cause:
+    reason: str
+    message: str
+    pod: ObservedPod | None = None
+    container: str | None = None
+    exit_code: int | None = None
+    is_users_mistake: bool = False
+    """Another attempt would end the same way."""
+    began_at: datetime = _LATEST
+
+
+def should_restart(cause: Cause, attempt: int, max_restarts: int) -> bool:
+    return not cause.is_users_mistake and attempt <= max_restarts
+
+
+def cause_of(failure: JobFailure, learners: Sequence[ObservedPod], now: datetime) -> Cause | None:
+    """The root cause among the pods of a failed attempt; None while the pods' own news may still be on its way.
+
+    One learner's end takes the others along: some fail because a neighbour is gone, the Job controller deletes the
+    rest. So what cannot follow from a neighbour's end counts most, and of the rest what began first.
+    """
+    causes = [cause for pod in learners if (cause := _cause_in(pod))]
+    if causes:
+        return min(causes, key=_weight)
+    if (now - failure.since).total_seconds() < CAUSE_GRACE_S:
+        return None
+    message = f"A learner pod was deleted, or is gone with its node ({failure.reason}: {failure.message.rstrip('.')})."
+    return Cause(Reason.LEARNER_POD_LOST, message)
+
+
+def users_mistake_in(generators: Iterable[ObservedPod]) -> Cause | None:
+    """A generator that ended because of the run itself: its Deployment would start it again forever."""
+    for pod in generators:
+        for container in pod.containers:
+            for ended in (container.ended, container.last_ended):
+                if ended and ended.exit_code == contract.USER_ERROR_EXIT_CODE:
+                    return _cause_in_container(pod, container, ended)
+    return None
+
+
+def _cause_in(pod: ObservedPod) -> Cause | None:
+    """What made the pod fail, if it failed."""
+    if pod.evicted:
+        why = f"{pod.evicted.reason}: {pod.evicted.message.rstrip('.')}"
+        return Cause(Reason.DISRUPTED, f"Pod {pod.name} was taken away by the cluster ({why}).", pod)
+    ends = [(container, container.ended) for container in pod.containers if container.ended]
+    causes = [_cause_in_container(pod, container, ended) for container, ended in ends if ended.exit_code != 0]
+    cause = min(causes, key=lambda cause: cause.began_at, default=None)
+    if pod.deletion_asked_at and (cause is None or _rank(cause) == _MAY_FOLLOW):
+        message = f"Pod {pod.name} was deleted."
+        container = cause.container if cause else None
+        return Cause(Reason.LEARNER_POD_LOST, message, pod, container, began_at=pod.deletion_asked_at)
+    return cause
+
+
+def _cause_in_container(pod: ObservedPod, container: ObservedContainer, ended: Ended) -> Cause:
+    code, at = ended.exit_code, ended.at or _LATEST
+    if ended.reason == OOM_REASON:
+        trouble = out_of_memory(pod.name, container.name, pod.role)
+        return Cause(trouble.reason, trouble.message, pod, container.name, code, began_at=at)
+    usual = contract.LEARNER_ERROR if pod.role is Role.LEARNER else contract.GENERATOR_ERROR
+    silent = f"Container {container.name} of pod {pod.name} ended with exit code {code}: see status.lastFailure.log."
+    failure = failure_in(ended) or contract.Failure(reason=usual, message=silent)
+    reason = failure.reason if failure.reason in _KNOWN_REASONS else usual
+    is_users_mistake = code == contract.USER_ERROR_EXIT_CODE
+    return Cause(reason, failure.message, pod, container.name, code, is_users_mistake, at)
+
+
+_MAY_FOLLOW: Final = 3
+"""Rank of what may be only the consequence of a neighbour's end."""
+
+
+def _rank(cause: Cause) -> int:
+    if cause.is_users_mistake:
+        return 0
+    if cause.reason == Reason.OOM_KILLED:
+        return 1
+    return 2 if cause.reason == Reason.DISRUPTED else _MAY_FOLLOW
+
+
+def _weight(cause: Cause) -> tuple[int, datetime, bool, str]:
+    """Smaller counts more. In the same second a deletion came first: the Job controller's own take a second more."""
+    return _rank(cause), cause.began_at, cause.reason != Reason.LEARNER_POD_LOST, cause.pod.name if cause.pod else ""

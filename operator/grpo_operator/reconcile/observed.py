@@ -1,0 +1,281 @@
+"""What the decisions need to know of each object, taken from the object as the API server shows it.
+
+All objects of all runs are kept in memory in this form, so it holds what some decision reads and nothing else.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any, Final
+
+from grpo_contract.labels import ATTEMPT_LABEL, JOB_INDEX_LABEL, ROLE_LABEL, Role
+from grpo_operator.desired.digest import digest_of
+from grpo_operator.resources import APPLIED, CLAIM, DEPLOYMENT, JOB, POD
+
+Manifest = Mapping[str, Any]
+Ref = tuple[str, str]
+"""Kind and name of a child, in the namespace of its run."""
+
+_APPLIED_KINDS: Final = frozenset(resource.kind for resource in APPLIED)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ObservedChild:
+    kind: str
+    name: str
+    uid: str
+    owner_uid: str | None
+    """Of the controlling owner."""
+    is_deleting: bool
+    digest: str
+    """What was last asked for; empty on children that are created once."""
+    marker: str
+    """Moves whenever what we asked for is written: the generation, or the resource version of kinds without one."""
+    resource_version: str = field(compare=False)
+
+    @property
+    def ref(self) -> Ref:
+        return self.kind, self.name
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobFailure:
+    reason: str
+    message: str
+    since: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ObservedJob(ObservedChild):
+    attempt: int
+    created_at: datetime
+    completed_at: datetime | None
+    """When all its pods had succeeded."""
+    failure: JobFailure | None
+    """Set as soon as the Job is bound to fail, before its last pods are gone."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ObservedDeployment(ObservedChild):
+    replicas: int
+    ready: int
+    failure: str | None
+    """Why its pods cannot be created."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ObservedClaim(ObservedChild):
+    phase: str
+    access_modes: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """How a container ended."""
+
+    exit_code: int
+    reason: str
+    message: str
+    """What the container left in its termination file, or the kubelet's own words."""
+    at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """Why a container does not run yet, or not again."""
+
+    reason: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class ObservedContainer:
+    name: str
+    image: str
+    is_running: bool
+    waiting: Waiting | None
+    ended: Ended | None
+    last_ended: Ended | None
+    """Before its last restart."""
+    restarts: int
+
+
+@dataclass(frozen=True, slots=True)
+class Unschedulable:
+    message: str
+    since: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ObservedPod(ObservedChild):
+    role: Role
+    attempt: int | None
+    index: int | None
+    """Which learner it is."""
+    created_at: datetime
+    deletion_asked_at: datetime | None
+    gone_at: datetime | None
+    """The end of its grace period once it is being deleted: when it should be gone."""
+    phase: str
+    ip: str | None
+    is_ready: bool
+    evicted: Waiting | None
+    """The pod as a whole was thrown out: evicted, preempted, its node gone."""
+    unschedulable: Unschedulable | None
+    containers: tuple[ObservedContainer, ...]
+
+    @property
+    def is_running(self) -> bool:
+        return self.ip is not None and any(container.is_running for container in self.containers)
+
+    @property
+    def is_over(self) -> bool:
+        """It ended for good: whatever it held is free."""
+        return self.phase in ("Succeeded", "Failed")
+
+
+def observe(kind: str, manifest: Manifest) -> ObservedChild:
+    return _OBSERVERS.get(kind, _observe_plain)(kind, manifest)
+
+
+def time_of(text: str) -> datetime:
+    return datetime.fromisoformat(text)
+
+
+def _common(kind: str, manifest: Manifest) -> dict[str, Any]:
+    metadata = manifest["metadata"]
+    owners = [owner["uid"] for owner in metadata.get("ownerReferences", ()) if owner.get("controller")]
+    is_applied = kind in _APPLIED_KINDS
+    return {
+        "kind": kind,
+        "name": metadata["name"],
+        "uid": metadata["uid"],
+        "owner_uid": owners[0] if owners else None,
+        "is_deleting": "deletionTimestamp" in metadata,
+        "digest": digest_of(dict(manifest)) if is_applied else "",
+        "marker": str(metadata.get("generation", metadata["resourceVersion"])) if is_applied else "",
+        "resource_version": metadata["resourceVersion"],
+    }
+
+
+def _observe_plain(kind: str, manifest: Manifest) -> ObservedChild:
+    return ObservedChild(**_common(kind, manifest))
+
+
+def _observe_job(kind: str, manifest: Manifest) -> ObservedJob:
+    metadata, conditions = manifest["metadata"], _conditions(manifest)
+    complete, failed = conditions.get("Complete"), conditions.get("Failed") or conditions.get("FailureTarget")
+    return ObservedJob(
+        **_common(kind, manifest),
+        attempt=int(metadata["labels"].get(ATTEMPT_LABEL, 0)),
+        created_at=time_of(metadata["creationTimestamp"]),
+        completed_at=time_of(complete["lastTransitionTime"]) if complete else None,
+        failure=_job_failure(failed) if failed else None,
+    )
+
+
+def _job_failure(condition: Manifest) -> JobFailure:
+    return JobFailure(
+        reason=condition.get("reason", ""),
+        message=condition.get("message", ""),
+        since=time_of(condition["lastTransitionTime"]),
+    )
+
+
+def _observe_deployment(kind: str, manifest: Manifest) -> ObservedDeployment:
+    status = manifest.get("status", {})
+    failure = _conditions(manifest).get("ReplicaFailure")
+    return ObservedDeployment(
+        **_common(kind, manifest),
+        replicas=status.get("replicas", 0),
+        ready=status.get("readyReplicas", 0),
+        failure=failure.get("message", "") if failure else None,
+    )
+
+
+def _observe_claim(kind: str, manifest: Manifest) -> ObservedClaim:
+    status = manifest.get("status", {})
+    modes = status.get("accessModes") or manifest["spec"].get("accessModes", ())
+    phase = status.get("phase", "Pending")
+    return ObservedClaim(**_common(kind, manifest), phase=phase, access_modes=tuple(modes))
+
+
+def _observe_pod(kind: str, manifest: Manifest) -> ObservedPod:
+    metadata, status, conditions = manifest["metadata"], manifest.get("status", {}), _conditions(manifest)
+    labels = metadata["labels"]
+    gone_at = time_of(metadata["deletionTimestamp"]) if "deletionTimestamp" in metadata else None
+    grace_period = timedelta(seconds=metadata.get("deletionGracePeriodSeconds") or 0)
+    return ObservedPod(
+        **_common(kind, manifest),
+        role=Role(labels[ROLE_LABEL]),
+        attempt=int(labels[ATTEMPT_LABEL]) if ATTEMPT_LABEL in labels else None,
+        index=int(labels[JOB_INDEX_LABEL]) if JOB_INDEX_LABEL in labels else None,
+        created_at=time_of(metadata["creationTimestamp"]),
+        deletion_asked_at=gone_at - grace_period if gone_at else None,
+        gone_at=gone_at,
+        phase=status.get("phase", "Pending"),
+        ip=status.get("podIP"),
+        is_ready="Ready" in conditions,
+        evicted=_evicted(status, conditions.get("DisruptionTarget")),
+        unschedulable=_unschedulable(status),
+        containers=tuple(
+            _container(container)
+            for field_name in ("initContainerStatuses", "containerStatuses")
+            for container in status.get(field_name, ())
+        ),
+    )
+
+
+def _conditions(manifest: Manifest) -> dict[str, Manifest]:
+    """By type, only those that are true."""
+    conditions = manifest.get("status", {}).get("conditions", ())
+    return {condition["type"]: condition for condition in conditions if condition["status"] == "True"}
+
+
+def _evicted(status: Manifest, disruption: Manifest | None) -> Waiting | None:
+    if disruption:
+        return Waiting(disruption.get("reason", "Disrupted"), disruption.get("message", ""))
+    if status.get("phase") == "Failed" and status.get("reason"):
+        return Waiting(status["reason"], status.get("message", ""))
+    return None
+
+
+def _unschedulable(status: Manifest) -> Unschedulable | None:
+    for condition in status.get("conditions", ()):
+        if condition["type"] == "PodScheduled" and condition.get("reason") == "Unschedulable":
+            return Unschedulable(condition.get("message", ""), time_of(condition["lastTransitionTime"]))
+    return None
+
+
+def _container(status: Manifest) -> ObservedContainer:
+    state = status.get("state", {})
+    waiting = state.get("waiting")
+    return ObservedContainer(
+        name=status["name"],
+        image=status.get("image", ""),
+        is_running="running" in state,
+        waiting=Waiting(waiting.get("reason", ""), waiting.get("message", "")) if waiting else None,
+        ended=_ended(state.get("terminated")),
+        last_ended=_ended(status.get("lastState", {}).get("terminated")),
+        restarts=status.get("restartCount", 0),
+    )
+
+
+def _ended(terminated: Manifest | None) -> Ended | None:
+    if terminated is None:
+        return None
+    finished = terminated.get("finishedAt")
+    return Ended(
+        exit_code=terminated["exitCode"],
+        reason=terminated.get("reason", ""),
+        message=terminated.get("message", ""),
+        at=time_of(finished) if finished else None,
+    )
+
+
+_OBSERVERS: Final[Mapping[str, Callable[[str, Manifest], ObservedChild]]] = {
+    JOB.kind: _observe_job,
+    DEPLOYMENT.kind: _observe_deployment,
+    CLAIM.kind: _observe_claim,
+    POD.kind: _observe_pod,
+}

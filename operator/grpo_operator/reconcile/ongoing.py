@@ -1,0 +1,43 @@
+"""What is to be said of a run that goes on: its pods, and what learner 0 reports."""
+
+from datetime import datetime
+
+from grpo_contract.progress import Progress
+from grpo_operator.api.run import GRPORun
+from grpo_operator.api.status import ConditionType
+from grpo_operator.reconcile.conditions import Statement, find
+from grpo_operator.reconcile.progressing import REPORTED, is_unreadable, judge_progress, judge_weights
+from grpo_operator.reconcile.readiness import judge_generators, judge_learners
+from grpo_operator.reconcile.world import Children, Reading
+
+
+def judge_ongoing(run: GRPORun, children: Children, attempt: int, reading: Reading, now: datetime) -> list[Statement]:
+    generators = judge_generators(run, children, now)
+    learners = judge_learners(run, children, now)
+    if _is_silent(children, reading) and _has_spoken(run) and not is_unreadable(reading, now):
+        return [generators, learners]  # what was said of the rest still holds
+    progress = progress_of_attempt(reading, attempt)
+    return [
+        generators,
+        learners,
+        judge_weights(progress),
+        judge_progress(attempt, progress, reading, learners, generators, now),
+    ]
+
+
+def progress_of_attempt(reading: Reading, attempt: int) -> Progress | None:
+    """A report of an earlier attempt says nothing of this one."""
+    progress = reading.progress
+    return progress if progress and progress.attempt == attempt else None
+
+
+def _is_silent(children: Children, reading: Reading) -> bool:
+    """Learner 0 has ended and the Job's end is not reported yet, or one question to it got no answer."""
+    first = children.first_learner
+    return reading.progress is None and first is not None and (first.is_running or first.is_over)
+
+
+def _has_spoken(run: GRPORun) -> bool:
+    """What the status says of progress is learner 0's own word."""
+    progressing = find(run.status.conditions, ConditionType.PROGRESSING)
+    return progressing is not None and progressing.reason in REPORTED

@@ -1,0 +1,129 @@
+"""What keeps a pod from getting ready, in one sentence with the remedy, as soon as the pod's status shows it."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final
+
+from grpo_contract.labels import Role
+from grpo_operator.reconcile.observed import Ended, ObservedContainer, ObservedPod
+from grpo_operator.reconcile.reasons import Reason
+from grpo_operator.reconcile.termination import failure_in
+
+UNSCHEDULABLE_GRACE_S: Final = 5.0
+"""Pods are unschedulable for a moment while their volume is bound or others leave."""
+
+_IMAGE_REASONS: Final = frozenset(
+    {
+        "ErrImagePull",
+        "ImagePullBackOff",
+        "InvalidImageName",
+        "ErrImageNeverPull",
+        "ImageInspectError",
+        "RegistryUnavailable",
+    }
+)
+_CONFIG_REASONS: Final = frozenset(
+    {
+        "CreateContainerConfigError",
+        "CreateContainerError",
+        "RunContainerError",
+        "PreCreateHookError",
+        "PostStartHookError",
+    }
+)
+CRASH_LOOP_REASON: Final = "CrashLoopBackOff"
+OOM_REASON: Final = "OOMKilled"
+
+_MEMORY_HINTS: Final = {
+    Role.LEARNER: "lower the recipe's per_device_train_batch_size or max_completion_length, or use more learners",
+    Role.GENERATOR: "lower the recipe's vllm_max_model_length, or what generators.env gives vLLM for its cache",
+}
+
+
+@dataclass(frozen=True)
+class Trouble:
+    reason: Reason
+    message: str
+
+
+def first_trouble(pods: Sequence[ObservedPod], now: datetime) -> Trouble | None:
+    """Of the first pod that has one; others mostly have the same."""
+    troubles = [trouble for pod in pods if (trouble := trouble_of(pod, now))]
+    if not troubles:
+        return None
+    same = sum(trouble.reason == troubles[0].reason for trouble in troubles)
+    if same == 1:
+        return troubles[0]
+    return Trouble(troubles[0].reason, f"{same} of {len(pods)} pods: {troubles[0].message}")
+
+
+def trouble_of(pod: ObservedPod, now: datetime) -> Trouble | None:
+    if pod.is_ready:
+        return None
+    if pod.evicted:
+        why = f"{pod.evicted.reason}: {pod.evicted.message}".rstrip(": ")
+        return Trouble(Reason.DISRUPTED, f"Pod {pod.name} was taken away by the cluster ({why}).")
+    if pod.unschedulable and _seconds_unschedulable(pod, now) >= UNSCHEDULABLE_GRACE_S:
+        return Trouble(Reason.UNSCHEDULABLE, _unschedulable_message(pod, pod.unschedulable.message))
+    troubles = (_container_trouble(pod, container) for container in pod.containers)
+    return next((trouble for trouble in troubles if trouble), None)
+
+
+def seconds_until_settled(pods: Iterable[ObservedPod], now: datetime) -> float | None:
+    """When a pod that is unschedulable will have been so for long enough to speak of it."""
+    rest = [UNSCHEDULABLE_GRACE_S - _seconds_unschedulable(pod, now) for pod in pods if pod.unschedulable]
+    return min((seconds for seconds in rest if seconds > 0), default=None)
+
+
+def out_of_memory(pod_name: str, container_name: str, role: Role) -> Trouble:
+    return Trouble(
+        Reason.OOM_KILLED,
+        f"Container {container_name} of pod {pod_name} was killed because it ran out of memory: "
+        f"raise {role.value}s.resources.limits.memory, or {_MEMORY_HINTS[role]}.",
+    )
+
+
+def _seconds_unschedulable(pod: ObservedPod, now: datetime) -> float:
+    return (now - pod.unschedulable.since).total_seconds() if pod.unschedulable else 0.0
+
+
+def _unschedulable_message(pod: ObservedPod, scheduler_says: str) -> str:
+    field = f"{pod.role.value}s"
+    return (
+        f"Pod {pod.name} fits no node ({scheduler_says.rstrip('.')}): free or add nodes, lower {field}.gpus or "
+        f"{field}.resources, or correct {field}.nodeSelector, tolerations, affinity and storage."
+    )
+
+
+def _container_trouble(pod: ObservedPod, container: ObservedContainer) -> Trouble | None:
+    waiting, field = container.waiting, f"{pod.role.value}s"
+    ended = container.ended or container.last_ended
+    if ended and ended.reason == OOM_REASON:
+        return out_of_memory(pod.name, container.name, pod.role)
+    if waiting is None:
+        return None
+    if waiting.reason in _IMAGE_REASONS:
+        return Trouble(
+            Reason.IMAGE_PULL_FAILED,
+            f"Pod {pod.name} cannot get image {container.image!r} ({waiting.reason}: {waiting.message}): "
+            f"correct {field}.image, or give the nodes a way to the registry and a pull secret.",
+        )
+    if waiting.reason in _CONFIG_REASONS:
+        return Trouble(
+            Reason.CONTAINER_CONFIG_ERROR,
+            f"Container {container.name} of pod {pod.name} cannot be started ({waiting.reason}: {waiting.message}): "
+            f"correct {field}.env or {field}.podTemplate.",
+        )
+    if waiting.reason == CRASH_LOOP_REASON:
+        return Trouble(Reason.CRASH_LOOP, _crash_message(pod, container, ended))
+    return None
+
+
+def _crash_message(pod: ObservedPod, container: ObservedContainer, ended: Ended | None) -> str:
+    failure = failure_in(ended) if ended else None
+    said = failure.message if failure else f"exit code {ended.exit_code}" if ended else "no exit code"
+    return (
+        f"Container {container.name} of pod {pod.name} ended {container.restarts} times ({said.rstrip('.')}): "
+        f"see `kubectl logs --previous {pod.name} -c {container.name}`."
+    )

@@ -1,0 +1,73 @@
+"""Progressing and WeightsInSync: what learner 0 says of the run, or what keeps it from saying anything.
+
+A deadline for steps (a run that reports, but the same step for too long) belongs here too.
+"""
+
+from datetime import datetime
+from typing import Final
+
+from grpo_contract.progress import Progress, Stage
+from grpo_operator.api.status import ConditionType
+from grpo_operator.reconcile.conditions import Statement, Truth
+from grpo_operator.reconcile.reasons import POD_TROUBLES, Reason
+from grpo_operator.reconcile.world import Reading
+
+UNREADABLE_GRACE_S: Final = 60.0
+
+_BY_STAGE: Final = {
+    Stage.LOADING: (Reason.LOADING, "Learners load model and data."),
+    Stage.WAITING_FOR_GENERATORS: (Reason.WAITING_FOR_GENERATORS, "Learners wait for a generator that answers."),
+    Stage.TRAINING: (Reason.TRAINING, "Steps are being made."),
+    Stage.SAVING: (Reason.SAVING, "Training is over; the model is being saved."),
+    Stage.FINISHED: (Reason.SAVING, "The model is saved; learners are ending."),
+}
+REPORTED: Final = frozenset(reason for reason, _ in _BY_STAGE.values())
+"""Reasons of Progressing that learner 0 gave."""
+
+_BEFORE_STEPS: Final = (Stage.LOADING, Stage.WAITING_FOR_GENERATORS)
+
+
+def is_unreadable(reading: Reading, now: datetime) -> bool:
+    since = reading.failing_since
+    return since is not None and (now - since).total_seconds() >= UNREADABLE_GRACE_S
+
+
+def judge_progress(
+    attempt: int, progress: Progress | None, reading: Reading, learners: Statement, generators: Statement, now: datetime
+) -> Statement:
+    """`progress` is what `reading` holds of this attempt."""
+    if is_unreadable(reading, now):
+        message = (
+            f"Learner 0 runs, but its progress cannot be read ({reading.error}): "
+            "check the NetworkPolicies between it and the operator."
+        )
+        return _progressing("Unknown", Reason.PROGRESS_UNREADABLE, message)
+    if progress is not None and progress.stage not in _BEFORE_STEPS:
+        return _progressing("True", *_BY_STAGE[progress.stage])
+    for statement in (learners, generators):
+        if statement.reason in POD_TROUBLES:
+            return _progressing("False", statement.reason, statement.message)
+    if attempt > 1:
+        message = f"Attempt {attempt} starts from the newest checkpoint."
+        return _progressing("True", Reason.RESTARTING, message)
+    if progress is None:
+        return _progressing("True", Reason.STARTING, "Pods are being created and started.")
+    return _progressing("True", *_BY_STAGE[progress.stage])
+
+
+def judge_weights(progress: Progress | None) -> Statement:
+    if progress is None or progress.weight_version is None or not progress.generators:
+        return Statement(ConditionType.WEIGHTS_IN_SYNC, "Unknown", Reason.NOT_KNOWN_YET, "No weights were sent yet.")
+    known, in_sync = len(progress.generators), generators_in_sync(progress)
+    message = f"{in_sync} of {known} generators hold the learner's current weights."
+    if in_sync == known:
+        return Statement(ConditionType.WEIGHTS_IN_SYNC, "True", Reason.IN_SYNC, message)
+    return Statement(ConditionType.WEIGHTS_IN_SYNC, "False", Reason.OUT_OF_SYNC, message)
+
+
+def generators_in_sync(progress: Progress) -> int:
+    return sum(generator.in_sync for generator in progress.generators)
+
+
+def _progressing(status: Truth, reason: str, message: str) -> Statement:
+    return Statement(ConditionType.PROGRESSING, status, reason, message)

@@ -1,0 +1,72 @@
+"""LearnersReady and GeneratorsReady: how many pods of a role are ready, and what keeps the others."""
+
+from datetime import datetime
+from typing import Final
+
+from grpo_operator.api.run import GRPORun
+from grpo_operator.api.status import ConditionType
+from grpo_operator.reconcile.conditions import Statement
+from grpo_operator.reconcile.observed import ObservedJob
+from grpo_operator.reconcile.pod_trouble import Trouble, first_trouble
+from grpo_operator.reconcile.reasons import Reason
+from grpo_operator.reconcile.world import Children
+
+NO_PODS_GRACE_S: Final = 10.0
+"""The Job controller needs a moment to create pods."""
+
+
+def ready_learners(children: Children) -> int:
+    return sum(pod.is_ready for pod in children.learners)
+
+
+def judge_learners(run: GRPORun, children: Children, now: datetime) -> Statement:
+    wanted, ready = run.spec.learners.replicas, ready_learners(children)
+    succeeded = sum(pod.phase == "Succeeded" for pod in children.learners)
+    if ready + succeeded >= wanted:
+        return _ready(ConditionType.LEARNERS_READY, wanted, "learner")
+    trouble = first_trouble(children.learners, now) or _missing_learners(children, now)
+    return _not_ready(ConditionType.LEARNERS_READY, ready, wanted, "learner", trouble)
+
+
+def judge_generators(run: GRPORun, children: Children, now: datetime) -> Statement:
+    deployment, wanted = children.deployment, run.spec.generators.replicas
+    ready = deployment.ready if deployment else 0
+    if ready >= wanted:
+        return _ready(ConditionType.GENERATORS_READY, wanted, "generator")
+    trouble = first_trouble(children.generators, now)
+    if trouble is None and deployment and deployment.failure is not None:
+        trouble = Trouble(Reason.PODS_NOT_CREATED, f"The generators' pods cannot be created: {deployment.failure}")
+    return _not_ready(ConditionType.GENERATORS_READY, ready, wanted, "generator", trouble)
+
+
+def seconds_until_pods_are_missed(children: Children, now: datetime) -> float | None:
+    """When to look again at a Job that has no pods yet."""
+    if children.job is None or children.learners:
+        return None
+    rest = NO_PODS_GRACE_S - _age_s(children.job, now)
+    return rest if rest > 0 else None
+
+
+def _missing_learners(children: Children, now: datetime) -> Trouble | None:
+    job = children.job
+    if job is None or children.learners or _age_s(job, now) < NO_PODS_GRACE_S:
+        return None
+    message = (
+        f"The learners' pods are not created: `kubectl describe job {job.name}` says why, "
+        "mostly a quota or an admission policy."
+    )
+    return Trouble(Reason.PODS_NOT_CREATED, message)
+
+
+def _age_s(job: ObservedJob, now: datetime) -> float:
+    return (now - job.created_at).total_seconds()
+
+
+def _ready(condition_type: ConditionType, wanted: int, noun: str) -> Statement:
+    return Statement(condition_type, "True", Reason.ALL_READY, f"{wanted} of {wanted} {noun}s are ready.")
+
+
+def _not_ready(condition_type: ConditionType, ready: int, wanted: int, noun: str, trouble: Trouble | None) -> Statement:
+    if trouble:
+        return Statement(condition_type, "False", trouble.reason, trouble.message)
+    return Statement(condition_type, "False", Reason.STARTING, f"{ready} of {wanted} {noun}s are ready.")

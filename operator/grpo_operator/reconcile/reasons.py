@@ -1,0 +1,103 @@
+"""Every reason that the operator itself gives in a condition or an Event: what it means and what to do.
+
+Reasons that learners and generators give for their end are in `grpo_contract.failure`.
+"""
+
+from enum import StrEnum
+
+
+class Reason(StrEnum):
+    # Accepted
+    ACCEPTED = "Accepted"
+    """The run can be started as it is written."""
+    OWNED_KEY = "OwnedKey"
+    """The recipe sets a key that the operator sets itself. Nothing was started: remove the key in a new run."""
+    CHILD_REFUSED = "ChildRefused"
+    """The API server refused an object of the run: a quota, an admission policy, or a field of the run that only the
+    API server can judge, such as `resources` or `podTemplate`. Tried again every minute."""
+    NAME_TAKEN = "NameTaken"
+    """An object that belongs to somebody else, or to a deleted run of the same name whose objects are still being
+    removed, has the name that an object of this run needs. The run starts when it is gone."""
+
+    # StorageReady
+    BOUND = "Bound"
+    """The volume is there and every pod can mount it."""
+    CLAIM_NOT_FOUND = "ClaimNotFound"
+    """`storage.claimName` names no PersistentVolumeClaim of the namespace. The run fails after a short while."""
+    CLAIM_PENDING = "ClaimPending"
+    """The claim has no volume yet. Some storage classes wait for a first pod; if it lasts, `kubectl describe pvc`."""
+    CLAIM_LOST = "ClaimLost"
+    """The volume behind the claim is gone, and with it the run's checkpoints."""
+    SINGLE_NODE_VOLUME = "SingleNodeVolume"
+    """The volume can be mounted on one node only; pods on other nodes will not start. Use ReadWriteMany."""
+    SINGLE_POD_VOLUME = "SinglePodVolume"
+    """ReadWriteOncePod lets one pod mount the volume, and a run has at least two. Use ReadWriteMany."""
+
+    # LearnersReady, GeneratorsReady
+    ALL_READY = "AllReady"
+    """All pods of the role are ready."""
+    STARTING = "Starting"
+    """Pods are being created, pull their image, or load the model."""
+    PODS_NOT_CREATED = "PodsNotCreated"
+    """The cluster does not create the pods: mostly a quota or an admission policy."""
+    IMAGE_PULL_FAILED = "ImagePullFailed"
+    """A node cannot get the image: a wrong name, a missing pull secret, or no way to the registry."""
+    UNSCHEDULABLE = "Unschedulable"
+    """No node has room, or none fits nodeSelector, tolerations and affinity."""
+    CONTAINER_CONFIG_ERROR = "ContainerConfigError"
+    """The kubelet cannot make the container as it is described: mostly `env` or `podTemplate`."""
+    CRASH_LOOP = "CrashLoop"
+    """A container ends again and again."""
+    OOM_KILLED = "OOMKilled"
+    """A container needed more memory than its limit, or than the node had."""
+    DISRUPTED = "Disrupted"
+    """The cluster took the pod away: eviction, preemption, or a lost node."""
+    RUN_ENDED = "RunEnded"
+    """The run has ended; what the condition speaks of is no more."""
+
+    # WeightsInSync
+    IN_SYNC = "InSync"
+    """Every generator that the learner knows holds its current weights."""
+    OUT_OF_SYNC = "OutOfSync"
+    """Some generator does not hold the current weights; it gets no prompts until it does."""
+    NOT_KNOWN_YET = "NotKnownYet"
+    """The learner has not reported yet."""
+
+    # Progressing, beside STARTING
+    LOADING = "Loading"
+    """Learners load model and data."""
+    WAITING_FOR_GENERATORS = "WaitingForGenerators"
+    """Learners are ready and wait for a generator to answer."""
+    TRAINING = "Training"
+    """Steps are being made."""
+    SAVING = "Saving"
+    """Training is over; the model is being saved."""
+    RESTARTING = "Restarting"
+    """An attempt failed; the next one starts from the newest checkpoint."""
+    PROGRESS_UNREADABLE = "ProgressUnreadable"
+    """Learner 0 runs, but the operator cannot read its progress. The run may be well; check that NetworkPolicies let
+    the operator reach it."""
+
+    # Succeeded, Failed
+    COMPLETED = "Completed"
+    """All steps are done and the model is saved."""
+    MAX_RESTARTS_EXCEEDED = "MaxRestartsExceeded"
+    """An attempt failed and `maxRestarts` allows no other. `status.lastFailure` says why the last one did."""
+
+    # Why an attempt failed, when no pod has left a reason
+    LEARNER_POD_LOST = "LearnerPodLost"
+    """A learner pod was deleted, or is gone with its node."""
+
+
+POD_TROUBLES = frozenset(
+    {
+        Reason.PODS_NOT_CREATED,
+        Reason.IMAGE_PULL_FAILED,
+        Reason.UNSCHEDULABLE,
+        Reason.CONTAINER_CONFIG_ERROR,
+        Reason.CRASH_LOOP,
+        Reason.OOM_KILLED,
+        Reason.DISRUPTED,
+    }
+)
+"""Reasons of LearnersReady and GeneratorsReady that do not pass by waiting."""

@@ -1,0 +1,161 @@
+"""One look at a run: from what is there to what should be done. Pure; all else in this folder is a part of it."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final
+
+from grpo_operator.api.run import GRPORun
+from grpo_operator.api.status import ConditionType
+from grpo_operator.desired.children import Child, build_children
+from grpo_operator.reconcile import report
+from grpo_operator.reconcile.acceptance import ACCEPTED, judge_recipe, judge_refusals, taken_names
+from grpo_operator.reconcile.changes import children_to_write, ref_of
+from grpo_operator.reconcile.completion import REPORT_GRACE_S, final_progress, is_complete
+from grpo_operator.reconcile.conditions import Statement
+from grpo_operator.reconcile.failure import CAUSE_GRACE_S, Cause, cause_of, should_restart, users_mistake_in
+from grpo_operator.reconcile.observed import JobFailure, ObservedChild, time_of
+from grpo_operator.reconcile.ongoing import judge_ongoing, progress_of_attempt
+from grpo_operator.reconcile.phase import has_ended
+from grpo_operator.reconcile.plan import LogSource, Plan
+from grpo_operator.reconcile.pod_trouble import seconds_until_settled
+from grpo_operator.reconcile.readiness import seconds_until_pods_are_missed
+from grpo_operator.reconcile.reasons import Reason
+from grpo_operator.reconcile.restart import seconds_to_wait
+from grpo_operator.reconcile.storage import StorageVerdict, judge_storage
+from grpo_operator.reconcile.world import Children, World, current_attempt, sort_children
+from grpo_operator.resources import JOB
+from grpo_operator.settings import Settings
+
+REFUSED_AGAIN_S: Final = 60.0
+"""Until the next try of a child that the API server refused: quotas are lifted and names become free."""
+
+
+@dataclass(frozen=True)
+class _Look:
+    """What every part of a decision reads."""
+
+    run: GRPORun
+    world: World
+    settings: Settings
+    now: datetime
+    attempt: int
+    children: Children
+
+
+def reconcile(run: GRPORun, world: World, settings: Settings, now: datetime) -> Plan:
+    attempt = current_attempt(run, world.children)
+    children = sort_children(run, world.children, attempt)
+    look = _Look(run, world, settings, now, attempt, children)
+
+    if has_ended(run.status.conditions):
+        return _clear_away(look)
+    if objection := judge_recipe(run):
+        return Plan(report.refused(run, objection, now))
+
+    storage = judge_storage(run, world.users_claim, children.claim, now)
+    if storage.is_hopeless:
+        return _fail(look, _cause_in_storage(storage), [ACCEPTED, storage.statement])
+    if not storage.may_start:
+        status = report.ongoing(run, children, attempt, [ACCEPTED, storage.statement], None, now)
+        return Plan(status, look_again_s=storage.look_again_s)
+
+    if mistake := users_mistake_in(children.generators):
+        return _fail(look, mistake)
+    if is_complete(children, now):
+        return Plan(report.succeeded(run, attempt, final_progress(children.first_learner), now), look_again_s=0)
+    if children.job and children.job.failure:
+        return _after_failure(look, children.job.failure, storage)
+    return _carry_on(look, storage)
+
+
+def _carry_on(look: _Look, storage: StorageVerdict, news_due_s: float | None = None) -> Plan:
+    """Keep every child as it should be, and say how the run is."""
+    run, world, children, now = look.run, look.world, look.children, look.now
+    pause_s = _pause_before_attempt(look)
+    wanted = _wanted_children(look, with_learners=pause_s == 0)
+    taken = taken_names(wanted, children.foreign)
+    refusal = judge_refusals(run, taken or world.refusals)
+    statements = [
+        ACCEPTED,
+        storage.statement,
+        *judge_ongoing(run, children, look.attempt, world.reading, now),
+        *([refusal] if refusal else []),
+    ]
+    progress = progress_of_attempt(world.reading, look.attempt)
+    waits = (storage.look_again_s, news_due_s, pause_s or None, REFUSED_AGAIN_S if refusal else None, *_waits(look))
+    return Plan(
+        status=report.ongoing(run, children, look.attempt, statements, progress, now),
+        write=() if taken else children_to_write(wanted, children.own, world.markers, world.is_full_pass),
+        delete=_not_deleting(children.previous_jobs),
+        look_again_s=min((wait for wait in waits if wait is not None), default=None),
+    )
+
+
+def _after_failure(look: _Look, failure: JobFailure, storage: StorageVerdict) -> Plan:
+    """The failure is put on record first; the next look, which follows at once, does what follows from it."""
+    cause = cause_of(failure, look.children.learners, look.now)
+    if cause is None:
+        return _carry_on(look, storage, news_due_s=CAUSE_GRACE_S)
+    if should_restart(cause, look.attempt, look.run.spec.max_restarts):
+        status = report.restarting(look.run, look.attempt, cause, look.now)
+        return Plan(status, log_source=_log_source(cause), look_again_s=0)
+    return _fail(look, cause)
+
+
+def _fail(look: _Look, cause: Cause, statements: Iterable[Statement] = ()) -> Plan:
+    reason, message = cause.reason, cause.message
+    if not cause.is_users_mistake:
+        reason = Reason.MAX_RESTARTS_EXCEEDED
+        message = f"Attempt {look.attempt} failed and maxRestarts is {look.run.spec.max_restarts}: {cause.message}"
+    ending = Statement(ConditionType.FAILED, "True", reason, message)
+    status = report.failed(look.run, look.attempt, cause, [*statements, ending], look.now)
+    return Plan(status, log_source=_log_source(cause), look_again_s=0)
+
+
+def _clear_away(look: _Look) -> Plan:
+    """An ended run burns no GPUs. The learners' Job stays for its pods' logs, unless it still runs."""
+    children, job = look.children, look.children.job
+    is_at_work = job is not None and job.completed_at is None and job.failure is None
+    status = look.run.status.model_copy(update={"observed_generation": look.run.metadata.generation})
+    return Plan(
+        status, delete=_not_deleting((children.deployment, job if is_at_work else None, *children.previous_jobs))
+    )
+
+
+def _wanted_children(look: _Look, with_learners: bool) -> list[Child]:
+    wanted = build_children(look.run, look.settings, look.attempt, look.world.token)
+    return [child for child in wanted if with_learners or ref_of(child)[0] != JOB.kind]
+
+
+def _pause_before_attempt(look: _Look) -> float:
+    children, failure = look.children, look.run.status.last_failure
+    if children.job:
+        return 0.0
+    # Learners of this attempt without its Job: somebody deleted the Job, and it is made again when they are gone.
+    leftovers = (*children.previous_learners, *children.learners)
+    return seconds_to_wait(look.attempt, time_of(failure.time) if failure else None, leftovers, look.now)
+
+
+def _waits(look: _Look) -> Iterable[float | None]:
+    """Seconds until time alone changes what is to be said."""
+    children, now = look.children, look.now
+    first, job = children.first_learner, children.job
+    return (
+        look.settings.progress_interval_s if first and first.is_running else None,
+        REPORT_GRACE_S if job and job.completed_at else None,
+        seconds_until_settled((*children.learners, *children.generators), now),
+        seconds_until_pods_are_missed(children, now),
+    )
+
+
+def _cause_in_storage(storage: StorageVerdict) -> Cause:
+    return Cause(storage.statement.reason, storage.statement.message, is_users_mistake=True)
+
+
+def _log_source(cause: Cause) -> LogSource | None:
+    return LogSource(cause.pod, cause.container) if cause.pod and cause.container else None
+
+
+def _not_deleting(children: Iterable[ObservedChild | None]) -> tuple[ObservedChild, ...]:
+    return tuple(child for child in children if child and not child.is_deleting)

@@ -1,0 +1,173 @@
+"""The status of a run, put together from what the policies said."""
+
+from collections.abc import Iterable
+from datetime import datetime
+from typing import Final
+
+from grpo_contract.files import run_folder
+from grpo_contract.labels import Role
+from grpo_contract.progress import Progress
+from grpo_operator.api.run import GRPORun
+from grpo_operator.api.status import (
+    ConditionType,
+    GeneratorStatus,
+    GRPORunStatus,
+    LastFailure,
+    LearnerStatus,
+)
+from grpo_operator.desired.names import selector_of
+from grpo_operator.reconcile.conditions import Statement, set_conditions, timestamp
+from grpo_operator.reconcile.failure import Cause
+from grpo_operator.reconcile.phase import phase_of
+from grpo_operator.reconcile.progressing import generators_in_sync
+from grpo_operator.reconcile.readiness import ready_learners
+from grpo_operator.reconcile.reasons import Reason
+from grpo_operator.reconcile.world import Children
+
+_OVER: Final = (
+    ConditionType.GENERATORS_READY,
+    ConditionType.LEARNERS_READY,
+    ConditionType.WEIGHTS_IN_SYNC,
+    ConditionType.PROGRESSING,
+)
+
+
+def refused(run: GRPORun, statement: Statement, now: datetime) -> GRPORunStatus:
+    """Of a run of which nothing was started."""
+    return _stated(run, run.status, [statement], now)
+
+
+def ongoing(
+    run: GRPORun,
+    children: Children,
+    attempt: int,
+    statements: Iterable[Statement],
+    progress: Progress | None,
+    now: datetime,
+) -> GRPORunStatus:
+    deployment, old = children.deployment, run.status.generators
+    status = run.status.model_copy(
+        update={
+            "attempt": attempt,
+            "output": str(run_folder(run.metadata.name, run.metadata.uid)),
+            "started_at": run.status.started_at or timestamp(now),
+            "learners": _learners(run, attempt, ready_learners(children)),
+            "generators": old.model_copy(
+                update={
+                    "desired": run.spec.generators.replicas,
+                    "replicas": deployment.replicas if deployment else 0,
+                    "ready": deployment.ready if deployment else 0,
+                    "selector": _selector(run),
+                }
+            ),
+        }
+    )
+    return _stated(run, _with_progress(status, progress), statements, now)
+
+
+def restarting(run: GRPORun, failed_attempt: int, cause: Cause, now: datetime) -> GRPORunStatus:
+    """The attempt's failure is on record before anything is done about it."""
+    attempt = failed_attempt + 1
+    status = run.status.model_copy(
+        update={
+            "attempt": attempt,
+            "last_failure": _last_failure(failed_attempt, cause, now),
+            "learners": _learners(run, attempt, ready=0),
+            "generators": run.status.generators.model_copy(update={"in_sync": 0, "weight_version": None}),
+        }
+    )
+    message = (
+        f"Attempt {failed_attempt} failed ({cause.message.rstrip('.')}). "
+        f"Attempt {attempt} starts from the newest checkpoint."
+    )
+    statements = [
+        Statement(ConditionType.LEARNERS_READY, "False", Reason.RESTARTING, message),
+        Statement(ConditionType.WEIGHTS_IN_SYNC, "Unknown", Reason.NOT_KNOWN_YET, "No weights were sent yet."),
+        Statement(ConditionType.PROGRESSING, "True", Reason.RESTARTING, message),
+    ]
+    return _stated(run, status, statements, now)
+
+
+def failed(run: GRPORun, attempt: int, cause: Cause, statements: Iterable[Statement], now: datetime) -> GRPORunStatus:
+    """`statements`: Failed, and conditions that have more to say than that the run has ended."""
+    status = run.status.model_copy(update={"last_failure": _last_failure(attempt, cause, now)})
+    return _ended(run, attempt, status, statements, now)
+
+
+def with_log(status: GRPORunStatus, lines: list[str]) -> GRPORunStatus:
+    assert status.last_failure is not None
+    return status.model_copy(update={"last_failure": status.last_failure.model_copy(update={"log": lines})})
+
+
+def succeeded(run: GRPORun, attempt: int, progress: Progress | None, now: datetime) -> GRPORunStatus:
+    status = _with_progress(run.status, progress)
+    where = f" in {status.model} on the volume" if status.model else ""
+    message = f"{status.progress.step} steps are done and the model is saved{where}."
+    statement = Statement(ConditionType.SUCCEEDED, "True", Reason.COMPLETED, message)
+    return _ended(run, attempt, status, [statement], now)
+
+
+def _ended(
+    run: GRPORun, attempt: int, status: GRPORunStatus, statements: Iterable[Statement], now: datetime
+) -> GRPORunStatus:
+    status = status.model_copy(
+        update={
+            "attempt": attempt,
+            "finished_at": timestamp(now),
+            "learners": _learners(run, attempt, ready=0),
+            "generators": GeneratorStatus(
+                desired=run.spec.generators.replicas,
+                weight_version=status.generators.weight_version,
+                selector=_selector(run),
+            ),
+        }
+    )
+    over = [Statement(condition_type, "False", Reason.RUN_ENDED, "The run has ended.") for condition_type in _OVER]
+    return _stated(run, status, [*over, *statements], now)
+
+
+def _stated(run: GRPORun, status: GRPORunStatus, statements: Iterable[Statement], now: datetime) -> GRPORunStatus:
+    conditions = set_conditions(status.conditions, statements, run.metadata.generation, now)
+    return status.model_copy(
+        update={
+            "observed_generation": run.metadata.generation,
+            "conditions": conditions,
+            "phase": phase_of(conditions),
+        }
+    )
+
+
+def _with_progress(status: GRPORunStatus, progress: Progress | None) -> GRPORunStatus:
+    if progress is None:
+        return status
+    return status.model_copy(
+        update={
+            "progress": progress.progress,
+            "metrics": progress.metrics,
+            "checkpoint": progress.checkpoint or status.checkpoint,
+            "model": progress.model or status.model,
+            "generators": status.generators.model_copy(
+                update={"in_sync": generators_in_sync(progress), "weight_version": progress.weight_version}
+            ),
+        }
+    )
+
+
+def _learners(run: GRPORun, attempt: int, ready: int) -> LearnerStatus:
+    return LearnerStatus(desired=run.spec.learners.replicas, ready=ready, restarts=attempt - 1)
+
+
+def _last_failure(attempt: int, cause: Cause, now: datetime) -> LastFailure:
+    return LastFailure(
+        attempt=attempt,
+        time=timestamp(now),
+        pod=cause.pod.name if cause.pod else None,
+        exit_code=cause.exit_code,
+        reason=cause.reason,
+        message=cause.message,
+    )
+
+
+def _selector(run: GRPORun) -> str:
+    labels = selector_of(run.metadata.name, Role.GENERATOR)
+    return ",".join(f"{key}={value}" for key, value in sorted(labels.items()))

@@ -1,0 +1,107 @@
+"""Whether the run's volume can serve it. The claim is the user's own, or one that the operator made."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final
+
+from grpo_operator.api.run import GRPORun
+from grpo_operator.api.status import ConditionType
+from grpo_operator.reconcile.conditions import Statement, Truth, find
+from grpo_operator.reconcile.observed import ObservedClaim, time_of
+from grpo_operator.reconcile.reasons import Reason
+
+CLAIM_GRACE_S: Final = 30.0
+"""For manifests that are applied together, the run before its claim."""
+
+LOOK_AGAIN_S: Final = 5.0
+"""The user's claim does not carry the run's label, so no watch tells of it."""
+
+_SETTLED: Final = frozenset({Reason.BOUND, Reason.SINGLE_NODE_VOLUME})
+
+
+@dataclass(frozen=True)
+class StorageVerdict:
+    statement: Statement
+    may_start: bool
+    is_hopeless: bool = False
+    """No waiting helps: the run fails."""
+    look_again_s: float | None = None
+
+
+def needs_users_claim(run: GRPORun) -> bool:
+    """Whether the claim that the user named has to be looked at (again)."""
+    condition = find(run.status.conditions, ConditionType.STORAGE_READY)
+    return run.spec.storage.claim_name is not None and (condition is None or condition.reason not in _SETTLED)
+
+
+def judge_storage(
+    run: GRPORun, users_claim: ObservedClaim | None, own_claim: ObservedClaim | None, now: datetime
+) -> StorageVerdict:
+    name = run.spec.storage.claim_name
+    if name is None:
+        modes = own_claim.access_modes if own_claim else tuple(run.spec.storage.access_modes)
+        return _judge_claim(run, own_claim, modes)
+    if users_claim:
+        return _judge_claim(run, users_claim, users_claim.access_modes)
+    if not needs_users_claim(run):
+        return StorageVerdict(_repeat(run), may_start=True)
+    message = (
+        f"storage.claimName {name!r}: namespace {run.metadata.namespace!r} has no PersistentVolumeClaim of that name; "
+        "create it, or name another."
+    )
+    statement = _statement("False", Reason.CLAIM_NOT_FOUND, message)
+    return StorageVerdict(
+        statement, may_start=False, is_hopeless=_seconds_missing(run, now) >= CLAIM_GRACE_S, look_again_s=LOOK_AGAIN_S
+    )
+
+
+def _judge_claim(run: GRPORun, claim: ObservedClaim | None, modes: tuple[str, ...]) -> StorageVerdict:
+    pods = run.spec.learners.replicas + run.spec.generators.replicas
+    if "ReadWriteMany" not in modes:
+        if modes == ("ReadWriteOncePod",):
+            return StorageVerdict(
+                _statement("False", Reason.SINGLE_POD_VOLUME, _single_pod(pods)), False, is_hopeless=True
+            )
+        return StorageVerdict(_statement("False", Reason.SINGLE_NODE_VOLUME, _single_node(pods, modes)), may_start=True)
+    if claim is None or claim.phase == "Pending":
+        name = claim.name if claim else "of the run"
+        statement = _statement("Unknown", Reason.CLAIM_PENDING, f"PersistentVolumeClaim {name} has no volume yet.")
+        is_watched = run.spec.storage.claim_name is None
+        return StorageVerdict(statement, may_start=True, look_again_s=None if is_watched else LOOK_AGAIN_S)
+    if claim.phase == "Lost":
+        message = f"The volume of PersistentVolumeClaim {claim.name} is gone; start a new run with another claim."
+        return StorageVerdict(_statement("False", Reason.CLAIM_LOST, message), may_start=True)
+    message = f"PersistentVolumeClaim {claim.name} is bound and every pod can mount it."
+    return StorageVerdict(_statement("True", Reason.BOUND, message), may_start=True)
+
+
+def _single_pod(pods: int) -> str:
+    return (
+        f"The volume's access mode is ReadWriteOncePod, and the run's {pods} pods all mount it: "
+        "use a storage class and storage.accessModes with ReadWriteMany."
+    )
+
+
+def _single_node(pods: int, modes: tuple[str, ...]) -> str:
+    return (
+        f"The volume's access modes are {', '.join(modes)}: the run's {pods} pods can only run together on one node; "
+        "use a storage class and storage.accessModes with ReadWriteMany for several nodes."
+    )
+
+
+def _statement(status: Truth, reason: Reason, message: str) -> Statement:
+    return Statement(ConditionType.STORAGE_READY, status, reason, message)
+
+
+def _repeat(run: GRPORun) -> Statement:
+    """What was said of the claim before still holds."""
+    condition = find(run.status.conditions, ConditionType.STORAGE_READY)
+    assert condition is not None
+    return Statement(condition.type, condition.status, condition.reason, condition.message)
+
+
+def _seconds_missing(run: GRPORun, now: datetime) -> float:
+    condition = find(run.status.conditions, ConditionType.STORAGE_READY)
+    if condition is None or condition.reason != Reason.CLAIM_NOT_FOUND:
+        return 0.0
+    return (now - time_of(condition.last_transition_time)).total_seconds()

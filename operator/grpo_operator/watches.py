@@ -1,0 +1,85 @@
+"""kopf watches, and does nothing else: no handlers on edges, no finalizers, no annotations, no Events of its own.
+
+No kopf.index either: for the promise that everything is indexed before a first handler runs, each indexed object wakes
+all others that wait, and a restart over ten thousand objects takes minutes. `listing` gives us that promise.
+"""
+
+import logging
+from typing import Any, Final
+
+import kopf
+
+from grpo_contract.labels import RUN_LABEL
+from grpo_operator.cache import Cache, Key
+from grpo_operator.resources import CHILDREN, GRPORUN, Resource, watch_selector
+from grpo_operator.workqueue import WorkQueue
+
+DEBOUNCE_S: Final = 0.1
+"""News of children come in bursts; one look at the run answers them all."""
+
+SERVER_TIMEOUT_S: Final = 300
+CLIENT_TIMEOUT_S: Final = 330
+CONNECT_TIMEOUT_S: Final = 10
+LIST_PAGE: Final = 500
+EXIT_TIMEOUT_S: Final = 0.5
+IDLE_TIMEOUT_S: Final = 0.5
+"""kopf has a task per object that lives on this long after an event: in a burst, thousands of them."""
+
+
+class _NothingStored(kopf.DiffBaseStorage):
+    """kopf compares each object with its last state for handlers that we do not have: 4 ms of CPU per run."""
+
+    def build(self, **_: Any) -> Any:
+        return {}
+
+    def fetch(self, **_: Any) -> None:
+        return None
+
+    def store(self, **_: Any) -> None:
+        return None
+
+
+def watch_settings() -> kopf.OperatorSettings:
+    settings = kopf.OperatorSettings()
+    settings.posting.enabled = False
+    settings.scanning.disabled = True
+    settings.persistence.diffbase_storage = _NothingStored()
+    settings.watching.server_timeout = SERVER_TIMEOUT_S
+    settings.watching.client_timeout = CLIENT_TIMEOUT_S
+    settings.watching.connect_timeout = CONNECT_TIMEOUT_S
+    settings.watching.chunk_size = LIST_PAGE
+    settings.networking.connect_timeout = CONNECT_TIMEOUT_S
+    settings.networking.request_timeout = CLIENT_TIMEOUT_S
+    settings.queueing.exit_timeout = EXIT_TIMEOUT_S
+    settings.queueing.idle_timeout = IDLE_TIMEOUT_S
+    for resource in CHILDREN:
+        selector = watch_selector(resource)
+        assert selector is not None
+        settings.watching.label_selectors[resource.group, resource.version, resource.plural] = selector
+    logging.getLogger("kopf.objects").setLevel(logging.WARNING)  # else a line for every event
+    return settings
+
+
+def build_registry(cache: Cache, queue: WorkQueue[Key]) -> kopf.OperatorRegistry:
+    registry = kopf.OperatorRegistry()
+    kopf.on.login(id="service-account", registry=registry)(kopf.login_with_service_account)
+    kopf.on.login(id="kubeconfig", registry=registry)(kopf.login_with_kubeconfig)
+    for resource in (GRPORUN, *CHILDREN):
+        _watch(resource, registry, cache, queue)
+    return registry
+
+
+def _watch(resource: Resource, registry: kopf.OperatorRegistry, cache: Cache, queue: WorkQueue[Key]) -> None:
+    @kopf.on.event(resource.group, resource.version, resource.plural, id=f"watch-{resource.plural}", registry=registry)
+    async def look(event: kopf.RawEvent, **_: Any) -> None:  # not async, it would run in a thread
+        manifest = event["object"]
+        metadata = manifest["metadata"]
+        place = (resource.kind, metadata["namespace"], metadata["name"])
+        if event["type"] == "DELETED":
+            cache.drop(place, metadata["uid"])
+        elif not cache.put_reported(resource.kind, manifest):
+            return  # an echo of our own write, or nothing that matters
+        if resource is GRPORUN:
+            queue.add((metadata["namespace"], metadata["name"]))
+        else:
+            queue.add_after((metadata["namespace"], metadata["labels"][RUN_LABEL]), DEBOUNCE_S)

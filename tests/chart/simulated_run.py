@@ -1,0 +1,80 @@
+"""Half an hour of a run's metrics, in which every number is known: OpenMetrics text from the contract's table.
+
+Each step takes two seconds, and each phase its share of them; counters grow by the same amount with every step.
+"""
+
+import itertools
+from collections.abc import Iterator, Mapping
+
+from grpo_contract.metrics import LEARNER_METRICS, TRL_KEYS_BY_LABEL, Kind, Metric, Phase
+
+START, SECONDS, SCRAPE_S = 1_700_000_000, 1800, 15
+STEP_S = 2.0
+MAX_STEPS = 1000
+PHASE_S = {
+    Phase.GENERATE: 0.5,
+    Phase.REWARD: 0.1,
+    Phase.LEARN: 1.0,
+    Phase.WEIGHT_SYNC: 0.2,
+    Phase.CHECKPOINT: 0.125,
+    Phase.WAIT: 0.075,
+}
+PER_STEP = 8.0
+"""What every counter grows by with each step."""
+
+TARGET = {"namespace": "lab", "run": "first"}
+LABEL_VALUES: Mapping[str, tuple[str, ...]] = {
+    "reward_func": ("accuracy", "format"),
+    "phase": tuple(Phase),
+    "kind": ("prompt", "completion"),
+    "state": ("ready", "in_sync", "lost"),
+    "generator": ("first-generator-a", "first-generator-b"),
+}
+GAUGES = {"grpo_max_steps": MAX_STEPS, "grpo_reward": 0.6, "grpo_reward_std": 0.25, "grpo_kl": 0.01}
+VLLM_GAUGES = ("vllm:num_requests_running", "vllm:num_requests_waiting", "vllm:kv_cache_usage_perc")
+
+
+def open_metrics() -> str:
+    families = [_learner_family(metric) for metric in LEARNER_METRICS]
+    families += [_generator_family(name, "gauge", name) for name in VLLM_GAUGES]
+    families += [_generator_family("vllm:generation_tokens", "counter", "vllm:generation_tokens_total")]
+    return "".join(f"{line}\n" for line in itertools.chain(*families, ["# EOF"]))
+
+
+def _learner_family(metric: Metric) -> Iterator[str]:
+    yield f"# TYPE {metric.name.removesuffix('_total')} {metric.kind}"
+    for labels in _label_sets(metric):
+        for second in range(0, SECONDS + 1, SCRAPE_S):
+            for suffix, more, value in _samples(metric, labels, second / STEP_S):
+                yield _line(metric.name + suffix, TARGET | {"pod": "first-learner-1-0"} | labels | more, value, second)
+
+
+def _generator_family(family: str, kind: str, series: str) -> Iterator[str]:
+    yield f"# TYPE {family} {kind}"
+    for pod, second in itertools.product(LABEL_VALUES["generator"], range(0, SECONDS + 1, SCRAPE_S)):
+        value = second / STEP_S * PER_STEP if kind == "counter" else 0.5
+        yield _line(series, TARGET | {"pod": pod, "engine": "0", "model_name": "policy"}, value, second)
+
+
+def _samples(metric: Metric, labels: Mapping[str, str], steps: float) -> Iterator[tuple[str, dict[str, str], float]]:
+    if metric.kind is Kind.COUNTER:
+        yield "", {}, steps * PER_STEP
+    elif metric.kind is Kind.GAUGE:
+        yield "", {}, steps if metric.name in ("grpo_step", "grpo_checkpoint_step") else GAUGES.get(metric.name, 0.5)
+    else:
+        seconds = PHASE_S[Phase(labels["phase"])] if "phase" in labels else STEP_S
+        for bound in (*metric.buckets, float("inf")):
+            yield "_bucket", {"le": "+Inf" if bound == float("inf") else str(bound)}, steps if seconds <= bound else 0
+        yield "_sum", {}, steps * seconds
+        yield "_count", {}, steps
+
+
+def _label_sets(metric: Metric) -> Iterator[dict[str, str]]:
+    by_stat = tuple(TRL_KEYS_BY_LABEL.get(metric.name, {"mean": "", "std": ""}))
+    for values in itertools.product(*(LABEL_VALUES.get(label, by_stat) for label in metric.labels)):
+        yield dict(zip(metric.labels, values, strict=True))
+
+
+def _line(series: str, labels: Mapping[str, str], value: float, second: int) -> str:
+    inside = ",".join(f'{name}="{text}"' for name, text in labels.items())
+    return f"{series}{{{inside}}} {value} {START + second}"

@@ -1,0 +1,67 @@
+"""A control plane with all its controllers on free ports of the loopback interface, and nodes that kwok simulates.
+
+Pods on them become Running and ready without a container: enough to see what the operator writes, and fast.
+"""
+
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+import yaml
+
+from api.control_plane import running_control_plane
+from cluster.build import current_build
+from harness.daemons import daemon, free_ports
+from harness.kubectl import Kubectl, Manifest
+from harness.waiting import wait_for
+
+CRD = Path(__file__).resolve().parents[2] / "charts/grpo-operator/crds/grporuns.yaml"
+ANNOTATION = "kwok.x-k8s.io/node"
+NODES = 4
+CAPACITY = {"cpu": "64", "memory": "512Gi", "pods": "110", "nvidia.com/gpu": "8"}
+
+
+@contextmanager
+def simulated_cluster(folder: Path) -> Iterator[Kubectl]:
+    """kubectl as administrator of a cluster that knows GRPORuns; all of it ends with the block."""
+    build = current_build()
+    with running_control_plane(folder) as kubectl, ExitStack() as daemons:
+        config = f"--kubeconfig={kubectl.kubeconfig}"
+        manager, scheduler, kwok = free_ports(3)
+        commands = {
+            "kube-controller-manager": [
+                f"--secure-port={manager}",
+                f"--service-account-private-key-file={folder / 'service-account.key'}",
+                "--use-service-account-credentials",
+                "--leader-elect=false",
+            ],
+            "kube-scheduler": [f"--secure-port={scheduler}", "--leader-elect=false"],
+            "kwok": [
+                f"--server-address=127.0.0.1:{kwok}",
+                "--node-lease-duration-seconds=40",  # without it nodes stop being ready after a minute
+                f"--config={build.kwok_stages}",
+                f"--manage-nodes-with-annotation-selector={ANNOTATION}=fake",
+            ],
+        }
+        for name, flags in commands.items():
+            daemons.enter_context(daemon([str(build.binaries / name), config, *flags], folder / f"{name}.log"))
+        kubectl("apply", "--server-side", "-f", str(CRD))
+        kubectl("wait", "--for=condition=Established", "crd/grporuns.grpo.dev", "--timeout=30s")
+        kubectl("apply", "--server-side", "-f", "-", stdin=yaml.safe_dump_all(_node(index) for index in range(NODES)))
+        # Without it no pod is admitted.
+        wait_for("the default service account", lambda: kubectl.find("serviceaccount", "default"), 60)
+        yield kubectl
+
+
+def _node(index: int) -> Manifest:
+    name = f"fake-{index}"
+    return {
+        "apiVersion": "v1",
+        "kind": "Node",
+        "metadata": {
+            "name": name,
+            "annotations": {ANNOTATION: "fake"},
+            "labels": {"kubernetes.io/hostname": name},
+        },
+        "status": {"capacity": CAPACITY, "allocatable": CAPACITY},
+    }

@@ -1,0 +1,127 @@
+"""Runs on simulated nodes, and the fates of their pods, which a test writes into the pods' status."""
+
+import json
+from datetime import UTC, datetime
+from typing import Any
+
+from harness.kubectl import Kubectl, Manifest
+from harness.waiting import wait_for
+
+MADE_BY_US = "configmap,secret,pvc,service,networkpolicy,deployment,job"
+SOON_S = 20.0
+RECIPE = {"model_name_or_path": "m", "dataset_name": "d", "reward_funcs": ["accuracy"]}
+
+
+def run_manifest(name: str, **spec: Any) -> Manifest:
+    """Two learners and two generators on CPU; `spec` replaces whole fields."""
+    usual = {
+        "recipe": RECIPE,
+        "learners": {"replicas": 2, "gpus": 0},
+        "generators": {"replicas": 2, "gpus": 0},
+        "storage": {"size": "1Gi"},
+    }
+    return {
+        "apiVersion": "grpo.dev/v1alpha1",
+        "kind": "GRPORun",
+        "metadata": {"name": name},
+        "spec": usual | spec,
+    }
+
+
+def start_run(kubectl: Kubectl, name: str, **spec: Any) -> Manifest:
+    """Apply a run, give it a volume, and wait until its pods are ready."""
+    kubectl.apply(volume(f"{name}-volume"), run_manifest(name, **spec))
+    return wait_for(f"ready pods of {name}", lambda: _with_ready_pods(kubectl, name), SOON_S, 0.1)
+
+
+def volume(claim: str) -> Manifest:
+    """What a provisioner would make for the claim."""
+    return {
+        "apiVersion": "v1",
+        "kind": "PersistentVolume",
+        "metadata": {"name": claim},
+        "spec": {
+            "capacity": {"storage": "1Gi"},
+            "accessModes": ["ReadWriteMany"],
+            "hostPath": {"path": "/nowhere"},
+            "claimRef": {"namespace": "default", "name": claim},
+        },
+    }
+
+
+def children(kubectl: Kubectl, name: str) -> dict[str, Manifest]:
+    found = kubectl.find_all(MADE_BY_US, f"grpo.dev/run={name}")
+    return {f"{child['kind']}/{child['metadata']['name']}": child for child in found}
+
+
+def versions(kubectl: Kubectl, name: str) -> dict[str, str]:
+    """Of the run and of everything that was made for it."""
+    objects = children(kubectl, name) | {"run": kubectl.get("grporun", name)}
+    return {key: found["metadata"]["resourceVersion"] for key, found in objects.items()}
+
+
+def pods(kubectl: Kubectl, name: str, role: str) -> list[Manifest]:
+    found = kubectl.find_all("pod", f"grpo.dev/run={name},grpo.dev/role={role}")
+    return sorted(found, key=lambda pod: str(pod["metadata"]["name"]))
+
+
+def end_pod(kubectl: Kubectl, pod: Manifest, exit_code: int, message: str = "", reason: str = "Error") -> None:
+    """As the kubelet reports that the pod's container has ended and will not be started again."""
+    now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    ended = {"exitCode": exit_code, "reason": reason, "message": message, "startedAt": now, "finishedAt": now}
+    _patch_status(
+        kubectl,
+        pod,
+        {
+            "phase": "Failed" if exit_code else "Succeeded",
+            "conditions": [{"type": "Ready", "status": "False", "reason": "PodFailed", "lastTransitionTime": now}],
+            "containerStatuses": [_container(pod) | {"ready": False, "state": {"terminated": ended}}],
+        },
+    )
+
+
+def delete_pod(kubectl: Kubectl, pod: Manifest) -> None:
+    """As a person deletes it: its container gets SIGTERM and ends by it."""
+    kubectl("delete", "pod", pod["metadata"]["name"], "--wait=false")
+    end_pod(kubectl, pod, 143)
+
+
+def give_address(kubectl: Kubectl, pod: Manifest, address: str) -> None:
+    _patch_status(kubectl, pod, {"podIP": address, "podIPs": [{"ip": address}]})
+
+
+def keep_waiting(kubectl: Kubectl, pod: Manifest, reason: str, message: str) -> None:
+    """As the kubelet reports a container that it cannot start."""
+    now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    _patch_status(
+        kubectl,
+        pod,
+        {
+            "phase": "Pending",
+            "conditions": [{"type": "Ready", "status": "False", "lastTransitionTime": now}],
+            "containerStatuses": [
+                _container(pod) | {"ready": False, "state": {"waiting": {"reason": reason, "message": message}}}
+            ],
+        },
+    )
+
+
+def _container(pod: Manifest) -> Manifest:
+    container = pod["spec"]["containers"][0]
+    return {"name": container["name"], "image": container["image"], "imageID": "", "restartCount": 0}
+
+
+def _patch_status(kubectl: Kubectl, pod: Manifest, status: Manifest) -> None:
+    patch = json.dumps({"status": status})
+    kubectl("patch", "pod", pod["metadata"]["name"], "--subresource=status", "--type=merge", "--patch", patch)
+
+
+def _with_ready_pods(kubectl: Kubectl, name: str) -> Manifest | None:
+    """When the cluster's own controllers have nothing left to write either."""
+    run = kubectl.get("grporun", name)
+    status, wanted = run.get("status", {}), [run["spec"][role]["replicas"] for role in ("learners", "generators")]
+    if [status.get(role, {}).get("ready", 0) for role in ("learners", "generators")] != wanted:
+        return None
+    job = kubectl.get("job", f"{name}-learner-{status['attempt']}")["status"]
+    deployment = kubectl.get("deployment", f"{name}-generator")["status"]
+    return run if [job.get("ready", 0), deployment.get("availableReplicas", 0)] == wanted else None

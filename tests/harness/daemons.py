@@ -1,0 +1,38 @@
+"""Programs that run beside a test and end with it."""
+
+import socket
+import subprocess
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+STOP_TIMEOUT_S = 10
+
+# A test that is killed cannot clean up; the kernel ends its daemons then.
+WITH_THE_TEST = ("setpriv", "--pdeathsig", "KILL")
+
+
+@contextmanager
+def daemon(
+    command: list[str], log: Path, environment: Mapping[str, str] | None = None
+) -> Iterator[subprocess.Popen[bytes]]:
+    """`environment` None: that of the test. Ends by SIGTERM, and by SIGKILL when that does not help."""
+    with (
+        log.open("ab") as output,
+        subprocess.Popen(command, stdout=output, stderr=output, cwd=log.parent, env=environment) as process,
+    ):
+        try:
+            yield process
+        finally:
+            process.terminate()
+            try:
+                process.wait(STOP_TIMEOUT_S)
+            except subprocess.TimeoutExpired:
+                process.kill()
+
+
+def free_ports(count: int) -> list[int]:
+    # All are held until all are known, so that no port is given twice.
+    with ExitStack() as held:
+        sockets = [held.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in range(count)]
+        return [entry.getsockname()[1] for entry in sockets]

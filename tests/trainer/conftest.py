@@ -1,0 +1,31 @@
+"""What the tests of learner and generator share. A vLLM server costs a minute of CPU: one serves the whole session."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from trainer.running_generator import RunningGenerator, run_config
+from trainer.tiny_model import write_tiny_model
+
+
+@pytest.fixture(scope="session")
+def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Folder of a Qwen2-style model of 92 k parameters with tied embeddings, and its tokenizer."""
+    return write_tiny_model(tmp_path_factory.mktemp("tiny-model"))
+
+
+@pytest.fixture(scope="session")
+def starting_generator(tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningGenerator]:
+    running = RunningGenerator(
+        tmp_path_factory.mktemp("generator"), run_config({"model_name_or_path": str(tiny_model)}), "generator-0"
+    )
+    yield running
+    running.kill()
+
+
+@pytest.fixture(scope="session")
+def generator(starting_generator: RunningGenerator) -> RunningGenerator:
+    """A generator that serves the tiny model. Tests give it the weights that they need; they must leave it alive."""
+    starting_generator.wait_until_it_answers()
+    return starting_generator

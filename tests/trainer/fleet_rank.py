@@ -1,0 +1,96 @@
+"""One rank of a learner that only generates: what the generation seam gives to each rank.
+
+torchrun ... fleet_rank.py MODEL URL OUT
+
+Writes OUT/rank<R>.json: the completions that this rank got, how far their log-probabilities are from its model's, and
+how it learnt that all generators were gone.
+"""
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+from unittest.mock import patch
+
+import torch
+from accelerate import Accelerator
+from transformers import AutoModelForCausalLM, AutoTokenizer
+
+from grpo_contract.config import Deadlines
+from grpo_trainer.fleet import generation, roster
+from grpo_trainer.fleet.errors import GeneratorsLost
+from grpo_trainer.fleet.generation import FleetGeneration, FleetSettings
+from grpo_trainer.fleet.generator import Completion
+from trainer.published import logprob_difference
+from trainer.recording_observer import RecordingObserver
+from trainer.running_generator import TOKEN
+
+G = 2
+MODEL, URL, OUT = sys.argv[1], sys.argv[2], Path(sys.argv[3])
+
+
+class LosableGenerators:
+    def __init__(self) -> None:
+        self.found = [URL]
+
+    def urls(self) -> list[str]:
+        return self.found
+
+
+def settings(discovery: LosableGenerators) -> FleetSettings:
+    deadlines = Deadlines(generators_s=1, generate_s=60, weight_sync_s=30)
+    return FleetSettings(discovery, TOKEN, "127.0.0.1", 0, deadlines, RecordingObserver())
+
+
+def main() -> None:
+    accelerator = Accelerator(cpu=True)
+    rank = accelerator.process_index
+    tokenizer = AutoTokenizer.from_pretrained(MODEL)
+    model = AutoModelForCausalLM.from_pretrained(MODEL)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.mul_(1.1)  # not what the generator started with
+    discovery = LosableGenerators()
+    seam = FleetGeneration(
+        settings(discovery),
+        model=model,
+        accelerator=accelerator,
+        processing_class=tokenizer,
+        max_completion_length=12,
+        generation_kwargs={"seed": 7},
+    )
+    seam.sync_weights()
+    prompts: list[list[int]] = tokenizer([f"rank {rank} first", f"rank {rank} second"])["input_ids"]
+    repeated = [prompt for prompt in prompts for _ in range(G)]
+    answer = seam.generate(repeated, None, G)
+    discovery.found = []
+    with (
+        patch.object(roster, "LOOKUP_INTERVAL_S", 0.0),
+        patch.object(generation, "HEARTBEAT_S", 0.2),  # several of them while the deadline passes
+    ):
+        bad_news = lost(seam, repeated)
+    result = {"completions": answer[1], "difference": difference(model, answer), "lost": bad_news}
+    (OUT / f"rank{rank}.json").write_text(json.dumps(result))
+
+
+def difference(model: torch.nn.Module, answer: Any) -> float:
+    """In nats; a completion of another prompt would be far off."""
+    prompts, completions, logprobs, token_ids = answer
+    assert token_ids == [[[token] for token in completion] for completion in completions]
+    groups = [
+        [Completion(ids, [alone for (alone,) in positions])]
+        for ids, positions in zip(completions, logprobs, strict=True)
+    ]
+    return logprob_difference(model, groups, prompts)
+
+
+def lost(seam: FleetGeneration, prompts: list[list[int]]) -> str:
+    try:
+        seam.generate(prompts, None, G)
+    except GeneratorsLost as error:
+        return f"{error.failure.reason}: {error}"
+    return "not lost"
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,80 @@
+"""A learner pod without a cluster: the launcher in namespaces of its own, where /volume is a folder of the test's.
+
+With `alone`, the network is its own as well: its ports are taken by nobody, and nobody reaches them.
+"""
+
+import os
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from grpo_contract import environment
+from grpo_contract.config import RunConfig
+from grpo_contract.files import VOLUME
+
+from trainer.running_generator import TOKEN
+
+SOURCES = Path(__file__).parents[2] / "trainer_image"
+MOUNT_POINT = Path(VOLUME)
+LAUNCHER = ("-m", "grpo_trainer")
+BIND = f'mount --bind "$1" {VOLUME} && shift && exec "$@"'
+
+
+class LearnerPod:
+    """Writes what the operator would mount into `folder`, and starts at once."""
+
+    def __init__(
+        self,
+        folder: Path,
+        config: RunConfig,
+        *,
+        program: Sequence[str] = LAUNCHER,
+        arguments: Sequence[str] = (),
+        alone: bool = True,
+        env: Mapping[str, str] | None = None,
+    ) -> None:
+        self.volume = folder / "volume"
+        self.log = folder / "learner.log"
+        self.termination_file = folder / "termination-log"
+        self.volume.mkdir(parents=True, exist_ok=True)
+        self.termination_file.write_text("")
+        (folder / "run.json").write_text(config.model_dump_json())
+        (folder / "token").write_text(TOKEN)
+        MOUNT_POINT.mkdir(exist_ok=True)
+        namespaces = ["unshare", "--mount", "--propagation", "private", *(["--net"] if alone else [])]
+        script = f"{'ip link set lo up && ' if alone else ''}{BIND}"
+        command = [sys.executable, *program, str(folder / "run.json"), *arguments]
+        with self.log.open("wb") as log:
+            self.process = subprocess.Popen(
+                [*namespaces, "sh", "-c", script, "sh", str(self.volume), *command],
+                env=os.environ
+                | {
+                    environment.TOKEN_FILE: str(folder / "token"),
+                    environment.TERMINATION_FILE: str(self.termination_file),
+                    environment.POD_IP: "127.0.0.1",
+                    "PYTHONPATH": str(SOURCES),
+                    "HF_HOME": str(folder / "hub"),
+                    "HF_HUB_OFFLINE": "1",
+                    "GLOO_SOCKET_IFNAME": "lo",
+                    "OMP_NUM_THREADS": "1",
+                    **(env or {}),
+                },
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+            )
+
+    def wait(self, timeout_s: float) -> int:
+        """The exit code."""
+        try:
+            return self.process.wait(timeout_s)
+        except subprocess.TimeoutExpired:
+            raise AssertionError(f"the learner did not end within {timeout_s} s:\n{self.tail()}") from None
+
+    def tail(self) -> str:
+        return self.log.read_text()[-4000:]
+
+    def kill(self) -> None:
+        self.process.kill()
+        self.process.wait(10)

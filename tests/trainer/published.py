@@ -1,0 +1,57 @@
+"""A policy whose weights are offered to generators, and how far a generator's log-probabilities are from its own."""
+
+from collections.abc import Sequence
+
+import torch
+from transformers import Qwen2ForCausalLM
+
+from grpo_trainer.fleet.generation import weight_tensor
+from grpo_trainer.fleet.generator import Completion
+from grpo_trainer.fleet.weights import WeightServer
+from trainer.tiny_model import build_model, build_tokenizer
+
+TOKENIZER = build_tokenizer()
+PROMPTS: list[list[int]] = TOKENIZER(["hello world", "What is 2 + 3?", "a" * 40])["input_ids"]
+SAMPLING = {
+    "temperature": 1.0,
+    "top_p": 1.0,
+    "top_k": 0,
+    "min_p": 0.0,
+    "repetition_penalty": 1.0,
+    "max_tokens": 24,
+    "logprobs": 0,
+}
+IN_SYNC = 1e-4
+"""Nats. In float32 vLLM and transformers differ by less."""
+OUT_OF_SYNC = 1e-3
+
+
+def policy(seed: int) -> Qwen2ForCausalLM:
+    return build_model(TOKENIZER, seed)
+
+
+def publish(model: torch.nn.Module, weights: WeightServer) -> None:
+    weights.publish([weight_tensor(name, parameter) for name, parameter in model.named_parameters()])
+
+
+def size_bytes(model: torch.nn.Module) -> int:
+    return sum(parameter.numel() * parameter.element_size() for parameter in model.parameters())
+
+
+def logprob_difference(
+    model: torch.nn.Module, groups: Sequence[Sequence[Completion]], prompts: Sequence[list[int]] = PROMPTS
+) -> float:
+    """The largest over all tokens: sampled by a generator, judged by the model."""
+    assert len(groups) == len(prompts)
+    return max(
+        _difference(model, prompt, completion)
+        for prompt, group in zip(prompts, groups, strict=True)
+        for completion in group
+    )
+
+
+def _difference(model: torch.nn.Module, prompt: list[int], completion: Completion) -> float:
+    with torch.no_grad():
+        logits = model(torch.tensor([prompt + completion.token_ids])).logits[0, len(prompt) - 1 : -1]
+    own = logits.log_softmax(-1)[range(len(completion.token_ids)), completion.token_ids]
+    return float((own - torch.tensor(completion.logprobs)).abs().max())

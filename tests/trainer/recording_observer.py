@@ -1,0 +1,42 @@
+"""A FleetObserver that remembers what it was told."""
+
+import threading
+from collections import Counter
+from collections.abc import Sequence
+
+from grpo_trainer.fleet.observer import GeneratorState, GeneratorStatus
+
+
+class RecordingObserver:
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
+        self.versions: list[str] = []
+        self.synced_bytes: dict[str, list[int]] = {}
+        self.sync_failures: Counter[str] = Counter()
+        self.groups_failed_over = 0
+        self.completions: Counter[str] = Counter()
+        self.latest: dict[str, GeneratorState] = {}
+
+    def published(self, version: str, count: int) -> None:
+        self.versions.append(version)
+        assert count == len(self.versions)
+
+    def synced(self, generator: str, seconds: float, size_bytes: int) -> None:
+        assert seconds > 0
+        with self.lock:
+            self.synced_bytes.setdefault(generator, []).append(size_bytes)
+
+    def sync_failed(self, generator: str) -> None:
+        with self.lock:
+            self.sync_failures[generator] += 1
+
+    def failed_over(self, num_groups: int) -> None:
+        with self.lock:
+            self.groups_failed_over += num_groups
+
+    def completed(self, generator: str, num_completions: int) -> None:
+        with self.lock:
+            self.completions[generator] += num_completions
+
+    def states(self, generators: Sequence[GeneratorStatus]) -> None:
+        self.latest = {status.name: status.state for status in generators}

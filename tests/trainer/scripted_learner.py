@@ -1,0 +1,80 @@
+"""A rank of a learner whose completions come from a script instead of generators; all else is the production code.
+
+    torchrun ... scripted_learner.py CONFIG {zero3|ddp} OUT
+
+Writes OUT/rank<R>.json: how many elements of the parameters and of the optimizer's state this rank holds. Completions
+depend on the prompt and on their place in the group alone: runs which differ elsewhere learn from the same ones.
+"""
+
+import json
+import random
+import sys
+from pathlib import Path
+from typing import Any
+
+import torch
+from accelerate import PartialState
+
+from grpo_contract.pod import read_config
+from grpo_trainer import training
+from grpo_trainer.fleet import generation
+from grpo_trainer.learner import Learner
+from grpo_trainer.logs import set_up_logging
+from grpo_trainer.metrics import LearnerMetrics
+from grpo_trainer.progress import ProgressBoard
+
+PARTS = ["<think>\n", "\n</think>\n", "<answer>\n", "\n</answer>", "\\boxed{5}", "\\boxed{7}", "6 + 1", " = "]
+
+
+class ScriptedGeneration:
+    """FleetGeneration's face towards TRL."""
+
+    def __init__(self, settings: Any, *, processing_class: Any, **_: Any) -> None:
+        self.tokenizer = processing_class
+
+    def sync_weights(self) -> None:
+        pass
+
+    def generate(self, prompts: list[list[int]], images: Any, num_generations: int, profiler: Any = None) -> Any:
+        completions = [self.write(prompt, number % num_generations) for number, prompt in enumerate(prompts)]
+        logprobs = [[[-1.0]] * len(completion) for completion in completions]
+        return prompts, completions, logprobs, [[[token] for token in completion] for completion in completions]
+
+    def write(self, prompt: list[int], number: int) -> list[int]:
+        script = random.Random(f"{prompt} {number}")
+        text = "".join(script.choices(PARTS, k=script.randint(2, 6)))
+        return [*self.tokenizer(text)["input_ids"], self.tokenizer.eos_token_id]
+
+
+class ExaminedLearner(Learner):
+    def train(self, *args: Any, **kwargs: Any) -> Any:
+        result = super().train(*args, **kwargs)
+        states = [state for states in self.optimizer.optimizer.state.values() for state in states.values()]
+        held = {
+            "whole": sum(getattr(parameter, "ds_numel", parameter.numel()) for parameter in self.model.parameters()),
+            "parameters": sum(getattr(p, "ds_tensor", p).numel() for p in self.model.parameters()),
+            "optimizer": sum(state.numel() for state in states if state.dim() > 0),
+        }
+        (Path(sys.argv[3]) / f"rank{self.args.process_index}.json").write_text(json.dumps(held))
+        return result
+
+
+def use_plain_ddp() -> None:
+    """TRL as anybody would run it on two processes without DeepSpeed."""
+    training.device.initialise = lambda device, timeout_s: PartialState(cpu=True)
+    training.device.training_arguments = lambda device: {"use_cpu": True, "bf16": False, "ddp_backend": "gloo"}
+    training.zero3_config = lambda device: None
+
+
+def main() -> None:
+    set_up_logging()
+    generation.FleetGeneration = ScriptedGeneration
+    training.Learner = ExaminedLearner
+    if sys.argv[2] == "ddp":
+        use_plain_ddp()
+    torch.set_num_threads(1)
+    training.train(read_config(Path(sys.argv[1])), LearnerMetrics(None), ProgressBoard(1))
+
+
+if __name__ == "__main__":
+    main()

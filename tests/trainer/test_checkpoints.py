@@ -1,0 +1,144 @@
+"""Which checkpoints count, which go, and which one a new attempt resumes from."""
+
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from grpo_contract.config import CheckpointConfig
+from grpo_trainer.checkpoints import (
+    MARKER,
+    Checkpoint,
+    CheckpointKeeper,
+    Marker,
+    complete_checkpoints,
+    newest_checkpoint,
+    remove_incomplete,
+    superseded,
+    write_marker,
+)
+
+
+def marker(step: int, *, recovery: bool = True, recipe: bool = False) -> Marker:
+    return Marker(step=step, max_steps=40, time="2026-01-01T00:00:00Z", for_recovery=recovery, for_recipe=recipe)
+
+
+def write_checkpoint(folder: Path, written: Marker | None, step: int = 0) -> Path:
+    checkpoint = folder / f"checkpoint-{written.step if written else step}"
+    checkpoint.mkdir()
+    (checkpoint / "weights").write_text("w")
+    if written is not None:
+        write_marker(checkpoint, written)
+    return checkpoint
+
+
+def test_the_newest_complete_one_counts(tmp_path: Path) -> None:
+    for step in (10, 9, 100):
+        write_checkpoint(tmp_path, marker(step))
+    write_checkpoint(tmp_path, None, step=110)
+    assert [checkpoint.marker.step for checkpoint in complete_checkpoints(tmp_path)] == [9, 10, 100]
+    newest = newest_checkpoint(tmp_path)
+    assert newest is not None
+    assert newest.folder == tmp_path / "checkpoint-100"
+    assert newest.progress.model_dump() == {"step": 100, "time": "2026-01-01T00:00:00Z"}
+
+
+def test_without_any_there_is_none(tmp_path: Path) -> None:
+    assert newest_checkpoint(tmp_path) is None
+
+
+def test_what_is_half_written_is_removed(tmp_path: Path) -> None:
+    write_checkpoint(tmp_path, marker(10))
+    write_checkpoint(tmp_path, None, step=20)
+    (tmp_path / "completions").mkdir()
+    remove_incomplete(tmp_path)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["checkpoint-10", "completions"]
+
+
+@pytest.mark.parametrize(("step", "is_last"), [(39, False), (40, True)])
+def test_the_last_step(tmp_path: Path, step: int, is_last: bool) -> None:
+    assert Checkpoint(tmp_path, marker(step)).is_last is is_last
+
+
+RECOVERY, RECIPE, BOTH = (True, False), (False, True), (True, True)
+SUPERSEDED: list[tuple[list[tuple[bool, bool]], int, int | None, list[int]]] = [
+    # wanted by (in order of steps 1, 2, ...), keep, save_total_limit, those that go
+    ([], 2, None, []),
+    ([RECOVERY, RECOVERY], 2, None, []),
+    ([RECOVERY, RECOVERY, RECOVERY], 2, None, [1]),
+    ([RECOVERY, RECOVERY, RECOVERY], 1, None, [1, 2]),
+    ([RECIPE, RECOVERY, RECOVERY], 1, None, [2]),
+    ([RECIPE, RECIPE, RECIPE, RECOVERY], 1, 2, [1]),
+    ([BOTH, RECOVERY, RECOVERY], 1, None, [2]),
+    ([BOTH, BOTH, BOTH], 2, 1, [1]),
+    ([RECOVERY, RECIPE], 1, 1, []),
+]
+
+
+@pytest.mark.parametrize(("wanted_by", "keep", "limit", "gone"), SUPERSEDED)
+def test_what_nobody_wants_goes(
+    wanted_by: list[tuple[bool, bool]], keep: int, limit: int | None, gone: list[int]
+) -> None:
+    checkpoints = [
+        Checkpoint(Path(str(step)), marker(step, recovery=recovery, recipe=recipe))
+        for step, (recovery, recipe) in enumerate(wanted_by, 1)
+    ]
+    assert [checkpoint.marker.step for checkpoint in superseded(checkpoints, keep, limit)] == gone
+
+
+class Training:
+    """Drives a keeper as transformers' Trainer would; `recipe_saves_at` are the steps at which the recipe saves."""
+
+    def __init__(self, folder: Path, recipe_saves_at: tuple[int, ...] = (), epoch_ends_at: tuple[int, ...] = ()) -> None:
+        self.folder = folder
+        self.recipe_saves_at = recipe_saves_at
+        self.epoch_ends_at = epoch_ends_at
+        self.keeper = CheckpointKeeper(CheckpointConfig(every_steps=2, keep=2), folder, save_total_limit=None)
+        self.saved: list[int] = []
+
+    def run(self, steps: int) -> "Training":
+        for step in range(1, steps + 1):
+            state: Any = SimpleNamespace(global_step=step, max_steps=steps)
+            control: Any = SimpleNamespace(should_save=step in self.recipe_saves_at)
+            self.keeper.on_step_end(None, state, control)
+            self.save_if_asked(state, control)
+            if step in self.epoch_ends_at:  # save_strategy: epoch
+                control.should_save = True
+                self.keeper.on_epoch_end(None, state, control)
+                self.save_if_asked(state, control)
+        return self
+
+    def save_if_asked(self, state: Any, control: Any) -> None:
+        if control.should_save:
+            (self.folder / f"checkpoint-{state.global_step}").mkdir()
+            self.saved.append(state.global_step)
+            self.keeper.on_save(None, state, control)
+
+    def kept(self) -> dict[int, tuple[bool, bool]]:
+        markers = [checkpoint.marker for checkpoint in complete_checkpoints(self.folder)]
+        return {marker.step: (marker.for_recovery, marker.for_recipe) for marker in markers}
+
+
+def test_every_other_step_and_the_newest_two(tmp_path: Path) -> None:
+    training = Training(tmp_path).run(7)
+    assert training.saved == [2, 4, 6]
+    assert training.kept() == {4: RECOVERY, 6: RECOVERY}
+    assert not any(path.name.startswith(".") for path in tmp_path.rglob("*"))
+
+
+def test_the_recipes_own_stay(tmp_path: Path) -> None:
+    training = Training(tmp_path, recipe_saves_at=(1, 2, 5)).run(8)
+    assert training.saved == [1, 2, 4, 5, 6, 8]
+    assert training.kept() == {1: RECIPE, 2: BOTH, 5: RECIPE, 6: RECOVERY, 8: RECOVERY}
+
+
+def test_the_end_of_an_epoch_does_not_save_a_step_twice(tmp_path: Path) -> None:
+    training = Training(tmp_path, epoch_ends_at=(3, 4)).run(8)
+    assert training.saved == [2, 3, 4, 6, 8]
+    assert training.kept() == {3: RECIPE, 4: BOTH, 6: RECOVERY, 8: RECOVERY}
+
+
+def test_the_marker_comes_last(tmp_path: Path) -> None:
+    checkpoint = write_checkpoint(tmp_path, marker(10))
+    assert sorted(path.name for path in checkpoint.iterdir()) == sorted([MARKER, "weights"])
+    assert Marker.model_validate_json((checkpoint / MARKER).read_text()) == marker(10)

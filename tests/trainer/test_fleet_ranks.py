@@ -1,0 +1,46 @@
+"""Only rank 0 talks to generators; every rank gets its own completions, or its share of the bad news."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from trainer.published import IN_SYNC
+from trainer.running_generator import RunningGenerator
+
+RANKS = 2
+PROMPTS_PER_RANK, G = 2, 2
+
+
+@pytest.fixture(scope="module")
+def results(
+    generator: RunningGenerator, tiny_model: Path, tmp_path_factory: pytest.TempPathFactory
+) -> list[dict[str, Any]]:
+    out = tmp_path_factory.mktemp("ranks")
+    script = Path(__file__).with_name("fleet_rank.py")
+    subprocess.run(
+        [
+            *(sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={RANKS}"),
+            *(str(script), str(tiny_model), generator.url, str(out)),
+        ],
+        env=os.environ | {"PYTHONPATH": ":".join(filter(None, sys.path)), "OMP_NUM_THREADS": "1"},
+        check=True,
+        timeout=300,
+    )
+    return [json.loads((out / f"rank{rank}.json").read_text()) for rank in range(RANKS)]
+
+
+def test_each_rank_gets_the_completions_of_its_own_prompts(results: list[dict[str, Any]]) -> None:
+    for result in results:
+        assert len(result["completions"]) == PROMPTS_PER_RANK * G
+        assert result["difference"] < IN_SYNC
+    assert results[0]["completions"] != results[1]["completions"]
+
+
+def test_every_rank_learns_that_the_generators_are_gone(results: list[dict[str, Any]]) -> None:
+    bad_news = "GeneratorsLost: no generator was there for 1 s: no generator has an address"
+    assert [result["lost"] for result in results] == [bad_news] * RANKS

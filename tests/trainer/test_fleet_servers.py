@@ -1,0 +1,194 @@
+"""The fleet over two real vLLM servers, one of which comes late, hangs and is killed. The tests build on each other."""
+
+import os
+import signal
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+import requests
+from transformers import Qwen2ForCausalLM
+
+from grpo_contract.config import Deadlines
+from grpo_contract.failure import INVALID_RECIPE, UserError
+from grpo_contract.network import GENERATOR_READY_PATH, METRICS_PATH
+from grpo_trainer.fleet.fleet import Fleet
+from grpo_trainer.fleet.generator import Generator
+from grpo_trainer.fleet.observer import GeneratorState
+from grpo_trainer.fleet.roster import Roster
+from grpo_trainer.fleet.weights import WeightServer
+from harness.waiting import wait_for
+from trainer.published import IN_SYNC, PROMPTS, SAMPLING, TOKENIZER, logprob_difference, policy, publish, size_bytes
+from trainer.recording_observer import RecordingObserver
+from trainer.running_generator import TOKEN, RunningGenerator, run_config
+
+G = 4
+TENSOR_PARALLEL = 2
+HANG_S = 4.0
+LONG = SAMPLING | {"max_tokens": 400, "ignore_eos": True}
+"""Seconds of work for the tiny model, and no end before max_tokens."""
+MANY_PROMPTS: list[list[int]] = TOKENIZER([f"prompt number {number}" for number in range(12)])["input_ids"]
+
+
+@pytest.fixture(scope="module")
+def newcomer(
+    starting_generator: RunningGenerator, tiny_model: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[RunningGenerator]:
+    """Tensor parallel: two workers, each of which pulls its weights. It starts while the other one does."""
+    config = run_config({"model_name_or_path": str(tiny_model)}, tensor_parallel_size=TENSOR_PARALLEL)
+    running = RunningGenerator(tmp_path_factory.mktemp("newcomer"), config, "generator-1")
+    try:
+        running.wait_until_it_answers()
+        yield running
+    finally:
+        running.kill()
+
+
+@dataclass
+class Learner:
+    """What a learner has of the fleet, without its trainer."""
+
+    fleet: Fleet
+    weights: WeightServer
+    observer: RecordingObserver
+    urls_now: list[str]
+    seed: int = 30
+
+    def urls(self) -> list[str]:
+        return self.urls_now
+
+    def learn(self) -> Qwen2ForCausalLM:
+        """As after an optimizer step: another model, published."""
+        self.seed += 1
+        model = policy(self.seed)
+        publish(model, self.weights)
+        self.fleet.sync()
+        return model
+
+    def in_sync(self) -> set[str]:
+        self.fleet.submit([], 1, SAMPLING)  # looks around
+        return {name for name, state in self.observer.latest.items() if state == GeneratorState.IN_SYNC}
+
+
+@pytest.fixture(scope="module")
+def learner() -> Iterator[Learner]:
+    weights = WeightServer("127.0.0.1", 0, deadline_s=30)
+    observer = RecordingObserver()
+    urls: list[str] = []
+    deadlines = Deadlines(generate_s=60, weight_sync_s=30, control_s=HANG_S)
+    learner = Learner(None, weights, observer, urls)  # type: ignore[arg-type]
+    roster = Roster(learner, weights, lambda url: Generator(url, TOKEN, deadlines), observer)
+    learner.fleet = Fleet(roster, observer, generators_s=60)
+    yield learner
+    weights.close()
+
+
+def is_ready(generator: RunningGenerator) -> bool:
+    return requests.get(generator.url + GENERATOR_READY_PATH, timeout=10).status_code == 200
+
+
+def requests_running(generator: RunningGenerator) -> float:
+    lines = requests.get(generator.url + METRICS_PATH, timeout=10).text.splitlines()
+    return next(float(line.split()[-1]) for line in lines if line.startswith("vllm:num_requests_running"))
+
+
+def test_a_newcomer_gets_the_weights_before_its_first_prompt(
+    learner: Learner, newcomer: RunningGenerator, generator: RunningGenerator
+) -> None:
+    learner.urls_now.append(generator.url)
+    learner.learn()
+    wait_for("the first generator is in sync", lambda: learner.in_sync() == {generator.name}, timeout_s=30)
+    model = learner.learn()
+    assert not is_ready(newcomer)
+    learner.urls_now.append(newcomer.url)
+    wait_for("both are in sync", lambda: learner.in_sync() == {generator.name, newcomer.name}, timeout_s=30)
+    assert is_ready(newcomer)
+    assert learner.observer.synced_bytes == {
+        generator.name: [size_bytes(model)] * 2,
+        newcomer.name: [size_bytes(model) * TENSOR_PARALLEL],
+    }
+    assert learner.observer.completions == {}
+
+
+def test_prompts_are_shared_evenly_and_answered_in_their_order(
+    learner: Learner, generator: RunningGenerator, newcomer: RunningGenerator
+) -> None:
+    for step in range(1, 4):
+        model = learner.learn()
+        groups = learner.fleet.collect(learner.fleet.submit(MANY_PROMPTS, G, SAMPLING))
+        assert [len(group) for group in groups] == [G] * len(MANY_PROMPTS)
+        assert logprob_difference(model, groups, MANY_PROMPTS) < IN_SYNC
+        half = step * G * len(MANY_PROMPTS) / 2
+        assert learner.observer.completions == {generator.name: half, newcomer.name: half}
+
+
+def test_a_prompt_that_is_too_long_is_the_users_mistake(learner: Learner) -> None:
+    with pytest.raises(UserError, match=r"maximum context length is 512 tokens.*vllm_max_model_length") as mistake:
+        learner.fleet.collect(learner.fleet.submit([[5] * 500], G, LONG))
+    assert mistake.value.failure.reason == INVALID_RECIPE
+
+
+def test_a_restarted_generator_is_given_the_weights_again(learner: Learner, newcomer: RunningGenerator) -> None:
+    """Between two requests it came back with the base model, as its version says."""
+    model = learner.learn()
+    newcomer.post("/update_weight_version", {"new_version": "default"})
+    synced_before = len(learner.observer.synced_bytes[newcomer.name])
+    groups = learner.fleet.collect(learner.fleet.submit(MANY_PROMPTS, G, SAMPLING))
+    assert logprob_difference(model, groups, MANY_PROMPTS) < IN_SYNC
+    assert len(learner.observer.synced_bytes[newcomer.name]) == synced_before + 1
+
+
+def test_a_hung_generator_is_lost_at_its_deadline_and_found_again(
+    learner: Learner, generator: RunningGenerator, newcomer: RunningGenerator
+) -> None:
+    os.killpg(newcomer.process.pid, signal.SIGSTOP)
+    try:
+        started = time.monotonic()
+        model = learner.learn()
+        groups = learner.fleet.collect(learner.fleet.submit(PROMPTS, G, SAMPLING))
+        assert HANG_S <= time.monotonic() - started < 4 * HANG_S
+        assert learner.observer.latest[newcomer.name] == GeneratorState.LOST
+        assert logprob_difference(model, groups) < IN_SYNC
+        started = time.monotonic()
+        learner.learn()
+        learner.fleet.collect(learner.fleet.submit(PROMPTS, G, SAMPLING))
+        assert time.monotonic() - started < HANG_S  # a lost one is asked in the background
+    finally:
+        os.killpg(newcomer.process.pid, signal.SIGCONT)
+    wait_for("it is found again", lambda: learner.in_sync() == {generator.name, newcomer.name}, timeout_s=60)
+
+
+def test_a_generator_killed_in_the_middle_of_a_request_costs_no_group(
+    learner: Learner, generator: RunningGenerator, newcomer: RunningGenerator
+) -> None:
+    model = learner.learn()
+    failed_over, completions = learner.observer.groups_failed_over, learner.observer.completions.copy()
+    tickets = learner.fleet.submit(MANY_PROMPTS, G, LONG)
+    collected = threading.Event()
+
+    def kill_while_it_works() -> None:
+        wait_for("it works", lambda: requests_running(newcomer) > 0, timeout_s=30, interval_s=0.02)
+        assert not collected.is_set()
+        newcomer.kill()
+
+    killer = threading.Thread(target=kill_while_it_works)
+    killer.start()
+    groups = learner.fleet.collect(tickets)
+    collected.set()
+    killer.join()
+
+    assert [len(completion.token_ids) for group in groups for completion in group] == [400] * G * len(MANY_PROMPTS)
+    assert logprob_difference(model, groups, MANY_PROMPTS) < IN_SYNC
+    assert learner.observer.groups_failed_over - failed_over == len(MANY_PROMPTS) / 2
+    assert learner.observer.completions[generator.name] - completions[generator.name] == G * len(MANY_PROMPTS)
+    assert learner.observer.completions[newcomer.name] == completions[newcomer.name]
+
+
+def test_the_run_goes_on_with_the_other(learner: Learner, generator: RunningGenerator) -> None:
+    model = learner.learn()
+    groups = learner.fleet.collect(learner.fleet.submit(PROMPTS, G, SAMPLING))
+    assert logprob_difference(model, groups) < IN_SYNC
+    assert learner.in_sync() == {generator.name}

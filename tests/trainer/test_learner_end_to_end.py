@@ -1,0 +1,139 @@
+"""A learner pod of two ranks and a real generator: what a run does, without a cluster around it."""
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+import requests
+from grpo_contract.metrics import LEARNER_METRICS, Kind, Phase
+from grpo_contract.network import GENERATOR_PORT, LEARNER_HTTP_PORT
+from harness.waiting import wait_for
+from prometheus_client.parser import text_string_to_metric_families
+from transformers import AutoModelForCausalLM
+
+from trainer.forwarder import Forwarder
+from trainer.learner_inputs import learner_config, write_problems
+from trainer.learner_pod import LearnerPod
+from trainer.running_generator import RunningGenerator
+
+GENERATORS_ADDRESS = "127.0.0.2"
+LEARNER = f"http://127.0.0.1:{LEARNER_HTTP_PORT}"
+STEPS = 8
+COMPLETIONS = 16
+"""Per step."""
+START_S = 240
+RUN_S = 300
+
+
+@dataclass
+class Observed:
+    samples: dict[str, list[dict[str, str]]] = field(default_factory=dict)
+    """{name: labels of its series}, while the run trained."""
+    progress: dict[str, Any] = field(default_factory=dict)
+    last_words: dict[str, Any] = field(default_factory=dict)
+    steps: list[dict[str, Any]] = field(default_factory=list)
+    run_folder: Path = Path()
+    log: str = ""
+
+
+@pytest.fixture(scope="module")
+def observed(
+    generator: RunningGenerator, tiny_model: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Observed]:
+    folder = tmp_path_factory.mktemp("learner")
+    config = learner_config(tiny_model, write_problems(folder / "train.jsonl"), max_steps=STEPS)
+    config = config.model_copy(
+        update={"generators": config.generators.model_copy(update={"service": GENERATORS_ADDRESS})}
+    )
+    forwarder = Forwarder((GENERATORS_ADDRESS, GENERATOR_PORT), ("127.0.0.1", generator.port))
+    pod = LearnerPod(folder, config, alone=False)
+    try:
+        observed = Observed()
+        observed.samples = wait_for("metrics after a checkpoint", lambda: scrape(pod), START_S, interval_s=0.1)
+        observed.progress = requests.get(f"{LEARNER}/progress", timeout=5).json()
+        assert pod.wait(RUN_S) == 0, pod.tail()
+        observed.last_words = json.loads(pod.termination_file.read_text())
+        (observed.run_folder,) = (pod.volume / "runs").iterdir()
+        state = json.loads((observed.run_folder / "model" / "trainer_state.json").read_text())
+        observed.steps = [entry for entry in state["log_history"] if "reward" in entry]
+        observed.log = pod.log.read_text()
+        yield observed
+    finally:
+        pod.kill()
+        forwarder.shutdown()
+        forwarder.server_close()
+
+
+def scrape(pod: LearnerPod) -> dict[str, list[dict[str, str]]] | None:
+    """The metrics, once there is a checkpoint among them."""
+    assert pod.process.poll() is None, pod.tail()
+    try:
+        text = requests.get(f"{LEARNER}/metrics", timeout=5).text
+    except requests.ConnectionError:
+        return None
+    samples: dict[str, list[dict[str, str]]] = {}
+    for family in text_string_to_metric_families(text):
+        for sample in family.samples:
+            samples.setdefault(sample.name, []).append(sample.labels)
+    return samples if "grpo_checkpoint_step" in samples else None
+
+
+def test_every_step_was_done(observed: Observed) -> None:
+    assert [entry["step"] for entry in observed.steps] == list(range(1, STEPS + 1))
+    assert all(f"step {step}/{STEPS}  reward " in observed.log for step in range(1, STEPS + 1))
+
+
+def test_generators_held_the_learners_weights_at_every_step(observed: Observed) -> None:
+    assert max(entry["sampling/sampling_logp_difference/max"] for entry in observed.steps) < 1e-4
+    assert observed.steps[-1]["kl"] > 1e-3  # those weights moved
+
+
+def test_every_metric_of_the_table_is_exported(observed: Observed) -> None:
+    suffix = {Kind.HISTOGRAM: "_bucket", Kind.COUNTER: "", Kind.GAUGE: ""}
+    missing = {metric.name for metric in LEARNER_METRICS if metric.name + suffix[metric.kind] not in observed.samples}
+    assert missing == set()
+
+
+def test_labels(observed: Observed) -> None:
+    def values(name: str, label: str) -> set[str]:
+        return {labels[label] for labels in observed.samples[name]}
+
+    assert values("grpo_reward_func", "reward_func") == {"accuracy", "format", "tag_count"}
+    assert values("grpo_reward_errors_total", "reward_func") == {"accuracy", "format", "tag_count"}
+    assert values("grpo_phase_seconds_count", "phase") == {phase.value for phase in Phase}
+    assert values("grpo_generator_completions_total", "generator") == {"generator-0"}
+    assert values("grpo_tokens_total", "kind") == {"prompt", "completion"}
+
+
+def test_progress_while_it_trains(observed: Observed) -> None:
+    assert observed.progress["stage"] in {"Training", "Saving", "Finished"}
+    assert observed.progress["attempt"] == 1
+    assert 2 <= observed.progress["progress"]["step"] <= STEPS
+    assert observed.progress["progress"]["maxSteps"] == STEPS
+    assert observed.progress["progress"]["tokensPerSecond"] > 0
+    assert observed.progress["checkpoint"]["step"] >= 2
+
+
+def test_last_words(observed: Observed) -> None:
+    last_words = observed.last_words
+    assert last_words["stage"] == "Finished"
+    assert last_words["progress"]["step"] == STEPS
+    assert last_words["metrics"]["kl"] == pytest.approx(observed.steps[-1]["kl"])
+    assert last_words["generators"] == [
+        {"name": "generator-0", "inSync": True, "completions": STEPS * COMPLETIONS},
+    ]
+    assert last_words["checkpoint"]["step"] == STEPS
+    assert last_words["model"] == f"/volume/runs/{observed.run_folder.name}/model"
+
+
+def test_the_trained_model_loads(observed: Observed) -> None:
+    model = AutoModelForCausalLM.from_pretrained(observed.run_folder / "model")
+    assert model.num_parameters() == 90_880
+
+
+def test_nothing_was_compiled_and_nothing_warned(observed: Observed) -> None:
+    assert "deepspeed_shm_comm" not in observed.log
+    assert "WARNING" not in observed.log.replace("[c10d]", ""), observed.log

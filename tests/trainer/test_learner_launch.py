@@ -1,0 +1,136 @@
+"""How a learner pod ends: exit code and termination message, for each way to end."""
+
+import json
+import signal
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from grpo_contract.config import Deadlines, RunConfig
+from grpo_contract.failure import USER_ERROR_EXIT_CODE
+from harness.waiting import wait_for
+
+from trainer.learner_inputs import learner_config, write_problems
+from trainer.learner_pod import LearnerPod
+
+START_S = 240
+"""For what needs torch: seconds of CPU, minutes on a busy machine."""
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_problems(tmp_path_factory.mktemp("data") / "train.jsonl")
+
+
+@pytest.fixture
+def start(tmp_path: Path) -> Iterator[Any]:
+    pods = []
+
+    def start_pod(config: RunConfig, **options: Any) -> LearnerPod:
+        pods.append(LearnerPod(tmp_path, config, **options))
+        return pods[-1]
+
+    yield start_pod
+    for pod in pods:
+        pod.kill()
+
+
+def failure_of(pod: LearnerPod) -> dict[str, str]:
+    failure: dict[str, str] = json.loads(pod.termination_file.read_text())
+    return failure
+
+
+MISTAKES: dict[str, tuple[dict[str, Any], str, str]] = {
+    "model": (
+        {"model_name_or_path": "/volume/none"},
+        "ModelNotFound",
+        "spec.recipe.model_name_or_path: '/volume/none' does not exist, /volume holds nothing; give a model's folder "
+        "on the run's volume, which is mounted at /volume, or its id on the hub.",
+    ),
+    "data set": (
+        {"dataset_name": "/volume/none/train.jsonl"},
+        "DatasetNotFound",
+        "spec.recipe.dataset_name: '/volume/none/train.jsonl' does not exist, nor does /volume/none; give a .jsonl, "
+        ".json or .parquet file or a folder written by save_to_disk on the run's volume, which is mounted at /volume, "
+        "or the id of a data set on the hub.",
+    ),
+    "column": (
+        {"dataset_prompt_column": "question"},
+        "ColumnNotFound",
+        "spec.recipe.dataset_prompt_column: data set '{data}' has no column 'question'; use one of problem, solution.",
+    ),
+    "reward": (
+        {"reward_funcs": ["acuracy"]},
+        "RewardNotFound",
+        "spec.recipe.reward_funcs: 'acuracy' is no reward function; did you mean 'accuracy'? "
+        "There are accuracy, format, tag_count, or 'package.module:function'.",
+    ),
+    "reward's package": (
+        {"reward_funcs": ["accuracy", "nowhere:reward"]},
+        "RewardNotFound",
+        "spec.recipe.reward_funcs: 'nowhere:reward' cannot be imported (there is no package 'nowhere'); install it in "
+        "the learners' image, or put its folder on PYTHONPATH with spec.learners.env.",
+    ),
+    "no rewards": (
+        {"reward_funcs": []},
+        "InvalidRecipe",
+        "spec.recipe.reward_funcs: missing; set it to a list of reward functions.",
+    ),
+}
+
+
+@pytest.mark.parametrize("mistake", MISTAKES)
+def test_mistakes_are_refused_before_torch_is_imported(mistake: str, tiny_model: Path, data: Path, start: Any) -> None:
+    recipe, reason, message = MISTAKES[mistake]
+    pod = start(learner_config(tiny_model, data, **recipe))
+    assert pod.wait(60) == USER_ERROR_EXIT_CODE
+    assert failure_of(pod) == {"reason": reason, "message": message.format(data=data)}
+    assert message.format(data=data) in pod.tail()
+
+
+def test_a_mistake_that_only_trl_sees(tiny_model: Path, data: Path, start: Any) -> None:
+    pod = start(learner_config(tiny_model, data, processes=1, lr_scheduler_type="cosin"))
+    assert pod.wait(START_S) == USER_ERROR_EXIT_CODE
+    failure = failure_of(pod)
+    assert failure["reason"] == "InvalidRecipe"
+    assert failure["message"].startswith(
+        "spec.recipe: cosin is not a valid SchedulerType, please select one of ['linear', 'cosine', "
+    )
+
+
+def test_no_generator_until_the_deadline(tiny_model: Path, data: Path, start: Any) -> None:
+    pod = start(learner_config(tiny_model, data, processes=1, deadlines=Deadlines(generators_s=2)))
+    assert pod.wait(START_S) == 1
+    assert failure_of(pod)["reason"] == "GeneratorsLost"
+
+
+def test_learner_0_without_a_name(tiny_model: Path, data: Path, start: Any) -> None:
+    pod = start(learner_config(tiny_model, data, host="learner-0.invalid", deadlines=Deadlines(rendezvous_s=2)))
+    assert pod.wait(60) == 1
+    assert failure_of(pod) == {
+        "reason": "RendezvousTimeout",
+        "message": "learner 0 (learner-0.invalid) had no DNS record for 2 s: "
+        "look at the events of its pod, and at the cluster's DNS.",
+    }
+
+
+def test_other_pods_that_do_not_come(tiny_model: Path, data: Path, start: Any) -> None:
+    pod = start(learner_config(tiny_model, data, pods=2, deadlines=Deadlines(rendezvous_s=3)))
+    assert pod.wait(START_S) == 1
+    assert failure_of(pod) == {
+        "reason": "RendezvousTimeout",
+        "message": "not all 2 learner pods met at localhost within 3 s: "
+        "look for learner pods that are pending or failed.",
+    }
+
+
+def test_sigterm_ends_launcher_and_workers(tiny_model: Path, data: Path, start: Any) -> None:
+    pod = start(learner_config(tiny_model, data, processes=1))
+    wait_for("the worker starts to train", lambda: "training begins" in pod.log.read_text(), START_S)
+    asked = time.monotonic()
+    pod.process.send_signal(signal.SIGTERM)
+    assert pod.wait(20) == 128 + signal.SIGTERM
+    assert time.monotonic() - asked < 10
+    assert pod.termination_file.read_text() == ""

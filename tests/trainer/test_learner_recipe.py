@@ -1,0 +1,171 @@
+"""From a recipe to TRL's configuration, and how mistakes in it are told."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from accelerate.state import AcceleratorState, PartialState
+from grpo_contract.failure import UserError
+from grpo_trainer.recipe import Recipe, model_arguments, parse_recipe
+from grpo_trainer.tokenizer import load_tokenizer
+from grpo_trainer.zero3 import zero3_config
+
+
+@pytest.fixture(autouse=True)
+def one_process() -> Iterator[None]:
+    """What TrainingArguments remembers of processes is the test's own."""
+    AcceleratorState._reset_state(reset_partial_state=True)
+    yield
+    AcceleratorState._reset_state(reset_partial_state=True)
+    assert PartialState._shared_state == {}
+
+
+def parse(tmp_path: Path, **recipe: Any) -> Recipe:
+    minimal = {"model_name_or_path": "m", "dataset_name": "d", "reward_funcs": ["accuracy"]}
+    return parse_recipe(minimal | recipe, {"output_dir": str(tmp_path), "use_cpu": True, "bf16": False})
+
+
+def test_values_arrive_where_trl_and_open_r1_expect_them(tmp_path: Path) -> None:
+    recipe = parse(
+        tmp_path,
+        learning_rate="1.0e-6",  # YAML 1.1 reads 1e-6 as text
+        num_generations=4,
+        scale_rewards=False,
+        reward_weights=[1, 0.5],
+        lr_scheduler_kwargs={"num_cycles": 2},
+        report_to="none",
+        model_revision="abc",
+        attn_implementation="sdpa",
+        dataset_prompt_column="problem",
+        system_prompt="Think.",
+    )
+    assert recipe.training.learning_rate == 1e-6
+    assert recipe.training.num_generations == 4
+    assert recipe.training.scale_rewards == "none"
+    assert recipe.training.reward_weights == [1, 0.5]
+    assert recipe.training.lr_scheduler_kwargs == {"num_cycles": 2}
+    assert recipe.training.report_to == []
+    assert recipe.script.reward_funcs == ["accuracy"]
+    assert (recipe.script.dataset_prompt_column, recipe.script.system_prompt) == ("problem", "Think.")
+    assert model_arguments(recipe, None) == {
+        "revision": "abc",
+        "trust_remote_code": False,
+        "attn_implementation": "sdpa",
+        "dtype": "float32",
+    }
+
+
+def test_values_that_the_recipe_leaves_out_are_trls(tmp_path: Path) -> None:
+    training = parse(tmp_path).training
+    assert (training.beta, training.loss_type, training.temperature, training.num_generations) == (0.0, "dapo", 1.0, 8)
+    assert parse(tmp_path).script.dataset_prompt_column == "prompt"
+
+
+def test_the_operators_values_win(tmp_path: Path) -> None:
+    recipe = parse_recipe(
+        {"model_name_or_path": "m", "dataset_name": "d", "use_vllm": True, "bf16": True, "dtype": "bfloat16"},
+        {"output_dir": str(tmp_path), "use_cpu": True, "bf16": False, "use_vllm": False},
+    )
+    assert (recipe.training.use_vllm, recipe.training.bf16) == (False, False)
+    assert model_arguments(recipe, "float32")["dtype"] == "float32"
+
+
+def test_trl_saves_only_what_the_recipe_asks_for(tmp_path: Path) -> None:
+    assert parse(tmp_path).training.save_strategy == "no"
+    assert parse(tmp_path, save_strategy="epoch").training.save_strategy == "epoch"
+    by_steps = parse(tmp_path, save_steps=7).training
+    assert (by_steps.save_strategy, by_steps.save_steps) == ("steps", 7)
+
+
+MISTAKES: dict[str, tuple[dict[str, Any], str]] = {
+    "text for a number": (
+        {"learning_rate": "fast"},
+        "spec.recipe.learning_rate: invalid float value: 'fast'.",
+    ),
+    "misspelt key": (
+        {"lerning_rate": 1},
+        "spec.recipe.lerning_rate: no such key in TRL or Open-R1; did you mean learning_rate?",
+    ),
+    "key from elsewhere": (
+        {"zzz": 1},
+        "spec.recipe.zzz: no such key in TRL or Open-R1; remove it.",
+    ),
+    "choice": (
+        {"dtype": "int8"},
+        "spec.recipe.dtype: 'int8' is not one of auto, bfloat16, float16, float32.",
+    ),
+    "batch": (
+        {"num_generations": 7},
+        "spec.recipe: generation_batch_size (8) must be divisible by num_generations (7).",
+    ),
+    "two sentences of TRL's": (
+        {"auto_find_batch_size": True},
+        "spec.recipe: auto_find_batch_size is not supported by GRPO, because the generation batch must contain full "
+        "prompt groups of num_generations completions, and reducing the batch size on out-of-memory breaks this "
+        "invariant; Set auto_find_batch_size=False and lower per_device_train_batch_size instead.",
+    ),
+    "tracker": (
+        {"report_to": ["clearml"]},
+        "spec.recipe.report_to: 'clearml' is not installed in the learners' image; "
+        "remove it (metrics are in Prometheus anyway) or use an image that holds it.",
+    ),
+    "evaluation": (
+        {"eval_strategy": "steps"},
+        "spec.recipe.eval_strategy: 'steps' is not supported; set it to 'no' and evaluate the trained model.",
+    ),
+    "PEFT": (
+        {"use_peft": True},
+        "spec.recipe.use_peft: True is not supported; set it to false to train all parameters.",
+    ),
+}
+
+
+@pytest.mark.parametrize("mistake", MISTAKES)
+def test_a_mistake_is_one_sentence(tmp_path: Path, mistake: str) -> None:
+    keys, sentence = MISTAKES[mistake]
+    with pytest.raises(UserError) as caught:
+        parse(tmp_path, **keys)
+    assert caught.value.failure.reason == "InvalidRecipe"
+    assert str(caught.value) == sentence
+
+
+def test_both_devices_split_every_parameter() -> None:
+    cpu, cuda = zero3_config("cpu"), zero3_config("cuda")
+    assert cpu["zero_optimization"]["stage"] == cuda["zero_optimization"]["stage"] == 3
+    differing = {key for key, value in cpu["zero_optimization"].items() if cuda["zero_optimization"][key] != value}
+    assert differing == {"overlap_comm", "stage3_param_persistence_threshold"}
+
+
+def test_the_tokenizer_takes_the_recipes_template(tmp_path: Path, tiny_model: Path) -> None:
+    template = "{{ messages[0]['content'] }}!"
+    tokenizer = load_tokenizer(parse(tmp_path, model_name_or_path=str(tiny_model), chat_template=template))
+    assert tokenizer.apply_chat_template([{"role": "user", "content": "2"}], tokenize=False) == "2!"
+    assert tokenizer.padding_side == "left"
+
+
+def test_a_broken_tokenizer(tmp_path: Path, tiny_model: Path) -> None:
+    folder = tmp_path / "model"
+    folder.mkdir()
+    for name in ("config.json", "model.safetensors", "tokenizer_config.json"):
+        os.symlink(tiny_model / name, folder / name)
+    (folder / "tokenizer.json").write_text("this is no JSON")
+    with pytest.raises(UserError, match=rf"spec.recipe.model_name_or_path: '{folder}' cannot be loaded, ") as caught:
+        load_tokenizer(parse(tmp_path, model_name_or_path=str(folder)))
+    assert caught.value.failure.reason == "ModelNotFound"
+
+
+def test_a_system_prompt_needs_a_template(tmp_path: Path, tiny_model: Path) -> None:
+    folder = tmp_path / "model"
+    folder.mkdir()
+    for file in tiny_model.iterdir():
+        if file.name != "chat_template.jinja":
+            os.symlink(file, folder / file.name)
+    recipe = parse(tmp_path, model_name_or_path=str(folder), system_prompt="Think.")
+    with pytest.raises(UserError) as caught:
+        load_tokenizer(recipe)
+    assert str(caught.value) == (
+        f"spec.recipe.system_prompt: the tokenizer of '{folder}' has no chat template to put it in; "
+        "set spec.recipe.chat_template or remove system_prompt."
+    )

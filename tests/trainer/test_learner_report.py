@@ -1,0 +1,235 @@
+"""What rank 0 makes of TRL's logs and the measured phases."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from grpo_contract.metrics import Phase
+from grpo_contract.progress import Stage
+from grpo_trainer.checkpoints import Checkpoint, Marker
+from grpo_trainer.exporter import new_registry
+from grpo_trainer.fleet_report import FleetReport
+from grpo_trainer.metrics import LearnerMetrics
+from grpo_trainer.model_card import model_card
+from grpo_trainer.phases import PhaseClock
+from grpo_trainer.progress import Pace, ProgressBoard
+from grpo_trainer.step_report import StepReport
+
+LOGS = {
+    "loss": 0.004,
+    "grad_norm": 0.5,
+    "learning_rate": 1e-6,
+    "epoch": 0.25,
+    "reward": 0.75,
+    "reward_std": 0.2,
+    "frac_reward_zero_std": 0.125,
+    "kl": 0.013,
+    "entropy": 1.5,
+    "rewards/accuracy/mean": 0.5,
+    "rewards/accuracy/std": 0.1,
+    "rewards/mine:length/mean": None,  # as TRL logs a function that scored nothing
+    "clip_ratio/low_mean": 0.01,
+    "clip_ratio/high_mean": 0.02,
+    "clip_ratio/region_mean": 0.03,
+    "completions/mean_length": 30.5,
+    "completions/min_length": 10.0,
+    "completions/max_length": 48.0,
+    "completions/clipped_ratio": 0.25,
+    "sampling/sampling_logp_difference/mean": 1e-7,
+    "sampling/sampling_logp_difference/max": 1e-6,
+    "sampling/importance_sampling_ratio/min": 0.9,
+    "sampling/importance_sampling_ratio/mean": 1.0,
+    "sampling/importance_sampling_ratio/max": 1.1,
+}
+
+
+class Told:
+    """A report whose learner is a sheet of prepared numbers."""
+
+    def __init__(self) -> None:
+        self.registry = new_registry()
+        self.metrics = LearnerMetrics(self.registry)
+        self.board = ProgressBoard(1)
+        self.learner: Any = SimpleNamespace(
+            clock=PhaseClock(),
+            reward_func_names=["accuracy", "mine:length"],
+            take_tokens=lambda: {"prompt": 100, "completion": 640},
+            take_unscored=lambda: [0, 3],
+        )
+        self.keeper: Any = SimpleNamespace(newest=None)
+        fleet = FleetReport(self.metrics, self.board)
+        self.report = StepReport(self.learner, self.keeper, fleet, self.metrics, self.board)
+
+    def happen(self, event: str, step: int, **more: Any) -> None:
+        state = SimpleNamespace(global_step=step, max_steps=40, epoch=step / 4)
+        getattr(self.report, event)(None, state, None, **more)
+
+    def value(self, name: str, **labels: str) -> float | None:
+        return self.registry.get_sample_value(name, labels)
+
+    def progress(self) -> Any:
+        return json.loads(self.board.read().to_json())
+
+
+@pytest.fixture
+def told() -> Told:
+    return Told()
+
+
+def test_a_step(told: Told) -> None:
+    told.happen("on_train_begin", 0)
+    assert told.progress()["stage"] == "Training"
+    for step in (0, 1):
+        told.happen("on_step_begin", step)
+        with told.learner.clock.phase(Phase.REWARD):
+            pass
+        told.happen("on_step_end", step + 1)
+    assert told.value("grpo_step") == 2
+    assert told.value("grpo_max_steps") == 40
+    assert told.value("grpo_step_seconds_count") == 2
+    for phase in (Phase.REWARD, Phase.LEARN, Phase.WAIT, Phase.GENERATE):
+        assert told.value("grpo_phase_seconds_count", phase=phase) == 2
+    assert told.value("grpo_tokens_total", kind="prompt") == 200
+    assert told.value("grpo_tokens_total", kind="completion") == 1280
+    assert told.value("grpo_reward_errors_total", reward_func="accuracy") == 0
+    assert told.value("grpo_reward_errors_total", reward_func="mine:length") == 6
+    progress = told.progress()["progress"]
+    assert (progress["step"], progress["maxSteps"], progress["epoch"]) == (2, 40, 0.5)
+    assert progress["etaSeconds"] == pytest.approx(progress["secondsPerStep"] * 38)
+
+
+def test_trls_log_becomes_gauges_and_progress(told: Told) -> None:
+    told.happen("on_log", 7, logs=LOGS)
+    assert told.value("grpo_reward") == 0.75
+    assert told.value("grpo_kl") == 0.013
+    assert told.value("grpo_reward_zero_std_ratio") == 0.125
+    assert told.value("grpo_reward_func", reward_func="accuracy", stat="mean") == 0.5
+    assert told.value("grpo_reward_func", reward_func="accuracy", stat="std") == 0.1
+    assert told.value("grpo_reward_func", reward_func="mine:length", stat="mean") is None
+    assert told.value("grpo_clip_ratio", bound="region") == 0.03
+    assert told.value("grpo_completion_length_tokens", stat="max") == 48
+    assert told.value("grpo_sampling_logp_difference", stat="max") == 1e-6
+    assert told.value("grpo_importance_sampling_ratio", stat="min") == 0.9
+    assert told.progress()["metrics"] == {
+        "reward": 0.75,
+        "rewardStd": 0.2,
+        "kl": 0.013,
+        "loss": 0.004,
+        "entropy": 1.5,
+        "completionLength": 30.5,
+        "samplingLogpDifferenceMax": 1e-6,
+        "rewards": {"accuracy": 0.5},
+    }
+
+
+def test_the_line_in_the_log(told: Told, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO")
+    told.report.seconds = 1.94
+    told.happen("on_log", 7, logs=LOGS)
+    assert caplog.messages == [
+        "step 7/40  reward 0.75  accuracy 0.5  kl 0.013  loss 0.004  entropy 1.5  length 30.5  "
+        "logp difference 1e-06  1.9 s"
+    ]
+
+
+def test_without_beta_there_is_no_kl(told: Told) -> None:
+    told.happen("on_log", 7, logs={key: value for key, value in LOGS.items() if key != "kl"})
+    assert told.value("grpo_kl") is None
+    assert "kl" not in told.progress()["metrics"]
+
+
+def test_the_summary_at_the_end_changes_nothing(told: Told) -> None:
+    told.happen("on_log", 7, logs=LOGS)
+    told.happen("on_log", 7, logs={"train_runtime": 12.0, "train_loss": 3.0})
+    assert told.progress()["metrics"]["loss"] == 0.004
+
+
+@pytest.mark.parametrize("event", ["on_save", "on_train_begin"])
+def test_the_newest_checkpoint_is_told(told: Told, event: str) -> None:
+    marker = Marker(step=30, max_steps=40, time="1970-01-01T00:01:00Z", for_recovery=True, for_recipe=False)
+    told.keeper.newest = Checkpoint(Path(), marker)
+    told.happen(event, 30)
+    assert told.value("grpo_checkpoint_step") == 30
+    assert told.value("grpo_checkpoint_timestamp_seconds") == 60
+    assert told.progress()["checkpoint"] == {"step": 30, "time": "1970-01-01T00:01:00Z"}
+
+
+@pytest.fixture
+def now(monkeypatch: pytest.MonkeyPatch) -> Callable[[float], None]:
+    time = [0.0]
+    monkeypatch.setattr("grpo_trainer.phases.time.perf_counter", lambda: time[0])
+
+    def pass_(seconds: float) -> None:
+        time[0] += seconds
+
+    return pass_
+
+
+def test_what_is_no_other_phase_is_learning(now: Callable[[float], None]) -> None:
+    clock = PhaseClock()
+    clock.start_step()
+    with clock.phase(Phase.WEIGHT_SYNC):
+        now(1)
+    with clock.phase(Phase.GENERATE):
+        now(5)
+        with clock.phase(Phase.REWARD):
+            now(2)
+    now(10)
+    elapsed, phases = clock.end_step(waited_s=4)
+    assert elapsed == 18
+    assert phases == {
+        Phase.WEIGHT_SYNC: 1,
+        Phase.GENERATE: 1,
+        Phase.REWARD: 2,
+        Phase.WAIT: 4,
+        Phase.LEARN: 10,
+    }
+
+
+def test_a_checkpoint_between_steps_is_no_part_of_the_next(now: Callable[[float], None]) -> None:
+    clock = PhaseClock()
+    with clock.phase(Phase.CHECKPOINT):
+        now(7)
+    clock.start_step()
+    now(3)
+    elapsed, phases = clock.end_step(waited_s=0)
+    assert elapsed == 3
+    assert (phases[Phase.CHECKPOINT], phases[Phase.LEARN]) == (7, 3)
+
+
+def test_the_pace_is_that_of_the_last_ten_steps() -> None:
+    pace = Pace(started=0.0)
+    assert (pace.seconds_per_step, pace.tokens_per_second) == (None, None)
+    pace.step_ended(100.0, 50)
+    assert (pace.seconds_per_step, pace.tokens_per_second) == (100.0, 0.5)
+    for step in range(1, 11):
+        pace.step_ended(100.0 + 2 * step, 50)
+    assert (pace.seconds_per_step, pace.tokens_per_second) == (2.0, 25.0)
+
+
+def test_stages_and_parts_change_without_touching_each_other() -> None:
+    board = ProgressBoard(2)
+    before = board.read()
+    board.update_part("progress", step=3)
+    board.update(stage=Stage.SAVING)
+    assert (before.progress.step, before.stage) == (0, Stage.LOADING)
+    assert (board.read().progress.step, board.read().stage, board.read().attempt) == (3, Stage.SAVING, 2)
+
+
+CARD_RECIPE = {"model_name_or_path": "org/base", "dataset_name": "/volume/train.jsonl", "reward_funcs": ["accuracy"]}
+
+
+def test_the_model_card_tells_the_last_step() -> None:
+    card = model_card("demo", CARD_RECIPE, [{**LOGS, "step": 39}, {**LOGS, "step": 40}, {"train_runtime": 1.0}])
+    front, _, rest = card.partition("---\n\n")
+    assert "base_model: org/base" in front
+    assert "datasets" not in front  # a path is no id on the hub
+    assert rest.startswith(
+        "# demo\n\n`org/base`, trained with GRPO on `/volume/train.jsonl` for the rewards accuracy.\n\nAfter step 40:\n"
+    )
+    assert "| KL divergence | 0.013 |" in rest
+    assert "| accuracy | 0.5 |" in rest
+    assert '"dataset_name": "/volume/train.jsonl"' in rest

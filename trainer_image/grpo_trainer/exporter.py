@@ -1,0 +1,69 @@
+"""The HTTP port of a learner pod: /metrics, /healthz, and on learner 0 /progress.
+
+One process per pod serves, from its first moment, before torch is imported. The thread reads what the training thread
+wrote; it takes no part in collectives and never waits for training, so that a hung step is visible from outside.
+"""
+
+import threading
+from http import HTTPStatus
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Final
+
+from prometheus_client import PlatformCollector, ProcessCollector
+from prometheus_client.exposition import choose_encoder
+from prometheus_client.registry import CollectorRegistry
+
+from grpo_contract.network import HEALTH_PATH, LEARNER_HTTP_PORT, METRICS_PATH, PROGRESS_PATH
+from grpo_trainer.progress import ProgressBoard
+
+JSON: Final = "application/json"
+TEXT: Final = "text/plain; charset=utf-8"
+
+
+def new_registry() -> CollectorRegistry:
+    """A registry with what every process has: CPU seconds, memory, open files, the interpreter's version."""
+    registry = CollectorRegistry()
+    ProcessCollector(registry=registry)
+    PlatformCollector(registry=registry)
+    return registry
+
+
+class Exporter(ThreadingHTTPServer):
+    """Serves until the process ends. `board` is given on learner 0 only: there is one progress."""
+
+    daemon_threads = True
+    allow_reuse_address = True
+
+    def __init__(self, registry: CollectorRegistry, board: ProgressBoard | None, port: int = LEARNER_HTTP_PORT) -> None:
+        self.registry = registry
+        self.board = board
+        super().__init__(("", port), _Handler)
+        threading.Thread(target=self.serve_forever, daemon=True, name="exporter").start()
+
+    def answer(self, path: str, accept: str) -> tuple[HTTPStatus, str, bytes]:
+        """Status, content type and body."""
+        if path == METRICS_PATH:
+            encode, content_type = choose_encoder(accept)
+            return HTTPStatus.OK, content_type, encode(self.registry)
+        if path == HEALTH_PATH:
+            return HTTPStatus.OK, TEXT, b"ok\n"
+        if path == PROGRESS_PATH and self.board is not None:
+            return HTTPStatus.OK, JSON, self.board.read().to_json().encode()
+        return HTTPStatus.NOT_FOUND, TEXT, b"not found\n"
+
+
+class _Handler(BaseHTTPRequestHandler):
+    server: Exporter
+    timeout = 10
+    """Seconds after which a client that says nothing is let go."""
+
+    def do_GET(self) -> None:
+        status, content_type, body = self.server.answer(self.path.partition("?")[0], self.headers.get("Accept", ""))
+        self.send_response(status)
+        self.send_header("Content-Type", content_type)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, format: str, *args: object) -> None:
+        """Probes and scrapes come every few seconds: not worth a line in the log."""

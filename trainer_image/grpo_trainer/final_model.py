@@ -1,0 +1,60 @@
+"""The trained model: weights, tokenizer, generation configuration, model card, in a folder that is whole or absent.
+
+Beside them lies trainer_state.json: its log_history is the run's curve.
+"""
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any, Final
+
+from accelerate import PartialState
+from grpo_contract.config import RunConfig
+from grpo_contract.files import model_folder
+from transformers.trainer import TRAINER_STATE_NAME
+
+from grpo_trainer.checkpoints import MARKER
+from grpo_trainer.model_card import model_card
+
+MODEL_CARD: Final = "README.md"
+
+# What a checkpoint holds beside that: needed to resume, not to use the model.
+NEEDED_TO_RESUME: Final = ("global_step*", "latest", "zero_to_*.py", "rng_state*.pth", "scheduler.pt", MARKER)
+
+
+def save_final_model(learner: Any, config: RunConfig) -> Path:
+    """A collective: under ZeRO-3 every rank holds a part of each weight."""
+    folder = Path(model_folder(config.name, config.uid))
+    partial = partial_of(folder)
+    learner.model.config.use_cache = True  # gradient checkpointing turned it off
+    learner.save_model(str(partial))
+    if learner.is_world_process_zero():
+        learner.state.save_to_json(str(partial / TRAINER_STATE_NAME))
+        put_in_place(partial, folder, config)
+    learner.accelerator.wait_for_everyone()
+    return folder
+
+
+def publish(checkpoint: Path, config: RunConfig) -> Path:
+    """The model of a checkpoint of the last step, for an attempt that ended between the two. A collective."""
+    folder = Path(model_folder(config.name, config.uid))
+    ranks = PartialState()
+    if ranks.is_main_process:
+        partial = partial_of(folder)
+        shutil.rmtree(partial, ignore_errors=True)
+        shutil.copytree(checkpoint, partial, ignore=shutil.ignore_patterns(*NEEDED_TO_RESUME))
+        put_in_place(partial, folder, config)
+    ranks.wait_for_everyone()
+    return folder
+
+
+def partial_of(folder: Path) -> Path:
+    return folder.with_name(f".{folder.name}.partial")
+
+
+def put_in_place(partial: Path, folder: Path, config: RunConfig) -> None:
+    history = json.loads((partial / TRAINER_STATE_NAME).read_text())["log_history"]
+    (partial / MODEL_CARD).write_text(model_card(config.name, config.recipe, history))
+    if folder.exists():  # of an attempt that was ended a moment before it could say so
+        shutil.rmtree(folder)
+    partial.rename(folder)

@@ -1,0 +1,16 @@
+"""Completions from the run's generators, sampled from weights that are provably the learner's.
+
+    discovery = ServiceDiscovery(config.generators.service, GENERATOR_PORT)
+    settings = FleetSettings(discovery, token, pod_ip, WEIGHTS_PORT, config.deadlines, observer)
+    trainer = FleetGRPOTrainer(model=..., args=..., fleet=settings)  # as GRPOTrainer, args with use_vllm false
+
+Public names, each in the module that is its own:
+    generation.FleetGRPOTrainer, .FleetSettings  TRL's trainer over the fleet (imports torch and trl; the rest does not)
+    discovery.ServiceDiscovery, .Discovery       where generators are: DNS of the Service, or anything with urls()
+    observer.FleetObserver, .GeneratorStatus     what the exporter implements; called from any thread
+    errors.GeneratorsLost                        no generator until the deadline (`failure` for the termination file);
+                                                 raised, like UserError for a request that vLLM refuses, on every rank
+    fleet.Fleet, roster.Roster                   submit -> tickets, collect -> completions; who is in sync
+    generator.Generator                          one vLLM server
+    weights.WeightServer                         versioned snapshots that generators pull
+"""

@@ -1,0 +1,20 @@
+"""How dealing with generators goes wrong."""
+
+from grpo_contract.failure import GENERATORS_LOST, Failure
+
+
+class GeneratorLost(Exception):  # noqa: N818 - a state of things, as in the reason
+    """One generator is of no use for now: it does not answer, answers with an error, or holds other weights."""
+
+    def __init__(self, message: str, status: int | None = None) -> None:
+        super().__init__(message)
+        self.status = status
+        """Of the HTTP answer, where there was one."""
+
+
+class GeneratorsLost(Exception):  # noqa: N818 - the reason's name
+    """No generator was left to write completions until the deadline. Another attempt may find some."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message)
+        self.failure = Failure(reason=GENERATORS_LOST, message=message)

@@ -1,0 +1,166 @@
+"""Completions from generators that come and go: submit(prompts) -> tickets, collect(tickets) -> completions.
+
+A synchronous step is submit, collect, learn. The unit is the group, all generations of one prompt: groups of a request
+that failed go to other generators, finished ones are kept.
+
+P prompts, G generations per prompt.
+"""
+
+import logging
+import time
+from collections.abc import Mapping, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, wait
+from dataclasses import dataclass
+from typing import Any, Final
+
+from grpo_trainer.fleet.background import in_background
+from grpo_trainer.fleet.errors import GeneratorLost, GeneratorsLost
+from grpo_trainer.fleet.generator import Completion
+from grpo_trainer.fleet.observer import FleetObserver
+from grpo_trainer.fleet.roster import Member, Roster
+
+POLL_S: Final = 0.5
+MOST_SENDS: Final = 5
+"""Of one group. A prompt that kills each generator it comes to must not go round for ever."""
+
+logger = logging.getLogger(__name__)
+
+Groups = list[list[Completion]]
+
+
+@dataclass(eq=False, frozen=True)
+class _Terms:
+    """What all groups of a `submit` have in common."""
+
+    num_generations: int
+    sampling: Mapping[str, Any]
+
+
+@dataclass(eq=False)
+class Ticket:
+    """One group that was asked for."""
+
+    prompt: list[int]
+    terms: _Terms
+    sends: int = 0
+    completions: list[Completion] | None = None
+
+
+@dataclass(frozen=True)
+class _Shard:
+    """Groups that went to one generator in one request."""
+
+    member: Member
+    terms: _Terms
+    tickets: list[Ticket]
+
+
+class Fleet:
+    """Used from one thread; requests run in others."""
+
+    def __init__(self, roster: Roster, observer: FleetObserver, generators_s: float) -> None:
+        self._roster = roster
+        self._observer = observer
+        self._generators_s = generators_s
+        self._running: dict[Future[Groups], _Shard] = {}
+        self._waiting: list[Ticket] = []
+        self._deserted_since: float | None = None
+
+    def sync(self) -> None:
+        """Newer weights were published: returns when each generator of the fleet has them or is lost."""
+        self._roster.sync()
+
+    def submit(self, prompts: Sequence[list[int]], num_generations: int, sampling: Mapping[str, Any]) -> list[Ticket]:
+        """Ask for num_generations completions of each prompt; `sampling` is vLLM's, as in a request for completions."""
+        terms = _Terms(num_generations, sampling)
+        tickets = [Ticket(prompt, terms) for prompt in prompts]
+        self._waiting += tickets
+        self._roster.look_around()
+        self._dispatch()
+        return tickets
+
+    def collect(self, tickets: Sequence[Ticket]) -> Groups:
+        """The completions of the tickets, P x G, in their order.
+
+        Raises:
+            GeneratorsLost: there was no generator for `generators_s`, or none that could write these.
+            UserError: the generators refuse the request.
+        """
+        while (completions := self.poll(tickets, POLL_S)) is None:
+            pass
+        return completions
+
+    def poll(self, tickets: Sequence[Ticket], timeout_s: float) -> Groups | None:
+        """Like `collect`, but None when the completions are not there after about `timeout_s`."""
+        deadline = time.monotonic() + timeout_s
+        while any(ticket.completions is None for ticket in tickets):
+            left_s = deadline - time.monotonic()
+            if left_s <= 0:
+                return None
+            self._work(min(POLL_S, left_s))
+        return [ticket.completions for ticket in tickets if ticket.completions is not None]
+
+    def _work(self, timeout_s: float) -> None:
+        if self._waiting:
+            self._roster.look_around()
+            self._dispatch()
+            self._check_deserted()
+        happening: list[Future[Any]] = [*self._running, *self._roster.bringing_up()]
+        if not happening:
+            time.sleep(timeout_s)
+        wait(happening, timeout_s, FIRST_COMPLETED)
+        for request in [request for request in self._running if request.done()]:
+            self._settle(request)
+
+    def _dispatch(self) -> None:
+        """Split what waits over the generators in sync, evenly."""
+        members = self._roster.in_sync()
+        if not members:
+            return
+        waiting, self._waiting = self._waiting, []
+        for terms in dict.fromkeys(ticket.terms for ticket in waiting):
+            tickets = [ticket for ticket in waiting if ticket.terms is terms]
+            for number, member in enumerate(members[: len(tickets)]):
+                self._send(_Shard(member, terms, tickets[number :: len(members)]))
+
+    def _send(self, shard: _Shard) -> None:
+        for ticket in shard.tickets:
+            if ticket.sends == MOST_SENDS:
+                raise GeneratorsLost(
+                    f"a prompt of {len(ticket.prompt)} tokens was sent to a generator {MOST_SENDS} times, and each "
+                    f"time it failed: {self._roster.describe()}"
+                )
+            ticket.sends += 1
+        self._running[in_background(self._complete, shard)] = shard
+
+    def _complete(self, shard: _Shard) -> Groups:
+        version = self._roster.hold(shard.member)
+        prompts = [ticket.prompt for ticket in shard.tickets]
+        try:
+            return shard.member.generator.complete(prompts, shard.terms.num_generations, shard.terms.sampling, version)
+        except GeneratorLost as error:
+            self._roster.lose(shard.member, error)
+            raise
+
+    def _settle(self, request: Future[Groups]) -> None:
+        shard = self._running.pop(request)
+        name = shard.member.generator.name
+        try:
+            groups = request.result()
+        except GeneratorLost:
+            logger.warning("%d groups of generator %s go elsewhere", len(shard.tickets), name)
+            self._observer.failed_over(len(shard.tickets))
+            self._waiting += shard.tickets
+            return
+        for ticket, completions in zip(shard.tickets, groups, strict=True):
+            ticket.completions = completions
+        self._observer.completed(name, len(groups) * shard.terms.num_generations)
+
+    def _check_deserted(self) -> None:
+        if self._running or self._roster.in_sync():
+            self._deserted_since = None
+            return
+        if self._deserted_since is None:
+            self._deserted_since = time.monotonic()
+        if time.monotonic() - self._deserted_since > self._generators_s:
+            raise GeneratorsLost(f"no generator was there for {self._generators_s:.0f} s: {self._roster.describe()}")

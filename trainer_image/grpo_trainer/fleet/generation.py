@@ -1,0 +1,170 @@
+"""TRL's seam for generation, filled with the fleet.
+
+TRL builds no vLLM client when use_vllm is false. So GRPOTrainer.__init__ runs with false, and `vllm_generation` is
+filled in afterwards: TRL then calls sync_weights() and generate() at the right moments and keeps its
+importance-sampling correction and its sampling/* metrics. (Its `rollout_func` seam would lose all three.)
+
+Rank 0 alone talks to generators. Every collective runs on the main thread of every rank.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Final
+
+import torch
+from accelerate.utils import broadcast_object_list, gather_object
+from trl import GRPOTrainer
+from trl.generation.vllm_generation import VLLMGeneration
+
+from grpo_contract.config import Deadlines
+from grpo_contract.failure import GENERATORS_LOST, INVALID_RECIPE, Failure, UserError
+from grpo_contract.weights import TensorInfo
+from grpo_trainer.fleet.discovery import Discovery
+from grpo_trainer.fleet.errors import GeneratorsLost
+from grpo_trainer.fleet.fleet import Fleet, Groups
+from grpo_trainer.fleet.generator import Completion, Generator
+from grpo_trainer.fleet.observer import FleetObserver
+from grpo_trainer.fleet.roster import Roster
+from grpo_trainer.fleet.weights import WeightServer, WeightTensor
+
+HEARTBEAT_S: Final = 20.0
+"""The other ranks wait in a collective for rank 0, which may wait for generators longer than a collective may take."""
+
+
+@dataclass(frozen=True)
+class FleetSettings:
+    discovery: Discovery
+    token: str
+    weights_host: str
+    """Address of this pod, under which generators fetch the weights."""
+    weights_port: int
+    deadlines: Deadlines
+    observer: FleetObserver
+
+
+class FleetGeneration(VLLMGeneration):  # type: ignore[misc]
+    """VLLMGeneration keeps its walk over the parameters (ZeRO-3, FSDP, PEFT); its transport is replaced."""
+
+    def __init__(self, settings: FleetSettings, **kwargs: Any) -> None:
+        self._settings = settings
+        super().__init__(mode="server", logprobs=0, **kwargs)
+
+    def _init_vllm(self) -> None:
+        if self.accelerator.is_main_process:
+            settings, deadlines = self._settings, self._settings.deadlines
+            self._weights = WeightServer(settings.weights_host, settings.weights_port, deadlines.weight_sync_s)
+            roster = Roster(settings.discovery, self._weights, self._connect, settings.observer)
+            self._fleet = Fleet(roster, settings.observer, deadlines.generators_s)
+        self.accelerator.wait_for_everyone()
+
+    def _connect(self, url: str) -> Generator:
+        return Generator(url, self._settings.token, self._settings.deadlines)
+
+    def sync_weights(self) -> None:
+        tensors = []
+        for name, parameter in self._iter_named_params():  # gathers: every rank takes part
+            if self.accelerator.is_main_process:
+                tensors.append(weight_tensor(name, parameter))
+        if self.accelerator.is_main_process:
+            self._weights.publish(tensors)
+            self._settings.observer.published(self._weights.version, self._weights.count)
+            self._fleet.sync()
+
+    def generate(
+        self, prompts: list[list[int]], images: list[Any] | None, num_generations: int, profiler: Any = None
+    ) -> tuple[list[list[int]], list[list[int]], list[list[list[float | None]]], list[list[list[int]]]]:
+        """TRL's contract: `prompts` holds each prompt num_generations times on this rank; the answer is in their order.
+
+        Returns:
+            Prompts; completions; log-probabilities and their token ids, tokens x 1 for each completion.
+        """
+        if images is not None:
+            raise UserError(
+                INVALID_RECIPE, "the data set has images, and generators take text only: choose another one"
+            )
+        prompts_of_all_ranks = gather_object(prompts)
+        tickets = []
+        if self.accelerator.is_main_process:
+            tickets = self._fleet.submit(prompts_of_all_ranks[::num_generations], num_generations, self._sampling())
+        groups = self._on_main(lambda: self._fleet.poll(tickets, HEARTBEAT_S))
+        completions = [completion for group in groups for completion in group]
+        start = self.accelerator.process_index * len(prompts)
+        return _in_trl_form(prompts, completions[start : start + len(prompts)])
+
+    def _on_main(self, poll: Callable[[], Groups | None]) -> Groups:
+        """What rank 0 gets from `poll` once it gets anything, on all ranks; so is a failure.
+
+        Raises:
+            GeneratorsLost, UserError: as rank 0 met it.
+        """
+        outcome: Groups | Failure | None = None
+        while outcome is None:
+            if self.accelerator.is_main_process:
+                try:
+                    outcome = poll()
+                except (GeneratorsLost, UserError) as error:
+                    outcome = error.failure
+            shared = [outcome]
+            broadcast_object_list(shared, from_process=0)
+            outcome = shared[0]
+        if not isinstance(outcome, Failure):
+            return outcome
+        if outcome.reason == GENERATORS_LOST:
+            raise GeneratorsLost(outcome.message)
+        raise UserError(outcome.reason, outcome.message)
+
+    def _sampling(self) -> dict[str, Any]:
+        sampling: dict[str, Any] = {
+            "temperature": self.temperature,
+            "top_p": self.top_p,
+            "top_k": self.top_k,
+            "min_p": self.min_p or 0.0,
+            "repetition_penalty": self.repetition_penalty,
+            "max_tokens": self.max_completion_length,
+            "logprobs": self.logprobs,
+        }
+        if self.structured_outputs_regex is not None:
+            sampling["structured_outputs"] = {"regex": self.structured_outputs_regex}
+        return {**sampling, **self.generation_kwargs}
+
+
+class FleetGRPOTrainer(GRPOTrainer):  # type: ignore[misc]
+    """GRPOTrainer(args with use_vllm false) whose completions come from the run's generators."""
+
+    def __init__(self, *args: Any, fleet: FleetSettings, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.use_vllm = True
+        self.vllm_mode = "server"
+        self._last_loaded_step = -1
+        self.vllm_generation = FleetGeneration(
+            fleet,
+            model=self.model,
+            accelerator=self.accelerator,
+            processing_class=self.processing_class,
+            structured_outputs_regex=self.args.vllm_structured_outputs_regex,
+            repetition_penalty=self.repetition_penalty,
+            temperature=self.temperature,
+            top_p=self.top_p,
+            top_k=self.top_k,
+            min_p=self.min_p,
+            max_completion_length=self.max_completion_length,
+            generation_kwargs=self.args.generation_kwargs,
+        )
+
+
+def weight_tensor(name: str, tensor: torch.Tensor) -> WeightTensor:
+    """A copy in host memory, so that training may go on while generators pull."""
+    on_host = tensor.detach().to("cpu", copy=True).contiguous()
+    info = TensorInfo(name=name, dtype=str(tensor.dtype).removeprefix("torch."), shape=tuple(tensor.shape))
+    return WeightTensor(info, memoryview(on_host.reshape(-1).view(torch.uint8).numpy()))
+
+
+def _in_trl_form(
+    prompts: list[list[int]], completions: list[Completion]
+) -> tuple[list[list[int]], list[list[int]], list[list[list[float | None]]], list[list[list[int]]]]:
+    return (
+        prompts,
+        [completion.token_ids for completion in completions],
+        [[[logprob] for logprob in completion.logprobs] for completion in completions],
+        [[[token_id] for token_id in completion.token_ids] for completion in completions],
+    )

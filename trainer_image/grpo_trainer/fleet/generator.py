@@ -1,0 +1,200 @@
+"""One vLLM server as the learner sees it: which weights it holds, giving it others, completions.
+
+Rules of vLLM 0.31 that this file keeps:
+- a completion request that arrives while an update is open kills the engine: pause and resume around every update;
+- a server that is started twice into an update answers 500: the update that a dead learner left open is finished first;
+- a fresh server reports the version "default".
+"""
+
+import contextlib
+import math
+import socket
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import Any, Final, Protocol
+
+import requests
+from requests.adapters import HTTPAdapter
+
+from grpo_contract.config import Deadlines
+from grpo_contract.failure import INVALID_RECIPE, UserError
+from grpo_contract.network import GENERATOR_HEADER, SERVED_MODEL_NAME
+from grpo_trainer.fleet.errors import GeneratorLost
+from grpo_trainer.fleet.weights import Offering
+
+REFUSALS: Final = {HTTPStatus.BAD_REQUEST, HTTPStatus.REQUEST_ENTITY_TOO_LARGE, HTTPStatus.UNPROCESSABLE_ENTITY}
+"""Answers to a completion request that every generator would give: the request is wrong, not the generator."""
+FINISHED: Final = {"stop", "length"}
+KEEP_ALIVE: Final = (
+    (socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1),
+    (socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, 15),
+    (socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, 5),
+    (socket.IPPROTO_TCP, socket.TCP_KEEPCNT, 4),
+)
+"""A node that vanished says nothing: 35 s later its requests fail, instead of at their deadline."""
+
+
+@dataclass(frozen=True)
+class Completion:
+    token_ids: list[int]
+    logprobs: list[float | None]
+    """Of each token when it was sampled, in nats, at the sampling temperature."""
+
+
+@dataclass(frozen=True)
+class Update:
+    version: str
+    seconds: float
+    size_bytes: int
+
+
+class WeightSource(Protocol):
+    @property
+    def version(self) -> str: ...
+
+    def offering(self) -> contextlib.AbstractContextManager[Offering]: ...
+
+
+class Generator:
+    def __init__(self, url: str, token: str, deadlines: Deadlines) -> None:
+        self.url = url
+        self.name = url.removeprefix("http://")
+        """Of its pod, once it answered."""
+        self.held_version: str | None = None
+        """What it is known to hold; None when it was never updated or anything went wrong since."""
+        self._deadlines = deadlines
+        self._session = requests.Session()
+        self._session.trust_env = False  # a proxy for the hub is none for pods
+        self._session.headers["Authorization"] = f"Bearer {token}"
+        # vLLM closes idle connections after 5 s: one that it closes as we send would look like a dead generator.
+        self._session.headers["Connection"] = "close"
+        self._session.mount("http://", _KeepAliveAdapter())
+
+    def holds(self, version: str) -> bool:
+        """Whether it says so itself and nothing has gone wrong since it was given that version.
+
+        Raises:
+            GeneratorLost: it cannot be reached.
+        """
+        with self._knowing_no_version_on_failure():
+            return self._version() == self.held_version == version
+
+    def update(self, weights: WeightSource) -> Update:
+        """Give it the newest weights.
+
+        Raises:
+            GeneratorLost: it does not hold them, or that is not known.
+        """
+        started = time.perf_counter()
+        with self._knowing_no_version_on_failure():
+            offering = self._update(weights)
+        self.held_version = offering.version
+        return Update(offering.version, time.perf_counter() - started, offering.sent_bytes)
+
+    def complete(
+        self, prompts: Sequence[list[int]], num_generations: int, sampling: Mapping[str, Any], version: str
+    ) -> list[list[Completion]]:
+        """num_generations completions of each prompt, sampled from weights of that version, which it holds (`holds`).
+
+        Raises:
+            GeneratorLost: it failed, or other weights came in between.
+            UserError: it says that the request is wrong.
+        """
+        with self._knowing_no_version_on_failure():
+            answer = self._completions({"prompt": list(prompts), "n": num_generations, **sampling})
+            held = self._version()
+            if held != version:
+                raise GeneratorLost(f"it holds weights {held} after a request that wanted {version}")
+            return _groups(answer, len(prompts), num_generations)
+
+    def _completions(self, request: dict[str, Any]) -> dict[str, Any]:
+        body = {"model": SERVED_MODEL_NAME, **request, "return_token_ids": True, "return_tokens_as_token_ids": True}
+        try:
+            answer = self._request("POST", "/v1/completions", body, self._deadlines.generate_s).json()
+        except GeneratorLost as error:
+            if error.status in REFUSALS:
+                raise UserError(
+                    INVALID_RECIPE,
+                    f"generator {self.name} refused a request for completions ({error}): change the recipe's "
+                    "vllm_max_model_length, max_completion_length or generation_kwargs",
+                ) from error
+            raise
+        assert isinstance(answer, dict)
+        return answer
+
+    def _update(self, weights: WeightSource) -> Offering:
+        control_s, sync_s = self._deadlines.control_s, self._deadlines.weight_sync_s
+        with weights.offering() as offering, self._paused():
+            self._open_update()
+            offer = offering.offer.model_dump(mode="json")
+            self._request("POST", "/update_weights", {"update_info": offer}, sync_s)
+            self._request("POST", "/finish_weight_update", {"weight_version": offering.version}, sync_s)
+            self._request("POST", "/reset_prefix_cache?reset_running_requests=true", {}, control_s)
+        return offering
+
+    @contextlib.contextmanager
+    def _paused(self) -> Iterator[None]:
+        """What is being generated waits ("keep"); the check of the version afterwards throws it away."""
+        self._request("POST", "/pause?mode=keep", {}, self._deadlines.control_s)
+        try:
+            yield
+        except GeneratorLost:
+            with contextlib.suppress(GeneratorLost):  # the first error is the one to tell
+                self._request("POST", "/resume", {}, self._deadlines.control_s)
+            raise
+        self._request("POST", "/resume", {}, self._deadlines.control_s)
+
+    def _open_update(self) -> None:
+        try:
+            self._request("POST", "/start_weight_update", {}, self._deadlines.control_s)
+        except GeneratorLost as error:
+            if error.status != HTTPStatus.INTERNAL_SERVER_ERROR:
+                raise
+            self._request("POST", "/finish_weight_update", {}, self._deadlines.control_s)
+            self._request("POST", "/start_weight_update", {}, self._deadlines.control_s)
+
+    def _version(self) -> str:
+        answer = self._request("GET", "/weight_info", None, self._deadlines.control_s)
+        return str(answer.json()["weight_version"])
+
+    def _request(self, method: str, path: str, body: dict[str, Any] | None, timeout_s: float) -> requests.Response:
+        timeouts = (self._deadlines.control_s, timeout_s)
+        try:
+            answer = self._session.request(method, self.url + path, json=body, timeout=timeouts)
+        except requests.RequestException as error:
+            raise GeneratorLost(f"{path}: {error}") from error
+        self.name = answer.headers.get(GENERATOR_HEADER, self.name)
+        if not answer.ok:
+            raise GeneratorLost(f"{path}: {answer.status_code} {answer.text[:500]}", answer.status_code)
+        return answer
+
+    @contextlib.contextmanager
+    def _knowing_no_version_on_failure(self) -> Iterator[None]:
+        try:
+            yield
+        except GeneratorLost:
+            self.held_version = None
+            raise
+
+
+class _KeepAliveAdapter(HTTPAdapter):
+    def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
+        super().init_poolmanager(*args, socket_options=KEEP_ALIVE, **kwargs)
+
+
+def _groups(answer: dict[str, Any], num_prompts: int, num_generations: int) -> list[list[Completion]]:
+    """vLLM orders the choices by prompt, the generations of one prompt next to each other."""
+    choices = sorted(answer["choices"], key=lambda choice: choice["index"])
+    if [choice["index"] for choice in choices] != list(range(num_prompts * num_generations)):
+        raise GeneratorLost(f"{len(choices)} completions for {num_prompts} prompts x {num_generations} generations")
+    completions = [_completion(choice) for choice in choices]
+    return [completions[start : start + num_generations] for start in range(0, len(completions), num_generations)]
+
+
+def _completion(choice: dict[str, Any]) -> Completion:
+    token_ids, logprobs, reason = choice["token_ids"], choice["logprobs"]["token_logprobs"], choice["finish_reason"]
+    if reason not in FINISHED or len(token_ids) != len(logprobs):
+        raise GeneratorLost(f"a completion of {len(token_ids)} tokens, {len(logprobs)} with logprobs, ended: {reason}")
+    return Completion(token_ids, [None if logprob is None or math.isnan(logprob) else logprob for logprob in logprobs])

@@ -1,0 +1,46 @@
+"""What the fleet tells about itself. The exporter implements FleetObserver; the fleet knows nothing of metrics."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Protocol
+
+
+class GeneratorState(StrEnum):
+    """The values of grpo_generators{state}; a generator is in exactly one."""
+
+    READY = "ready"
+    """It answers, and does not hold the current weights (yet)."""
+    IN_SYNC = "in_sync"
+    """It holds the current weights."""
+    LOST = "lost"
+    """It has an address and does not answer: it is starting, dead or hung."""
+
+
+@dataclass(frozen=True)
+class GeneratorStatus:
+    name: str
+    """Of its pod; its address until it answered for the first time."""
+    state: GeneratorState
+
+
+class FleetObserver(Protocol):
+    """Called from any thread, so implementations must be thread-safe; a slow one delays the fleet."""
+
+    def published(self, version: str, count: int) -> None:
+        """A new version of the weights is wanted; `count` versions were published by this process."""
+
+    def synced(self, generator: str, seconds: float, size_bytes: int) -> None:
+        """A generator took the current weights; `size_bytes` were sent to it (all of its workers)."""
+
+    def sync_failed(self, generator: str) -> None:
+        """An update of a generator that answered did not end well."""
+
+    def failed_over(self, num_groups: int) -> None:
+        """Groups whose generator failed will be sent to another one."""
+
+    def completed(self, generator: str, num_completions: int) -> None:
+        """Completions were taken from a generator, sampled from the wanted weights."""
+
+    def states(self, generators: Sequence[GeneratorStatus]) -> None:
+        """All generators that the fleet knows, after something changed or might have."""

@@ -1,0 +1,154 @@
+"""Which generators there are and which of them hold the newest weights.
+
+A generator that is not in sync is brought up in the background: it must not delay those that are. One that was in sync
+once belongs to the fleet, and a sync waits for it until it has the new weights or is lost.
+"""
+
+import contextlib
+import logging
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import Future, wait
+from typing import Final
+
+from grpo_trainer.fleet.background import in_background
+from grpo_trainer.fleet.discovery import Discovery
+from grpo_trainer.fleet.errors import GeneratorLost
+from grpo_trainer.fleet.generator import Generator, WeightSource
+from grpo_trainer.fleet.observer import FleetObserver, GeneratorState, GeneratorStatus
+
+LOOKUP_INTERVAL_S: Final = 1.0
+RETRY_S: Final = (1.0, 2.0, 4.0, 8.0, 15.0)
+"""Until a generator is asked again, by how often it failed in a row."""
+
+Connect = Callable[[str], Generator]
+"""By base URL."""
+
+logger = logging.getLogger(__name__)
+
+
+class Member:
+    """A generator and what the fleet remembers of it."""
+
+    def __init__(self, generator: Generator) -> None:
+        self.generator = generator
+        self.lock = threading.Lock()
+        """Held while its weights are looked at or changed."""
+        self.bringing_up: Future[None] | None = None
+        self.answers = False
+        self.failures = 0
+        self.retry_at = 0.0
+        self.last_error = "not asked yet"
+
+    @property
+    def is_busy(self) -> bool:
+        return self.bringing_up is not None and not self.bringing_up.done()
+
+    @property
+    def is_due(self) -> bool:
+        return not self.is_busy and time.monotonic() >= self.retry_at
+
+
+class Roster:
+    """Used from one thread; only `hold` runs in others."""
+
+    def __init__(self, discovery: Discovery, weights: WeightSource, connect: Connect, observer: FleetObserver) -> None:
+        self._discovery = discovery
+        self._weights = weights
+        self._connect = connect
+        self._observer = observer
+        self._members: dict[str, Member] = {}
+        self._looked_at = -LOOKUP_INTERVAL_S
+
+    def in_sync(self) -> list[Member]:
+        return [member for member in self._members.values() if self._is_in_sync(member)]
+
+    def bringing_up(self) -> list[Future[None]]:
+        return [member.bringing_up for member in self._members.values() if member.bringing_up and member.is_busy]
+
+    def look_around(self) -> None:
+        """Take note of new and vanished addresses, and start bringing up whoever is not in sync."""
+        if time.monotonic() - self._looked_at >= LOOKUP_INTERVAL_S:
+            self._looked_at = time.monotonic()
+            self._look_up()
+        for member in self._members.values():
+            if not self._is_in_sync(member) and member.is_due:
+                self._start(member)
+        self._observer.states([self._status(member) for member in self._members.values()])
+
+    def sync(self) -> None:
+        """Give the newest weights to the generators of the fleet; newcomers and lost ones join later."""
+        belonging = [member for member in self._members.values() if member.generator.held_version is not None]
+        wait([member.bringing_up for member in belonging if member.bringing_up])
+        wait([self._start(member) for member in belonging if not self._is_in_sync(member)])
+        self.look_around()
+
+    def hold(self, member: Member) -> str:
+        """See to it that it holds the newest weights and return their version; the observer knows how that went.
+
+        Raises:
+            GeneratorLost: it does not hold them.
+        """
+        with member.lock:
+            try:
+                version = self._hold(member.generator)
+            except GeneratorLost as error:
+                self.lose(member, error)
+                raise
+            member.answers, member.failures = True, 0
+            return version
+
+    def lose(self, member: Member, error: GeneratorLost) -> None:
+        """It is asked again after a while."""
+        if member.failures == 0:
+            logger.warning("generator %s cannot be used: %s", member.generator.name, error)
+        member.answers = False
+        member.last_error = str(error)
+        member.retry_at = time.monotonic() + RETRY_S[min(member.failures, len(RETRY_S) - 1)]
+        member.failures += 1
+
+    def describe(self) -> str:
+        """Why there is no generator, for people."""
+        if not self._members:
+            return "no generator has an address"
+        return "; ".join(f"{member.generator.name}: {member.last_error}" for member in self._members.values())
+
+    def _look_up(self) -> None:
+        urls = self._discovery.urls()
+        for url in self._members.keys() - set(urls):
+            logger.info("generator %s has left", self._members.pop(url).generator.name)
+        for url in urls:
+            if url not in self._members:
+                self._members[url] = Member(self._connect(url))
+
+    def _start(self, member: Member) -> Future[None]:
+        member.bringing_up = in_background(self._bring_up, member)
+        return member.bringing_up
+
+    def _bring_up(self, member: Member) -> None:
+        with contextlib.suppress(GeneratorLost):  # `lose` remembers it
+            self.hold(member)
+
+    def _hold(self, generator: Generator) -> str:
+        version = self._weights.version
+        if generator.holds(version):
+            return version
+        try:
+            update = generator.update(self._weights)
+        except GeneratorLost:
+            self._observer.sync_failed(generator.name)
+            raise
+        self._observer.synced(generator.name, update.seconds, update.size_bytes)
+        logger.info("generator %s holds weights %s", generator.name, update.version)
+        return update.version
+
+    def _is_in_sync(self, member: Member) -> bool:
+        return member.generator.held_version == self._weights.version
+
+    def _status(self, member: Member) -> GeneratorStatus:
+        if self._is_in_sync(member):
+            state = GeneratorState.IN_SYNC
+        else:
+            state = GeneratorState.READY if member.answers else GeneratorState.LOST
+        return GeneratorStatus(member.generator.name, state)

@@ -1,0 +1,139 @@
+"""The learner's end of a pull: one version of the weights, streamed to whoever presents a token for it.
+
+It serves bytes; gathering parameters is FleetGeneration's work. The protocol is described in grpo_contract.weights.
+"""
+
+import contextlib
+import secrets
+import socket
+import threading
+import zlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from grpo_contract.weights import CHECKSUM_BYTES, TOKEN_LINE_BYTES, TensorInfo, WeightOffer
+
+SILENCE_S: Final = 60.0
+"""A generator that takes nothing for so long is gone."""
+CHUNK_BYTES: Final = 16 << 20
+
+
+@dataclass(frozen=True)
+class WeightTensor:
+    info: TensorInfo
+    data: memoryview
+    """Its bytes, one by one (format B), row-major."""
+
+
+@dataclass(frozen=True)
+class _Published:
+    """Replaced as a whole, so that no thread sees the version of one and the tensors of another."""
+
+    version: str
+    count: int
+    tensors: Sequence[WeightTensor]
+
+
+class Offering:
+    """An offer of one version and what was sent of it so far."""
+
+    def __init__(self, offer: WeightOffer, published: _Published) -> None:
+        self.offer = offer
+        self.version = published.version
+        self.tensors = published.tensors
+        self.sent_bytes = 0
+        self._lock = threading.Lock()
+
+    def count(self, sent: int) -> None:
+        with self._lock:
+            self.sent_bytes += sent
+
+
+class WeightServer:
+    """Offers the newest published weights. An offer keeps its own version alive: a generator that pulls while the next
+    version is published gets one of the two, never half of each."""
+
+    def __init__(self, host: str, port: int, deadline_s: float) -> None:
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        self._listener = socket.create_server((host, port), family=family)
+        self._host = host
+        self._deadline_s = deadline_s
+        self._process = secrets.token_hex(4)  # "version 3" of two learners must not be taken for the same
+        self._published = _Published(f"{self._process}-0", 0, ())
+        self._offerings: dict[str, Offering] = {}
+        threading.Thread(target=self._accept, daemon=True, name="weight-server").start()
+
+    @property
+    def version(self) -> str:
+        """Unique over all attempts of all runs."""
+        return self._published.version
+
+    @property
+    def count(self) -> int:
+        """Versions published so far."""
+        return self._published.count
+
+    def publish(self, tensors: Sequence[WeightTensor]) -> None:
+        count = self.count + 1
+        self._published = _Published(f"{self._process}-{count}", count, tensors)
+
+    @contextlib.contextmanager
+    def offering(self) -> Iterator[Offering]:
+        """An offer of the newest weights; its token is good inside of the `with` block."""
+        token = secrets.token_hex(16)
+        published = self._published
+        offer = WeightOffer(
+            host=self._host,
+            port=self._listener.getsockname()[1],
+            token=token,
+            tensors=tuple(tensor.info for tensor in published.tensors),
+            total_bytes=sum(len(tensor.data) for tensor in published.tensors),
+            deadline_s=self._deadline_s,
+        )
+        self._offerings[token] = offering = Offering(offer, published)
+        try:
+            yield offering
+        finally:
+            del self._offerings[token]
+
+    def close(self) -> None:
+        with contextlib.suppress(OSError):
+            self._listener.shutdown(socket.SHUT_RDWR)
+        self._listener.close()
+
+    def _accept(self) -> None:
+        while True:
+            try:
+                connection, _ = self._listener.accept()
+            except OSError:
+                return  # closed
+            threading.Thread(target=self._serve, args=(connection,), daemon=True, name="weight-stream").start()
+
+    def _serve(self, connection: socket.socket) -> None:
+        with connection, contextlib.suppress(OSError):  # the generator sees the break and says so in its answer
+            connection.settimeout(SILENCE_S)
+            offering = self._offerings.get(_read_token(connection))
+            if offering is not None:
+                _stream(connection, offering)
+
+
+def _read_token(connection: socket.socket) -> str:
+    line = b""
+    while not line.endswith(b"\n") and len(line) < TOKEN_LINE_BYTES:
+        received = connection.recv(TOKEN_LINE_BYTES - len(line))
+        if not received:
+            break
+        line += received
+    return line.decode(errors="replace").strip()
+
+
+def _stream(connection: socket.socket, offering: Offering) -> None:
+    for tensor in offering.tensors:
+        checksum = 0
+        for start in range(0, len(tensor.data), CHUNK_BYTES):
+            chunk = tensor.data[start : start + CHUNK_BYTES]
+            checksum = zlib.crc32(chunk, checksum)
+            connection.sendall(chunk)
+        connection.sendall(checksum.to_bytes(CHECKSUM_BYTES, "big"))
+        offering.count(len(tensor.data))

@@ -1,0 +1,82 @@
+"""What the fleet of generators tells of itself, as metrics and progress."""
+
+import threading
+import time
+from collections import Counter
+from collections.abc import Sequence
+
+from grpo_contract.progress import GeneratorProgress, Stage
+from grpo_trainer.fleet.observer import GeneratorState, GeneratorStatus
+from grpo_trainer.metrics import LearnerMetrics
+from grpo_trainer.progress import ProgressBoard
+
+
+class FleetReport:
+    """A FleetObserver. Called from the training thread and the fleet's."""
+
+    def __init__(self, metrics: LearnerMetrics, board: ProgressBoard) -> None:
+        self.metrics = metrics
+        self.board = board
+        self._lock = threading.Lock()
+        self._completions: Counter[str] = Counter()
+        self._in_sync: dict[str, bool] = {}
+        self._waiting_since: float | None = None
+        self._waited_s = 0.0
+        metrics.add("grpo_weight_sync_bytes_total", 0)
+        metrics.add("grpo_weight_sync_failures_total", 0)
+        metrics.add("grpo_generator_failovers_total", 0)
+        for state in GeneratorState:
+            metrics.set("grpo_generators", 0, state.value)
+
+    def published(self, version: str, count: int) -> None:
+        self.metrics.set("grpo_weight_version", count)
+        self.board.update(weight_version=version)
+
+    def synced(self, generator: str, seconds: float, size_bytes: int) -> None:
+        self.metrics.observe("grpo_weight_sync_seconds", seconds)
+        self.metrics.add("grpo_weight_sync_bytes_total", size_bytes)
+
+    def sync_failed(self, generator: str) -> None:
+        self.metrics.add("grpo_weight_sync_failures_total", 1)
+
+    def failed_over(self, num_groups: int) -> None:
+        self.metrics.add("grpo_generator_failovers_total", num_groups)
+
+    def completed(self, generator: str, num_completions: int) -> None:
+        self.metrics.add("grpo_generator_completions_total", num_completions, generator)
+        with self._lock:
+            self._completions[generator] += num_completions
+            self.board.update(generators=self._progress())
+
+    def states(self, generators: Sequence[GeneratorStatus]) -> None:
+        counts = Counter(generator.state for generator in generators)
+        for state in GeneratorState:
+            self.metrics.set("grpo_generators", counts[state], state.value)
+        with self._lock:
+            self._in_sync = {generator.name: generator.state is GeneratorState.IN_SYNC for generator in generators}
+            self._count_waiting()
+            self.board.update(generators=self._progress())
+
+    def take_waited_s(self) -> float:
+        """Seconds without any generator in sync, since the last call."""
+        with self._lock:
+            taken, self._waited_s = self._waited_s, 0.0
+            return taken
+
+    def _count_waiting(self) -> None:
+        anybody = any(self._in_sync.values())
+        now = time.perf_counter()
+        if self._waiting_since is not None:
+            self._waited_s += now - self._waiting_since
+        self._waiting_since = None if anybody else now
+        stages = (Stage.WAITING_FOR_GENERATORS, Stage.TRAINING)
+        if self.board.read().stage in stages:
+            self.board.update(stage=stages[anybody])
+
+    def _progress(self) -> list[GeneratorProgress]:
+        """Those that are there, then those that left after they had written completions."""
+        names = [*self._in_sync, *(name for name in self._completions if name not in self._in_sync)]
+        return [
+            GeneratorProgress(name=name, in_sync=self._in_sync.get(name, False), completions=self._completions[name])
+            for name in names
+        ]

@@ -1,0 +1,148 @@
+"""Process 1 of a learner pod: torchrun for this pod's share of the run, and the exit code that the operator acts on.
+
+What can be refused without torch is refused here, within a second. It starts `grpo_trainer.worker` once per process and
+waits. There are no restarts inside a pod: one dead worker ends the pod, and the operator starts a new attempt.
+"""
+
+import logging
+import os
+import signal
+import socket
+import sys
+import time
+from pathlib import Path
+from types import FrameType
+from typing import Any, Final
+
+from grpo_contract import environment
+from grpo_contract.config import RunConfig
+from grpo_contract.failure import (
+    LEARNER_ERROR,
+    RENDEZVOUS_TIMEOUT,
+    USER_ERROR_EXIT_CODE,
+    Failure,
+    RunFailure,
+    UserError,
+)
+from grpo_contract.files import CONFIG_FILE
+from grpo_contract.network import RENDEZVOUS_PORT
+from grpo_contract.pod import read_config, report_failure
+from grpo_trainer import preflight
+from grpo_trainer.logs import set_up_logging
+
+DNS_RETRY_S: Final = 1.0
+STOP_WORKERS_S: Final = 10
+"""Between SIGTERM and SIGKILL; below the pod's grace period."""
+
+log = logging.getLogger(__name__)
+
+
+def main(arguments: list[str]) -> int:
+    signal.signal(signal.SIGTERM, exit_on_signal)  # process 1 of a container ignores signals that it does not handle
+    set_up_logging()
+    config_file = Path(arguments[0] if arguments else CONFIG_FILE)
+    try:
+        run(read_config(config_file), config_file)
+    except RunFailure as error:
+        return end(error)
+    except Exception as error:
+        log.exception("the launcher failed")
+        report_failure(Failure(reason=LEARNER_ERROR, message=f"{type(error).__name__}: {error}"))
+        return 1
+    return 0
+
+
+def end(error: RunFailure) -> int:
+    log.error("%s: %s", error.failure.reason, error)
+    report_failure(error.failure)
+    return USER_ERROR_EXIT_CODE if isinstance(error, UserError) else 1
+
+
+def exit_on_signal(number: int, _: FrameType | None) -> None:
+    sys.exit(128 + number)
+
+
+def run(config: RunConfig, config_file: Path) -> None:
+    """Returns when this pod's workers have finished their work; raises RunFailure when they have not."""
+    preflight.check(config.recipe)
+    wait_for_name(config.learners.rendezvous_host, config.deadlines.rendezvous_s)
+    run_workers(config, config_file)
+
+
+def wait_for_name(host: str, deadline_s: float) -> None:
+    """Pods start in any order: learner 0 has no DNS record before it has an address."""
+    deadline = time.monotonic() + deadline_s
+    while not has_address(host):
+        if time.monotonic() > deadline:
+            raise RunFailure(
+                RENDEZVOUS_TIMEOUT,
+                f"learner 0 ({host}) had no DNS record for {deadline_s:.0f} s: "
+                f"look at the events of its pod, and at the cluster's DNS.",
+            )
+        time.sleep(DNS_RETRY_S)
+
+
+def has_address(host: str) -> bool:
+    try:
+        return bool(socket.getaddrinfo(host, RENDEZVOUS_PORT))
+    except socket.gaierror:
+        return False
+
+
+def run_workers(config: RunConfig, config_file: Path) -> None:
+    from torch.distributed import DistError
+    from torch.distributed.elastic.multiprocessing.api import SignalException
+    from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
+    from torch.distributed.launcher.api import elastic_launch
+
+    if config.learners.device == "cpu":
+        os.environ.setdefault("OMP_NUM_THREADS", "1")  # threads that spin on shared cores take their work's time
+    try:
+        elastic_launch(launch_config(config), sys.executable)("-m", "grpo_trainer.worker", str(config_file))
+    except ChildFailedError as error:
+        raise worker_failure(error) from error
+    except DistError as error:
+        raise RunFailure(
+            RENDEZVOUS_TIMEOUT,
+            f"not all {config.learners.pods} learner pods met at {config.learners.rendezvous_host} within "
+            f"{config.deadlines.rendezvous_s:.0f} s: look for learner pods that are pending or failed.",
+        ) from error
+    except SignalException as error:
+        sys.exit(128 + error.sigval)
+
+
+def launch_config(config: RunConfig) -> Any:
+    from torch.distributed.launcher.api import LaunchConfig
+
+    attempt = os.environ.get(environment.ATTEMPT, "1")
+    return LaunchConfig(
+        min_nodes=config.learners.pods,
+        max_nodes=config.learners.pods,
+        nproc_per_node=config.learners.processes_per_pod,
+        run_id=f"{config.uid}-{attempt}",  # a pod of an older attempt cannot join
+        role="learner",
+        rdzv_backend="static",
+        rdzv_endpoint=f"{config.learners.rendezvous_host}:{RENDEZVOUS_PORT}",
+        rdzv_configs={
+            "rank": int(os.environ.get(environment.JOB_INDEX, "0")),
+            "timeout": int(config.deadlines.rendezvous_s),
+        },
+        max_restarts=0,
+        monitor_interval=0.5,
+        shutdown_timeout=STOP_WORKERS_S,
+    )
+
+
+def worker_failure(error: Any) -> RunFailure:
+    """What the workers' exit codes tell; a worker that knew more has written it into the termination file already."""
+    codes = {rank: failure.exitcode for rank, failure in error.failures.items()}
+    if USER_ERROR_EXIT_CODE in codes.values():
+        return UserError(LEARNER_ERROR, f"learner process {describe(codes)}: see its log.")
+    killed = -signal.SIGKILL in codes.values()
+    remedy = "probably for memory: raise spec.learners.resources.limits.memory" if killed else "see its log"
+    return RunFailure(LEARNER_ERROR, f"learner process {describe(codes)}: {remedy}.")
+
+
+def describe(codes: dict[int, int]) -> str:
+    rank, code = next(iter(sorted(codes.items())))
+    return f"{rank} was ended by {signal.Signals(-code).name}" if code < 0 else f"{rank} exited with code {code}"

@@ -1,0 +1,80 @@
+"""TRL's GRPOTrainer with a fleet behind it, timed and counted seams, and a resume that continues digit for digit.
+
+The algorithm is TRL's. Every method here calls TRL's own and looks at what went in or came out.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+
+from grpo_contract.metrics import Phase
+from grpo_trainer.fleet.generation import FleetGRPOTrainer
+from grpo_trainer.phases import PhaseClock
+from grpo_trainer.rewards.registry import RewardFunction
+
+
+class Learner(FleetGRPOTrainer):
+    """`clock`, `unscored` and `tokens` are for the report: seconds per phase, and counts since they were last taken."""
+
+    def __init__(self, *, rewards: Mapping[str, RewardFunction], **kwargs: Any) -> None:
+        """`rewards` are reward functions by the recipe's names, under which TRL logs them: rewards/<name>/mean."""
+        self.clock = PhaseClock()
+        self.train_sampler: Any = None
+        super().__init__(reward_funcs=list(rewards.values()), **kwargs)
+        self.reward_func_names = list(rewards)
+        self.unscored = [0] * len(self.reward_funcs)
+        self.tokens = {"prompt": 0, "completion": 0}
+
+    def take_unscored(self) -> list[int]:
+        """Completions without a score, per reward function."""
+        taken, self.unscored = self.unscored, [0] * len(self.reward_funcs)
+        return taken
+
+    def take_tokens(self) -> dict[str, int]:
+        taken, self.tokens = self.tokens, {"prompt": 0, "completion": 0}
+        return taken
+
+    def _generate_single_turn(self, *args: Any, **kwargs: Any) -> Any:
+        if self.state.global_step != self._last_loaded_step:  # as TRL does, which then has nothing left to sync
+            with self.clock.phase(Phase.WEIGHT_SYNC):
+                self.vllm_generation.sync_weights()
+            self._last_loaded_step = self.state.global_step
+        with self.clock.phase(Phase.GENERATE):
+            return super()._generate_single_turn(*args, **kwargs)
+
+    def _generate(self, prompts: list[Any]) -> Any:
+        result = super()._generate(prompts)
+        lengths = [sum(map(len, ids)) for ids in result[:2]]  # of prompts and completions of this rank
+        prompt, completion = self.accelerator.reduce(torch.tensor(lengths, device=self.accelerator.device)).tolist()
+        self.tokens["prompt"] += prompt
+        self.tokens["completion"] += completion
+        return result
+
+    def _calculate_rewards(self, *args: Any, **kwargs: Any) -> torch.Tensor:
+        """Completions of all ranks x reward functions; NaN where a function gave no reward."""
+        with self.clock.phase(Phase.REWARD):
+            rewards: torch.Tensor = super()._calculate_rewards(*args, **kwargs)
+        missing = torch.isnan(rewards).sum(dim=0).tolist()
+        self.unscored = [before + now for before, now in zip(self.unscored, missing, strict=True)]
+        return rewards
+
+    def _save_checkpoint(self, *args: Any, **kwargs: Any) -> None:
+        with self.clock.phase(Phase.CHECKPOINT):
+            super()._save_checkpoint(*args, **kwargs)
+
+    def _get_train_sampler(self, *args: Any, **kwargs: Any) -> Any:
+        self.train_sampler = super()._get_train_sampler(*args, **kwargs)
+        return self.train_sampler
+
+    def _init_training_state(self, *args: Any, **kwargs: Any) -> tuple[int, int]:
+        """Two things that a resumed TRL forgets: where it is in a generation batch, and the order of later epochs.
+
+        Its sampler draws one permutation per epoch from a generator that starts anew with each process.
+        """
+        epochs_trained, batches_trained = super()._init_training_state(*args, **kwargs)
+        self._step = self.state.global_step * self.args.gradient_accumulation_steps
+        generator = getattr(self.train_sampler, "generator", None)
+        for _ in range(epochs_trained if generator is not None else 0):
+            torch.randperm(self.train_sampler.num_samples, generator=generator)
+        return epochs_trained, batches_trained

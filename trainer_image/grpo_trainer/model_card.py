@@ -1,0 +1,45 @@
+"""The model card beside the trained model. TRL's own knows neither paths nor the recipe, and would name a base model None."""
+
+import json
+from collections.abc import Mapping, Sequence
+from importlib.metadata import version
+from typing import Any, Final
+
+from grpo_trainer.preflight import is_path
+
+LIBRARIES: Final = ("trl", "transformers", "deepspeed", "torch")
+
+# {key of TRL's log: what people call it}
+FIGURES: Final = {"reward": "reward", "kl": "KL divergence", "loss": "loss", "completions/mean_length": "completion length"}
+
+
+def model_card(name: str, recipe: Mapping[str, Any], history: Sequence[Mapping[str, Any]]) -> str:
+    """Markdown with the hub's front matter. `history` is TRL's log; of its steps the last one is told."""
+    steps = [entry for entry in history if "reward" in entry]
+    sections = [
+        front_matter(recipe),
+        f"# {name}",
+        f"`{recipe['model_name_or_path']}`, trained with GRPO on `{recipe['dataset_name']}`"
+        f" for the rewards {', '.join(recipe['reward_funcs'])}.",
+        *([describe_step(steps[-1])] if steps else []),
+        f"## Recipe\n\n```json\n{json.dumps(recipe, indent=2, sort_keys=True)}\n```",
+        f"Made with {', '.join(f'{library} {version(library)}' for library in LIBRARIES)}.",
+    ]
+    return "\n\n".join(sections) + "\n"
+
+
+def front_matter(recipe: Mapping[str, Any]) -> str:
+    """The hub takes ids of its own only: a path on a volume has no place here."""
+    lines = ["library_name: transformers", "pipeline_tag: text-generation", "tags: [trl, grpo]"]
+    if not is_path(recipe["model_name_or_path"]):
+        lines.append(f"base_model: {recipe['model_name_or_path']}")
+    if not is_path(recipe["dataset_name"]):
+        lines.append(f"datasets: [{recipe['dataset_name']}]")
+    return "\n".join(["---", *lines, "---"])
+
+
+def describe_step(entry: Mapping[str, Any]) -> str:
+    rewards = {key.split("/")[1]: value for key, value in entry.items() if key.startswith("rewards/") and key.endswith("/mean")}
+    figures = {told: entry.get(key) for key, told in FIGURES.items()} | rewards
+    rows = [f"| {told} | {value:.4g} |" for told, value in figures.items() if value is not None]
+    return "\n".join([f"After step {entry['step']}:", "", "| | mean of the step |", "|---|---|", *rows])

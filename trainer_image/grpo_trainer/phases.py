@@ -1,0 +1,48 @@
+"""Where a training step's time goes: seconds per phase, measured on the training thread."""
+
+import time
+from collections import defaultdict
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from grpo_contract.metrics import Phase
+
+
+class PhaseClock:
+    """Phases may nest: time inside an inner phase is not counted in the outer one.
+
+    LEARN is what is left of a step: forward, backward and optimizer lie inside TRL and DeepSpeed, between the seams.
+    """
+
+    def __init__(self) -> None:
+        self._seconds: defaultdict[Phase, float] = defaultdict(float)
+        self._inner: list[float] = []
+        self._step_started: float | None = None
+
+    @contextmanager
+    def phase(self, phase: Phase) -> Iterator[None]:
+        started = time.perf_counter()
+        self._inner.append(0.0)
+        try:
+            yield
+        finally:
+            elapsed = time.perf_counter() - started
+            self._seconds[phase] += elapsed - self._inner.pop()
+            if self._inner:
+                self._inner[-1] += elapsed
+
+    def start_step(self) -> None:
+        self._step_started = time.perf_counter()
+
+    def end_step(self, waited_s: float) -> tuple[float, dict[Phase, float]]:
+        """Seconds of the step, and of each of its phases; what is measured next counts for the next step.
+
+        `waited_s` were spent without any generator, inside of generation.
+        """
+        assert self._step_started is not None, "end_step without start_step"
+        elapsed = time.perf_counter() - self._step_started
+        spent, self._seconds = self._seconds, defaultdict(float)
+        inside = sum(seconds for phase, seconds in spent.items() if phase is not Phase.CHECKPOINT)
+        waited = min(waited_s, spent[Phase.GENERATE])
+        spent[Phase.GENERATE] -= waited
+        return elapsed, {**spent, Phase.WAIT: waited, Phase.LEARN: max(0.0, elapsed - inside)}

@@ -1,0 +1,106 @@
+"""User's mistakes that can be seen without torch: the launcher finds them within a second."""
+
+import contextlib
+import json
+from pathlib import Path
+from typing import Any, Final
+
+from grpo_contract.failure import COLUMN_NOT_FOUND, DATASET_NOT_FOUND, INVALID_RECIPE, MODEL_NOT_FOUND, UserError
+from grpo_trainer.rewards import registry
+
+FILE_FORMATS: Final = {".jsonl": "json", ".json": "json", ".parquet": "parquet"}
+"""{suffix: the reader of `datasets` for it}."""
+WEIGHT_FILES: Final = ("*.safetensors", "*.bin")
+TOKENIZER_FILES: Final = ("tokenizer*", "vocab*")
+
+
+def check(recipe: dict[str, Any]) -> None:
+    """Raises UserError."""
+    check_model(required(recipe, "model_name_or_path", "the model's folder on the volume or its id on the hub"))
+    dataset = required(recipe, "dataset_name", "a path on the volume or the id of a data set on the hub")
+    check_dataset(dataset, recipe.get("dataset_prompt_column", "prompt"))
+    registry.check_names(required(recipe, "reward_funcs", "a list of reward functions"))
+
+
+def required(recipe: dict[str, Any], key: str, what: str) -> Any:
+    if not recipe.get(key):
+        raise UserError(INVALID_RECIPE, f"spec.recipe.{key}: missing; set it to {what}.")
+    return recipe[key]
+
+
+def is_path(name: str) -> bool:
+    """Names that begin with a slash or a dot are paths; everything else is an id on the hub."""
+    return name.startswith(("/", "."))
+
+
+def check_model(name: str) -> None:
+    if not is_path(name):
+        return
+    folder = Path(name)
+    if not folder.is_dir():
+        problem = f"does not exist, {siblings(folder)}"
+    elif not (folder / "config.json").is_file():
+        problem = f"is no model, it has no config.json but {listing(folder)}"
+    elif not holds(folder, WEIGHT_FILES):
+        problem = f"has no weights, no {' or '.join(WEIGHT_FILES)} but {listing(folder)}"
+    elif not holds(folder, TOKENIZER_FILES):  # transformers would make an empty one
+        problem = f"has no tokenizer, no {' or '.join(TOKENIZER_FILES)} but {listing(folder)}"
+    else:
+        return
+    raise UserError(
+        MODEL_NOT_FOUND,
+        f"spec.recipe.model_name_or_path: {name!r} {problem}; "
+        f"give a model's folder on the run's volume, which is mounted at /volume, or its id on the hub.",
+    )
+
+
+def holds(folder: Path, patterns: tuple[str, ...]) -> bool:
+    return any(any(folder.glob(pattern)) for pattern in patterns)
+
+
+def check_dataset(name: str, prompt_column: str) -> None:
+    """What a path is, and the columns where a glance at the first line tells."""
+    if not is_path(name):
+        return
+    path = Path(name)
+    if not path.exists():
+        problem = f"does not exist, {siblings(path)}"
+    elif path.is_file() and path.suffix not in FILE_FORMATS:
+        problem = f"is of no known format, its name does not end in {', '.join(FILE_FORMATS)}"
+    elif (columns := first_columns(path)) and prompt_column not in columns:
+        raise column_not_found(name, prompt_column, columns)
+    else:
+        return
+    raise UserError(
+        DATASET_NOT_FOUND,
+        f"spec.recipe.dataset_name: {name!r} {problem}; give a .jsonl, .json or .parquet file or a folder written by "
+        f"save_to_disk on the run's volume, which is mounted at /volume, or the id of a data set on the hub.",
+    )
+
+
+def first_columns(path: Path) -> list[str] | None:
+    """Of the first row of JSON Lines; None where that takes more than reading a line."""
+    if path.suffix != ".jsonl":
+        return None
+    with path.open() as file, contextlib.suppress(ValueError):
+        row = json.loads(file.readline())
+        return list(row) if isinstance(row, dict) else None
+    return None
+
+
+def column_not_found(dataset: str, column: str, columns: list[str]) -> UserError:
+    return UserError(
+        COLUMN_NOT_FOUND,
+        f"spec.recipe.dataset_prompt_column: data set {dataset!r} has no column {column!r}; "
+        f"use one of {', '.join(columns)}.",
+    )
+
+
+def siblings(path: Path) -> str:
+    folder = path.parent
+    return f"{folder} holds {listing(folder)}" if folder.is_dir() else f"nor does {folder}"
+
+
+def listing(folder: Path) -> str:
+    names = sorted(entry.name for entry in folder.iterdir())
+    return ", ".join(names[:10] + ["..."] * (len(names) > 10)) or "nothing"

@@ -1,0 +1,55 @@
+"""How far the run is: one `Progress`, written by the training thread and the fleet's, read by the exporter's."""
+
+import threading
+from collections import deque
+from typing import Any, Final
+
+from grpo_contract.progress import Progress, Stage
+
+WINDOW_STEPS: Final = 10
+
+
+class ProgressBoard:
+    """Holds the newest Progress; each change makes a new object, so a reader never sees half of one."""
+
+    def __init__(self, attempt: int) -> None:
+        self._lock = threading.Lock()
+        self._progress = Progress(attempt=attempt, stage=Stage.LOADING)
+
+    def read(self) -> Progress:
+        return self._progress
+
+    def update(self, **changes: Any) -> None:
+        """Replace whole fields of Progress."""
+        with self._lock:
+            self._progress = self._progress.model_copy(update=changes)
+
+    def update_part(self, part: str, **changes: Any) -> None:
+        """Replace fields of one of Progress's parts, such as `progress` or `metrics`."""
+        with self._lock:
+            value = getattr(self._progress, part).model_copy(update=changes)
+            self._progress = self._progress.model_copy(update={part: value})
+
+
+class Pace:
+    """Seconds per step and tokens per second over the last WINDOW_STEPS steps, checkpoints and waits included."""
+
+    def __init__(self, started: float) -> None:
+        self._ends: deque[tuple[float, int]] = deque([(started, 0)], maxlen=WINDOW_STEPS + 1)
+
+    def step_ended(self, now: float, completion_tokens: int) -> None:
+        self._ends.append((now, completion_tokens))
+
+    @property
+    def _seconds(self) -> float:
+        return self._ends[-1][0] - self._ends[0][0]
+
+    @property
+    def seconds_per_step(self) -> float | None:
+        steps = len(self._ends) - 1
+        return self._seconds / steps if steps else None
+
+    @property
+    def tokens_per_second(self) -> float | None:
+        tokens = sum(tokens for _, tokens in list(self._ends)[1:])
+        return tokens / self._seconds if tokens and self._seconds else None

@@ -1,0 +1,132 @@
+"""From `spec.recipe` to TRL's own configuration classes, with the values that a recipe leaves to the operator.
+
+The keys are TRL's and Open-R1's, unchanged; values are converted as TRL's command line would. What TRL refuses becomes
+one sentence for the user. The module decides nothing that a recipe can say.
+"""
+
+import difflib
+import re
+from dataclasses import dataclass, field, fields
+from typing import Any, Final, NoReturn
+
+from transformers.integrations import get_available_reporting_integrations
+from trl import GRPOConfig, ModelConfig, ScriptArguments, TrlParser
+
+from grpo_contract.failure import INVALID_RECIPE, UserError
+
+
+@dataclass
+class OpenR1Arguments(ScriptArguments):  # type: ignore[misc]
+    """TRL's script arguments with the keys that Open-R1 adds to a GRPO recipe."""
+
+    reward_funcs: list[str] = field(default_factory=list, metadata={"help": "Names of reward functions."})
+    dataset_prompt_column: str = field(default="prompt", metadata={"help": "Column that holds the prompt."})
+    system_prompt: str | None = field(default=None, metadata={"help": "System message before each prompt."})
+    chat_template: str | None = field(default=None, metadata={"help": "Jinja template that replaces the tokenizer's."})
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """A recipe in TRL's terms."""
+
+    training: GRPOConfig
+    model: ModelConfig
+    script: OpenR1Arguments
+
+
+# Keys whose effect this version does not have: (the values that change nothing, what to do).
+NOT_SUPPORTED: Final[dict[str, tuple[tuple[object, ...], str]]] = {
+    "eval_strategy": (("no", None, False), "set it to 'no' and evaluate the trained model"),
+    "push_to_hub": ((False, None), "set it to false and push the trained model from the volume"),
+    "use_peft": ((False, None), "set it to false to train all parameters"),
+    "load_in_8bit": ((False, None), "set it to false"),
+    "load_in_4bit": ((False, None), "set it to false"),
+}
+
+CLASSES: Final = (OpenR1Arguments, GRPOConfig, ModelConfig)
+
+
+class RecipeParser(TrlParser):  # type: ignore[misc]
+    """TrlParser whose complaints are a user's mistakes instead of the end of the process."""
+
+    def __init__(self) -> None:
+        super().__init__(CLASSES, add_help=False)
+
+    def error(self, message: str) -> NoReturn:
+        argument = re.fullmatch(r"argument --(\w+)\S*: (.*)", message, re.DOTALL)
+        key, complaint = argument.groups() if argument else ("", message)
+        raise invalid(complaint, key)
+
+
+def parse_recipe(recipe: dict[str, Any], owned: dict[str, Any]) -> Recipe:
+    """`owned` are the operator's values; they win. GRPOConfig needs the process group (see `device.initialise`)."""
+    check_supported(recipe)
+    parser = RecipeParser()
+    check_known(recipe)
+    check_choices(recipe)
+    parser.set_defaults_with_config(**defaults(recipe), **recipe | owned)
+    try:
+        script, training, model = parser.parse_args_into_dataclasses(args=[], look_for_args_file=False)
+    except (ValueError, TypeError) as error:
+        raise invalid(str(error)) from error
+    check_reporting(training)
+    return Recipe(training, model, script)
+
+
+def defaults(recipe: dict[str, Any]) -> dict[str, Any]:
+    """Where a recipe is silent and TRL's default would not suit a run in a cluster.
+
+    TRL would keep a checkpoint every 500 steps for ever; spec.checkpoint has those that a run needs.
+    """
+    silent_on_saving = not recipe.keys() & {"save_strategy", "save_steps"}
+    return {"save_strategy": "no"} if silent_on_saving else {}
+
+
+def check_supported(recipe: dict[str, Any]) -> None:
+    for key, (harmless, remedy) in NOT_SUPPORTED.items():
+        if recipe.get(key) not in harmless:
+            raise UserError(INVALID_RECIPE, f"spec.recipe.{key}: {recipe[key]!r} is not supported; {remedy}.")
+
+
+def check_known(recipe: dict[str, Any]) -> None:
+    known = {item.name for cls in CLASSES for item in fields(cls)}
+    for key in sorted(recipe.keys() - known):
+        nearest = difflib.get_close_matches(key, known, n=1)
+        remedy = f"did you mean {nearest[0]}?" if nearest else "remove it."
+        raise UserError(INVALID_RECIPE, f"spec.recipe.{key}: no such key in TRL or Open-R1; {remedy}")
+
+
+def check_choices(recipe: dict[str, Any]) -> None:
+    """argparse checks the choices of arguments, but not of defaults."""
+    for item in (item for cls in CLASSES for item in fields(cls) if item.name in recipe):
+        choices, value = item.metadata.get("choices"), recipe[item.name]
+        if choices and value is not None and value not in choices:
+            raise invalid(f"{value!r} is not one of {', '.join(choices)}", item.name)
+
+
+def check_reporting(training: GRPOConfig) -> None:
+    available = get_available_reporting_integrations()
+    for name in training.report_to:
+        if name not in available:
+            raise UserError(
+                INVALID_RECIPE,
+                f"spec.recipe.report_to: {name!r} is not installed in the learners' image; "
+                f"remove it (metrics are in Prometheus anyway) or use an image that holds it.",
+            )
+
+
+def invalid(complaint: str, key: str = "") -> UserError:
+    """TRL's words as one sentence; it names key, value and remedy itself."""
+    sentence = "; ".join(re.split(r"(?<=[a-z)'`\]])\.\s+", " ".join(complaint.split()).rstrip(".")))
+    return UserError(INVALID_RECIPE, f"spec.recipe{'.' + key if key else ''}: {sentence}.")
+
+
+def model_arguments(recipe: Recipe, device_dtype: str | None) -> dict[str, Any]:
+    """Keyword arguments of from_pretrained, as TRL's own GRPO script derives them."""
+    return {
+        "revision": recipe.model.model_revision,
+        "trust_remote_code": recipe.training.trust_remote_code,
+        "attn_implementation": recipe.model.attn_implementation,
+        "dtype": device_dtype or recipe.model.dtype,
+        **(recipe.training.model_init_kwargs or {}),
+    }

@@ -1,0 +1,83 @@
+"""From the names in a recipe's `reward_funcs` to functions."""
+
+import difflib
+import importlib
+import importlib.util
+import inspect
+import re
+from collections.abc import Callable, Iterable
+from typing import Any, Final
+
+from grpo_contract.failure import COLUMN_NOT_FOUND, REWARD_NOT_FOUND, UserError
+from grpo_contract.rewards import REWARD_IMPORT
+
+RewardFunction = Callable[..., list[float | None]]
+
+BUILT_IN: Final = {
+    "accuracy": "grpo_trainer.rewards.accuracy:accuracy_reward",
+    "format": "grpo_trainer.rewards.format:format_reward",
+    "tag_count": "grpo_trainer.rewards.tag_count:tag_count_reward",
+}
+
+# What TRL hands to every reward function; the rest of its parameters are columns of the data set.
+FROM_TRL: Final = frozenset({"prompts", "completions", "completion_ids", "trainer_state", "log_extra", "log_metric"})
+
+
+def check_names(names: Iterable[str]) -> None:
+    """Refuse what cannot be a reward function, without importing it."""
+    for name in names:
+        if name in BUILT_IN:
+            continue
+        if not re.match(REWARD_IMPORT, name):
+            raise not_found(name, f"is no reward function; {remedy(name)}")
+        package = name.partition(":")[0].partition(".")[0]
+        if importlib.util.find_spec(package) is None:
+            raise not_importable(name, f"there is no package {package!r}")
+
+
+def load(name: str) -> RewardFunction:
+    module_name, _, attribute = BUILT_IN.get(name, name).partition(":")
+    try:
+        function = getattr(importlib.import_module(module_name), attribute, None)
+    except (ImportError, SyntaxError) as error:
+        raise not_importable(name, str(error)) from error
+    if not callable(function):
+        problem = f"names no function, {module_name} has no callable {attribute!r}"
+        raise not_found(name, f"{problem}; correct the name after the colon")
+    return function  # type: ignore[no-any-return]
+
+
+def remedy(name: str) -> str:
+    nearest = difflib.get_close_matches(name, BUILT_IN, n=1)
+    choice = f"did you mean {nearest[0]!r}? There are" if nearest else "use one of"
+    return f"{choice} {', '.join(BUILT_IN)}, or 'package.module:function'"
+
+
+def not_importable(name: str, why: str) -> UserError:
+    where = "install it in the learners' image, or put its folder on PYTHONPATH with spec.learners.env"
+    return not_found(name, f"cannot be imported ({why}); {where}")
+
+
+def not_found(name: str, problem: str) -> UserError:
+    return UserError(REWARD_NOT_FOUND, f"spec.recipe.reward_funcs: {name!r} {problem}.")
+
+
+def check_columns(name: str, function: RewardFunction, columns: Iterable[str], dataset: str) -> None:
+    """A reward function's required parameters must be columns of the data set: better said before the first step."""
+    present = [column for column in columns if column != "prompt"]
+    for parameter in required_columns(function):
+        if parameter not in present:
+            raise UserError(
+                COLUMN_NOT_FOUND,
+                f"spec.recipe.reward_funcs: {name!r} needs a column {parameter!r}, data set {dataset!r} has "
+                f"{', '.join(present)}; add the column to the data set or choose another reward.",
+            )
+
+
+def required_columns(function: RewardFunction) -> list[str]:
+    def is_required(parameter: inspect.Parameter) -> bool:
+        named = parameter.kind in (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
+        return named and parameter.default is inspect.Parameter.empty and parameter.name not in FROM_TRL
+
+    parameters: Iterable[Any] = inspect.signature(function).parameters.values()
+    return [parameter.name for parameter in parameters if is_required(parameter)]

@@ -1,0 +1,144 @@
+"""What rank 0 tells of each step: metrics, progress and a line in the log. It reads what TRL and the seams measured."""
+
+import logging
+import math
+import time
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+
+from grpo_contract.metrics import LEARNER_METRICS, TRL_KEYS_BY_LABEL
+from grpo_contract.progress import Metrics, Stage
+from grpo_trainer.checkpoints import Checkpoint, CheckpointKeeper
+from grpo_trainer.fleet_report import FleetReport
+from grpo_trainer.learner import Learner
+from grpo_trainer.metrics import LearnerMetrics
+from grpo_trainer.progress import Pace, ProgressBoard
+
+log = logging.getLogger(__name__)
+
+Logs = Mapping[str, Any]
+
+
+def finite(value: Any) -> float | None:
+    return float(value) if isinstance(value, int | float) and math.isfinite(value) else None
+
+
+class StepReport(TrainerCallback):  # type: ignore[misc]
+    def __init__(
+        self,
+        learner: Learner,
+        keeper: CheckpointKeeper,
+        fleet: FleetReport,
+        metrics: LearnerMetrics,
+        board: ProgressBoard,
+    ) -> None:
+        self.learner = learner
+        self.keeper = keeper
+        self.rewards: list[str] = learner.reward_func_names
+        self.fleet = fleet
+        self.metrics = metrics
+        self.board = board
+        self.pace = Pace(time.monotonic())
+        self.seconds = 0.0
+        for name in self.rewards:
+            metrics.add("grpo_reward_errors_total", 0, name)
+
+    def on_train_begin(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
+        self.pace = Pace(time.monotonic())
+        self.board.update(stage=Stage.TRAINING)
+        self.tell_position(state)
+        if self.keeper.newest is not None:
+            self.tell_checkpoint(self.keeper.newest)
+        log.info("step %d of %d: training begins", state.global_step, state.max_steps)
+
+    def on_step_begin(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
+        self.learner.clock.start_step()
+
+    def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
+        self.seconds, phases = self.learner.clock.end_step(self.fleet.take_waited_s())
+        self.metrics.observe("grpo_step_seconds", self.seconds)
+        for phase, seconds in phases.items():
+            self.metrics.observe("grpo_phase_seconds", seconds, phase.value)
+        tokens = self.learner.take_tokens()
+        for kind, count in tokens.items():
+            self.metrics.add("grpo_tokens_total", count, kind)
+        for name, count in zip(self.rewards, self.learner.take_unscored(), strict=True):
+            self.metrics.add("grpo_reward_errors_total", count, name)
+        self.pace.step_ended(time.monotonic(), tokens["completion"])
+        self.tell_position(state)
+
+    def on_log(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, logs: Logs, **_: Any
+    ) -> None:
+        if "reward" not in logs:  # the summary at the end
+            return
+        self.set_gauges(logs)
+        metrics = self.read_metrics(logs)
+        self.board.update(metrics=metrics)
+        log.info("%s", describe(state, metrics, self.seconds))
+
+    def on_save(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
+        if self.keeper.newest is not None:
+            self.tell_checkpoint(self.keeper.newest)
+            log.info("step %d: checkpoint saved", state.global_step)
+
+    def tell_position(self, state: TrainerState) -> None:
+        self.metrics.set("grpo_step", state.global_step)
+        self.metrics.set("grpo_max_steps", state.max_steps)
+        pace = self.pace.seconds_per_step
+        self.board.update_part(
+            "progress",
+            step=state.global_step,
+            max_steps=state.max_steps,
+            epoch=state.epoch,
+            seconds_per_step=pace,
+            eta_seconds=None if pace is None else pace * (state.max_steps - state.global_step),
+            tokens_per_second=self.pace.tokens_per_second,
+        )
+
+    def tell_checkpoint(self, checkpoint: Checkpoint) -> None:
+        saved_at = datetime.fromisoformat(checkpoint.marker.time)
+        self.board.update(checkpoint=checkpoint.progress)
+        self.metrics.set("grpo_checkpoint_step", checkpoint.marker.step)
+        self.metrics.set("grpo_checkpoint_timestamp_seconds", saved_at.timestamp())
+
+    def set_gauges(self, logs: Logs) -> None:
+        for metric in LEARNER_METRICS:
+            if metric.trl_key is not None:
+                self.metrics.set(metric.name, finite(logs.get(metric.trl_key)))
+        for name, keys in TRL_KEYS_BY_LABEL.items():
+            for label, key in keys.items():
+                self.metrics.set(name, finite(logs.get(key)), label)
+        for name in self.rewards:
+            for stat in ("mean", "std"):
+                self.metrics.set("grpo_reward_func", finite(logs.get(f"rewards/{name}/{stat}")), name, stat)
+
+    def read_metrics(self, logs: Logs) -> Metrics:
+        rewards = {name: finite(logs.get(f"rewards/{name}/mean")) for name in self.rewards}
+        return Metrics(
+            reward=finite(logs.get("reward")),
+            reward_std=finite(logs.get("reward_std")),
+            kl=finite(logs.get("kl")),
+            loss=finite(logs.get("loss")),
+            entropy=finite(logs.get("entropy")),
+            completion_length=finite(logs.get("completions/mean_length")),
+            sampling_logp_difference_max=finite(logs.get("sampling/sampling_logp_difference/max")),
+            rewards={name: value for name, value in rewards.items() if value is not None},
+        )
+
+
+def describe(state: TrainerState, metrics: Metrics, seconds: float) -> str:
+    values = {
+        "reward": metrics.reward,
+        **metrics.rewards,
+        "kl": metrics.kl,
+        "loss": metrics.loss,
+        "entropy": metrics.entropy,
+        "length": metrics.completion_length,
+        "logp difference": metrics.sampling_logp_difference_max,
+    }
+    told = "  ".join(f"{name} {value:.3g}" for name, value in values.items() if value is not None)
+    return f"step {state.global_step}/{state.max_steps}  {told}  {seconds:.1f} s"

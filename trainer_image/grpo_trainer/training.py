@@ -1,0 +1,143 @@
+"""The learner's work on every rank, in reading order: recipe, data, rewards, model, training, the trained model."""
+
+import logging
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final
+
+from accelerate import PartialState
+from transformers import PreTrainedTokenizerBase, PrinterCallback
+
+from grpo_contract import environment
+from grpo_contract.config import RunConfig
+from grpo_contract.files import checkpoint_folder
+from grpo_contract.network import GENERATOR_PORT, WEIGHTS_PORT
+from grpo_contract.pod import read_token
+from grpo_contract.progress import Stage
+from grpo_trainer import checkpoints, device
+from grpo_trainer.data import TrainingData, check_size, columns_of, load_training_data
+from grpo_trainer.final_model import publish, save_final_model
+from grpo_trainer.fleet.discovery import ServiceDiscovery
+from grpo_trainer.fleet.generation import FleetSettings
+from grpo_trainer.fleet_report import FleetReport
+from grpo_trainer.learner import Learner
+from grpo_trainer.metrics import LearnerMetrics
+from grpo_trainer.progress import ProgressBoard
+from grpo_trainer.recipe import Recipe, invalid, model_arguments, parse_recipe
+from grpo_trainer.rewards.registry import RewardFunction, check_columns, load
+from grpo_trainer.step_report import StepReport
+from grpo_trainer.tokenizer import load_tokenizer
+from grpo_trainer.zero3 import zero3_config
+
+LOOPBACK: Final = "127.0.0.1"
+
+log = logging.getLogger(__name__)
+
+
+def train(config: RunConfig, metrics: LearnerMetrics, board: ProgressBoard) -> Path:
+    """Train, or go on where the newest checkpoint is; returns the folder of the trained model.
+
+    Raises UserError, GeneratorsLost, or whatever else goes wrong.
+    """
+    device.initialise(config.learners.device, config.deadlines.collective_s)
+    checkpoint = find_checkpoint(config)
+    if checkpoint is not None and checkpoint.is_last:
+        log.info("step %d was the last one: only the model is to be saved", checkpoint.marker.step)
+        board.update(stage=Stage.SAVING, checkpoint=checkpoint.progress)
+        board.update_part("progress", step=checkpoint.marker.step, max_steps=checkpoint.marker.max_steps)
+        return publish(checkpoint.folder, config)
+
+    recipe = parse_recipe(config.recipe, owned_by_operator(config))
+    tokenizer = load_tokenizer(recipe)
+    data = load_training_data(recipe.script, as_messages=tokenizer.chat_template is not None)
+    rewards = load_rewards(recipe, data)
+    learner = build_learner(config, recipe, tokenizer, data, rewards, metrics, board)
+    learner.train(resume_from_checkpoint=resume_from(checkpoint, recipe))
+    board.update(stage=Stage.SAVING)
+    return save_final_model(learner, config)
+
+
+def find_checkpoint(config: RunConfig) -> checkpoints.Checkpoint | None:
+    """The newest complete one. What an earlier attempt left half written is removed first."""
+    folder = Path(checkpoint_folder(config.name, config.uid))
+    ranks = PartialState()
+    if ranks.is_main_process:
+        folder.mkdir(parents=True, exist_ok=True)
+        checkpoints.remove_incomplete(folder)
+    ranks.wait_for_everyone()
+    return checkpoints.newest_checkpoint(folder)
+
+
+def resume_from(checkpoint: checkpoints.Checkpoint | None, recipe: Recipe) -> str | None:
+    if checkpoint is None:
+        return recipe.training.resume_from_checkpoint  # type: ignore[no-any-return]
+    log.info("resuming from the checkpoint of step %d", checkpoint.marker.step)
+    return str(checkpoint.folder)
+
+
+def owned_by_operator(config: RunConfig) -> dict[str, Any]:
+    """TRL's arguments that are the operator's: where things lie, how ranks work together, who generates."""
+    return device.training_arguments(config.learners.device) | {
+        "output_dir": str(checkpoint_folder(config.name, config.uid)),
+        "deepspeed": zero3_config(config.learners.device),
+        "ddp_timeout": int(config.deadlines.collective_s),
+        "use_vllm": False,  # the fleet takes TRL's seam after TRL's own set-up
+        "disable_tqdm": True,
+        "save_only_model": False,  # a checkpoint that cannot be resumed from is no checkpoint
+    }
+
+
+def load_rewards(recipe: Recipe, data: TrainingData) -> dict[str, RewardFunction]:
+    """{name in the recipe: function}, in the recipe's order."""
+    rewards = {name: load(name) for name in recipe.script.reward_funcs}
+    for name, function in rewards.items():
+        check_columns(name, function, columns_of(data), recipe.script.dataset_name)
+    return rewards
+
+
+def build_learner(
+    config: RunConfig,
+    recipe: Recipe,
+    tokenizer: PreTrainedTokenizerBase,
+    data: TrainingData,
+    rewards: Mapping[str, RewardFunction],
+    metrics: LearnerMetrics,
+    board: ProgressBoard,
+) -> Learner:
+    arguments = recipe.training
+    prompts_per_batch = arguments.generation_batch_size // arguments.num_generations
+    check_size(data, prompts_per_batch, recipe.script.dataset_name)
+    arguments.model_init_kwargs = model_arguments(recipe, "float32" if config.learners.device == "cpu" else None)
+    keeper = checkpoints.CheckpointKeeper(
+        config.checkpoint, Path(arguments.output_dir), save_total_limit=arguments.save_total_limit
+    )
+    arguments.save_total_limit = None  # the keeper applies it
+    fleet = FleetReport(metrics, board)
+    try:
+        learner = Learner(
+            rewards=rewards,
+            model=recipe.model.model_name_or_path,
+            args=arguments,
+            train_dataset=data,
+            processing_class=tokenizer,
+            callbacks=[keeper],
+            fleet=fleet_settings(config, fleet),
+        )
+    except ValueError as error:  # how TRL refuses what cannot go together
+        raise invalid(str(error)) from error
+    learner.remove_callback(PrinterCallback)
+    if learner.is_world_process_zero():
+        learner.add_callback(StepReport(learner, keeper, fleet, metrics, board))
+    return learner
+
+
+def fleet_settings(config: RunConfig, observer: FleetReport) -> FleetSettings:
+    return FleetSettings(
+        discovery=ServiceDiscovery(config.generators.service, GENERATOR_PORT),
+        token=read_token(),
+        weights_host=os.environ.get(environment.POD_IP, LOOPBACK),
+        weights_port=WEIGHTS_PORT,
+        deadlines=config.deadlines,
+        observer=observer,
+    )

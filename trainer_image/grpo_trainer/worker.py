@@ -1,0 +1,66 @@
+"""One process of torchrun: a rank of the run, from its configuration to its exit code.
+
+The HTTP port opens before anything heavy is imported, so that whoever asks sees a learner that is loading.
+"""
+
+import logging
+import os
+import sys
+from pathlib import Path
+from typing import NoReturn
+
+from grpo_contract import environment
+from grpo_contract.config import RunConfig
+from grpo_contract.failure import LEARNER_ERROR, USER_ERROR_EXIT_CODE, Failure, RunFailure, UserError
+from grpo_contract.pod import read_config, report_failure, report_success
+from grpo_contract.progress import Stage
+from grpo_trainer.exporter import Exporter, new_registry
+from grpo_trainer.fleet.errors import GeneratorsLost
+from grpo_trainer.logs import set_up_logging
+from grpo_trainer.metrics import LearnerMetrics
+from grpo_trainer.progress import ProgressBoard
+
+log = logging.getLogger(__name__)
+
+
+def main(arguments: list[str]) -> None:
+    set_up_logging()
+    try:
+        learn(read_config(Path(arguments[0])))
+    except (RunFailure, GeneratorsLost) as error:
+        fail(error.failure, USER_ERROR_EXIT_CODE if isinstance(error, UserError) else 1)
+    except Exception as error:
+        log.exception("the learner failed")
+        first_line = (str(error).strip().splitlines() or ["no message"])[0]
+        fail(Failure(reason=LEARNER_ERROR, message=f"{type(error).__name__}: {first_line}"), 1)
+
+
+def learn(config: RunConfig) -> None:
+    is_first = os.environ["RANK"] == "0"
+    registry = new_registry()
+    board = ProgressBoard(attempt=int(os.environ.get(environment.ATTEMPT, "1")))
+    if os.environ["LOCAL_RANK"] == "0":
+        Exporter(registry, board if is_first else None)
+    metrics = LearnerMetrics(registry if is_first else None)
+
+    from grpo_trainer.training import train
+
+    model_folder = train(config, metrics, board)
+    board.update(stage=Stage.FINISHED, model=str(model_folder))
+    if is_first:
+        report_success(board.read())
+        log.info("finished: the trained model is in %s", model_folder)
+
+
+def fail(failure: Failure, code: int) -> NoReturn:
+    """At once: threads and collectives that wait for other processes must not keep a failed one alive."""
+    log.error("%s: %s", failure.reason, failure.message)
+    report_failure(failure)
+    logging.shutdown()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
