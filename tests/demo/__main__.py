@@ -10,6 +10,12 @@ import time
 from pathlib import Path
 from typing import Any
 
+from rich.console import Console
+
+from demo.evaluation import evaluate
+from demo.report import Stopwatch, summarize
+from demo.screen import Show, follow
+from demo.volume import on_local_cluster, prepare_volume, wait_for_volume
 from harness.installation import (
     LOCAL_VALUES,
     ROOT,
@@ -21,12 +27,6 @@ from harness.installation import (
     tool_output,
 )
 from harness.kubectl import Kubectl, Manifest
-from rich.console import Console
-
-from demo.evaluation import evaluate
-from demo.report import Stopwatch, summarize
-from demo.screen import Show, follow
-from demo.volume import on_local_cluster, prepare_volume, wait_for_volume
 
 NAMESPACE = "grpo-demo"
 REPORT = ROOT / "build" / "demo.json"

@@ -3,9 +3,8 @@
 import json
 from typing import Any
 
-from harness.kubectl import Kubectl
-
 from demo.volume import Adapt, job_like_data, wait_for_job
+from harness.kubectl import Kubectl
 
 Evaluation = dict[str, Any]
 """base_accuracy, trained_accuracy, questions; curve: TRL's log of each step."""

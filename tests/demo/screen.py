@@ -12,7 +12,7 @@ from rich.text import Text
 Run = dict[str, Any]
 Show = Callable[[Run], None]
 
-COLUMNS = {
+COLUMNS: dict[str, Callable[[Run], str]] = {
     "step": lambda run: f"{_progress(run).get('step', 0)}/{_progress(run).get('maxSteps', '?')}",
     "reward": lambda run: _number(_metrics(run).get("reward")),
     "accuracy": lambda run: _number(_metrics(run).get("rewards", {}).get("accuracy")),

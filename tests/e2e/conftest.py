@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
+
 from demo.volume import on_local_cluster, prepare_volume, wait_for_volume
 from harness.installation import (
     LOCAL_VALUES,

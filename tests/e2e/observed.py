@@ -5,13 +5,14 @@ import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from port_forward import read_through
+from runs import children, pods, wait_for_phase, wait_for_step
+
 from demo.evaluation import Evaluation, evaluate
 from demo.volume import on_local_cluster
 from harness.installation import OPERATOR_NAMESPACE, ROOT
 from harness.kubectl import Kubectl, Manifest
 from harness.waiting import wait_for
-from port_forward import read_through
-from runs import children, pods, wait_for_phase, wait_for_step
 
 CHILD_KINDS_AT_REST = "job,deployment,service,configmap,secret,networkpolicy,persistentvolumeclaim"
 

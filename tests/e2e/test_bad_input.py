@@ -4,10 +4,11 @@ from datetime import datetime
 from typing import Any
 
 import pytest
-from harness.kubectl import Kubectl, condition
+from conftest import small_run
 from runs import phase, pods, wait_for_phase
 
-from conftest import small_run
+from harness.kubectl import Kubectl, condition
+from harness.waiting import wait_for
 
 MISTAKES: dict[str, tuple[dict[str, Any], str, str]] = {
     "data set": ({"dataset_name": "/volume/demo/none.jsonl"}, "DatasetNotFound", "/volume/demo/none.jsonl"),
@@ -56,8 +57,6 @@ def test_key_that_the_operator_owns(namespace: Kubectl) -> None:
 
 
 def wait_for_condition_false(kubectl: Kubectl, name: str, kind: str) -> dict[str, Any]:
-    from harness.waiting import wait_for
-
     def look() -> dict[str, Any] | None:
         found = condition(kubectl.get("grporun", name), kind)
         return found if found and found["status"] == "False" else None

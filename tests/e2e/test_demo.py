@@ -4,14 +4,14 @@ import json
 from statistics import fmean
 
 import pytest
+from conftest import demo_run
+from observed import Observed, observe_demo
+from runs import OWN_KINDS, children
+
 from grpo_contract.metrics import LEARNER_METRICS, OPERATOR_METRICS, Kind
 from harness.kubectl import Kubectl
 from harness.prometheus import Prometheus
 from harness.waiting import wait_for
-from observed import Observed, observe_demo
-from runs import OWN_KINDS, children
-
-from conftest import demo_run
 
 
 @pytest.fixture(scope="module")

@@ -1,11 +1,12 @@
 """Runs do not touch each other; strangers do not reach their pods."""
 
+import json
 from concurrent.futures import ThreadPoolExecutor
 
-from harness.kubectl import Kubectl
+from conftest import MakeNamespace, small_run
 from runs import children, pods, wait_for_phase, wait_for_step
 
-from conftest import MakeNamespace, small_run
+from harness.kubectl import Kubectl
 
 STEPS = 3
 
@@ -48,8 +49,6 @@ def test_three_runs_at_once(make_namespace: MakeNamespace) -> None:
 
 
 def test_only_the_run_reaches_its_generators(make_namespace: MakeNamespace) -> None:
-    import json
-
     inside, outside = make_namespace(), make_namespace()
     inside.apply(small_run("guarded", steps=200))
     wait_for_step(inside, "guarded", 1, timeout_s=400)
@@ -73,12 +72,26 @@ def test_only_the_run_reaches_its_generators(make_namespace: MakeNamespace) -> N
 def stranger_reaches(kubectl: Kubectl, url: str) -> bool:
     """Whether a pod that belongs to no run gets an answer within 5 s."""
     script = f"timeout 5 wget -q -O /dev/null {url} && echo reached || echo refused"
-    overrides = (
-        '{"spec": {"terminationGracePeriodSeconds": 0, "securityContext": {"runAsNonRoot": true, "runAsUser": 65532, "seccompProfile": {"type": "RuntimeDefault"}},'
-        '"containers": [{"name": "stranger", "image": "grpo.test/busybox:1", "command": ["sh", "-c", "%s"],'
-        '"securityContext": {"allowPrivilegeEscalation": false, "capabilities": {"drop": ["ALL"]}}}]}}' % script
+    container = {
+        "name": "stranger",
+        "image": "grpo.test/busybox:1",
+        "command": ["sh", "-c", script],
+        "securityContext": {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}},
+    }
+    user = {"runAsNonRoot": True, "runAsUser": 65532, "seccompProfile": {"type": "RuntimeDefault"}}
+    kubectl.apply(
+        {
+            "apiVersion": "v1",
+            "kind": "Pod",
+            "metadata": {"name": "stranger"},
+            "spec": {
+                "restartPolicy": "Never",
+                "terminationGracePeriodSeconds": 0,
+                "securityContext": user,
+                "containers": [container],
+            },
+        }
     )
-    kubectl("run", "stranger", "--image=grpo.test/busybox:1", "--restart=Never", f"--overrides={overrides}")
     kubectl("wait", "--for=jsonpath={.status.phase}=Succeeded", "pod/stranger", "--timeout=60s")
     answer = kubectl("logs", "stranger").split()[-1]
     kubectl("delete", "pod", "stranger", "--wait=true", "--grace-period=0", "--force")

@@ -4,10 +4,10 @@ from datetime import datetime
 from typing import Any
 
 import pytest
-from harness.kubectl import Kubectl
+from conftest import small_run
 from runs import wait_for_condition, wait_for_phase
 
-from conftest import small_run
+from harness.kubectl import Kubectl
 
 TROUBLE: dict[str, tuple[dict[str, Any], str, str, str]] = {
     "image of a learner": (

@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 from grpo_contract.config import CheckpointConfig, Deadlines, LearnerConfig, RunConfig
-
 from trainer.running_generator import run_config
 
 

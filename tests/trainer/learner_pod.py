@@ -12,7 +12,6 @@ from pathlib import Path
 from grpo_contract import environment
 from grpo_contract.config import RunConfig
 from grpo_contract.files import VOLUME
-
 from trainer.running_generator import TOKEN
 
 SOURCES = Path(__file__).parents[2] / "trainer_image"

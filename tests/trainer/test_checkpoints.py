@@ -5,6 +5,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+
 from grpo_contract.config import CheckpointConfig
 from grpo_trainer.checkpoints import (
     MARKER,
@@ -89,7 +90,9 @@ def test_what_nobody_wants_goes(
 class Training:
     """Drives a keeper as transformers' Trainer would; `recipe_saves_at` are the steps at which the recipe saves."""
 
-    def __init__(self, folder: Path, recipe_saves_at: tuple[int, ...] = (), epoch_ends_at: tuple[int, ...] = ()) -> None:
+    def __init__(
+        self, folder: Path, recipe_saves_at: tuple[int, ...] = (), epoch_ends_at: tuple[int, ...] = ()
+    ) -> None:
         self.folder = folder
         self.recipe_saves_at = recipe_saves_at
         self.epoch_ends_at = epoch_ends_at

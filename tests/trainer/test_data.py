@@ -6,10 +6,10 @@ from typing import Any
 
 import datasets
 import pytest
+
 from grpo_contract.failure import UserError
 from grpo_trainer.data import check_size, columns_of, load_training_data
 from grpo_trainer.recipe import OpenR1Arguments
-
 from trainer.learner_inputs import write_rows
 
 ROWS = [{"problem": "1 + 1?", "solution": "$2$"}, {"problem": "2 + 2?", "solution": "$4$"}]

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
+
 from grpo_demo import evaluate, make_base, prepare
 from grpo_demo.arithmetic import distinct_problems, make_problem
 from grpo_trainer.rewards.accuracy import accuracy_reward

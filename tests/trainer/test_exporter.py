@@ -6,6 +6,8 @@ from typing import Any
 
 import pytest
 import requests
+from prometheus_client.parser import text_string_to_metric_families
+
 from grpo_contract.metrics import LEARNER_METRICS, Kind
 from grpo_contract.progress import Metrics, Stage
 from grpo_trainer.exporter import Exporter, new_registry
@@ -13,7 +15,6 @@ from grpo_trainer.fleet.observer import GeneratorState, GeneratorStatus
 from grpo_trainer.fleet_report import FleetReport
 from grpo_trainer.metrics import LearnerMetrics
 from grpo_trainer.progress import ProgressBoard
-from prometheus_client.parser import text_string_to_metric_families
 
 
 class Served:
@@ -161,9 +162,7 @@ def test_what_the_fleet_tells(learner_0: Served) -> None:
     ]
 
 
-def test_waiting_for_generators_is_a_stage_and_is_timed(
-    learner_0: Served, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_waiting_for_generators_is_a_stage_and_is_timed(learner_0: Served, monkeypatch: pytest.MonkeyPatch) -> None:
     clock = iter([10.0, 12.5, 13.0])
     monkeypatch.setattr("grpo_trainer.fleet_report.time.perf_counter", lambda: next(clock))
     report = FleetReport(learner_0.metrics, learner_0.board)

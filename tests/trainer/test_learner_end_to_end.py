@@ -8,12 +8,12 @@ from typing import Any
 
 import pytest
 import requests
-from grpo_contract.metrics import LEARNER_METRICS, Kind, Phase
-from grpo_contract.network import GENERATOR_PORT, LEARNER_HTTP_PORT
-from harness.waiting import wait_for
 from prometheus_client.parser import text_string_to_metric_families
 from transformers import AutoModelForCausalLM
 
+from grpo_contract.metrics import LEARNER_METRICS, Kind, Phase
+from grpo_contract.network import GENERATOR_PORT, LEARNER_HTTP_PORT
+from harness.waiting import wait_for
 from trainer.forwarder import Forwarder
 from trainer.learner_inputs import learner_config, write_problems
 from trainer.learner_pod import LearnerPod

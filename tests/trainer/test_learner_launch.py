@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from grpo_contract.config import Deadlines, RunConfig
 from grpo_contract.failure import USER_ERROR_EXIT_CODE
 from harness.waiting import wait_for
-
 from trainer.learner_inputs import learner_config, write_problems
 from trainer.learner_pod import LearnerPod
 

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+
 from grpo_contract.failure import UserError
 from grpo_trainer import preflight
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from accelerate.state import AcceleratorState, PartialState
+
 from grpo_contract.failure import UserError
 from grpo_trainer.recipe import Recipe, model_arguments, parse_recipe
 from grpo_trainer.tokenizer import load_tokenizer

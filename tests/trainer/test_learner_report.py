@@ -7,6 +7,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+
 from grpo_contract.metrics import Phase
 from grpo_contract.progress import Stage
 from grpo_trainer.checkpoints import Checkpoint, Marker

@@ -5,6 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+
 from grpo_contract.failure import UserError
 from grpo_contract.rewards import BUILT_IN_REWARDS
 from grpo_trainer.rewards import accuracy as accuracy_module

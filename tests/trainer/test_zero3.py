@@ -8,19 +8,30 @@ from typing import Any
 
 import pytest
 from accelerate.state import AcceleratorState
+from safetensors.torch import load_file
+from transformers import AutoModelForCausalLM
+
 from grpo_contract.config import RunConfig
 from grpo_trainer import final_model, training
 from grpo_trainer.checkpoints import MARKER
 from grpo_trainer.metrics import LearnerMetrics
 from grpo_trainer.progress import ProgressBoard
-from safetensors.torch import load_file
-from transformers import AutoModelForCausalLM
-
 from trainer.learner_inputs import learner_config, write_problems
 from trainer.learner_pod import LearnerPod
 
 SCRIPTED = Path(__file__).with_name("scripted_learner.py")
-TORCHRUN = "-m torch.distributed.run --nnodes 1 --nproc-per-node 2 --master-addr localhost --master-port 29500".split()
+TORCHRUN = [
+    "-m",
+    "torch.distributed.run",
+    "--nnodes",
+    "1",
+    "--nproc-per-node",
+    "2",
+    "--master-addr",
+    "localhost",
+    "--master-port",
+    "29500",
+]
 RUN_S = 300
 STEPS = 8
 RESUMED_FROM = 4

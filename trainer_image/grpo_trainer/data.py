@@ -9,9 +9,9 @@ from typing import Any, Final, TypeAlias
 
 import datasets
 from datasets.exceptions import DatasetGenerationError, DatasetNotFoundError
+from pyarrow import ArrowInvalid
 
 from grpo_contract.failure import DATASET_NOT_FOUND, INVALID_RECIPE, UserError
-from pyarrow import ArrowInvalid
 from grpo_trainer.preflight import FILE_FORMATS, check_dataset, column_not_found, is_path
 from grpo_trainer.recipe import OpenR1Arguments
 

@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any, Final
 
 from accelerate import PartialState
-from grpo_contract.config import RunConfig
-from grpo_contract.files import model_folder
 from transformers.trainer import TRAINER_STATE_NAME
 
+from grpo_contract.config import RunConfig
+from grpo_contract.files import model_folder
 from grpo_trainer.checkpoints import MARKER
 from grpo_trainer.model_card import model_card
 

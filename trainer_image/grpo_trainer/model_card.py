@@ -10,7 +10,12 @@ from grpo_trainer.preflight import is_path
 LIBRARIES: Final = ("trl", "transformers", "deepspeed", "torch")
 
 # {key of TRL's log: what people call it}
-FIGURES: Final = {"reward": "reward", "kl": "KL divergence", "loss": "loss", "completions/mean_length": "completion length"}
+FIGURES: Final = {
+    "reward": "reward",
+    "kl": "KL divergence",
+    "loss": "loss",
+    "completions/mean_length": "completion length",
+}
 
 
 def model_card(name: str, recipe: Mapping[str, Any], history: Sequence[Mapping[str, Any]]) -> str:
@@ -39,7 +44,9 @@ def front_matter(recipe: Mapping[str, Any]) -> str:
 
 
 def describe_step(entry: Mapping[str, Any]) -> str:
-    rewards = {key.split("/")[1]: value for key, value in entry.items() if key.startswith("rewards/") and key.endswith("/mean")}
+    rewards = {
+        key.split("/")[1]: value for key, value in entry.items() if key.startswith("rewards/") and key.endswith("/mean")
+    }
     figures = {told: entry.get(key) for key, told in FIGURES.items()} | rewards
     rows = [f"| {told} | {value:.4g} |" for told, value in figures.items() if value is not None]
     return "\n".join([f"After step {entry['step']}:", "", "| | mean of the step |", "|---|---|", *rows])

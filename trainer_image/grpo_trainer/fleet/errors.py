@@ -3,7 +3,7 @@
 from grpo_contract.failure import GENERATORS_LOST, Failure
 
 
-class GeneratorLost(Exception):  # noqa: N818 - a state of things, as in the reason
+class GeneratorLost(Exception):
     """One generator is of no use for now: it does not answer, answers with an error, or holds other weights."""
 
     def __init__(self, message: str, status: int | None = None) -> None:
@@ -12,7 +12,7 @@ class GeneratorLost(Exception):  # noqa: N818 - a state of things, as in the rea
         """Of the HTTP answer, where there was one."""
 
 
-class GeneratorsLost(Exception):  # noqa: N818 - the reason's name
+class GeneratorsLost(Exception):
     """No generator was left to write completions until the deadline. Another attempt may find some."""
 
     def __init__(self, message: str) -> None:
