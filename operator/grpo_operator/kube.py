@@ -150,7 +150,7 @@ class Kube:
                 _continue=more,
                 header_params=dict(headers),
             )
-            yield page["items"]
+            yield page["items"] or []  # the API server writes an empty list as null when it sends metadata only
             more = page["metadata"].get("continue", "")
 
     async def _apply(self, path: str, manifest: Manifest, force: bool) -> Manifest:
