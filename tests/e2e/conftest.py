@@ -1,26 +1,23 @@
 """The local cluster with the operator installed by helm; namespaces that enforce the `restricted` Pod Security Standard."""
 
-import copy
 import itertools
-from collections.abc import Callable, Iterator
-from typing import Any
+from collections.abc import Iterator
 
 import pytest
 
 from demo.volume import on_local_cluster, prepare_volume, wait_for_volume
+from e2e.demo_runs import MakeNamespace
 from harness.installation import (
     LOCAL_VALUES,
-    ROOT,
     install_operator,
     load_operator_image,
     local_cluster,
     start_local_cluster,
     tool_output,
 )
-from harness.kubectl import Kubectl, Manifest, load_manifests
+from harness.kubectl import Kubectl, Manifest
 from harness.prometheus import Prometheus
 
-MakeNamespace = Callable[[], Kubectl]
 _numbers = itertools.count(1)
 
 
@@ -103,33 +100,3 @@ def same_folder(volume: Manifest, claim: Manifest, namespace: str) -> list[Manif
             },
         },
     ]
-
-
-def demo_run(name: str = "demo", **changes: Any) -> Manifest:
-    """manifests/demo.yaml; `changes` are merged into its spec ({"recipe": {"max_steps": 3}}), None removes a key."""
-    (run,) = load_manifests(ROOT / "manifests" / "demo.yaml")
-    run["metadata"]["name"] = name
-    run["spec"] = _merge(run["spec"], changes)
-    return run
-
-
-def small_run(name: str, steps: int = 3, **changes: Any) -> Manifest:
-    """The demo in small: one learner, one generator, few completions."""
-    small: dict[str, Any] = {
-        "recipe": {"max_steps": steps, "per_device_train_batch_size": 16},
-        "learners": {"replicas": 1},
-        "generators": {"replicas": 1},
-    }
-    return demo_run(name, **_merge(small, changes))
-
-
-def _merge(base: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
-    merged = copy.deepcopy(base)
-    for key, value in changes.items():
-        if value is None:
-            merged.pop(key, None)
-        elif isinstance(value, dict) and isinstance(merged.get(key), dict):
-            merged[key] = _merge(merged[key], value)
-        else:
-            merged[key] = value
-    return merged

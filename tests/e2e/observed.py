@@ -5,11 +5,10 @@ import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from port_forward import read_through
-from runs import children, pods, wait_for_phase, wait_for_step
-
 from demo.evaluation import Evaluation, evaluate
 from demo.volume import on_local_cluster
+from e2e.port_forward import read_through
+from e2e.runs import children, pods, wait_for_phase, wait_for_step
 from harness.installation import OPERATOR_NAMESPACE, ROOT
 from harness.kubectl import Kubectl, Manifest
 from harness.waiting import wait_for

@@ -4,9 +4,9 @@ from datetime import datetime
 from typing import Any
 
 import pytest
-from conftest import small_run
-from runs import phase, pods, wait_for_phase
 
+from e2e.demo_runs import small_run
+from e2e.runs import phase, pods, wait_for_phase
 from harness.kubectl import Kubectl, condition
 from harness.waiting import wait_for
 

@@ -4,11 +4,13 @@ import json
 from statistics import fmean
 
 import pytest
-from conftest import demo_run
-from observed import Observed, observe_demo
-from runs import OWN_KINDS, children
 
+from codegen.dashboard_queries import queries_of
+from e2e.demo_runs import demo_run
+from e2e.observed import Observed, observe_demo
+from e2e.runs import OWN_KINDS, children
 from grpo_contract.metrics import LEARNER_METRICS, OPERATOR_METRICS, Kind
+from harness.installation import CHART
 from harness.kubectl import Kubectl
 from harness.prometheus import Prometheus
 from harness.waiting import wait_for
@@ -95,6 +97,17 @@ def test_prometheus_knows_run_and_role_of_every_target(demo: Observed, prometheu
     served = prometheus.query(f'count by (run, role, pod) (last_over_time(up{{namespace="e2e-demo"}}{window}))')
     roles = sorted((entry["metric"]["run"], entry["metric"]["role"]) for entry in served)
     assert roles == [("demo", "generator")] * 2 + [("demo", "learner")] * 2
+
+
+def test_every_query_of_the_dashboard_returns_data(demo: Observed, prometheus: Prometheus) -> None:
+    dashboard = json.loads((CHART / "dashboards" / "grpo-run.json").read_text())
+    values = {"namespace": "e2e-demo", "run": "demo", "window": "1m"}
+    empty = [
+        f"{query.panel}: {query.expr}"
+        for query in queries_of(dashboard)
+        if not prometheus.query_range(query.with_values(values), demo.started, demo.ended, 5)
+    ]
+    assert empty == []
 
 
 def test_delete_leaves_nothing(demo: Observed, demo_namespace: Kubectl) -> None:

@@ -1,8 +1,7 @@
 """A run survives its pods."""
 
-from conftest import demo_run
-from runs import children, last_words, pods, wait_for_phase, wait_for_step
-
+from e2e.demo_runs import demo_run
+from e2e.runs import children, last_words, pods, wait_for_phase, wait_for_step
 from harness.kubectl import Kubectl
 from harness.waiting import wait_for
 

@@ -3,9 +3,8 @@
 import json
 from concurrent.futures import ThreadPoolExecutor
 
-from conftest import MakeNamespace, small_run
-from runs import children, pods, wait_for_phase, wait_for_step
-
+from e2e.demo_runs import MakeNamespace, small_run
+from e2e.runs import children, pods, wait_for_phase, wait_for_step
 from harness.kubectl import Kubectl
 
 STEPS = 3
@@ -35,7 +34,7 @@ def test_three_runs_at_once(make_namespace: MakeNamespace) -> None:
     for kubectl, name in runs:
         kubectl.apply(small_run(name, STEPS))
     with ThreadPoolExecutor() as pool:
-        ended = list(pool.map(lambda entry: wait_for_phase(*entry, "Succeeded", 900), runs))
+        ended = list(pool.map(lambda entry: wait_for_phase(entry[0], entry[1], "Succeeded", 900), runs))
     outputs = {run["status"]["output"] for run in ended}
     assert len(outputs) == 3
     for (kubectl, name), run in zip(runs, ended, strict=True):
