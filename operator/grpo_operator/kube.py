@@ -116,13 +116,19 @@ class Kube:
                 raise
 
     async def log_tail(self, namespace: str, pod: str, container: str, lines: int) -> list[str]:
-        """Empty when the log is gone, or the node that holds it does not answer."""
-        query = [("container", container), ("tailLines", lines)]
-        try:
-            answer = await self._request("GET", POD.path(namespace, pod, "log"), query_params=query)
-        except ApiError:
-            return []
-        return answer.decode(errors="replace").splitlines()
+        """Empty when the log is gone, or the node that holds it does not answer.
+
+        A container that the kubelet started again may have said nothing yet: then it is the log of the one before.
+        """
+        for is_previous in (False, True):
+            query = [("container", container), ("tailLines", lines), ("previous", str(is_previous).lower())]
+            try:
+                answer = await self._request("GET", POD.path(namespace, pod, "log"), query_params=query)
+            except ApiError:
+                continue
+            if found := answer.decode(errors="replace").splitlines():
+                return found
+        return []
 
     async def objects(
         self, resource: Resource, namespace: str | None, label_selector: str | None
