@@ -152,7 +152,9 @@ MISTAKES: dict[str, tuple[dict[str, Any], str, str]] = {
 def test_what_is_missing_is_named_with_what_is_there(tmp_path: Path, mistake: str) -> None:
     folder = tmp_path / "data"
     folder.mkdir()
-    jsonl(folder), saved_splits(folder), (folder / "train.csv").touch()
+    jsonl(folder)
+    saved_splits(folder)
+    (folder / "train.csv").touch()
     keys, reason, sentence = MISTAKES[mistake]
     with pytest.raises(UserError) as caught:
         load(keys["dataset_name"].format(folder=folder), **{key: keys[key] for key in keys if key != "dataset_name"})

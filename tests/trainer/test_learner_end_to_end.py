@@ -16,7 +16,7 @@ from grpo_contract.network import GENERATOR_PORT, LEARNER_HTTP_PORT
 from harness.waiting import wait_for
 from trainer.forwarder import Forwarder
 from trainer.learner_inputs import learner_config, write_problems
-from trainer.learner_pod import LearnerPod
+from trainer.learner_pod import SOURCES, LearnerPod
 from trainer.running_generator import RunningGenerator
 
 GENERATORS_ADDRESS = "127.0.0.2"
@@ -24,6 +24,13 @@ LEARNER = f"http://127.0.0.1:{LEARNER_HTTP_PORT}"
 STEPS = 8
 COMPLETIONS = 16
 """Per step."""
+OWN_REWARD = "my_rewards:letters"
+REWARD = '''
+def letters(completions, **columns):
+    """The share of letters, which even a model that knows nothing has by chance."""
+    texts = [completion[0]["content"] for completion in completions]
+    return [sum(map(str.isalpha, text)) / max(1, len(text)) for text in texts]
+'''
 START_S = 240
 RUN_S = 300
 
@@ -44,12 +51,15 @@ def observed(
     generator: RunningGenerator, tiny_model: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Observed]:
     folder = tmp_path_factory.mktemp("learner")
-    config = learner_config(tiny_model, write_problems(folder / "train.jsonl"), max_steps=STEPS)
+    (folder / "my_rewards.py").write_text(REWARD)
+    config = learner_config(
+        tiny_model, write_problems(folder / "train.jsonl"), max_steps=STEPS, reward_funcs=["accuracy", OWN_REWARD]
+    )
     config = config.model_copy(
         update={"generators": config.generators.model_copy(update={"service": GENERATORS_ADDRESS})}
     )
     forwarder = Forwarder((GENERATORS_ADDRESS, GENERATOR_PORT), ("127.0.0.1", generator.port))
-    pod = LearnerPod(folder, config, alone=False)
+    pod = LearnerPod(folder, config, alone=False, env={"PYTHONPATH": f"{SOURCES}:{folder}"})
     try:
         observed = Observed()
         observed.samples = wait_for("metrics after a checkpoint", lambda: scrape(pod), START_S, interval_s=0.1)
@@ -78,7 +88,8 @@ def scrape(pod: LearnerPod) -> dict[str, list[dict[str, str]]] | None:
     for family in text_string_to_metric_families(text):
         for sample in family.samples:
             samples.setdefault(sample.name, []).append(sample.labels)
-    return samples if "grpo_checkpoint_step" in samples else None
+    phases = {labels["phase"] for labels in samples.get("grpo_phase_seconds_count", [])}
+    return samples if Phase.CHECKPOINT in phases else None
 
 
 def test_every_step_was_done(observed: Observed) -> None:
@@ -101,8 +112,8 @@ def test_labels(observed: Observed) -> None:
     def values(name: str, label: str) -> set[str]:
         return {labels[label] for labels in observed.samples[name]}
 
-    assert values("grpo_reward_func", "reward_func") == {"accuracy", "format", "tag_count"}
-    assert values("grpo_reward_errors_total", "reward_func") == {"accuracy", "format", "tag_count"}
+    assert values("grpo_reward_func", "reward_func") == {"accuracy", OWN_REWARD}
+    assert values("grpo_reward_errors_total", "reward_func") == {"accuracy", OWN_REWARD}
     assert values("grpo_phase_seconds_count", "phase") == {phase.value for phase in Phase}
     assert values("grpo_generator_completions_total", "generator") == {"generator-0"}
     assert values("grpo_tokens_total", "kind") == {"prompt", "completion"}

@@ -16,7 +16,6 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, set_seed
 from transformers.trainer import TRAINER_STATE_NAME
 
 from grpo_trainer.rewards.accuracy import accuracy_reward
-from grpo_trainer.rewards.completion import Completion
 
 BATCH: Final = 100
 NEW_TOKENS: Final = 48
@@ -49,7 +48,7 @@ def accuracy_of(model_folder: Path, rows: list[dict[str, str]]) -> float:
     return sum(score or 0.0 for score in scores) / len(rows)
 
 
-def complete(model: Any, tokenizer: Any, problems: list[str]) -> Iterator[Completion]:
+def complete(model: Any, tokenizer: Any, problems: list[str]) -> Iterator[str]:
     for start in range(0, len(problems), BATCH):
         conversations = [[{"role": "user", "content": problem}] for problem in problems[start : start + BATCH]]
         inputs = tokenizer.apply_chat_template(

@@ -6,6 +6,7 @@ score. TRL calls reward functions on the main thread, and this module insists on
 
 import logging
 import threading
+from collections.abc import Sequence
 from typing import Any, Final
 
 from latex2sympy2_extended import NormalizationConfig
@@ -34,7 +35,7 @@ ANSWER: Final = LatexExtractionConfig(
 log = logging.getLogger(__name__)
 
 
-def accuracy_reward(completions: list[Completion], solution: list[str], **_: object) -> list[float | None]:
+def accuracy_reward(completions: Sequence[Completion], solution: Sequence[str], **_: object) -> list[float | None]:
     """1 when equal, 0 when not, None when the solution cannot be parsed or math-verify fails or runs out of time."""
     assert threading.current_thread() is threading.main_thread(), "math-verify's time limits need the main thread"
     return [score(text_of(completion), gold) for completion, gold in zip(completions, solution, strict=True)]

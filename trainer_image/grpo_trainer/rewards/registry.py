@@ -5,13 +5,13 @@ import importlib
 import importlib.util
 import inspect
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Final
 
 from grpo_contract.failure import COLUMN_NOT_FOUND, REWARD_NOT_FOUND, UserError
 from grpo_contract.rewards import REWARD_IMPORT
 
-RewardFunction = Callable[..., list[float | None]]
+RewardFunction = Callable[..., Sequence[float | None]]
 
 BUILT_IN: Final = {
     "accuracy": "grpo_trainer.rewards.accuracy:accuracy_reward",
