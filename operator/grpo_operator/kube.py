@@ -22,7 +22,7 @@ CONNECTIONS: Final = 32
 """HTTP/1.1 carries one request per connection at a time; more connections mostly cost TLS handshakes."""
 
 DEADLINE_S: Final = 30.0
-PAGE_SIZE: Final = 500
+PAGE_SIZE: Final = 100
 
 _REFUSALS: Final = frozenset({400, 403, 409, 413, 422})
 _METADATA_ONLY: Final = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
@@ -54,6 +54,8 @@ async def connect(on_answer: Callable[[str, int], None]) -> AsyncIterator["Kube"
         await config.load_kube_config()  # type: ignore[no-untyped-call]
     configuration = client.Configuration.get_default_copy()
     configuration.connection_pool_maxsize = CONNECTIONS
+    # Else each request asks a thread for proxies and ~/.netrc. A proxy of the kubeconfig is used all the same.
+    configuration.client_session_kwargs = {"trust_env": False}
     async with client.ApiClient(configuration) as api:
         # Not awaited: that would discover the whole API, and keep it in a file of a fixed name in the shared
         # temporary folder. The paths that are needed here are known.

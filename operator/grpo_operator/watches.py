@@ -14,13 +14,13 @@ from grpo_operator.cache import Cache, Key
 from grpo_operator.resources import CHILDREN, GRPORUN, Resource, watch_selector
 from grpo_operator.workqueue import WorkQueue
 
-DEBOUNCE_S: Final = 0.1
+DEBOUNCE_S: Final = 0.3
 """News of children come in bursts; one look at the run answers them all."""
 
 SERVER_TIMEOUT_S: Final = 300
 CLIENT_TIMEOUT_S: Final = 330
 CONNECT_TIMEOUT_S: Final = 10
-LIST_PAGE: Final = 500
+LIST_PAGE: Final = 100
 EXIT_TIMEOUT_S: Final = 0.5
 IDLE_TIMEOUT_S: Final = 0.5
 """kopf has a task per object that lives on this long after an event: in a burst, thousands of them."""
@@ -44,6 +44,7 @@ def watch_settings() -> kopf.OperatorSettings:
     settings.posting.enabled = False
     settings.scanning.disabled = True
     settings.persistence.diffbase_storage = _NothingStored()
+    settings.persistence.progress_storage = kopf.MultiProgressStorage([])
     settings.watching.server_timeout = SERVER_TIMEOUT_S
     settings.watching.client_timeout = CLIENT_TIMEOUT_S
     settings.watching.connect_timeout = CONNECT_TIMEOUT_S

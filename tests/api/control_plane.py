@@ -20,7 +20,7 @@ STOP_TIMEOUT_S = 10
 
 
 @contextmanager
-def running_control_plane(folder: Path) -> Iterator[Kubectl]:
+def running_control_plane(folder: Path, *more_api_server_flags: str) -> Iterator[Kubectl]:
     """kubectl as administrator of a control plane that ends with the block.
 
     Raises:
@@ -36,7 +36,7 @@ def running_control_plane(folder: Path) -> Iterator[Kubectl]:
     with ExitStack() as daemons:
         for name, flags in (
             ("etcd", _etcd_flags(folder, client, peer)),
-            ("kube-apiserver", _api_server_flags(folder, client, secure, token)),
+            ("kube-apiserver", [*_api_server_flags(folder, client, secure, token), *more_api_server_flags]),
         ):
             daemons.enter_context(_daemon([str(programs / name), *flags], folder / f"{name}.log"))
         wait_for("API server", lambda: kubectl.attempt("get", "--raw", "/readyz").stdout == "ok", START_TIMEOUT_S, 0.1)

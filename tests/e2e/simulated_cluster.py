@@ -15,17 +15,25 @@ from harness.daemons import daemon, free_ports
 from harness.kubectl import Kubectl, Manifest
 from harness.waiting import wait_for
 
-CRD = Path(__file__).resolve().parents[2] / "charts/grpo-operator/crds/grporuns.yaml"
+ROOT = Path(__file__).resolve().parents[2]
+CRD = ROOT / "charts/grpo-operator/crds/grporuns.yaml"
+AUDIT_POLICY = ROOT / "tests/cluster/audit-policy.yaml"
 ANNOTATION = "kwok.x-k8s.io/node"
 NODES = 4
+POD_ADDRESSES = "10.0.0.0/24"
+# The defaults (20 and 50 requests a second) would make a thousand pods take minutes.
+BRISK = ("--kube-api-qps=500", "--kube-api-burst=1000")
 CAPACITY = {"cpu": "64", "memory": "512Gi", "pods": "110", "nvidia.com/gpu": "8"}
 
 
 @contextmanager
-def simulated_cluster(folder: Path) -> Iterator[Kubectl]:
+def simulated_cluster(
+    folder: Path, nodes: int = NODES, pod_addresses: str = POD_ADDRESSES, audit_log: Path | None = None
+) -> Iterator[Kubectl]:
     """kubectl as administrator of a cluster that knows GRPORuns; all of it ends with the block."""
     build = current_build()
-    with running_control_plane(folder) as kubectl, ExitStack() as daemons:
+    audit_flags = _audit_flags(audit_log) if audit_log else []
+    with running_control_plane(folder, *audit_flags) as kubectl, ExitStack() as daemons:
         config = f"--kubeconfig={kubectl.kubeconfig}"
         manager, scheduler, kwok = free_ports(3)
         commands = {
@@ -34,11 +42,13 @@ def simulated_cluster(folder: Path) -> Iterator[Kubectl]:
                 f"--service-account-private-key-file={folder / 'service-account.key'}",
                 "--use-service-account-credentials",
                 "--leader-elect=false",
+                *BRISK,
             ],
-            "kube-scheduler": [f"--secure-port={scheduler}", "--leader-elect=false"],
+            "kube-scheduler": [f"--secure-port={scheduler}", "--leader-elect=false", *BRISK],
             "kwok": [
                 f"--server-address=127.0.0.1:{kwok}",
                 "--node-lease-duration-seconds=40",  # without it nodes stop being ready after a minute
+                f"--cidr={pod_addresses}",
                 f"--config={build.kwok_stages}",
                 f"--manage-nodes-with-annotation-selector={ANNOTATION}=fake",
             ],
@@ -47,10 +57,19 @@ def simulated_cluster(folder: Path) -> Iterator[Kubectl]:
             daemons.enter_context(daemon([str(build.binaries / name), config, *flags], folder / f"{name}.log"))
         kubectl("apply", "--server-side", "-f", str(CRD))
         kubectl("wait", "--for=condition=Established", "crd/grporuns.grpo.dev", "--timeout=30s")
-        kubectl("apply", "--server-side", "-f", "-", stdin=yaml.safe_dump_all(_node(index) for index in range(NODES)))
+        kubectl("apply", "--server-side", "-f", "-", stdin=yaml.safe_dump_all(_node(index) for index in range(nodes)))
         # Without it no pod is admitted.
         wait_for("the default service account", lambda: kubectl.find("serviceaccount", "default"), 60)
         yield kubectl
+
+
+def _audit_flags(log: Path) -> list[str]:
+    return [
+        f"--audit-policy-file={AUDIT_POLICY}",
+        f"--audit-log-path={log}",
+        "--audit-log-mode=blocking",  # a line is there before the client has its answer
+        "--audit-log-maxsize=0",  # one file, never rotated
+    ]
 
 
 def _node(index: int) -> Manifest:

@@ -167,7 +167,7 @@ def _observe_job(kind: str, manifest: Manifest) -> ObservedJob:
     complete, failed = conditions.get("Complete"), conditions.get("Failed") or conditions.get("FailureTarget")
     return ObservedJob(
         **_common(kind, manifest),
-        attempt=int(metadata["labels"].get(ATTEMPT_LABEL, 0)),
+        attempt=_number(metadata["labels"].get(ATTEMPT_LABEL)) or 0,
         created_at=time_of(metadata["creationTimestamp"]),
         completed_at=time_of(complete["lastTransitionTime"]) if complete else None,
         failure=_job_failure(failed) if failed else None,
@@ -208,8 +208,8 @@ def _observe_pod(kind: str, manifest: Manifest) -> ObservedPod:
     return ObservedPod(
         **_common(kind, manifest),
         role=Role(labels[ROLE_LABEL]),
-        attempt=int(labels[ATTEMPT_LABEL]) if ATTEMPT_LABEL in labels else None,
-        index=int(labels[JOB_INDEX_LABEL]) if JOB_INDEX_LABEL in labels else None,
+        attempt=_number(labels.get(ATTEMPT_LABEL)),
+        index=_number(labels.get(JOB_INDEX_LABEL)),
         created_at=time_of(metadata["creationTimestamp"]),
         deletion_asked_at=gone_at - grace_period if gone_at else None,
         gone_at=gone_at,
@@ -224,6 +224,11 @@ def _observe_pod(kind: str, manifest: Manifest) -> ObservedPod:
             for container in status.get(field_name, ())
         ),
     )
+
+
+def _number(label: str | None) -> int | None:
+    """Anybody can put any label on an object."""
+    return int(label) if label and label.isdecimal() else None
 
 
 def _conditions(manifest: Manifest) -> dict[str, Manifest]:
