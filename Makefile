@@ -87,6 +87,8 @@ generate: env-dev env-trainer ## write everything that is generated: recipe sche
 	$(PATHS) $(DEV)/python -m codegen all
 	$(PATHS) $(DEV)/python -m unit.golden
 
+GENERATED := operator/grpo_operator/api/recipe_schema.json charts/grpo-operator docs/reference.md docs/metrics.md tests/unit/golden
+
 verify: env-dev env-trainer ## check format, lint, types and layers, and that everything generated is up to date
 	$(DEV)/ruff format --check --quiet $(SOURCES)
 	$(DEV)/ruff check --quiet $(SOURCES)
@@ -94,7 +96,8 @@ verify: env-dev env-trainer ## check format, lint, types and layers, and that ev
 	$(PATHS) $(DEV)/lint-imports --no-cache
 	$(DEV)/hadolint Dockerfile
 	$(MAKE) --no-print-directory generate
-	@git diff --exit-code --stat -- operator charts docs tests/unit/golden || (echo "generated files were stale: commit what 'make generate' wrote" && exit 1)
+	@git diff --exit-code --stat -- $(GENERATED) && test -z "$$(git ls-files --others --exclude-standard -- $(GENERATED))" \
+	  || (echo "generated files were stale: commit what 'make generate' wrote" && exit 1)
 
 ##@ The local cluster
 
@@ -129,22 +132,22 @@ demo-down: env-dev ## remove what the demo made
 LAYERS := unit api trainer chart e2e
 PYTEST  = $(PATHS) $(1)/python -m pytest
 
-test-unit: env-dev ## tables over pure functions, golden manifests
+test-unit: env-dev cluster-build ## tables over pure functions, golden manifests
 	$(call PYTEST,$(DEV)) tests/unit
-test-api: env-dev ## every rule of the CRD against a real API server
+test-api: env-dev cluster-build ## every rule of the CRD against a real API server
 	$(call PYTEST,$(DEV)) tests/api
 test-trainer: env-trainer ## real TRL, DeepSpeed and vLLM on CPU
 	$(call PYTEST,$(TRAINER)) tests/trainer
-test-chart: env-dev ## helm lint, template, unit tests, install; images
+test-chart: env-dev cluster-build ## helm lint, template, unit tests, install; images
 	$(call PYTEST,$(DEV)) tests/chart
 test-e2e: env-dev env-trainer ## apply, train, kill, resume, scrape on the local cluster
 	$(call PYTEST,$(DEV)) tests/e2e
-test: env-dev env-trainer ## all of these, from fast to slow, and one summary
+test: env-dev env-trainer cluster-build ## all of these, from fast to slow, and one summary
 	$(PATHS) $(DEV)/python -m harness.layers $(LAYERS)
 
 ##@ Benchmarks
 
-bench: env-dev ## cost of the operator itself, printed and written to build/bench/operator.json
+bench: env-dev cluster-build ## cost of the operator itself, printed and written to build/bench/operator.json
 	$(PATHS) $(DEV)/python -m perf.operator_cost
 
 help: ## list these commands
