@@ -19,7 +19,9 @@ def daemon(
     """`environment` None: that of the test. Ends by SIGTERM, and by SIGKILL when that does not help."""
     with (
         log.open("ab") as output,
-        subprocess.Popen([*WITH_THE_TEST, *command], stdout=output, stderr=output, cwd=log.parent, env=environment) as process,
+        subprocess.Popen(
+            [*WITH_THE_TEST, *command], stdout=output, stderr=output, cwd=log.parent, env=environment
+        ) as process,
     ):
         try:
             yield process
