@@ -5,7 +5,7 @@ import logging
 import signal
 import socket
 import uuid
-from collections.abc import Coroutine, Iterator
+from collections.abc import Coroutine
 from typing import Any
 
 import aiohttp
@@ -35,7 +35,7 @@ class MissingApiError(Exception):
 async def operate(settings: Settings, port: int) -> None:
     """Returns after SIGTERM or SIGINT. Raises when this process can work no more, and a new one may."""
     cache, queue = Cache(), WorkQueue[Key]()
-    metrics = OperatorMetrics(lambda: _phases(cache), lambda: queue.depth)
+    metrics = OperatorMetrics(cache.phases, lambda: queue.depth)
     identity = f"{socket.gethostname()}-{uuid.uuid4().hex[:8]}"
     async with connect(metrics.answered) as kube, aiohttp.ClientSession() as session:
         await _require_api(kube, settings)
@@ -84,7 +84,3 @@ async def _until_first_ends(*work: Coroutine[Any, Any, None]) -> None:
         await asyncio.wait([task])
     for task in done:
         task.result()
-
-
-def _phases(cache: Cache) -> Iterator[str]:
-    return (run["status"].get("phase", "Pending") for run in cache.runs())

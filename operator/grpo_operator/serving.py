@@ -28,9 +28,9 @@ async def serve(
     application = web.Application()
     application.router.add_get(METRICS_PATH, get_metrics)
     application.router.add_get(HEALTH_PATH, get_health)
-    runner = web.AppRunner(application, access_log=None)
+    runner = web.AppRunner(application, access_log=None, shutdown_timeout=1.0)
     await runner.setup()
-    await web.TCPSite(runner, port=port, shutdown_timeout=1.0).start()
+    await web.TCPSite(runner, port=port).start()
     try:
         yield
     finally:

@@ -55,7 +55,7 @@ def reconcile(run: GRPORun, world: World, settings: Settings, now: datetime) -> 
 
     storage = judge_storage(run, world.users_claim, children.claim, now)
     if storage.is_hopeless:
-        return _fail(look, _cause_in_storage(storage), [ACCEPTED, storage.statement])
+        return _fail(look, _cause_in_storage(storage), [storage.statement])
     if not storage.may_start:
         status = report.ongoing(run, children, attempt, [ACCEPTED, storage.statement], None, now)
         return Plan(status, look_again_s=storage.look_again_s)

@@ -16,6 +16,7 @@ from grpo_operator.api.status import (
     LearnerStatus,
 )
 from grpo_operator.desired.names import selector_of
+from grpo_operator.reconcile.acceptance import ACCEPTED
 from grpo_operator.reconcile.conditions import Statement, set_conditions, timestamp
 from grpo_operator.reconcile.failure import Cause
 from grpo_operator.reconcile.phase import phase_of
@@ -81,6 +82,7 @@ def restarting(run: GRPORun, failed_attempt: int, cause: Cause, now: datetime) -
         f"Attempt {attempt} starts from the newest checkpoint."
     )
     statements = [
+        ACCEPTED,
         Statement(ConditionType.LEARNERS_READY, "False", Reason.RESTARTING, message),
         Statement(ConditionType.WEIGHTS_IN_SYNC, "Unknown", Reason.NOT_KNOWN_YET, "No weights were sent yet."),
         Statement(ConditionType.PROGRESSING, "True", Reason.RESTARTING, message),
@@ -123,7 +125,7 @@ def _ended(
         }
     )
     over = [Statement(condition_type, "False", Reason.RUN_ENDED, "The run has ended.") for condition_type in _OVER]
-    return _stated(run, status, [*over, *statements], now)
+    return _stated(run, status, [ACCEPTED, *over, *statements], now)
 
 
 def _stated(run: GRPORun, status: GRPORunStatus, statements: Iterable[Statement], now: datetime) -> GRPORunStatus:

@@ -6,6 +6,7 @@ from typing import Final
 
 from grpo_operator.api.run import GRPORun
 from grpo_operator.api.status import ConditionType
+from grpo_operator.desired.volume import claim_name
 from grpo_operator.reconcile.conditions import Statement, Truth, find
 from grpo_operator.reconcile.observed import ObservedClaim, time_of
 from grpo_operator.reconcile.reasons import Reason
@@ -64,8 +65,8 @@ def _judge_claim(run: GRPORun, claim: ObservedClaim | None, modes: tuple[str, ..
             )
         return StorageVerdict(_statement("False", Reason.SINGLE_NODE_VOLUME, _single_node(pods, modes)), may_start=True)
     if claim is None or claim.phase == "Pending":
-        name = claim.name if claim else "of the run"
-        statement = _statement("Unknown", Reason.CLAIM_PENDING, f"PersistentVolumeClaim {name} has no volume yet.")
+        message = f"PersistentVolumeClaim {claim_name(run)} has no volume yet."
+        statement = _statement("Unknown", Reason.CLAIM_PENDING, message)
         is_watched = run.spec.storage.claim_name is None
         return StorageVerdict(statement, may_start=True, look_again_s=None if is_watched else LOOK_AGAIN_S)
     if claim.phase == "Lost":

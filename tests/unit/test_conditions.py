@@ -1,0 +1,142 @@
+"""Conditions: dated and ordered; the phase that follows from them; the Events that tell of their changes."""
+
+from datetime import timedelta
+
+import pytest
+
+from grpo_operator.api.status import Condition, ConditionType, GeneratorStatus, GRPORunStatus, LastFailure, Phase
+from grpo_operator.reconcile.conditions import MESSAGE_CHARACTERS, Statement, set_condition, set_conditions
+from grpo_operator.reconcile.events import NOTE_CHARACTERS, event_manifest, events_of
+from grpo_operator.reconcile.phase import has_ended, phase_of
+from unit.desired_inputs import make_run
+from unit.observed_inputs import NOW, make_condition, with_conditions
+
+ACCEPTED, STORAGE = ConditionType.ACCEPTED, ConditionType.STORAGE_READY
+LEARNERS, GENERATORS = ConditionType.LEARNERS_READY, ConditionType.GENERATORS_READY
+PROGRESSING, SUCCEEDED, FAILED = ConditionType.PROGRESSING, ConditionType.SUCCEEDED, ConditionType.FAILED
+NOW_TEXT, LATER, LATER_TEXT = "2026-06-01T12:00:00Z", NOW + timedelta(minutes=1), "2026-06-01T12:01:00Z"
+
+
+def test_a_new_condition_is_dated() -> None:
+    (condition,) = set_condition([], Statement(ACCEPTED, "True", "Accepted", "Yes."), 3, NOW)
+    assert condition.last_transition_time == NOW_TEXT
+    assert condition.observed_generation == 3
+
+
+@pytest.mark.parametrize(("status", "expected"), [("True", NOW_TEXT), ("False", LATER_TEXT)])
+def test_the_date_moves_with_the_status_only(status: str, expected: str) -> None:
+    old = set_condition([], Statement(ACCEPTED, "True", "Accepted", "Yes."), 1, NOW)
+    assert status in ("True", "False")
+    (new,) = set_condition(
+        old, Statement(ACCEPTED, "True" if status == "True" else "False", "Other", "Else."), 2, LATER
+    )
+    assert new.last_transition_time == expected
+    assert (new.reason, new.message, new.observed_generation) == ("Other", "Else.", 2)
+
+
+def test_others_stay_and_the_order_is_fixed() -> None:
+    statements = [Statement(kind, "True", "R", "m") for kind in reversed(ConditionType)]
+    conditions = set_conditions([], statements, 1, NOW)
+    assert [condition.type for condition in conditions] == list(ConditionType)
+    again = set_condition(conditions, Statement(STORAGE, "False", "R", "m"), 1, NOW)
+    assert [condition.type for condition in again] == list(ConditionType)
+    assert sum(condition.status == "True" for condition in again) == len(ConditionType) - 1
+
+
+def test_a_message_that_nobody_reads_to_the_end_is_cut() -> None:
+    (condition,) = set_condition([], Statement(ACCEPTED, "True", "R", "x" * 5000), 1, NOW)
+    assert len(condition.message) == MESSAGE_CHARACTERS
+
+
+YES = make_condition(ACCEPTED, "True", "Accepted")
+PHASES: dict[str, tuple[list[Condition], Phase]] = {
+    "nothing said": ([], Phase.PENDING),
+    "refused": ([make_condition(ACCEPTED, "False", "OwnedKey")], Phase.PENDING),
+    "accepted": ([YES], Phase.STARTING),
+    "starting": ([YES, make_condition(PROGRESSING, "True", "Starting")], Phase.STARTING),
+    "loading": ([YES, make_condition(PROGRESSING, "True", "Loading")], Phase.STARTING),
+    "in trouble": ([YES, make_condition(PROGRESSING, "False", "Unschedulable")], Phase.STARTING),
+    "training": ([YES, make_condition(PROGRESSING, "True", "Training")], Phase.RUNNING),
+    "saving": ([YES, make_condition(PROGRESSING, "True", "Saving")], Phase.RUNNING),
+    "unreadable": ([YES, make_condition(PROGRESSING, "Unknown", "ProgressUnreadable")], Phase.RUNNING),
+    "restarting": ([YES, make_condition(PROGRESSING, "True", "Restarting")], Phase.RESTARTING),
+    "succeeded": ([YES, make_condition(SUCCEEDED, "True", "Completed")], Phase.SUCCEEDED),
+    "failed": ([YES, make_condition(FAILED, "True", "DatasetNotFound")], Phase.FAILED),
+    "failed before it was accepted": ([make_condition(FAILED, "True", "ClaimNotFound")], Phase.FAILED),
+}
+
+
+@pytest.mark.parametrize("case", PHASES)
+def test_phase(case: str) -> None:
+    conditions, phase = PHASES[case]
+    assert phase_of(conditions) is phase
+    assert has_ended(conditions) is (phase in (Phase.SUCCEEDED, Phase.FAILED))
+
+
+EVENTS: dict[str, tuple[list[Condition], list[Condition], list[tuple[str, str]]]] = {
+    "nothing new": ([YES], [YES], []),
+    "accepted": ([], [YES], []),
+    "refused": ([], [make_condition(ACCEPTED, "False", "OwnedKey")], [("Warning", "OwnedKey")]),
+    "trouble": ([], [make_condition(LEARNERS, "False", "Unschedulable")], [("Warning", "Unschedulable")]),
+    "the same trouble": (
+        [make_condition(LEARNERS, "False", "Unschedulable")], [make_condition(LEARNERS, "False", "Unschedulable")], [],
+    ),
+    "other trouble": (
+        [make_condition(LEARNERS, "False", "Unschedulable")], [make_condition(LEARNERS, "False", "ImagePullFailed")],
+        [("Warning", "ImagePullFailed")],
+    ),
+    "trouble is told of the pods, not of progress too": ([], [make_condition(PROGRESSING, "False", "Unschedulable")], []),
+    "a refusal while it runs": ([], [make_condition(PROGRESSING, "False", "ChildRefused")], [("Warning", "ChildRefused")]),
+    "starting": ([], [make_condition(LEARNERS, "False", "Starting"), make_condition(PROGRESSING, "True", "Starting")], []),
+    "training": ([make_condition(PROGRESSING, "True", "Loading")], [make_condition(PROGRESSING, "True", "Training")], [("Normal", "Training")]),
+    "storage": ([], [make_condition(STORAGE, "False", "SingleNodeVolume")], [("Warning", "SingleNodeVolume")]),
+    "success": ([], [make_condition(SUCCEEDED, "True", "Completed"), make_condition(LEARNERS, "False", "RunEnded")], [("Normal", "Completed")]),
+    "failure": ([], [make_condition(FAILED, "True", "DatasetNotFound"), make_condition(PROGRESSING, "False", "RunEnded")], [("Warning", "DatasetNotFound")]),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", EVENTS)
+def test_events(case: str) -> None:
+    before, after, expected = EVENTS[case]
+    run = with_conditions(make_run(), *before)
+    told = events_of(run, GRPORunStatus(conditions=after))
+    assert [(event.type, event.reason) for event in told] == expected
+
+
+@pytest.mark.parametrize(("before", "after", "expected"), [(2, 1, ["Starting"]), (2, 2, []), (1, 2, [])])
+def test_a_lost_generator_is_told_and_a_wanted_one_is_not(before: int, after: int, expected: list[str]) -> None:
+    ready, not_ready = (
+        make_condition(GENERATORS, status, reason) for status, reason in (("True", "AllReady"), ("False", "Starting"))
+    )
+    run = with_conditions(make_run(), ready, generators=GeneratorStatus(ready=before))
+    told = events_of(run, GRPORunStatus(conditions=[not_ready], generators=GeneratorStatus(ready=after)))
+    assert [event.reason for event in told] == expected
+
+
+def test_a_failed_attempt_is_told_once() -> None:
+    failure = LastFailure(attempt=1, time=NOW_TEXT, reason="GeneratorsLost", message="None answers.")
+    after = GRPORunStatus(attempt=2, last_failure=failure)
+    (event,) = events_of(make_run(), after)
+    assert (event.type, event.reason, event.note) == ("Warning", "GeneratorsLost", "Attempt 1 failed: None answers.")
+    assert events_of(with_conditions(make_run(), last_failure=failure), after) == []
+    ended = after.model_copy(update={"conditions": [make_condition(FAILED, "True", "MaxRestartsExceeded")]})
+    assert [event.reason for event in events_of(make_run(), ended)] == ["MaxRestartsExceeded"]
+
+
+def test_the_name_of_an_event_is_that_of_its_news() -> None:
+    refused = GRPORunStatus(conditions=[make_condition(ACCEPTED, "False", "OwnedKey")])
+    (first,), (second,) = events_of(make_run(), refused), events_of(make_run(), refused)
+    (third,) = events_of(make_run(), refused.model_copy(update={"attempt": 2}))
+    assert first.name == second.name != third.name
+    assert len(first.name) <= 253
+
+
+def test_the_manifest_of_an_event() -> None:
+    long = make_condition(ACCEPTED, "False", "OwnedKey").model_copy(update={"message": "x" * 2000})
+    run = make_run()
+    (event,) = events_of(run, GRPORunStatus(conditions=[long]))
+    manifest = event_manifest(run, event, "operator-1", NOW)
+    assert manifest["eventTime"] == "2026-06-01T12:00:00.000000Z"
+    assert manifest["reportingInstance"] == "operator-1"
+    assert manifest["regarding"]["uid"] == run.metadata.uid
+    assert len(manifest["note"]) == NOTE_CHARACTERS

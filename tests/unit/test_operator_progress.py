@@ -1,0 +1,119 @@
+"""How learner 0 is asked for its progress."""
+
+import asyncio
+import itertools
+from collections.abc import Awaitable, Callable
+from datetime import datetime, timedelta
+
+import aiohttp
+import pytest
+from aiohttp import web
+
+from grpo_contract.network import LEARNER_HTTP_PORT, PROGRESS_PATH
+from grpo_contract.progress import Progress, Stage, Steps
+from grpo_operator.progress import ProgressReader
+from grpo_operator.reconcile.world import Reading
+from unit.observed_inputs import NOW
+
+ADDRESS = "127.9.4.3"
+PROGRESS = Progress(attempt=1, stage=Stage.TRAINING, progress=Steps(step=3))
+Answer = Callable[[], web.Response]
+
+
+class Learner:
+    def __init__(self, answer: Answer) -> None:
+        self.answer, self.asked, self.asked_at = answer, 0, 0.0
+
+    async def handle(self, _: web.Request) -> web.Response:
+        self.asked, self.asked_at = self.asked + 1, asyncio.get_running_loop().time()
+        return self.answer()
+
+
+def with_reader(answer: Answer, interval_s: float, test: Callable[[ProgressReader, Learner], Awaitable[None]]) -> None:
+    async def run() -> None:
+        learner = Learner(answer)
+        application = web.Application()
+        application.router.add_get(PROGRESS_PATH, learner.handle)
+        runner = web.AppRunner(application)
+        await runner.setup()
+        await web.TCPSite(runner, ADDRESS, LEARNER_HTTP_PORT).start()
+        try:
+            async with aiohttp.ClientSession() as session, asyncio.timeout(20):
+                await test(ProgressReader(session, interval_s), learner)
+        finally:
+            await runner.cleanup()
+
+    asyncio.run(run())
+
+
+async def read_anew(reader: ProgressReader, learner: Learner, now: datetime) -> Reading:
+    """The first reading that the learner was asked for again."""
+    before = learner.asked
+    while True:
+        reading = await reader.read("pod", ADDRESS, now)
+        if learner.asked > before:
+            return reading
+        await asyncio.sleep(0.002)
+
+
+def good() -> web.Response:
+    return web.Response(text=PROGRESS.to_json())
+
+
+def test_an_answer_is_read_once_per_interval() -> None:
+    async def test(reader: ProgressReader, learner: Learner) -> None:
+        first, second = await reader.read("pod", ADDRESS, NOW), await reader.read("pod", ADDRESS, NOW)
+        assert first == second
+        assert first.progress == PROGRESS
+        assert learner.asked == 1
+        await reader.read("another pod", ADDRESS, NOW)
+        assert learner.asked == 2
+        reader.forget("pod")
+        await reader.read("pod", ADDRESS, NOW)
+        assert learner.asked == 3
+
+    with_reader(good, 60, test)
+
+
+@pytest.mark.parametrize(
+    ("answer", "error"),
+    [
+        (lambda: web.Response(status=503), "HTTP 503"),
+        (lambda: web.Response(text='{"attempt": "x"}'), "the answer is of another version of the trainer image"),
+    ],
+)
+def test_a_bad_answer_keeps_the_last_good_one(answer: Answer, error: str) -> None:
+    async def test(reader: ProgressReader, learner: Learner) -> None:
+        await reader.read("pod", ADDRESS, NOW)
+        learner.answer = answer
+        first = await read_anew(reader, learner, NOW)
+        assert (first.progress, first.error, first.failing_since) == (PROGRESS, error, NOW)
+        second = await read_anew(reader, learner, NOW + timedelta(seconds=9))
+        assert second.failing_since == NOW, "since the first of them"
+        learner.answer = good
+        third = await read_anew(reader, learner, NOW)
+        assert (third.progress, third.error, third.failing_since) == (PROGRESS, None, None)
+
+    with_reader(good, 0.01, test)
+
+
+def test_a_learner_that_is_not_there() -> None:
+    async def test(reader: ProgressReader, learner: Learner) -> None:
+        reading = await reader.read("pod", "127.9.4.4", NOW)
+        assert (reading.progress, reading.error, reading.failing_since) == (None, "no connection", NOW)
+        assert learner.asked == 0
+
+    with_reader(good, 60, test)
+
+
+def test_a_learner_that_does_not_answer_is_asked_more_and_more_seldom() -> None:
+    async def test(reader: ProgressReader, learner: Learner) -> None:
+        asked_at = []
+        for _ in range(5):
+            await read_anew(reader, learner, NOW)
+            asked_at.append(learner.asked_at)
+        gaps = [later - earlier for earlier, later in itertools.pairwise(asked_at)]
+        # The pause is counted from before a question, which the learner sees a moment later.
+        assert [gap > 0.9 * 0.05 * 2**failures for failures, gap in enumerate(gaps, start=1)] == [True] * 4
+
+    with_reader(lambda: web.Response(status=500), 0.05, test)

@@ -1,0 +1,354 @@
+"""One look at a run after the other: what is written, reported and removed, and when to look again."""
+
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+
+from grpo_contract.failure import DATASET_NOT_FOUND, GENERATORS_LOST, USER_ERROR_EXIT_CODE
+from grpo_contract.progress import GeneratorProgress, Metrics, Progress, Stage, Steps
+from grpo_operator.api.status import ConditionType, Phase
+from grpo_operator.reconcile.world import Reading, Refusal
+from unit.desired_inputs import make_run
+from unit.observed_inputs import (
+    NAME,
+    NOW,
+    SETTINGS,
+    ago,
+    all_children,
+    container,
+    ended,
+    failed_learner,
+    failure_text,
+    job_condition,
+    look,
+    make_claim,
+    make_deployment,
+    make_job,
+    make_pod,
+    message,
+    said,
+    then,
+    written,
+)
+
+ACCEPTED, STORAGE = ConditionType.ACCEPTED, ConditionType.STORAGE_READY
+LEARNERS, GENERATORS = ConditionType.LEARNERS_READY, ConditionType.GENERATORS_READY
+WEIGHTS, PROGRESSING = ConditionType.WEIGHTS_IN_SYNC, ConditionType.PROGRESSING
+SUCCEEDED, FAILED = ConditionType.SUCCEEDED, ConditionType.FAILED
+
+EVERYTHING = {
+    f"ConfigMap/{NAME}-config",
+    f"Secret/{NAME}-token",
+    f"PersistentVolumeClaim/{NAME}-volume",
+    f"Service/{NAME}-learner",
+    f"Service/{NAME}-generator",
+    f"NetworkPolicy/{NAME}-learner",
+    f"NetworkPolicy/{NAME}-generator",
+    f"Deployment/{NAME}-generator",
+    f"Job/{NAME}-learner-1",
+}
+TRAINING = Progress(
+    attempt=1,
+    stage=Stage.TRAINING,
+    progress=Steps(step=7, max_steps=20),
+    metrics=Metrics(reward=0.5),
+    weight_version="7",
+    generators=[
+        GeneratorProgress(name="a", in_sync=True, completions=4),
+        GeneratorProgress(name="b", in_sync=False, completions=4),
+    ],
+)
+
+
+class TestStart:
+    def test_a_first_look_writes_everything(self) -> None:
+        plan = look(make_run())
+        assert written(plan) == EVERYTHING
+        assert plan.delete == ()
+        assert plan.status.phase is Phase.STARTING
+        assert said(plan, ACCEPTED) == ("True", "Accepted")
+        assert said(plan, STORAGE) == ("Unknown", "ClaimPending")
+        assert said(plan, LEARNERS) == ("False", "Starting")
+        assert said(plan, GENERATORS) == ("False", "Starting")
+        assert said(plan, WEIGHTS) == ("Unknown", "NotKnownYet")
+        assert said(plan, PROGRESSING) == ("True", "Starting")
+        assert said(plan, SUCCEEDED) is None
+        assert said(plan, FAILED) is None
+        assert plan.status.started_at == "2026-06-01T12:00:00Z"
+        assert plan.status.output == "/volume/runs/math-11111111"
+        assert plan.status.generators.selector == f"grpo.dev/role=generator,grpo.dev/run={NAME}"
+
+    def test_a_second_look_changes_nothing(self) -> None:
+        run = then(make_run(), look(make_run()))
+        plan = look(run, *all_children(run), now=NOW + timedelta(seconds=1))
+        assert written(plan) == set()
+        assert plan.status == run.status
+
+    def test_an_owned_key_starts_nothing(self) -> None:
+        run = make_run(
+            recipe={"model_name_or_path": "m", "dataset_name": "d", "reward_funcs": ["x"], "deepspeed": "z.json"}
+        )
+        plan = look(run)
+        assert written(plan) == set()
+        assert said(plan, ACCEPTED) == ("False", "OwnedKey")
+        assert "deepspeed" in message(plan, ACCEPTED)
+        assert plan.status.phase is Phase.PENDING
+        assert [entry.type for entry in plan.status.conditions] == [ACCEPTED]
+        assert plan.status.started_at is None
+
+    def test_everything_ready_is_said(self) -> None:
+        run = make_run()
+        children = [
+            *(child for child in all_children(run) if child.kind not in ("Deployment", "PersistentVolumeClaim")),
+            make_claim(f"{NAME}-volume"),
+            make_deployment(ready=1),
+            make_pod(ready=True),
+        ]
+        plan = look(run, *children)
+        assert said(plan, STORAGE) == ("True", "Bound")
+        assert said(plan, GENERATORS) == ("True", "AllReady")
+        assert said(plan, LEARNERS) == ("True", "AllReady")
+        assert (plan.status.learners.ready, plan.status.generators.ready) == (1, 1)
+        assert plan.look_again_s == SETTINGS.progress_interval_s
+
+    def test_children_of_a_deleted_run_of_the_same_name_are_waited_for(self) -> None:
+        run = make_run()
+        plan = look(run, replace(make_deployment(), owner_uid="another"))
+        assert written(plan) == set()
+        assert said(plan, ACCEPTED) == ("False", "NameTaken")
+        assert f"Deployment {NAME}-generator" in message(plan, ACCEPTED)
+        assert plan.look_again_s == 60
+
+    def test_pods_older_than_the_run_are_not_its_own(self) -> None:
+        run = make_run()
+        created = run.metadata.model_copy(update={"creation_timestamp": ago(30)})
+        plan = look(run.model_copy(update={"metadata": created}), make_pod(ready=True, age_s=31))
+        assert plan.status.learners.ready == 0
+
+    def test_a_refusal_before_the_start_is_no_acceptance(self) -> None:
+        plan = look(make_run(), refusals=(Refusal("ChildRefused", "The quota says no."),))
+        assert said(plan, ACCEPTED) == ("False", "ChildRefused")
+        assert plan.status.phase is Phase.PENDING
+        assert plan.look_again_s == 60
+
+    def test_a_refusal_later_stops_progress_only(self) -> None:
+        run = then(make_run(), look(make_run()))
+        plan = look(run, refusals=(Refusal("ChildRefused", "The quota says no."),))
+        assert said(plan, ACCEPTED) == ("True", "Accepted")
+        assert said(plan, PROGRESSING) == ("False", "ChildRefused")
+
+
+class TestProgress:
+    def test_a_report_comes_into_the_status(self) -> None:
+        plan = look(make_run(), make_job(), make_pod(ready=True), reading=Reading(TRAINING))
+        assert plan.status.phase is Phase.RUNNING
+        assert said(plan, PROGRESSING) == ("True", "Training")
+        assert said(plan, WEIGHTS) == ("False", "OutOfSync")
+        assert (plan.status.progress.step, plan.status.metrics.reward) == (7, 0.5)
+        assert (plan.status.generators.in_sync, plan.status.generators.weight_version) == (1, "7")
+
+    def test_a_report_of_another_attempt_says_nothing(self) -> None:
+        plan = look(make_run(), make_job(2), make_pod(attempt=2, ready=True), reading=Reading(TRAINING))
+        assert said(plan, PROGRESSING) == ("True", "Restarting")
+        assert plan.status.progress.step == 0
+
+    def test_without_news_the_last_report_holds(self) -> None:
+        run = make_run()
+        run = then(run, look(run, make_job(), make_pod(ready=True), reading=Reading(TRAINING)))
+        finished = make_pod(phase="Succeeded", containers=(container(terminated=ended(0)),))
+        plan = look(run, make_job(), finished)
+        assert plan.status.phase is Phase.RUNNING
+        assert plan.status.progress.step == 7
+
+    @pytest.mark.parametrize(
+        ("failing_s", "expected"), [(59, ("True", "Starting")), (60, ("Unknown", "ProgressUnreadable"))]
+    )
+    def test_a_learner_that_does_not_answer(self, failing_s: float, expected: tuple[str, str]) -> None:
+        reading = Reading(error="no answer", failing_since=NOW - timedelta(seconds=failing_s))
+        plan = look(make_run(), make_job(), make_pod(ready=True), reading=reading)
+        assert said(plan, PROGRESSING) == expected
+
+    def test_what_was_said_of_trouble_does_not_outlive_it(self) -> None:
+        pending = make_pod(phase="Pending", status=unschedulable(20))
+        run = then(make_run(), look(make_run(), make_job(), pending))
+        assert said(run.status, PROGRESSING) == ("False", "Unschedulable")
+        plan = look(run, make_job(), make_pod(ready=True))
+        assert said(plan, PROGRESSING) == ("True", "Starting")
+
+
+def unschedulable(since_s: float) -> dict[str, object]:
+    condition = {
+        "type": "PodScheduled",
+        "status": "False",
+        "reason": "Unschedulable",
+        "message": "0/2 nodes are available.",
+        "lastTransitionTime": ago(since_s),
+    }
+    return {"conditions": [condition], "podIP": None}
+
+
+class TestFailure:
+    def test_the_failure_is_on_record_before_anything_is_done_about_it(self) -> None:
+        pod = failed_learner(text=failure_text(GENERATORS_LOST, "No generator answers."))
+        plan = look(make_run(), make_job(conditions=(job_condition("Failed"),)), pod, make_deployment(ready=1))
+        assert written(plan) == set()
+        assert plan.delete == ()
+        assert plan.look_again_s == 0
+        assert plan.log_source is not None
+        assert (plan.log_source.pod.name, plan.log_source.container) == (pod.name, "learner")
+        assert (plan.status.attempt, plan.status.learners.restarts) == (2, 1)
+        assert plan.status.phase is Phase.RESTARTING
+        last = plan.status.last_failure
+        assert last is not None
+        assert (last.attempt, last.reason, last.message, last.exit_code) == (
+            1,
+            GENERATORS_LOST,
+            "No generator answers.",
+            1,
+        )
+
+    def test_the_next_look_removes_the_old_attempt_and_starts_the_new_one(self) -> None:
+        run, job = make_run(), make_job(conditions=(job_condition("Failed"),))
+        pod = failed_learner()
+        run = then(run, look(run, job, pod))
+        others = [child for child in all_children(run) if child.kind != "Job"]
+        plan = look(run, job, pod, *others)
+        assert plan.delete == (job,)
+        assert written(plan) == {f"Job/{NAME}-learner-2", f"Service/{NAME}-learner"}
+
+    def test_the_new_attempt_waits_for_learners_of_the_old_one(self) -> None:
+        run, job = make_run(), make_job(conditions=(job_condition("FailureTarget"),))
+        failed, other = failed_learner(0), make_pod(index=1)
+        run = then(run, look(run, job, failed, other))
+        others = [child for child in all_children(run) if child.kind != "Job"]
+        plan = look(run, job, failed, other, *others)
+        assert written(plan) == {f"Service/{NAME}-learner"}
+        assert plan.look_again_s == 60
+
+    def test_jobs_are_ahead_of_a_status_that_could_not_be_stored(self) -> None:
+        plan = look(make_run(), make_job(1, conditions=(job_condition("Failed"),)), make_job(2))
+        assert plan.status.attempt == 2
+        assert [child.name for child in plan.delete] == [f"{NAME}-learner-1"]
+
+    def test_a_users_mistake_ends_the_run(self) -> None:
+        text = failure_text(DATASET_NOT_FOUND, "recipe.dataset_name: correct it.")
+        pod = failed_learner(exit_code=USER_ERROR_EXIT_CODE, text=text)
+        plan = look(make_run(), make_job(conditions=(job_condition("Failed"),)), pod)
+        assert plan.status.phase is Phase.FAILED
+        assert said(plan, FAILED) == ("True", DATASET_NOT_FOUND)
+        assert message(plan, FAILED) == "recipe.dataset_name: correct it."
+        assert said(plan, LEARNERS) == ("False", "RunEnded")
+        assert plan.status.attempt == 1
+        assert plan.status.finished_at == "2026-06-01T12:00:00Z"
+
+    @pytest.mark.parametrize(("attempt", "phase"), [(1, Phase.RESTARTING), (2, Phase.RESTARTING), (3, Phase.FAILED)])
+    def test_restarts_end_at_the_limit(self, attempt: int, phase: Phase) -> None:
+        job = make_job(attempt, conditions=(job_condition("Failed"),))
+        plan = look(make_run(maxRestarts=2), job, failed_learner(attempt=attempt))
+        assert plan.status.phase is phase
+        if phase is Phase.FAILED:
+            assert said(plan, FAILED) == ("True", "MaxRestartsExceeded")
+            assert message(plan, FAILED).startswith("Attempt 3 failed and maxRestarts is 2: ")
+
+    def test_a_failed_job_without_a_failed_pod_is_looked_at_again_first(self) -> None:
+        plan = look(make_run(), make_job(conditions=(job_condition("Failed", since_s=1),)))
+        assert plan.status.last_failure is None
+        assert plan.look_again_s == 3
+
+    def test_a_generator_that_cannot_work_ends_the_run(self) -> None:
+        text = failure_text("ModelNotFound", "recipe.model_name_or_path: correct it.")
+        last = ended(USER_ERROR_EXIT_CODE, text=text)
+        crashed = container("generator", 2, last, waiting={"reason": "CrashLoopBackOff"})
+        plan = look(make_run(), make_job(), make_pod("generator", phase="Running", containers=(crashed,)))
+        assert said(plan, FAILED) == ("True", "ModelNotFound")
+
+
+class TestEnd:
+    def test_success_takes_the_last_report(self) -> None:
+        report = Progress(attempt=1, stage=Stage.FINISHED, progress=Steps(step=20, max_steps=20), model="/volume/m")
+        pod = make_pod(phase="Succeeded", containers=(container(terminated=ended(0, "Completed", report.to_json())),))
+        plan = look(make_run(), make_job(conditions=(job_condition("Complete"),)), pod, make_deployment(ready=1))
+        assert plan.status.phase is Phase.SUCCEEDED
+        assert said(plan, SUCCEEDED) == ("True", "Completed")
+        assert message(plan, SUCCEEDED) == "20 steps are done and the model is saved in /volume/m on the volume."
+        assert (plan.status.model, plan.status.progress.step) == ("/volume/m", 20)
+        assert (plan.status.learners.ready, plan.status.generators.ready) == (0, 0)
+        assert plan.look_again_s == 0
+
+    def test_success_waits_a_moment_for_the_last_report(self) -> None:
+        plan = look(make_run(), make_job(conditions=(job_condition("Complete", since_s=1),)), make_pod())
+        assert said(plan, SUCCEEDED) is None
+        assert plan.look_again_s == 3
+
+    def test_success_does_not_wait_for_ever(self) -> None:
+        plan = look(make_run(), make_job(conditions=(job_condition("Complete", since_s=3),)))
+        assert said(plan, SUCCEEDED) == ("True", "Completed")
+
+    def test_an_ended_run_keeps_its_job_and_loses_its_generators(self) -> None:
+        job, pod = make_job(conditions=(job_condition("Complete"),)), make_pod(phase="Succeeded")
+        run = then(make_run(), look(make_run(), job, pod))
+        plan = look(run, job, pod, make_deployment(ready=1))
+        assert [child.kind for child in plan.delete] == ["Deployment"]
+        assert written(plan) == set()
+        assert plan.status == run.status
+        assert plan.look_again_s is None
+
+    def test_a_failed_run_stops_learners_that_still_work(self) -> None:
+        text = failure_text("ModelNotFound", "Correct it.")
+        crashed = container("generator", terminated=ended(USER_ERROR_EXIT_CODE, text=text))
+        generator = make_pod("generator", containers=(crashed,))
+        run = then(make_run(), look(make_run(), make_job(), generator))
+        plan = look(run, make_job(), make_pod(), make_deployment())
+        assert {child.kind for child in plan.delete} == {"Deployment", "Job"}
+
+    def test_what_is_being_deleted_is_not_deleted_again(self) -> None:
+        job = make_job(conditions=(job_condition("Complete"),))
+        run = then(make_run(), look(make_run(), job, make_pod(phase="Succeeded")))
+        leaving = make_job(conditions=(job_condition("Failed"),), deletionTimestamp=ago(1))
+        assert look(run, leaving).delete == ()
+
+
+class TestStorage:
+    def test_nothing_starts_without_the_users_claim(self) -> None:
+        run = make_run(storage={"claimName": "mine"})
+        plan = look(run)
+        assert written(plan) == set()
+        assert said(plan, STORAGE) == ("False", "ClaimNotFound")
+        assert said(plan, ACCEPTED) == ("True", "Accepted")
+        assert "storage.claimName 'mine'" in message(plan, STORAGE)
+        assert plan.look_again_s == 5
+
+    @pytest.mark.parametrize(("later_s", "phase"), [(29, Phase.STARTING), (30, Phase.FAILED)])
+    def test_a_claim_that_does_not_come_fails_the_run(self, later_s: float, phase: Phase) -> None:
+        run = make_run(storage={"claimName": "mine"})
+        plan = look(then(run, look(run)), now=NOW + timedelta(seconds=later_s))
+        assert plan.status.phase is phase
+
+    def test_the_users_claim_is_used(self) -> None:
+        run = make_run(storage={"claimName": "mine"})
+        plan = look(run, users_claim=make_claim("mine", owner=None))
+        assert written(plan) == EVERYTHING - {f"PersistentVolumeClaim/{NAME}-volume"}
+        assert said(plan, STORAGE) == ("True", "Bound")
+
+    def test_a_claim_that_was_found_is_not_missed_when_it_was_not_looked_for(self) -> None:
+        run = make_run(storage={"claimName": "mine"})
+        run = then(run, look(run, users_claim=make_claim("mine", owner=None)))
+        assert said(look(run), STORAGE) == ("True", "Bound")
+
+    def test_a_volume_for_one_node_is_named_and_used(self) -> None:
+        plan = look(make_run(storage={"size": "1Gi", "accessModes": ["ReadWriteOnce"]}))
+        assert said(plan, STORAGE) == ("False", "SingleNodeVolume")
+        assert "ReadWriteMany" in message(plan, STORAGE)
+        assert written(plan) == EVERYTHING
+
+    def test_a_volume_for_one_pod_cannot_work(self) -> None:
+        plan = look(make_run(storage={"size": "1Gi", "accessModes": ["ReadWriteOncePod"]}))
+        assert said(plan, FAILED) == ("True", "SinglePodVolume")
+        assert said(plan, STORAGE) == ("False", "SinglePodVolume")
+
+    def test_a_retained_claim_of_an_earlier_run_is_taken_up(self) -> None:
+        run = make_run(storage={"size": "1Gi", "retain": True})
+        plan = look(run, make_claim(f"{NAME}-volume", owner=None))
+        assert f"PersistentVolumeClaim/{NAME}-volume" not in written(plan)
+        assert said(plan, STORAGE) == ("True", "Bound")

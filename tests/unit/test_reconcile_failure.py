@@ -1,0 +1,114 @@
+"""Why an attempt failed, told from what its pods left."""
+
+from datetime import timedelta
+
+import pytest
+
+from grpo_contract.failure import DATASET_NOT_FOUND, LEARNER_ERROR, RENDEZVOUS_TIMEOUT, USER_ERROR_EXIT_CODE
+from grpo_operator.reconcile.failure import Cause, cause_of, should_restart, users_mistake_in
+from grpo_operator.reconcile.observed import JobFailure, ObservedPod
+from grpo_operator.reconcile.restart import pause_s, seconds_to_wait
+from unit.observed_inputs import NOW, ago, container, ended, failed_learner, failure_text, make_pod
+
+FAILURE = JobFailure(reason="BackoffLimitExceeded", message="limit.", since=NOW - timedelta(seconds=10))
+RENDEZVOUS = failure_text(RENDEZVOUS_TIMEOUT, "Learner 1 did not come.")
+MISTAKE = failure_text(DATASET_NOT_FOUND, "recipe.dataset_name: correct it.")
+
+
+def evicted(index: int) -> ObservedPod:
+    gone = {"type": "DisruptionTarget", "status": "True", "reason": "EvictionByEvictionAPI", "message": "Drained."}
+    return failed_learner(index, exit_code=143, at_s=30, status={"phase": "Failed", "conditions": [gone]})
+
+
+def deleted(index: int, asked_s: float, ended_s: float) -> ObservedPod:
+    """Deleted `asked_s` ago with a grace period of 30 s."""
+    return failed_learner(
+        index, exit_code=143, at_s=ended_s, deletionTimestamp=ago(asked_s - 30), deletionGracePeriodSeconds=30
+    )
+
+
+CASES: dict[str, tuple[list[ObservedPod], str, str]] = {
+    "a reason in the termination file": ([failed_learner(text=RENDEZVOUS)], RENDEZVOUS_TIMEOUT, "Learner 1 did not come."),
+    "no word from the container": ([failed_learner(exit_code=9)], LEARNER_ERROR, "ended with exit code 9"),
+    "a reason that nobody knows": ([failed_learner(text=failure_text("Whim", "So."))], LEARNER_ERROR, "So."),
+    "a mistake counts more than what came before it": (
+        [failed_learner(0, at_s=30), failed_learner(1, exit_code=USER_ERROR_EXIT_CODE, text=MISTAKE, at_s=20)],
+        DATASET_NOT_FOUND, "recipe.dataset_name",
+    ),
+    "out of memory counts more than its consequences": (
+        [failed_learner(0, at_s=30), failed_learner(1, exit_code=137, reason="OOMKilled", at_s=20)],
+        "OOMKilled", "learners.resources.limits.memory",
+    ),
+    "an eviction counts more than its consequences": ([failed_learner(0, at_s=35), evicted(1)], "Disrupted", "Drained"),
+    "of equals the first": (
+        [failed_learner(0, text=failure_text(LEARNER_ERROR, "Late."), at_s=10), failed_learner(1, text=RENDEZVOUS, at_s=11)],
+        RENDEZVOUS_TIMEOUT, "Learner 1",
+    ),
+    "a deleted learner before those who missed it": (
+        [failed_learner(0, at_s=20), deleted(1, asked_s=20, ended_s=15)], "LearnerPodLost", "was deleted",
+    ),
+    "a failed learner before those whom the Job deleted": (
+        [failed_learner(0, text=RENDEZVOUS, at_s=20), deleted(1, asked_s=19, ended_s=19)], RENDEZVOUS_TIMEOUT, "Learner 1",
+    ),
+    "no pod left": ([], "LearnerPodLost", "gone with its node"),
+    "a learner that still runs": ([make_pod()], "LearnerPodLost", "gone with its node"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_cause(case: str) -> None:
+    pods, reason, words = CASES[case]
+    cause = cause_of(FAILURE, pods, NOW)
+    assert cause is not None
+    assert cause.reason == reason
+    assert words in cause.message
+
+
+def test_the_pods_own_news_are_waited_for() -> None:
+    just_now = JobFailure(reason="r", message="m", since=NOW - timedelta(seconds=2.9))
+    assert cause_of(just_now, [make_pod()], NOW) is None
+    assert cause_of(just_now, [failed_learner()], NOW) is not None
+
+
+@pytest.mark.parametrize(
+    ("is_users_mistake", "attempt", "max_restarts", "expected"),
+    [(False, 1, 0, False), (False, 1, 1, True), (False, 2, 1, False), (True, 1, 5, False)],
+)
+def test_should_restart(is_users_mistake: bool, attempt: int, max_restarts: int, expected: bool) -> None:
+    assert should_restart(Cause("R", "m", is_users_mistake=is_users_mistake), attempt, max_restarts) is expected
+
+
+@pytest.mark.parametrize(("exit_code", "found"), [(USER_ERROR_EXIT_CODE, True), (1, False)])
+def test_users_mistake_of_a_generator_that_was_started_again(exit_code: int, found: bool) -> None:
+    last = ended(exit_code, text=MISTAKE)
+    again = make_pod("generator", containers=(container("generator", 1, last, running={}),))
+    cause = users_mistake_in([make_pod("generator", 1), again])
+    assert (cause is not None) is found
+    assert cause is None or (cause.reason, cause.pod) == (DATASET_NOT_FOUND, again)
+
+
+@pytest.mark.parametrize(
+    ("attempt", "seconds"), [(1, 0), (2, 0), (3, 10), (4, 20), (5, 40), (6, 80), (7, 160), (8, 300), (9, 300)]
+)
+def test_pause_before_an_attempt(attempt: int, seconds: float) -> None:
+    assert pause_s(attempt) == seconds
+
+
+WAITS: dict[str, tuple[int, float | None, list[ObservedPod], float]] = {
+    "the first attempt": (1, None, [], 0),
+    "the second at once": (2, 0, [], 0),
+    "what is left of the pause": (3, 4, [], 6),
+    "a pause that is over": (3, 11, [], 0),
+    "a learner that has ended": (2, 0, [failed_learner()], 0),
+    "a learner of which no deletion is known": (2, 0, [make_pod()], 60),
+    "a learner that is due to be gone in 25 s": (2, 5, [make_pod(deletionTimestamp=ago(-25))], 85),
+    "a learner on a node that nobody reaches": (2, 95, [make_pod(deletionTimestamp=ago(60))], 0),
+    "the longer of both": (4, 0, [make_pod(deletionTimestamp=ago(55))], 20),
+}
+
+
+@pytest.mark.parametrize("case", WAITS)
+def test_wait_before_an_attempt(case: str) -> None:
+    attempt, failed_s, leftovers, expected = WAITS[case]
+    failed_at = None if failed_s is None else NOW - timedelta(seconds=failed_s)
+    assert seconds_to_wait(attempt, failed_at, leftovers, NOW) == expected

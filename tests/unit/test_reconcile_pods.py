@@ -1,0 +1,125 @@
+"""What keeps pods from getting ready, and how LearnersReady and GeneratorsReady say it."""
+
+import pytest
+
+from grpo_operator.desired.manifest import Manifest
+from grpo_operator.reconcile.observed import ObservedChild, ObservedPod
+from grpo_operator.reconcile.pod_trouble import first_trouble, seconds_until_settled, trouble_of
+from grpo_operator.reconcile.readiness import judge_generators, judge_learners, seconds_until_pods_are_missed
+from grpo_operator.reconcile.world import sort_children
+from unit.desired_inputs import make_run
+from unit.observed_inputs import (
+    NOW,
+    ago,
+    container,
+    ended,
+    failure_text,
+    make_deployment,
+    make_job,
+    make_pod,
+)
+
+
+def waiting(reason: str, role: str = "learner", last: Manifest | None = None, restarts: int = 0) -> ObservedPod:
+    state = {"reason": reason, "message": "the kubelet's words"}
+    return make_pod(role, phase="Pending", containers=(container(role, restarts, last, waiting=state),))
+
+
+def unschedulable(since_s: float, role: str = "learner") -> ObservedPod:
+    condition = {
+        "type": "PodScheduled",
+        "status": "False",
+        "reason": "Unschedulable",
+        "message": "0/2 nodes are available: 2 Insufficient nvidia.com/gpu.",
+        "lastTransitionTime": ago(since_s),
+    }
+    return make_pod(role, phase="Pending", status={"conditions": [condition]})
+
+
+TROUBLES: dict[str, tuple[ObservedPod, str | None, list[str]]] = {
+    "ready": (make_pod(ready=True), None, []),
+    "starting": (make_pod(), None, []),
+    "being created": (waiting("ContainerCreating"), None, []),
+    "image pull": (waiting("ImagePullBackOff"), "ImagePullFailed", ["'trainer:1'", "learners.image", "the kubelet's words"]),
+    "first image pull": (waiting("ErrImagePull", "generator"), "ImagePullFailed", ["generators.image"]),
+    "image name": (waiting("InvalidImageName"), "ImagePullFailed", ["learners.image"]),
+    "config": (waiting("CreateContainerConfigError"), "ContainerConfigError", ["learners.env", "learners.podTemplate"]),
+    "not yet unschedulable for long": (unschedulable(4), None, []),
+    "unschedulable": (unschedulable(5), "Unschedulable", ["Insufficient nvidia.com/gpu", "learners.gpus", "nodeSelector"]),
+    "crash loop": (
+        waiting("CrashLoopBackOff", "generator", ended(1, text=failure_text("GeneratorError", "No such dtype.")), 3),
+        "CrashLoop", ["ended 3 times", "No such dtype", "kubectl logs --previous"],
+    ),
+    "crash loop without a word": (waiting("CrashLoopBackOff", "generator", ended(2), 3), "CrashLoop", ["exit code 2"]),
+    "out of memory, waiting": (
+        waiting("CrashLoopBackOff", "generator", ended(137, "OOMKilled"), 1),
+        "OOMKilled", ["generators.resources.limits.memory", "vllm_max_model_length"],
+    ),
+    "out of memory, started again": (
+        make_pod("generator", containers=(container("generator", 1, ended(137, "OOMKilled"), running={}),)),
+        "OOMKilled", ["generators.resources.limits.memory"],
+    ),
+    "out of memory once, ready again": (
+        make_pod("generator", ready=True, containers=(container("generator", 1, ended(137, "OOMKilled"), running={}),)),
+        None, [],
+    ),
+    "evicted": (make_pod(phase="Failed", status={"reason": "Evicted", "message": "Low on memory."}), "Disrupted", ["Low on memory"]),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", TROUBLES)
+def test_trouble(case: str) -> None:
+    pod, reason, words = TROUBLES[case]
+    trouble = trouble_of(pod, NOW)
+    assert (trouble.reason.value if trouble else None) == reason
+    for word in words:
+        assert trouble is not None
+        assert word in trouble.message
+
+
+def test_the_same_trouble_is_told_once() -> None:
+    trouble = first_trouble([waiting("ErrImagePull"), make_pod(), waiting("ImagePullBackOff")], NOW)
+    assert trouble is not None
+    assert trouble.message.startswith("2 of 3 pods: Pod math-learner-1-0-x cannot get image 'trainer:1'")
+
+
+def test_time_until_an_unschedulable_pod_is_spoken_of() -> None:
+    assert seconds_until_settled([make_pod(), unschedulable(4), unschedulable(1)], NOW) == 1
+    assert seconds_until_settled([make_pod(), unschedulable(5)], NOW) is None
+
+
+REPLICA_FAILURE = {"type": "ReplicaFailure", "status": "True", "message": "exceeded quota"}
+FINISHED = make_pod(index=1, phase="Succeeded")
+READINESS: dict[str, tuple[str, list[ObservedChild], tuple[str, str]]] = {
+    "no learner yet": ("learners", [make_job(age_s=9)], ("False", "Starting")),
+    "no learner for long": ("learners", [make_job(age_s=10)], ("False", "PodsNotCreated")),
+    "one of two learners": ("learners", [make_job(), make_pod(ready=True), make_pod(index=1)], ("False", "Starting")),
+    "both learners": ("learners", [make_job(), make_pod(ready=True), make_pod(index=1, ready=True)], ("True", "AllReady")),
+    "a learner that has finished": ("learners", [make_job(), make_pod(ready=True), FINISHED], ("True", "AllReady")),
+    "learners of an earlier attempt": ("learners", [make_job(2), make_pod(ready=True)], ("False", "PodsNotCreated")),
+    "no generator yet": ("generators", [], ("False", "Starting")),
+    "one of two generators": ("generators", [make_deployment(ready=1, replicas=2)], ("False", "Starting")),
+    "both generators": ("generators", [make_deployment(ready=2, replicas=2)], ("True", "AllReady")),
+    "generators that cannot be created": (
+        "generators", [make_deployment(conditions=(REPLICA_FAILURE,))], ("False", "PodsNotCreated"),
+    ),
+    "a generator that is unschedulable": ("generators", [make_deployment(), unschedulable(9, "generator")], ("False", "Unschedulable")),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", READINESS)
+def test_readiness(case: str) -> None:
+    role, observed, expected = READINESS[case]
+    run = make_run(learners={"replicas": 2}, generators={"replicas": 2})
+    attempt = max((child.attempt for child in observed if hasattr(child, "attempt") and child.kind == "Job"), default=1)
+    children = sort_children(run, observed, attempt)
+    judge = judge_learners if role == "learners" else judge_generators
+    statement = judge(run, children, NOW)
+    assert (statement.status, statement.reason) == expected
+
+
+def test_time_until_pods_are_missed() -> None:
+    run = make_run()
+    assert seconds_until_pods_are_missed(sort_children(run, [make_job(age_s=4)], 1), NOW) == 6
+    assert seconds_until_pods_are_missed(sort_children(run, [make_job(age_s=11)], 1), NOW) is None
+    assert seconds_until_pods_are_missed(sort_children(run, [make_job(age_s=4), make_pod()], 1), NOW) is None

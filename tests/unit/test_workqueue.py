@@ -1,0 +1,92 @@
+"""The queue of runs: once waiting, once in work, delays that do not pile up."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+import pytest
+
+from grpo_operator.workqueue import BACKOFF_MOST_S, WorkQueue
+
+Test = Callable[[WorkQueue[str]], Awaitable[None]]
+
+
+def with_queue(test: Test) -> None:
+    async def run() -> None:
+        async with asyncio.timeout(5):
+            await test(WorkQueue[str]())
+
+    asyncio.run(run())
+
+
+def test_a_key_waits_once() -> None:
+    async def test(queue: WorkQueue[str]) -> None:
+        for key in ("a", "b", "a"):
+            queue.add(key)
+        assert queue.depth == 2
+        assert [await queue.take(), await queue.take()] == ["a", "b"]
+        assert queue.depth == 0
+
+    with_queue(test)
+
+
+def test_a_key_that_changes_while_in_work_is_taken_again_afterwards() -> None:
+    async def test(queue: WorkQueue[str]) -> None:
+        queue.add("a")
+        await queue.take()
+        queue.add("a")
+        assert queue.depth == 0, "nobody else may take it meanwhile"
+        queue.done("a")
+        assert await queue.take() == "a"
+        queue.done("a")
+        assert queue.depth == 0
+
+    with_queue(test)
+
+
+def test_the_shortest_delay_counts() -> None:
+    async def test(queue: WorkQueue[str]) -> None:
+        began = asyncio.get_running_loop().time()
+        queue.add_after("a", 60)
+        queue.add_after("a", 0.01)
+        queue.add_after("a", 30)
+        assert await queue.take() == "a"
+        assert 0.01 <= asyncio.get_running_loop().time() - began < 5
+
+    with_queue(test)
+
+
+def test_taking_a_key_ends_its_delay() -> None:
+    async def test(queue: WorkQueue[str]) -> None:
+        queue.add_after("a", 0.05)
+        queue.add("a")
+        await queue.take()
+        queue.done("a")
+        queue.add_after("b", 0.1)
+        assert await queue.take() == "b", "a is not due any more"
+
+    with_queue(test)
+
+
+def test_failures_in_a_row_are_put_off_further_and_further() -> None:
+    async def test(queue: WorkQueue[str]) -> None:
+        delays = [queue.add_after_failure("a") for _ in range(9)]
+        assert delays == [0.5, 1, 2, 4, 8, 16, 32, BACKOFF_MOST_S, BACKOFF_MOST_S]
+        assert queue.add_after_failure("b") == 0.5
+        queue.forget_failures("a")
+        assert queue.add_after_failure("a") == 0.5
+
+    with_queue(test)
+
+
+@pytest.mark.parametrize("is_done", [True, False])
+def test_work_that_hangs_shows(is_done: bool) -> None:
+    async def test(queue: WorkQueue[str]) -> None:
+        queue.add("waiting")
+        assert queue.longest_in_work_s == 0
+        await queue.take()
+        if is_done:
+            queue.done("waiting")
+        await asyncio.sleep(0.01)
+        assert (queue.longest_in_work_s >= 0.01) is not is_done
+
+    with_queue(test)
