@@ -83,16 +83,3 @@ def _access(kubectl: Kubectl) -> tuple[str, str, str]:
     config = json.loads(kubectl.kubeconfig.read_text())
     cluster = config["clusters"][0]["cluster"]
     return cluster["server"], cluster["certificate-authority"], config["users"][0]["user"]["token"]
-
-
-def patched(base: Manifest, patch: Manifest) -> Manifest:
-    """As a JSON merge patch: maps join, null removes."""
-    joined = dict(base)
-    for key, value in patch.items():
-        if value is None:
-            joined.pop(key, None)
-        elif isinstance(value, dict) and isinstance(base.get(key), dict):
-            joined[key] = patched(base[key], value)
-        else:
-            joined[key] = value
-    return joined

@@ -7,7 +7,7 @@ import pytest
 import yaml
 
 from api.client import ApiServer
-from api.control_plane import running_control_plane
+from harness.control_plane import running_control_plane
 from harness.kubectl import Manifest, load_manifests
 from harness.waiting import wait_for
 

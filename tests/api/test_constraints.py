@@ -7,8 +7,9 @@ from typing import Any
 import pytest
 import yaml
 
-from api.client import ApiServer, patched
+from api.client import ApiServer
 from harness.kubectl import Manifest
+from harness.merge_patch import merge_patch
 
 ROLES = ("learners", "generators")
 CONSTRAINTS = frozenset(
@@ -34,9 +35,9 @@ CASES = read_cases()
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: f"{case['at']}-{case['constraint']}")
 def test_refused_beyond_and_accepted_within(api_server: ApiServer, base_run: Manifest, case: dict[str, Any]) -> None:
-    answer = api_server.try_create(patched(base_run, case["refused"]))
+    answer = api_server.try_create(merge_patch(base_run, case["refused"]))
     assert (case["field"], case["sentence"]) in answer.complaints
-    neighbour = api_server.try_create(patched(base_run, case["accepted"]))
+    neighbour = api_server.try_create(merge_patch(base_run, case["accepted"]))
     assert neighbour.accepted, neighbour.body
 
 

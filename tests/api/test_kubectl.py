@@ -6,10 +6,11 @@ from pathlib import Path
 import pytest
 import yaml
 
-from api.client import ApiServer, patched
+from api.client import ApiServer
 from codegen.recipe_schema import read_recipe_schema
 from grpo_operator.api.run import GRPORun
 from harness.kubectl import Kubectl, Manifest, load_manifests
+from harness.merge_patch import merge_patch
 
 SAMPLES = sorted(Path(__file__).parents[2].joinpath("manifests").glob("*.yaml"))
 MISSPELT = {"spec": {"recipe": {"num_generation": 8}}}
@@ -21,7 +22,7 @@ def kubectl(api_server: ApiServer) -> Kubectl:
 
 
 def named(run: Manifest, name: str) -> Manifest:
-    return patched(run, {"metadata": {"name": name}})
+    return merge_patch(run, {"metadata": {"name": name}})
 
 
 def test_explain_prints_trls_help_text(kubectl: Kubectl) -> None:
@@ -38,7 +39,9 @@ def test_explain_says_which_keys_are_not_the_recipes(kubectl: Kubectl) -> None:
 
 @pytest.mark.parametrize("command", ["create", "apply"])
 def test_a_misspelt_key_is_refused(kubectl: Kubectl, base_run: Manifest, command: str) -> None:
-    answer = kubectl.attempt(command, "-f", "-", stdin=yaml.safe_dump(patched(named(base_run, "misspelt"), MISSPELT)))
+    answer = kubectl.attempt(
+        command, "-f", "-", stdin=yaml.safe_dump(merge_patch(named(base_run, "misspelt"), MISSPELT))
+    )
     assert answer.returncode == 1
     assert answer.stderr.strip().endswith('strict decoding error: unknown field "spec.recipe.num_generation"')
 
@@ -47,7 +50,7 @@ def test_a_misspelt_key_is_refused(kubectl: Kubectl, base_run: Manifest, command
 def test_server_side_apply_refuses_a_misspelt_key_from_everybody(
     kubectl: Kubectl, base_run: Manifest, validation: str
 ) -> None:
-    manifest = yaml.safe_dump(patched(named(base_run, "misspelt"), MISSPELT))
+    manifest = yaml.safe_dump(merge_patch(named(base_run, "misspelt"), MISSPELT))
     answer = kubectl.attempt("apply", "--server-side", validation, "-f", "-", stdin=manifest)
     assert answer.returncode == 1
     assert answer.stderr.strip().endswith(".spec.recipe.num_generation: field not declared in schema")
@@ -56,7 +59,7 @@ def test_server_side_apply_refuses_a_misspelt_key_from_everybody(
 def test_a_client_that_asks_for_no_validation_loses_a_misspelt_key(api_server: ApiServer, base_run: Manifest) -> None:
     """What docs/reference.md says about it, and why the learner checks the recipe again."""
     path = "/apis/grpo.dev/v1alpha1/namespaces/default/grporuns"
-    answer = api_server.send("POST", path, patched(base_run, MISSPELT), dryRun="All")
+    answer = api_server.send("POST", path, merge_patch(base_run, MISSPELT), dryRun="All")
     assert answer.accepted
     assert "num_generation" not in answer.body["spec"]["recipe"]
     assert 'unknown field \\"spec.recipe.num_generation\\"' in answer.warnings
@@ -68,7 +71,7 @@ def test_a_misspelt_field_is_refused(kubectl: Kubectl, base_run: Manifest, field
     for name in reversed(field.split(".")):
         patch = {name: patch}
     answer = kubectl.attempt(
-        "apply", "-f", "-", stdin=yaml.safe_dump(patched(named(base_run, "misspelt"), {"spec": patch}))
+        "apply", "-f", "-", stdin=yaml.safe_dump(merge_patch(named(base_run, "misspelt"), {"spec": patch}))
     )
     assert answer.stderr.strip().endswith(f'unknown field "spec.{field}"')
 

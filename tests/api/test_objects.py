@@ -4,7 +4,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from api.client import RUNS, STRICT, ApiServer, patched
+from api.client import RUNS, STRICT, ApiServer
 from grpo_contract.progress import CheckpointProgress, Metrics, Steps
 from grpo_operator.api.run import GRPORun
 from grpo_operator.api.status import (
@@ -17,6 +17,7 @@ from grpo_operator.api.status import (
     Phase,
 )
 from harness.kubectl import Manifest
+from harness.merge_patch import merge_patch
 
 TIME = "2026-11-24T05:00:00Z"
 
@@ -64,7 +65,7 @@ def test_defaults(api_server: ApiServer, base_run: Manifest) -> None:
 
 
 def test_types_have_the_defaults_of_the_crd(api_server: ApiServer, base_run: Manifest) -> None:
-    stored = api_server.create(patched(base_run, {"metadata": {"name": "defaults"}}))
+    stored = api_server.create(merge_patch(base_run, {"metadata": {"name": "defaults"}}))
     run = GRPORun.parse(stored)
     assert run.spec == GRPORun.parse(stored | {"spec": base_run["spec"]}).spec
     assert run.status == GRPORunStatus()
@@ -72,25 +73,25 @@ def test_types_have_the_defaults_of_the_crd(api_server: ApiServer, base_run: Man
 
 def test_a_given_part_of_an_object_leaves_its_other_defaults(api_server: ApiServer, base_run: Manifest) -> None:
     patch = {"spec": {"learners": {"replicas": 2}, "checkpoint": {"keep": 9}}}
-    spec = api_server.try_create(patched(base_run, patch)).body["spec"]
+    spec = api_server.try_create(merge_patch(base_run, patch)).body["spec"]
     assert spec["learners"] == {"replicas": 2, "gpus": 1}
     assert spec["checkpoint"] == {"everySteps": 50, "keep": 9}
 
 
 def test_the_operators_status_is_stored_whole(api_server: ApiServer, base_run: Manifest) -> None:
-    api_server.create(patched(base_run, {"metadata": {"name": "status"}}))
+    api_server.create(merge_patch(base_run, {"metadata": {"name": "status"}}))
     written = full_status().model_dump(mode="json", by_alias=True)
     assert api_server.patch_status("status", written)["status"] == written
 
 
 def test_an_empty_status_gets_no_defaults(api_server: ApiServer, base_run: Manifest) -> None:
     """A default that the API server adds would look like a difference to the operator in each pass."""
-    api_server.create(patched(base_run, {"metadata": {"name": "no-status"}}))
+    api_server.create(merge_patch(base_run, {"metadata": {"name": "no-status"}}))
     assert api_server.patch_status("no-status", {"attempt": 1})["status"] == {"attempt": 1}
 
 
 def test_status_and_spec_are_written_separately(api_server: ApiServer, base_run: Manifest) -> None:
-    run = patched(base_run, {"metadata": {"name": "separate"}, "status": {"phase": "Succeeded"}})
+    run = merge_patch(base_run, {"metadata": {"name": "separate"}, "status": {"phase": "Succeeded"}})
     stored = api_server.create(run)
     assert "status" not in stored
     patch = {"spec": {"maxRestarts": 99}, "status": {"phase": "Running"}}
@@ -100,7 +101,7 @@ def test_status_and_spec_are_written_separately(api_server: ApiServer, base_run:
 
 
 def test_two_conditions_of_one_type_are_refused(api_server: ApiServer, base_run: Manifest) -> None:
-    api_server.create(patched(base_run, {"metadata": {"name": "conditions"}}))
+    api_server.create(merge_patch(base_run, {"metadata": {"name": "conditions"}}))
     condition = full_status().conditions[0].model_dump(mode="json", by_alias=True)
     body = {"status": {"conditions": [condition, condition]}}
     answer = api_server.send("PATCH", f"{RUNS}/conditions/status", body, **STRICT)

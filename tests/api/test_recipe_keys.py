@@ -10,10 +10,11 @@ from typing import Any
 import pytest
 import yaml
 
-from api.client import ApiServer, patched
+from api.client import ApiServer
 from codegen.recipe_schema import read_recipe_schema
 from grpo_operator.api.owned_keys import OWNED_KEYS
 from harness.kubectl import Manifest
+from harness.merge_patch import merge_patch
 
 KEYS: dict[str, dict[str, Any]] = read_recipe_schema()["properties"]
 RECIPES: list[dict[str, Any]] = yaml.safe_load(Path(__file__).with_name("recipes.yaml").read_text())
@@ -26,7 +27,7 @@ RULED = {"reward_funcs": ["accuracy"], "reward_weights": [1], "generation_batch_
 
 def run_with(base: Manifest, recipe: dict[str, Any]) -> Manifest:
     """Null is a value here."""
-    return patched(base, {"spec": {"recipe": {}}}) | {
+    return merge_patch(base, {"spec": {"recipe": {}}}) | {
         "spec": base["spec"] | {"recipe": base["spec"]["recipe"] | recipe}
     }
 

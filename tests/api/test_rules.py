@@ -7,10 +7,11 @@ from typing import Any
 import pytest
 import yaml
 
-from api.client import ApiServer, patched
+from api.client import ApiServer
 from codegen.recipe_schema import read_recipe_schema
 from grpo_operator.api.rules import build_rules
 from harness.kubectl import Manifest
+from harness.merge_patch import merge_patch
 
 CASES: list[dict[str, Any]] = yaml.safe_load(Path(__file__).with_name("rules.yaml").read_text())
 CREATIONS = [case for case in CASES if "before" not in case]
@@ -23,22 +24,22 @@ def case_name(case: dict[str, Any]) -> str:
 
 @pytest.mark.parametrize("case", CREATIONS, ids=case_name)
 def test_creation_is_refused_with_the_sentence(api_server: ApiServer, base_run: Manifest, case: dict[str, Any]) -> None:
-    answer = api_server.try_create(patched(base_run, case["refused"]))
+    answer = api_server.try_create(merge_patch(base_run, case["refused"]))
     # The API server repeats the value where the rule is at a plain value, and says <nil> for the object itself.
     value = f"{case['value']}: " if "value" in case else ""
     assert answer.complaints == [(case["field"] or "<nil>", f"Invalid value: {value}{case['sentence']}")]
-    neighbour = api_server.try_create(patched(base_run, case["accepted"]))
+    neighbour = api_server.try_create(merge_patch(base_run, case["accepted"]))
     assert neighbour.accepted, neighbour.body
 
 
 @pytest.mark.parametrize("case", UPDATES, ids=case_name)
 def test_update_is_refused_with_the_sentence(api_server: ApiServer, base_run: Manifest, case: dict[str, Any]) -> None:
     base_run["metadata"] = {"generateName": "update-"}
-    stored = api_server.create(patched(base_run, case["before"]))
+    stored = api_server.create(merge_patch(base_run, case["before"]))
     base_run["metadata"] = {key: stored["metadata"][key] for key in ("name", "resourceVersion")}
-    answer = api_server.try_update(patched(base_run, case["refused"]))
+    answer = api_server.try_update(merge_patch(base_run, case["refused"]))
     assert answer.complaints == [(case["field"], f"Forbidden: {case['sentence']}")]
-    neighbour = api_server.try_update(patched(base_run, case["accepted"]))
+    neighbour = api_server.try_update(merge_patch(base_run, case["accepted"]))
     assert neighbour.accepted, neighbour.body
 
 

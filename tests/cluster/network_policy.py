@@ -4,13 +4,10 @@ A test aid: it asks the API server again and again, so that a policy or a new po
 second; until then a new pod is open. What the rules are is decided in network_policy_rules.
 """
 
-import http.client
-import sys
-import time
-
 from cluster import cgroups
-from cluster.api import ApiError, ApiServer
+from cluster.api import ApiServer
 from cluster.network_policy_rules import has_own_address, ruleset
+from cluster.polling import repeat
 from cluster.processes import enter, run
 
 POLL_S = 0.5
@@ -18,12 +15,7 @@ POLL_S = 0.5
 
 def main() -> None:
     enforcer = Enforcer(ApiServer("grpo-network-policy"))
-    while True:
-        try:
-            enforcer.enforce()
-        except (OSError, http.client.HTTPException, ApiError) as error:  # the API server restarts: try again
-            print(error, file=sys.stderr)
-        time.sleep(POLL_S)
+    repeat(enforcer.enforce, POLL_S)
 
 
 class Enforcer:

@@ -5,13 +5,12 @@ Pending with a Warning event, as with other provisioners. What is to be made is 
 """
 
 import contextlib
-import http.client
 import shutil
-import sys
 import time
 
-from cluster.api import AlreadyExistsError, ApiError, ApiServer
+from cluster.api import AlreadyExistsError, ApiServer
 from cluster.layout import VOLUMES, Manifest
+from cluster.polling import repeat
 from cluster.volume_claims import build_refusal, build_volume, released, unserved, unsupported_modes, volume_name
 
 POLL_S = 0.5
@@ -20,12 +19,7 @@ PERSISTENT_VOLUMES = "/api/v1/persistentvolumes"
 
 def main() -> None:
     provisioner = Provisioner(ApiServer("grpo-volumes"))
-    while True:
-        try:
-            provisioner.provision()
-        except (OSError, http.client.HTTPException, ApiError) as error:  # the API server restarts: try again
-            print(error, file=sys.stderr)
-        time.sleep(POLL_S)
+    repeat(provisioner.provision, POLL_S)
 
 
 class Provisioner:

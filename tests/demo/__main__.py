@@ -26,12 +26,11 @@ from harness.installation import (
     tool,
     tool_output,
 )
-from harness.kubectl import Kubectl, Manifest
+from harness.kubectl import ENDED, Kubectl, Manifest
 
 NAMESPACE = "grpo-demo"
 REPORT = ROOT / "build" / "demo.json"
 RUN_DEADLINE_S = 1800
-ENDED = {"Succeeded", "Failed"}
 
 
 def main() -> None:

@@ -1,11 +1,11 @@
 """GRPORuns for the tests: the demo's, whole and in small."""
 
-import copy
 from collections.abc import Callable
 from typing import Any
 
 from harness.installation import ROOT
 from harness.kubectl import Kubectl, Manifest, load_manifests
+from harness.merge_patch import merge_patch
 
 MakeNamespace = Callable[[], Kubectl]
 
@@ -14,7 +14,7 @@ def demo_run(name: str = "demo", **changes: Any) -> Manifest:
     """manifests/demo.yaml; `changes` are merged into its spec ({"recipe": {"max_steps": 3}}), None removes a key."""
     (run,) = load_manifests(ROOT / "manifests" / "demo.yaml")
     run["metadata"]["name"] = name
-    run["spec"] = _merge(run["spec"], changes)
+    run["spec"] = merge_patch(run["spec"], changes)
     return run
 
 
@@ -25,16 +25,4 @@ def small_run(name: str, steps: int = 3, **changes: Any) -> Manifest:
         "learners": {"replicas": 1},
         "generators": {"replicas": 1},
     }
-    return demo_run(name, **_merge(small, changes))
-
-
-def _merge(base: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
-    merged = copy.deepcopy(base)
-    for key, value in changes.items():
-        if value is None:
-            merged.pop(key, None)
-        elif isinstance(value, dict) and isinstance(merged.get(key), dict):
-            merged[key] = _merge(merged[key], value)
-        else:
-            merged[key] = value
-    return merged
+    return demo_run(name, **merge_patch(small, changes))

@@ -2,12 +2,11 @@
 
 from typing import Any
 
-from harness.kubectl import Kubectl, Manifest, condition
+from harness.kubectl import ENDED, Kubectl, Manifest, condition
 from harness.waiting import wait_for
 
 CHILD_KINDS = "job,deployment,service,configmap,secret,networkpolicy,pod,endpointslice"
 OWN_KINDS = CHILD_KINDS + ",pvc"
-ENDED = {"Succeeded", "Failed"}
 
 
 def phase(run: Manifest) -> str:

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import yaml
 
-from api.control_plane import running_control_plane
 from cluster.build import current_build
+from harness.control_plane import running_control_plane
 from harness.daemons import daemon, free_ports
 from harness.kubectl import Kubectl, Manifest
 from harness.waiting import wait_for

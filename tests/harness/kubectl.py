@@ -10,6 +10,9 @@ import yaml
 
 Manifest = dict[str, Any]
 
+ENDED = {"Succeeded", "Failed"}
+"""Phases of a GRPORun that no other follows."""
+
 
 class CommandFailedError(Exception):
     """A command ended with an exit code other than 0; the message holds what it printed."""

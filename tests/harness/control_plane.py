@@ -5,18 +5,17 @@ The programs are those that `make cluster-build` makes. All that is written lies
 
 import json
 import secrets
-import socket
 import subprocess
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from cluster.build import current_build
+from harness.daemons import daemon, free_ports
 from harness.kubectl import Kubectl
 from harness.waiting import wait_for
 
 START_TIMEOUT_S = 60
-STOP_TIMEOUT_S = 10
 
 
 @contextmanager
@@ -30,7 +29,7 @@ def running_control_plane(folder: Path, *more_api_server_flags: str) -> Iterator
     programs = current_build().binaries
     if not programs.is_dir():
         raise FileNotFoundError(f"{programs} does not exist: run `make cluster-build` first")
-    client, peer, secure = _free_ports(3)
+    client, peer, secure = free_ports(3)
     token = secrets.token_hex(16)
     kubectl = Kubectl(kubeconfig=_write_kubeconfig(folder, secure, token), programs=programs, namespace="default")
     with ExitStack() as daemons:
@@ -38,16 +37,9 @@ def running_control_plane(folder: Path, *more_api_server_flags: str) -> Iterator
             ("etcd", _etcd_flags(folder, client, peer)),
             ("kube-apiserver", [*_api_server_flags(folder, client, secure, token), *more_api_server_flags]),
         ):
-            daemons.enter_context(_daemon([str(programs / name), *flags], folder / f"{name}.log"))
+            daemons.enter_context(daemon([str(programs / name), *flags], folder / f"{name}.log"))
         wait_for("API server", lambda: kubectl.attempt("get", "--raw", "/readyz").stdout == "ok", START_TIMEOUT_S, 0.1)
         yield kubectl
-
-
-def _free_ports(count: int) -> list[int]:
-    # All are held until all are known, so that no port is given twice.
-    with ExitStack() as held:
-        sockets = [held.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in range(count)]
-        return [entry.getsockname()[1] for entry in sockets]
 
 
 def _write_kubeconfig(folder: Path, port: int, token: str) -> Path:
@@ -97,16 +89,3 @@ def _api_server_flags(folder: Path, etcd: int, port: int, token: str) -> list[st
         f"--service-account-signing-key-file={key}",
         "--service-cluster-ip-range=10.0.0.0/24",
     ]
-
-
-@contextmanager
-def _daemon(command: list[str], log: Path) -> Iterator[None]:
-    with log.open("wb") as output, subprocess.Popen(command, stdout=output, stderr=output, cwd=log.parent) as process:
-        try:
-            yield
-        finally:
-            process.terminate()
-            try:
-                process.wait(STOP_TIMEOUT_S)
-            except subprocess.TimeoutExpired:
-                process.kill()
