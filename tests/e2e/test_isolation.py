@@ -1,0 +1,97 @@
+"""Runs do not touch each other; strangers do not reach their pods."""
+
+import json
+from concurrent.futures import ThreadPoolExecutor
+
+from e2e.demo_runs import MakeNamespace, small_run
+from e2e.runs import children, pods, wait_for_phase, wait_for_step
+from harness.kubectl import Kubectl
+
+STEPS = 3
+
+# Runs in a learner: every path of the generator's own API description, with and without the token.
+PROBE = """
+import json, sys, urllib.error, urllib.request
+from pathlib import Path
+base, token = sys.argv[1], Path("/etc/grpo-token/token").read_text().strip()
+def status(path, method, headers):
+    request = urllib.request.Request(base + path, method=method, headers=headers)
+    try:
+        return urllib.request.urlopen(request, timeout=20).status
+    except urllib.error.HTTPError as error:
+        return error.code
+bearer = {"Authorization": f"Bearer {token}"}
+description = json.load(urllib.request.urlopen(urllib.request.Request(base + "/openapi.json", headers=bearer)))
+answers = {f"{method} {path}": status(path, method.upper(), {}) for path, methods in description["paths"].items() for method in methods}
+print(json.dumps({"without": answers, "with": status("/v1/models", "GET", bearer), "wrong": status("/v1/models", "GET", {"Authorization": "Bearer x"})}))
+"""
+
+
+def test_three_runs_at_once(make_namespace: MakeNamespace) -> None:
+    """Two runs in one namespace and one of the same name in another: all succeed, each with its own children."""
+    first, second = make_namespace(), make_namespace()
+    runs = [(first, "one"), (first, "two"), (second, "one")]
+    for kubectl, name in runs:
+        kubectl.apply(small_run(name, STEPS))
+    with ThreadPoolExecutor() as pool:
+        ended = list(pool.map(lambda entry: wait_for_phase(entry[0], entry[1], "Succeeded", 900), runs))
+    outputs = {run["status"]["output"] for run in ended}
+    assert len(outputs) == 3
+    for (kubectl, name), run in zip(runs, ended, strict=True):
+        assert run["status"]["progress"]["step"] == STEPS
+        assert run["status"]["attempt"] == 1
+        assert all(
+            owner["uid"] == run["metadata"]["uid"]
+            for child in children(kubectl, name, "job,configmap,secret,service,networkpolicy").values()
+            for owner in child["metadata"]["ownerReferences"]
+        )
+
+
+def test_only_the_run_reaches_its_generators(make_namespace: MakeNamespace) -> None:
+    inside, outside = make_namespace(), make_namespace()
+    inside.apply(small_run("guarded", steps=200))
+    wait_for_step(inside, "guarded", 1, timeout_s=400)
+    (generator,), (learner,) = pods(inside, "guarded", "generator"), pods(inside, "guarded", "learner")
+    address = f"http://{generator['status']['podIP']}:8000"
+
+    answers = json.loads(inside("exec", learner["metadata"]["name"], "--", "python", "-c", PROBE, address))
+    open_paths = {"get /health", "get /metrics", "get /ready"}
+    assert {
+        path: status for path, status in answers["without"].items() if status != 401 and path not in open_paths
+    } == {}
+    assert answers["with"] == 200
+    assert answers["wrong"] == 401
+    assert len(answers["without"]) > 10
+
+    assert stranger_reaches(outside, f"{address}/health") is False
+    assert stranger_reaches(inside, f"{address}/health") is False
+    assert stranger_reaches(inside, f"http://{learner['status']['podIP']}:9400/metrics") is False
+
+
+def stranger_reaches(kubectl: Kubectl, url: str) -> bool:
+    """Whether a pod that belongs to no run gets an answer within 5 s."""
+    script = f"timeout 5 wget -q -O /dev/null {url} && echo reached || echo refused"
+    container = {
+        "name": "stranger",
+        "image": "grpo.test/busybox:1",
+        "command": ["sh", "-c", script],
+        "securityContext": {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}},
+    }
+    user = {"runAsNonRoot": True, "runAsUser": 65532, "seccompProfile": {"type": "RuntimeDefault"}}
+    kubectl.apply(
+        {
+            "apiVersion": "v1",
+            "kind": "Pod",
+            "metadata": {"name": "stranger"},
+            "spec": {
+                "restartPolicy": "Never",
+                "terminationGracePeriodSeconds": 0,
+                "securityContext": user,
+                "containers": [container],
+            },
+        }
+    )
+    kubectl("wait", "--for=jsonpath={.status.phase}=Succeeded", "pod/stranger", "--timeout=60s")
+    answer = kubectl("logs", "stranger").split()[-1]
+    kubectl("delete", "pod", "stranger", "--wait=true", "--grace-period=0", "--force")
+    return answer == "reached"
