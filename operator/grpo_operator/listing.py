@@ -8,6 +8,7 @@ import logging
 from collections.abc import Sequence
 from typing import Final
 
+from grpo_operator.api.run import was_looked_at
 from grpo_operator.cache import Cache, Key
 from grpo_operator.kube import ApiError, Kube
 from grpo_operator.resources import CHILDREN, GRPORUN, Resource, watch_selector
@@ -32,7 +33,8 @@ class Lister:
                 async for manifest in self._kube.objects(resource, namespace, watch_selector(resource)):
                     self._cache.put_reported(resource.kind, manifest)
                     if resource is GRPORUN:
-                        self._queue.add((manifest["metadata"]["namespace"], manifest["metadata"]["name"]))
+                        key = (manifest["metadata"]["namespace"], manifest["metadata"]["name"])
+                        self._queue.add(key, goes_first=not was_looked_at(manifest))
 
     async def sweep_for_ever(self, every_s: float) -> None:
         pause_s = min(every_s, FIRST_SWEEP_AFTER_S)

@@ -10,12 +10,13 @@ from typing import Any, Final
 import kopf
 
 from grpo_contract.labels import RUN_LABEL
+from grpo_operator.api.run import was_looked_at
 from grpo_operator.cache import Cache, Key
 from grpo_operator.resources import CHILDREN, GRPORUN, Resource, watch_selector
 from grpo_operator.workqueue import WorkQueue
 
-DEBOUNCE_S: Final = 0.3
-"""News of children come in bursts; one look at the run answers them all."""
+DEBOUNCE_S: Final = 1.0
+"""News of children come in bursts, four pods that start are some forty; one look at the run answers them all."""
 
 SERVER_TIMEOUT_S: Final = 300
 CLIENT_TIMEOUT_S: Final = 330
@@ -81,6 +82,7 @@ def _watch(resource: Resource, registry: kopf.OperatorRegistry, cache: Cache, qu
         elif not cache.put_reported(resource.kind, manifest):
             return  # an echo of our own write, or nothing that matters
         if resource is GRPORUN:
-            queue.add((metadata["namespace"], metadata["name"]))
+            # Of a thousand new runs the last gets its children before the first is told how its pods are.
+            queue.add((metadata["namespace"], metadata["name"]), goes_first=not was_looked_at(manifest))
         else:
             queue.add_after((metadata["namespace"], metadata["labels"][RUN_LABEL]), DEBOUNCE_S)

@@ -5,6 +5,7 @@ A key waits at most once and is in work at most once; a key that is added while 
 
 import asyncio
 from collections.abc import Hashable
+from itertools import count
 from typing import Final, Generic, TypeVar
 
 BACKOFF_FIRST_S: Final = 0.5
@@ -15,7 +16,8 @@ K = TypeVar("K", bound=Hashable)
 
 class WorkQueue(Generic[K]):
     def __init__(self) -> None:
-        self._ready: asyncio.Queue[K] = asyncio.Queue()
+        self._ready: asyncio.PriorityQueue[tuple[bool, int, K]] = asyncio.PriorityQueue()
+        self._order = count()
         self._waiting: set[K] = set()
         self._working: dict[K, float] = {}  # since when
         self._delayed: dict[K, asyncio.TimerHandle] = {}
@@ -31,12 +33,13 @@ class WorkQueue(Generic[K]):
         """Grows without bound when work hangs; a long queue alone is only load."""
         return _now() - min(self._working.values()) if self._working else 0.0
 
-    def add(self, key: K) -> None:
+    def add(self, key: K, goes_first: bool = False) -> None:
+        """`goes_first`: before all keys that do not, however long they have waited."""
         if key in self._waiting:
             return
         self._waiting.add(key)
         if key not in self._working:
-            self._ready.put_nowait(key)
+            self._put(key, goes_first)
 
     def add_after(self, key: K, delay_s: float) -> None:
         """Of several delays for a key the one that ends first counts."""
@@ -59,7 +62,7 @@ class WorkQueue(Generic[K]):
 
     async def take(self) -> K:
         """The next key. Whatever it was to be looked at for later is seen to now, so its delay ends here."""
-        key = await self._ready.get()
+        _, _, key = await self._ready.get()
         self._waiting.discard(key)
         self._working[key] = _now()
         if delayed := self._delayed.pop(key, None):
@@ -69,7 +72,10 @@ class WorkQueue(Generic[K]):
     def done(self, key: K) -> None:
         del self._working[key]
         if key in self._waiting:
-            self._ready.put_nowait(key)
+            self._put(key)
+
+    def _put(self, key: K, goes_first: bool = False) -> None:
+        self._ready.put_nowait((not goes_first, next(self._order), key))
 
     def _due(self, key: K) -> None:
         del self._delayed[key]

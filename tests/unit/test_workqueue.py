@@ -43,6 +43,17 @@ def test_a_key_that_changes_while_in_work_is_taken_again_afterwards() -> None:
     with_queue(test)
 
 
+def test_what_goes_first_overtakes_all_else_in_its_own_order() -> None:
+    async def test(queue: WorkQueue[str]) -> None:
+        queue.add("old")
+        queue.add("new 1", goes_first=True)
+        queue.add("older", goes_first=False)
+        queue.add("new 2", goes_first=True)
+        assert [await queue.take() for _ in range(4)] == ["new 1", "new 2", "old", "older"]
+
+    with_queue(test)
+
+
 def test_the_shortest_delay_counts() -> None:
     async def test(queue: WorkQueue[str]) -> None:
         began = asyncio.get_running_loop().time()

@@ -1,5 +1,6 @@
 """A GRPORun as the operator sees it."""
 
+from collections.abc import Mapping
 from typing import Any, Final
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -38,3 +39,8 @@ class GRPORun(BaseModel):
     def parse(cls, manifest: dict[str, Any]) -> "GRPORun":
         """The CRD has checked the manifest already; a pydantic.ValidationError here means that CRD and types differ."""
         return cls.model_validate(manifest)
+
+
+def was_looked_at(manifest: Mapping[str, Any]) -> bool:
+    """Whether the operator has said anything of this run yet."""
+    return bool(manifest.get("status"))

@@ -10,8 +10,8 @@ from grpo_operator.reconcile.observed import Ended, ObservedContainer, ObservedP
 from grpo_operator.reconcile.reasons import Reason
 from grpo_operator.reconcile.termination import failure_in
 
-UNSCHEDULABLE_GRACE_S: Final = 5.0
-"""Pods are unschedulable for a moment while their volume is bound or others leave."""
+UNSCHEDULABLE_GRACE_S: Final = 15.0
+"""Pods are unschedulable for a while when their volume is being bound, many are started at once, or others leave."""
 
 _IMAGE_REASONS: Final = frozenset(
     {
