@@ -13,7 +13,7 @@ from time import monotonic
 from typing import Any, Final
 
 from grpo_contract.labels import Role
-from grpo_operator.api.run import GRPORun
+from grpo_operator.api.run import GRPORun, was_looked_at
 from grpo_operator.api.status import GRPORunStatus
 from grpo_operator.cache import Cache, Key
 from grpo_operator.desired.children import Child
@@ -102,6 +102,8 @@ class Controller:
         plan = reconcile(run, world, self._settings, now)
         if refusals := await self._write(run, plan.write, memory):
             plan = reconcile(run, replace(world, refusals=refusals), self._settings, now)
+        elif plan.write and not was_looked_at(manifest):
+            return 0.0  # other new runs wait for their children; what is to be said of this one comes after them
         try:
             await self._report(run, plan, memory)
         except NotFoundError:
