@@ -11,7 +11,7 @@ from cluster.fake_nodes import add_fake_nodes
 from cluster.layout import KUBECONFIG, MAX_NODES, MONITORING_NAMESPACE, PROMETHEUS_PORT
 from cluster.lifecycle import Shape
 from cluster.lock import alone
-from cluster.node import cut_off, load_images, reconnect
+from cluster.node import cut_off, load_images, reconnect, remove_image
 from cluster.processes import dead_daemons, kubectl_command, run
 from cluster.waiting import ClusterError
 
@@ -44,8 +44,11 @@ def _parser() -> argparse.ArgumentParser:
     command("kubeconfig", _kubeconfig, "print the path for $KUBECONFIG")
     command("bin", _bin, "print the folder of kubectl, helm, helm-unittest, promtool and the rest")
     command("prometheus-url", _prometheus_url, "print the address of Prometheus, as this machine reaches it")
-    load = command("load", _load, "import docker-archives on every node")
+    load = command("load", _load, "import docker-archives on every node, or on one")
     load.add_argument("archives", nargs="+", type=Path, metavar="TAR")
+    load.add_argument("--node", help="only on this node")
+    unload = command("unload", _unload, "remove an image from every node that has it, and wait until its space is free")
+    unload.add_argument("image", metavar="IMAGE", help="its full name, such as docker.io/library/grpo-operator:0.1.0")
     fake = command("fake-nodes", _fake_nodes, "let kwok add COUNT simulated nodes, tainted kwok.x-k8s.io/node=fake")
     fake.add_argument("count", type=int, metavar="COUNT")
     command("cut-off", _cut_off, "take a node's network away").add_argument("node")
@@ -99,7 +102,12 @@ def _prometheus_url(_: argparse.Namespace) -> None:
 
 def _load(arguments: argparse.Namespace) -> None:
     with alone():
-        load_images(arguments.archives)
+        load_images(arguments.archives, [arguments.node] if arguments.node else None)
+
+
+def _unload(arguments: argparse.Namespace) -> None:
+    with alone():
+        remove_image(arguments.image)
 
 
 def _fake_nodes(arguments: argparse.Namespace) -> None:

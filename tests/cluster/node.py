@@ -169,6 +169,11 @@ def load_images(archives: Iterable[Path], nodes: Iterable[str] | None = None) ->
                 run(*enter(node), "ctr", "--namespace", "k8s.io", "images", "import", "-", stdin=file)
 
 
+def remove_image(image: str) -> None:
+    for node in cgroups.running_nodes():
+        run(*enter(node), "ctr", "--namespace", "k8s.io", "images", "rm", "--sync", image)
+
+
 def cut_off(node: str) -> None:
     """Unplug the node: NotReady after about a minute, while everything on it runs on."""
     run("ip", "link", "set", node_link(node), "down")
