@@ -4,7 +4,12 @@ import pytest
 
 from grpo_operator.desired.manifest import Manifest
 from grpo_operator.reconcile.observed import ObservedChild, ObservedPod
-from grpo_operator.reconcile.pod_trouble import first_trouble, seconds_until_settled, trouble_of
+from grpo_operator.reconcile.pod_trouble import (
+    UNSCHEDULABLE_GRACE_S,
+    first_trouble,
+    seconds_until_settled,
+    trouble_of,
+)
 from grpo_operator.reconcile.readiness import judge_generators, judge_learners, seconds_until_pods_are_missed
 from grpo_operator.reconcile.world import sort_children
 from unit.desired_inputs import make_run
@@ -44,8 +49,10 @@ TROUBLES: dict[str, tuple[ObservedPod, str | None, list[str]]] = {
     "first image pull": (waiting("ErrImagePull", "generator"), "ImagePullFailed", ["generators.image"]),
     "image name": (waiting("InvalidImageName"), "ImagePullFailed", ["learners.image"]),
     "config": (waiting("CreateContainerConfigError"), "ContainerConfigError", ["learners.env", "learners.podTemplate"]),
-    "not yet unschedulable for long": (unschedulable(4), None, []),
-    "unschedulable": (unschedulable(5), "Unschedulable", ["Insufficient nvidia.com/gpu", "learners.gpus", "nodeSelector"]),
+    "not yet unschedulable for long": (unschedulable(UNSCHEDULABLE_GRACE_S - 1), None, []),
+    "unschedulable": (
+        unschedulable(UNSCHEDULABLE_GRACE_S), "Unschedulable", ["Insufficient nvidia.com/gpu", "learners.gpus", "nodeSelector"],
+    ),
     "crash loop": (
         waiting("CrashLoopBackOff", "generator", ended(1, text=failure_text("GeneratorError", "No such dtype.")), 3),
         "CrashLoop", ["ended 3 times", "No such dtype", "kubectl logs --previous"],
@@ -84,8 +91,9 @@ def test_the_same_trouble_is_told_once() -> None:
 
 
 def test_time_until_an_unschedulable_pod_is_spoken_of() -> None:
-    assert seconds_until_settled([make_pod(), unschedulable(4), unschedulable(1)], NOW) == 1
-    assert seconds_until_settled([make_pod(), unschedulable(5)], NOW) is None
+    young, younger = unschedulable(UNSCHEDULABLE_GRACE_S - 1), unschedulable(UNSCHEDULABLE_GRACE_S - 4)
+    assert seconds_until_settled([make_pod(), young, younger], NOW) == 1
+    assert seconds_until_settled([make_pod(), unschedulable(UNSCHEDULABLE_GRACE_S)], NOW) is None
 
 
 REPLICA_FAILURE = {"type": "ReplicaFailure", "status": "True", "message": "exceeded quota"}
@@ -103,7 +111,9 @@ READINESS: dict[str, tuple[str, list[ObservedChild], tuple[str, str]]] = {
     "generators that cannot be created": (
         "generators", [make_deployment(conditions=(REPLICA_FAILURE,))], ("False", "PodsNotCreated"),
     ),
-    "a generator that is unschedulable": ("generators", [make_deployment(), unschedulable(9, "generator")], ("False", "Unschedulable")),
+    "a generator that is unschedulable": (
+        "generators", [make_deployment(), unschedulable(UNSCHEDULABLE_GRACE_S, "generator")], ("False", "Unschedulable"),
+    ),
 }  # fmt: skip
 
 
