@@ -54,8 +54,11 @@ Beside types, ranges and enums, the API server refuses with one of these sentenc
 
 FROZEN = """\
 
-Once a run is created, only `spec.generators.replicas` and `spec.maxRestarts` can change. Another change is refused with
-a sentence of this kind:
+A run that exists can change in how its pods run: `image`, `resources`, `env`, `nodeSelector`, `tolerations`, `affinity`,
+`priorityClassName`, `runtimeClassName` and `podTemplate` of both roles. Generators are replaced one after the other;
+learners are left alone, and those of the next attempt have it. `spec.generators.replicas` and `spec.maxRestarts` can
+change at any time, and `spec.recipe` as long as `status.startedAt` is empty. All else is refused:
+
 """
 
 STATUS = """\
@@ -86,7 +89,7 @@ def api_reference(recipe_schema: dict[str, Any]) -> str:
         REFUSED,
         *(_sentence(rule) for rule in rules if not rule.forbidden),
         FROZEN,
-        _sentence(next(rule for rule in rules if rule.forbidden)),
+        *(_sentence(rule) for rule in rules if rule.forbidden),
         "",
         STATUS,
         *_levels("status", status),

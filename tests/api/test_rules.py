@@ -36,11 +36,31 @@ def test_creation_is_refused_with_the_sentence(api_server: ApiServer, base_run: 
 def test_update_is_refused_with_the_sentence(api_server: ApiServer, base_run: Manifest, case: dict[str, Any]) -> None:
     base_run["metadata"] = {"generateName": "update-"}
     stored = api_server.create(merge_patch(base_run, case["before"]))
+    if "status" in case:
+        stored = api_server.patch_status(stored["metadata"]["name"], case["status"])
     base_run["metadata"] = {key: stored["metadata"][key] for key in ("name", "resourceVersion")}
     answer = api_server.try_update(merge_patch(base_run, case["refused"]))
     assert answer.complaints == [(case["field"], f"Forbidden: {case['sentence']}")]
     neighbour = api_server.try_update(merge_patch(base_run, case["accepted"]))
     assert neighbour.accepted, neighbour.body
+
+
+@pytest.mark.parametrize(
+    "status",
+    [None, {"conditions": [{"type": "Accepted", "status": "False", "reason": "OwnedKey", "message": "Leave it out.",
+                            "observedGeneration": 1, "lastTransitionTime": "2026-06-01T12:00:00Z"}]}],
+    ids=["before it was looked at", "after it was refused"],
+)  # fmt: skip
+def test_a_recipe_that_is_not_accepted_can_be_mended(
+    api_server: ApiServer, base_run: Manifest, status: dict[str, Any] | None
+) -> None:
+    base_run["metadata"] = {"generateName": "mended-"}
+    stored = api_server.create(merge_patch(base_run, {"spec": {"recipe": {"output_dir": "data"}}}))
+    if status:
+        stored = api_server.patch_status(stored["metadata"]["name"], status)
+    base_run["metadata"] = {key: stored["metadata"][key] for key in ("name", "resourceVersion")}
+    answer = api_server.try_update(base_run)
+    assert answer.accepted, answer.body
 
 
 def test_every_rule_has_a_case() -> None:

@@ -9,7 +9,7 @@ from grpo_contract.rewards import BUILT_IN_REWARDS
 from grpo_operator.api.cel import Rule, message_expression, present, value_of
 from grpo_operator.api.crd import build_crd
 from grpo_operator.api.rules import build_rules
-from grpo_operator.api.spec import Generators, GRPORunSpec
+from grpo_operator.api.spec import Generators, GRPORunSpec, Learners
 from grpo_trainer.rewards.registry import BUILT_IN
 
 TRL_DEFAULTS = {"per_device_train_batch_size": 8, "gradient_accumulation_steps": 1, "num_generations": 8}
@@ -42,11 +42,27 @@ def test_the_batch_rules_count_with_trls_defaults() -> None:
 
 
 def test_no_field_is_forgotten_when_the_run_is_frozen() -> None:
-    frozen = {(*rule.at, str(rule.field).lstrip(".")) for rule in build_rules(TRL_DEFAULTS) if rule.forbidden}
+    """What may change is said here; all else is frozen."""
+    frozen = {
+        (*rule.at, *str(rule.field).lstrip(".").split(".")) for rule in build_rules(TRL_DEFAULTS) if rule.forbidden
+    }
+    pods = {
+        ("spec", role, alias(model, name))
+        for role, model in (("learners", Learners), ("generators", Generators))
+        for name in model.model_fields
+    }
+    how_pods_run = {
+        ("spec", role, field)
+        for role in ("learners", "generators")
+        for field in (
+            "image", "resources", "env", "nodeSelector", "tolerations", "affinity", "priorityClassName",
+            "runtimeClassName", "podTemplate",
+        )
+    }  # fmt: skip
     of_spec = {("spec", alias(GRPORunSpec, name)) for name in GRPORunSpec.model_fields}
-    of_generators = {("spec", "generators", alias(Generators, name)) for name in Generators.model_fields}
-    may_change = {("spec", "generators"), ("spec", "maxRestarts"), ("spec", "generators", "replicas")}
-    assert frozen == (of_spec | of_generators) - may_change
+    by_field = {("spec", "learners"), ("spec", "generators")}
+    may_change = {("spec", "maxRestarts"), ("spec", "generators", "replicas"), *how_pods_run}
+    assert frozen == (of_spec | pods) - by_field - may_change
 
 
 def alias(model: Any, name: str) -> str:
@@ -57,12 +73,12 @@ def test_a_rule_as_the_crd_holds_it() -> None:
     crd = build_crd(read_recipe_schema())
     spec = crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["spec"]
     assert {
-        "rule": "self.recipe == oldSelf.recipe",
-        "messageExpression": "'spec.recipe cannot change, since a run trains one model by one recipe; delete the run "
+        "rule": "has(self.gpus) == has(oldSelf.gpus) && (!has(self.gpus) || self.gpus == oldSelf.gpus)",
+        "messageExpression": "'spec.generators.gpus cannot change once the run is created; delete the run "
         "and create it again, or create another under a new name.'",
-        "fieldPath": ".recipe",
+        "fieldPath": ".gpus",
         "reason": "FieldValueForbidden",
-    } in spec["x-kubernetes-validations"]
+    } in spec["properties"]["generators"]["x-kubernetes-validations"]
 
 
 def test_every_sentence_ends_once_and_names_a_remedy() -> None:

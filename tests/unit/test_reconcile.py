@@ -97,6 +97,14 @@ class TestStart:
         assert [entry.type for entry in plan.status.conditions] == [ACCEPTED]
         assert plan.status.started_at is None
 
+    def test_a_run_whose_owned_key_was_taken_out_starts(self) -> None:
+        good = make_run()
+        bad = make_run(recipe=good.spec.recipe | {"deepspeed": "z.json"})
+        plan = look(then(good, look(bad)))
+        assert written(plan) == EVERYTHING
+        assert said(plan, ACCEPTED) == ("True", "Accepted")
+        assert plan.status.started_at == "2026-06-01T12:00:00Z"
+
     def test_everything_ready_is_said(self) -> None:
         run = make_run()
         children = [
@@ -130,7 +138,27 @@ class TestStart:
         plan = look(make_run(), refusals=(Refusal("ChildRefused", "The quota says no."),))
         assert said(plan, ACCEPTED) == ("False", "ChildRefused")
         assert plan.status.phase is Phase.PENDING
+        assert plan.status.started_at is None
         assert plan.look_again_s == 60
+
+    def test_what_a_refusal_left_holds_the_recipe(self) -> None:
+        run, refusals = make_run(), (Refusal("ChildRefused", "The quota says no."),)
+        others = [child for child in all_children(run) if child.kind != "Deployment"]
+        plan = look(then(run, look(run, refusals=refusals)), *others, refusals=refusals)
+        assert said(plan, ACCEPTED) == ("False", "ChildRefused")
+        assert plan.status.started_at == "2026-06-01T12:00:00Z"
+
+    def test_how_pods_run_can_change(self) -> None:
+        """The Deployment rolls; a Job cannot change, so the learners of the next attempt have it."""
+        run, job = make_run(), make_job(conditions=(job_condition("Failed"),))
+        wish = {"resources": {"limits": {"memory": "8Gi"}}}
+        changed = make_run(learners=wish, generators=wish)
+        assert written(look(then(changed, look(run)), *all_children(run))) == {f"Deployment/{NAME}-generator"}
+        pod = failed_learner(exit_code=137, reason="OOMKilled")
+        after = then(changed, look(run, job, pod))
+        (written_job,) = [child.manifest for child in look(after, pod).write if child.manifest["kind"] == "Job"]
+        (container,) = written_job["spec"]["template"]["spec"]["containers"]
+        assert container["resources"]["limits"]["memory"] == "8Gi"
 
     def test_a_refusal_later_stops_progress_only(self) -> None:
         run = then(make_run(), look(make_run()))

@@ -3,14 +3,14 @@
 Each sentence names the field, its value and the remedy.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any, Final
 
 from pydantic import BaseModel
 
 from grpo_operator.api.cel import Path, Rule
 from grpo_operator.api.recipe_rules import recipe_rules
-from grpo_operator.api.spec import Generators, GRPORunSpec
+from grpo_operator.api.spec import Generators, GRPORunSpec, Learners, PodSettings
 
 ROOT: Final[Path] = ()
 SPEC: Final[Path] = ("spec",)
@@ -21,8 +21,11 @@ STORAGE: Final[Path] = ("spec", "storage")
 NAME_LENGTH: Final = 40
 """Leaves room in 63 characters for what the operator and the Job controller append to the names of children."""
 
-MUTABLE: Final = frozenset({"recipe", "generators", "maxRestarts"})
-"""Fields that are not frozen as a whole: the recipe has a sentence of its own, generators a rule per field."""
+MUTABLE: Final = frozenset({"recipe", "learners", "generators", "maxRestarts"})
+"""Fields that are not frozen as a whole: the recipe has a rule of its own, pods have one per field."""
+
+MUTABLE_OF_PODS: Final = frozenset({*PodSettings.model_fields})
+"""How pods run: generators roll, and the next attempt's learners have it. What remains decides what is computed."""
 
 
 def build_rules(trl_defaults: Mapping[str, Any]) -> list[Rule]:
@@ -120,25 +123,23 @@ _STORAGE_RULES: Final = (
 
 def _immutability_rules() -> list[Rule]:
     remedy = "delete the run and create it again, or create another under a new name"
-    frozen = [key for key in _aliases(GRPORunSpec) if key not in MUTABLE]
+    frozen = [
+        *((SPEC, key) for key in _aliases(GRPORunSpec) if key not in MUTABLE),
+        *((LEARNERS, key) for key in _aliases(Learners, without=MUTABLE_OF_PODS)),
+        *((GENERATORS, key) for key in _aliases(Generators, without=MUTABLE_OF_PODS | {"replicas"})),
+    ]
     return [
         Rule(
-            SPEC,
-            "self.recipe == oldSelf.recipe",
-            f"spec.recipe cannot change, since a run trains one model by one recipe; {remedy}.",
-            ".recipe",
+            ROOT,
+            "!has(self.status) || !has(self.status.startedAt) || self.spec.recipe == oldSelf.spec.recipe",
+            "spec.recipe cannot change once the run is accepted, since a run trains one model by one recipe; "
+            f"{remedy}.",
+            ".spec.recipe",
             forbidden=True,
         ),
-        *(_frozen(SPEC, key, f"spec.{key} cannot change once the run is created; {remedy}.") for key in frozen),
         *(
-            _frozen(
-                GENERATORS,
-                key,
-                f"spec.generators.{key} cannot change once the run is created, only spec.generators.replicas can; "
-                f"{remedy}.",
-            )
-            for key in _aliases(Generators)
-            if key != "replicas"
+            _frozen(at, key, f"{'.'.join((*at, key))} cannot change once the run is created; {remedy}.")
+            for at, key in frozen
         ),
     ]
 
@@ -148,5 +149,5 @@ def _frozen(at: Path, key: str, text: str) -> Rule:
     return Rule(at, same, text, f".{key}", forbidden=True)
 
 
-def _aliases(model: type[BaseModel]) -> list[str]:
-    return [field.alias or name for name, field in model.model_fields.items()]
+def _aliases(model: type[BaseModel], without: Collection[str] = ()) -> list[str]:
+    return [field.alias or name for name, field in model.model_fields.items() if name not in without]

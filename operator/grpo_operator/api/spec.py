@@ -20,7 +20,7 @@ class ApiModel(BaseModel):
 
 
 class PodSettings(ApiModel):
-    """What learners and generators have in common: how their pods run."""
+    """What learners and generators have in common: how their pods run. It may change at any time."""
 
     image: Annotated[
         str | None, Field(min_length=1, description="Image of the pods. Absent: the operator's setting for the role.")
@@ -96,7 +96,8 @@ class Checkpoint(ApiModel):
 
 
 class GRPORunSpec(ApiModel):
-    """What to train, on what, where to keep it. Once created, only generators.replicas and maxRestarts may change."""
+    """What to train, on what, where to keep it. How pods run (image, resources, env, where they are placed, podTemplate),
+    generators.replicas and maxRestarts may change at any time, and the recipe until the run is accepted."""
 
     recipe: Annotated[
         Object,

@@ -138,6 +138,6 @@ class GRPORunStatus(_Status):
     model: str | None = None
     """Folder of the trained model, once it is saved."""
     started_at: Time | None = None
-    """When the run was accepted."""
+    """When the run was accepted, or the first of its objects made. From then on its recipe cannot change."""
     finished_at: Time | None = None
     """When the run succeeded or failed."""

@@ -40,7 +40,7 @@ def refused_child(kind: str, name: str, server_says: str) -> Refusal:
     return Refusal(
         Reason.CHILD_REFUSED,
         f"The API server refused {kind} {name} of this run ({server_says.rstrip('.')}): "
-        "correct the field that it names in a new run, or lift the quota or policy. It is tried again every minute.",
+        "correct the field that it names, or lift the quota or policy. It is tried again every minute.",
     )
 
 

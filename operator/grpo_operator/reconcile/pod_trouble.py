@@ -41,6 +41,13 @@ _MEMORY_HINTS: Final = {
 }
 
 
+_TAKES_EFFECT: Final = {
+    Role.LEARNER: ", and delete the learners' Job, which is made again with it",
+    Role.GENERATOR: "",  # their Deployment replaces them at once
+}
+"""What is left to do when a pod that does not start was corrected in the run: a Job's pods cannot change."""
+
+
 @dataclass(frozen=True)
 class Trouble:
     reason: Reason
@@ -91,8 +98,9 @@ def _seconds_unschedulable(pod: ObservedPod, now: datetime) -> float:
 def _unschedulable_message(pod: ObservedPod, scheduler_says: str) -> str:
     field = f"{pod.role.value}s"
     return (
-        f"Pod {pod.name} fits no node ({scheduler_says.rstrip('.')}): free or add nodes, lower {field}.gpus or "
-        f"{field}.resources, or correct {field}.nodeSelector, tolerations, affinity and storage."
+        f"Pod {pod.name} fits no node ({scheduler_says.rstrip('.')}): free or add nodes; or correct {field}.resources, "
+        f"nodeSelector, tolerations or affinity{_TAKES_EFFECT[pod.role]}; or start another run with fewer "
+        f"{field}.gpus or other storage."
     )
 
 
@@ -107,13 +115,14 @@ def _container_trouble(pod: ObservedPod, container: ObservedContainer) -> Troubl
         return Trouble(
             Reason.IMAGE_PULL_FAILED,
             f"Pod {pod.name} cannot get image {container.image!r} ({waiting.reason}: {waiting.message}): "
-            f"correct {field}.image, or give the nodes a way to the registry and a pull secret.",
+            f"give the nodes a way to the registry and a pull secret, or correct {field}.image"
+            f"{_TAKES_EFFECT[pod.role]}.",
         )
     if waiting.reason in _CONFIG_REASONS:
         return Trouble(
             Reason.CONTAINER_CONFIG_ERROR,
             f"Container {container.name} of pod {pod.name} cannot be started ({waiting.reason}: {waiting.message}): "
-            f"correct {field}.env or {field}.podTemplate.",
+            f"correct {field}.env or {field}.podTemplate{_TAKES_EFFECT[pod.role]}.",
         )
     if waiting.reason == CRASH_LOOP_REASON:
         return Trouble(Reason.CRASH_LOOP, _crash_message(pod, container, ended))

@@ -11,7 +11,7 @@ class Reason(StrEnum):
     ACCEPTED = "Accepted"
     """The run can be started as it is written."""
     OWNED_KEY = "OwnedKey"
-    """The recipe sets a key that the operator sets itself. Nothing was started: remove the key in a new run."""
+    """The recipe sets a key that the operator sets itself. Nothing was started: remove the key and apply the run again."""
     CHILD_REFUSED = "ChildRefused"
     """The API server refused an object of the run: a quota, an admission policy, or a field of the run that only the
     API server can judge, such as `resources` or `podTemplate`. Tried again every minute."""

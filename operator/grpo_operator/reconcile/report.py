@@ -34,7 +34,7 @@ _OVER: Final = (
 
 
 def refused(run: GRPORun, statement: Statement, now: datetime) -> GRPORunStatus:
-    """Of a run of which nothing was started."""
+    """Of a run of which nothing was started, so that its recipe may still change."""
     return _stated(run, run.status, [statement], now)
 
 
@@ -47,11 +47,12 @@ def ongoing(
     now: datetime,
 ) -> GRPORunStatus:
     deployment, old = children.deployment, run.status.generators
+    statements = list(statements)
     status = run.status.model_copy(
         update={
             "attempt": attempt,
             "output": str(run_folder(run.metadata.name, run.metadata.uid)),
-            "started_at": run.status.started_at or timestamp(now),
+            "started_at": run.status.started_at or (timestamp(now) if _has_started(statements, children) else None),
             "learners": _learners(run, attempt, ready_learners(children)),
             "generators": old.model_copy(
                 update={
@@ -64,6 +65,12 @@ def ongoing(
         }
     )
     return _stated(run, _with_progress(status, progress), statements, now)
+
+
+def _has_started(statements: Iterable[Statement], children: Children) -> bool:
+    """A refused object may have left others that are there, and that hold the recipe as it was."""
+    acceptance = [statement.status for statement in statements if statement.type is ConditionType.ACCEPTED]
+    return acceptance[-1] == "True" or bool(children.own)
 
 
 def restarting(run: GRPORun, failed_attempt: int, cause: Cause, now: datetime) -> GRPORunStatus:
