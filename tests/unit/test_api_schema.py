@@ -5,7 +5,9 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, Field, WithJsonSchema
 
+from grpo_operator.api.run import GRPORun
 from grpo_operator.api.schema import structural_schema
+from unit.desired_inputs import make_run
 
 
 class Colour(StrEnum):
@@ -93,3 +95,12 @@ def test_required_fields() -> None:
 
 def test_without_defaults() -> None:
     assert "default" not in str(properties(defaults=False))
+
+
+def test_what_a_newer_crd_or_operator_has_added_is_passed_over() -> None:
+    run = make_run().model_dump(by_alias=True)
+    learners, progress = run["spec"]["learners"] | {"newer": 1}, {"step": 3, "newer": 1}
+    spec = run["spec"] | {"learners": learners, "newer": {"a": 1}}
+    parsed = GRPORun.parse(run | {"spec": spec, "status": {"progress": progress}})
+    assert parsed.spec == make_run().spec
+    assert parsed.status.progress.step == 3

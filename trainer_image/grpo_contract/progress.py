@@ -21,11 +21,12 @@ class Stage(StrEnum):
 
 
 class _Camel(BaseModel):
-    # The docstrings of the fields end up in the CRD, because the run's status repeats them.
+    # The docstrings of the fields end up in the CRD, because the run's status repeats them. An unknown field is of
+    # another version of the trainer image or, in a status, of the operator.
     model_config = ConfigDict(
         alias_generator=to_camel,
         populate_by_name=True,
-        extra="forbid",
+        extra="ignore",
         ser_json_inf_nan="null",
         use_attribute_docstrings=True,
     )

@@ -23,9 +23,6 @@ class Metadata(BaseModel):
     uid: str
     generation: int = 1
     creation_timestamp: str = Field(alias="creationTimestamp")
-    deletion_timestamp: str | None = Field(alias="deletionTimestamp", default=None)
-    labels: dict[str, str] = {}
-    annotations: dict[str, str] = {}
 
 
 class GRPORun(BaseModel):

@@ -4,7 +4,7 @@ All objects of all runs are kept in memory in this form, so it holds what some d
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final
 
@@ -31,7 +31,6 @@ class ObservedChild:
     """What was last asked for; empty on children that are created once."""
     marker: str
     """Moves whenever what we asked for is written: the generation, or the resource version of kinds without one."""
-    resource_version: str = field(compare=False)
 
     @property
     def ref(self) -> Ref:
@@ -154,7 +153,6 @@ def _common(kind: str, manifest: Manifest) -> dict[str, Any]:
         "is_deleting": "deletionTimestamp" in metadata,
         "digest": digest_of(dict(manifest)) if is_applied else "",
         "marker": str(metadata.get("generation", metadata["resourceVersion"])) if is_applied else "",
-        "resource_version": metadata["resourceVersion"],
     }
 
 
