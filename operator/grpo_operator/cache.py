@@ -46,7 +46,9 @@ class Cache:
     def __init__(self) -> None:
         self._entries: dict[Key, _Entry] = {}
         self._known: dict[Place, _Known] = {}
-        self._deleted: OrderedDict[str, None] = OrderedDict()  # uids; an answer may come after the news of a deletion
+        # By uid, the version of what is gone: an answer may come after the news of a deletion. What is newer has come
+        # back, since to lose the label of its run is told as a deletion too.
+        self._deleted: OrderedDict[str, int] = OrderedDict()
         self._unconfirmed: dict[Place, tuple[int, float]] = {}  # version and time of writes that no watch has told of
 
     def run(self, key: Key) -> Manifest | None:
@@ -83,25 +85,31 @@ class Cache:
         """The API server's answer to a write of ours."""
         place, version = _place(kind, manifest), _version(manifest)
         known, uid = self._known.get(place), manifest["metadata"]["uid"]
-        is_ahead_of_watch = uid not in self._deleted and (known is None or known.version < version)
+        is_ahead_of_watch = version > self._deleted.get(uid, 0) and (known is None or known.version < version)
         self._put(place, version, manifest)
         if is_ahead_of_watch:
             self._unconfirmed[place] = version, monotonic()
 
-    def drop(self, place: Place, uid: str) -> None:
-        """The object is gone; one of the same name that came after it is not."""
-        self._deleted[uid] = None
+    def drop_reported(self, kind: str, manifest: Manifest) -> None:
+        """A watch tells that the object is gone; the version is that of its deletion."""
+        self.drop(_place(kind, manifest), manifest["metadata"]["uid"], _version(manifest))
+
+    def drop(self, place: Place, uid: str, version: int | None = None) -> None:
+        """The object is gone; one of the same name that came after it is not. `version` None: what it had last."""
+        known = self._known.get(place)
+        is_known = known is not None and known.uid == uid
+        self._deleted[uid] = version or (known.version if known and is_known else 0)
+        self._deleted.move_to_end(uid)
         if len(self._deleted) > REMEMBERED_DELETIONS:
             self._deleted.popitem(last=False)
-        known = self._known.get(place)
-        if known and known.uid == uid:
+        if known and is_known:
             self._remove(place, known.key)
 
     def _put(self, place: Place, version: int, manifest: Manifest) -> bool:
         kind, namespace, name = place
         uid = manifest["metadata"]["uid"]
         known = self._known.get(place)
-        if uid in self._deleted or (known and version < known.version):
+        if version <= self._deleted.get(uid, 0) or (known and version < known.version):
             return False
         key = (namespace, name if kind == GRPORUN.kind else manifest["metadata"]["labels"][RUN_LABEL])
         if known and known.key != key:

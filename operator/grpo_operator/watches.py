@@ -76,9 +76,8 @@ def _watch(resource: Resource, registry: kopf.OperatorRegistry, cache: Cache, qu
     async def look(event: kopf.RawEvent, **_: Any) -> None:  # not async, it would run in a thread
         manifest = event["object"]
         metadata = manifest["metadata"]
-        place = (resource.kind, metadata["namespace"], metadata["name"])
         if event["type"] == "DELETED":
-            cache.drop(place, metadata["uid"])
+            cache.drop_reported(resource.kind, manifest)
         elif not cache.put_reported(resource.kind, manifest):
             return  # an echo of our own write, or nothing that matters
         if resource is GRPORUN:

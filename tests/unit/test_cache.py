@@ -83,18 +83,39 @@ def test_a_write_that_no_watch_tells_of_shows(monkeypatch: pytest.MonkeyPatch) -
 def test_a_deleted_object_is_forgotten_and_does_not_come_back_by_a_late_answer() -> None:
     cache = Cache()
     cache.put_reported("ConfigMap", config_map(1))
-    cache.drop(PLACE, "u1")
+    cache.drop_reported("ConfigMap", config_map(3))
     cache.put_written("ConfigMap", config_map(2))
     assert cache.children(KEY) == ()
     assert cache.oldest_unconfirmed_s == 0
-    assert cache.put_reported("ConfigMap", config_map(3, uid="u2"))
+    assert cache.put_reported("ConfigMap", config_map(4, uid="u2"))
+
+
+def test_a_child_whose_label_was_taken_away_comes_back_with_it() -> None:
+    cache = Cache()
+    cache.put_reported("ConfigMap", config_map(1))
+    cache.drop_reported("ConfigMap", config_map(2))  # as a watch by label tells it
+    assert cache.put_reported("ConfigMap", config_map(3))
+    assert len(cache.children(KEY)) == 1
+    cache.drop_reported("ConfigMap", config_map(4))
+    cache.put_written("ConfigMap", config_map(5))
+    assert len(cache.children(KEY)) == 1
+    assert cache.oldest_unconfirmed_s > 0
+
+
+def test_what_a_sweep_missed_comes_back_when_it_is_told_of_anew() -> None:
+    cache = Cache()
+    cache.put_reported("ConfigMap", config_map(3))
+    cache.drop(PLACE, "u1")
+    cache.put_written("ConfigMap", config_map(3))
+    assert cache.children(KEY) == ()
+    assert cache.put_reported("ConfigMap", config_map(4))
 
 
 def test_the_deletion_of_an_old_object_leaves_the_new_one_of_its_name() -> None:
     cache = Cache()
     cache.put_reported("ConfigMap", config_map(1))
     cache.put_written("ConfigMap", config_map(3, uid="u2"))
-    cache.drop(PLACE, "u1")
+    cache.drop_reported("ConfigMap", config_map(2))
     assert [child.uid for child in cache.children(KEY)] == ["u2"]
 
 
