@@ -144,14 +144,24 @@ class Controller:
         return await self._reader.read(first_learner.uid, first_learner.ip, datetime.now(UTC))
 
     async def _write(self, run: GRPORun, children: Iterable[Child], memory: _Memory) -> tuple[Refusal, ...]:
-        """All at once. Returns what the API server will not have; other errors are raised when all have been tried."""
+        """Returns what the API server will not have. The claim goes first: where somebody else's has its name, pods
+        would write to somebody else's volume."""
+        children = tuple(children)
+        claims = [child for child in children if ref_of(child)[0] == CLAIM.kind]
+        refusals = await self._write_at_once(run, claims, memory)
+        if not refusals:
+            refusals = await self._write_at_once(run, [child for child in children if child not in claims], memory)
+        if memory.full_pass_due <= monotonic():
+            memory.full_pass_due = monotonic() + self._settings.full_pass_s
+        return refusals
+
+    async def _write_at_once(self, run: GRPORun, children: Iterable[Child], memory: _Memory) -> tuple[Refusal, ...]:
+        """Errors that are no refusal are raised when all have been tried."""
         writes = (self._write_child(run, child, memory) for child in children)
         outcomes = await asyncio.gather(*writes, return_exceptions=True)
         for outcome in outcomes:
             if isinstance(outcome, BaseException):
                 raise outcome
-        if memory.full_pass_due <= monotonic():
-            memory.full_pass_due = monotonic() + self._settings.full_pass_s
         return tuple(outcome for outcome in outcomes if isinstance(outcome, Refusal))
 
     async def _write_child(self, run: GRPORun, child: Child, memory: _Memory) -> Refusal | None:

@@ -99,7 +99,7 @@ def make_job(
             "uid": f"job-{attempt}",
             "resourceVersion": "1",
             "creationTimestamp": ago(age_s),
-            "labels": {ATTEMPT_LABEL: str(attempt)},
+            "labels": {RUN_LABEL: NAME, ATTEMPT_LABEL: str(attempt)},
             "ownerReferences": [{"uid": UID, "controller": True}],
         }
         | metadata,
@@ -127,6 +127,7 @@ def make_deployment(ready: int = 0, replicas: int = 1, conditions: tuple[Manifes
             "uid": "deployment",
             "resourceVersion": "1",
             "generation": 1,
+            "labels": {RUN_LABEL: NAME},
             "ownerReferences": [{"uid": UID, "controller": True}],
         },
         "status": {"replicas": replicas, "readyReplicas": ready, "conditions": list(conditions)},
@@ -137,9 +138,16 @@ def make_deployment(ready: int = 0, replicas: int = 1, conditions: tuple[Manifes
 
 
 def make_claim(
-    name: str, phase: str = "Bound", modes: tuple[str, ...] = ("ReadWriteMany",), owner: str | None = UID
+    name: str,
+    phase: str = "Bound",
+    modes: tuple[str, ...] = ("ReadWriteMany",),
+    owner: str | None = UID,
+    run: str | None = NAME,
 ) -> ObservedClaim:
+    """`run`: by label."""
     metadata: Manifest = {"name": name, "uid": "claim", "resourceVersion": "1"}
+    if run:
+        metadata["labels"] = {RUN_LABEL: run}
     if owner:
         metadata["ownerReferences"] = [{"uid": owner, "controller": True}]
     claim = observe(

@@ -31,8 +31,8 @@ def taken_names(wanted: Iterable[Child], foreign: Mapping[Ref, ObservedChild]) -
 def name_taken(kind: str, name: str) -> Refusal:
     return Refusal(
         Reason.NAME_TAKEN,
-        f"{kind} {name} exists and does not belong to this run: delete or rename it, or give the run another name. "
-        "(What a deleted run of the same name left goes by itself.)",
+        f"{kind} {name} exists and does not belong to this run, by owner or by label: delete or rename it, or give the "
+        "run another name. (What a deleted run of the same name left goes by itself.)",
     )
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final
 
-from grpo_contract.labels import ATTEMPT_LABEL, JOB_INDEX_LABEL, ROLE_LABEL, Role
+from grpo_contract.labels import ATTEMPT_LABEL, JOB_INDEX_LABEL, ROLE_LABEL, RUN_LABEL, Role
 from grpo_operator.desired.digest import digest_of
 from grpo_operator.resources import APPLIED, CLAIM, DEPLOYMENT, JOB, POD
 
@@ -26,6 +26,8 @@ class ObservedChild:
     uid: str
     owner_uid: str | None
     """Of the controlling owner."""
+    run_name: str | None
+    """By its label."""
     is_deleting: bool
     digest: str
     """What was last asked for; empty on children that are created once."""
@@ -150,6 +152,7 @@ def _common(kind: str, manifest: Manifest) -> dict[str, Any]:
         "name": metadata["name"],
         "uid": metadata["uid"],
         "owner_uid": owners[0] if owners else None,
+        "run_name": metadata.get("labels", {}).get(RUN_LABEL),
         "is_deleting": "deletionTimestamp" in metadata,
         "digest": digest_of(dict(manifest)) if is_applied else "",
         "marker": str(metadata.get("generation", metadata["resourceVersion"])) if is_applied else "",
@@ -165,7 +168,7 @@ def _observe_job(kind: str, manifest: Manifest) -> ObservedJob:
     complete, failed = conditions.get("Complete"), conditions.get("Failed") or conditions.get("FailureTarget")
     return ObservedJob(
         **_common(kind, manifest),
-        attempt=_number(metadata["labels"].get(ATTEMPT_LABEL)) or 0,
+        attempt=_number(metadata.get("labels", {}).get(ATTEMPT_LABEL)) or 0,
         created_at=time_of(metadata["creationTimestamp"]),
         completed_at=time_of(complete["lastTransitionTime"]) if complete else None,
         failure=_job_failure(failed) if failed else None,

@@ -112,7 +112,10 @@ def sort_children(run: GRPORun, children: Iterable[ObservedChild], attempt: int)
 
 
 def belongs_to(run: GRPORun, child: ObservedChild) -> bool:
-    """A retained claim has no owner: a new run of the same name takes it up again."""
+    """By label, without which no watch tells of it, and by owner. A retained claim has no owner: a new run of the same
+    name takes it up again."""
+    if child.run_name != run.metadata.name:
+        return False
     if child.owner_uid is None and isinstance(child, ObservedClaim):
         return run.spec.storage.retain
     return child.owner_uid == run.metadata.uid

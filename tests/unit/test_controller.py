@@ -1,0 +1,110 @@
+"""What the controller asks of the API server in one look, against one that keeps objects in memory."""
+
+import asyncio
+from collections.abc import Mapping
+from typing import Any
+
+import pytest
+
+from grpo_contract.labels import RUN_LABEL
+from grpo_operator.cache import Cache, Key
+from grpo_operator.controller import Controller
+from grpo_operator.kube import RefusedError
+from grpo_operator.metrics import OperatorMetrics
+from grpo_operator.resources import Resource
+from grpo_operator.workqueue import WorkQueue
+from unit.desired_inputs import make_run
+from unit.observed_inputs import NAME, SETTINGS, ago
+
+Manifest = dict[str, Any]
+
+CLAIM = f"PersistentVolumeClaim/{NAME}-volume"
+
+
+class FakeApi:
+    def __init__(self, *objects: Manifest) -> None:
+        self.objects: dict[str, Manifest] = {}
+        self.version = 0
+        self.status: Manifest = {}
+        for manifest in objects:
+            self._store(manifest)
+
+    async def create(self, manifest: Manifest) -> Manifest:
+        if _reference(manifest) in self.objects:
+            raise RefusedError(409, "already exists")
+        return self._store(manifest)
+
+    async def apply(self, manifest: Manifest, force: bool) -> Manifest:
+        return self._store(manifest)
+
+    async def get(self, resource: Resource, namespace: str, name: str) -> Manifest | None:
+        return self.objects.get(f"{resource.kind}/{name}")
+
+    async def apply_status(self, namespace: str, name: str, uid: str, status: Manifest) -> Manifest:
+        self.status = status
+        return self._store(run_manifest() | {"status": status})
+
+    def _store(self, manifest: Manifest) -> Manifest:
+        self.version += 1
+        given = {"uid": f"uid-{self.version}", "resourceVersion": str(self.version), "creationTimestamp": ago(0)}
+        stored = manifest | {"metadata": given | manifest["metadata"] | {"resourceVersion": str(self.version)}}
+        self.objects[_reference(stored)] = stored
+        return stored
+
+
+def _reference(manifest: Mapping[str, Any]) -> str:
+    return f"{manifest['kind']}/{manifest['metadata']['name']}"
+
+
+def run_manifest(**spec: Any) -> Manifest:
+    run = make_run(**spec)
+    return {"kind": "GRPORun"} | run.model_dump(mode="json", by_alias=True, exclude={"status"})
+
+
+def look(api: FakeApi, run: Manifest) -> None:
+    """Until the first status is stored."""
+
+    async def test() -> None:
+        cache, queue = Cache(), WorkQueue[Key]()
+        metrics = OperatorMetrics(cache.phases, lambda: queue.depth)
+        kube: Any = api
+        reader: Any = None
+        controller = Controller(kube, SETTINGS, cache, queue, reader, metrics, "test")
+        cache.put_reported("GRPORun", run | {"metadata": run["metadata"] | {"resourceVersion": "1"}})
+        queue.add((run["metadata"]["namespace"], NAME))
+        working = asyncio.create_task(controller.run())
+        async with asyncio.timeout(10):
+            while not api.status:
+                await asyncio.sleep(0.001)
+        working.cancel()
+
+    asyncio.run(test())
+
+
+def claim(labels: dict[str, str], **metadata: Any) -> Manifest:
+    metadata = {"name": f"{NAME}-volume", "namespace": "team", "labels": labels} | metadata
+    if not labels:
+        del metadata["labels"]
+    spec = {"accessModes": ["ReadWriteMany"]}
+    return {"kind": "PersistentVolumeClaim", "metadata": metadata, "spec": spec, "status": {"phase": "Bound"}}
+
+
+@pytest.mark.parametrize("labels", [{}, {RUN_LABEL: "another"}], ids=["without label", "of another run"])
+@pytest.mark.parametrize("retain", [True, False])
+def test_a_strangers_claim_is_not_used(labels: dict[str, str], retain: bool) -> None:
+    api = FakeApi(claim(labels))
+    look(api, run_manifest(storage={"size": "1Gi", "retain": retain}))
+    (accepted,) = [entry for entry in api.status["conditions"] if entry["type"] == "Accepted"]
+    assert (accepted["status"], accepted["reason"]) == ("False", "NameTaken")
+    assert f"PersistentVolumeClaim {NAME}-volume" in accepted["message"]
+    children = {reference for reference in api.objects if not reference.startswith(("GRPORun/", "Event/"))}
+    assert children == {CLAIM}, "a pod would mount it"
+    assert api.objects[CLAIM]["metadata"].get("labels", {}) == labels
+
+
+def test_the_claim_that_an_earlier_run_left_is_used() -> None:
+    api = FakeApi(claim({RUN_LABEL: NAME}))
+    look(api, run_manifest(storage={"size": "1Gi", "retain": True}))
+    (accepted,) = [entry for entry in api.status["conditions"] if entry["type"] == "Accepted"]
+    assert accepted["status"] == "True"
+    assert f"Job/{NAME}-learner-1" in api.objects
