@@ -119,12 +119,13 @@ class Controller:
         for child in children:
             memory.markers.setdefault(child.ref, child.marker)
         first = sort_children(run, children, current_attempt(run, children)).first_learner
+        is_full_pass = monotonic() >= memory.full_pass_due
         return World(
             children=children,
-            users_claim=await self._users_claim(run) if needs_users_claim(run) else None,
+            users_claim=await self._users_claim(run) if needs_users_claim(run, is_full_pass) else None,
             reading=await self._reading(first, memory),
             markers=memory.markers,
-            is_full_pass=monotonic() >= memory.full_pass_due,
+            is_full_pass=is_full_pass,
             token=secrets.token_hex(TOKEN_BYTES),
         )
 

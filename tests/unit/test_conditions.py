@@ -89,7 +89,8 @@ EVENTS: dict[str, tuple[list[Condition], list[Condition], list[tuple[str, str]]]
     "a refusal while it runs": ([], [make_condition(PROGRESSING, "False", "ChildRefused")], [("Warning", "ChildRefused")]),
     "starting": ([], [make_condition(LEARNERS, "False", "Starting"), make_condition(PROGRESSING, "True", "Starting")], []),
     "training": ([make_condition(PROGRESSING, "True", "Loading")], [make_condition(PROGRESSING, "True", "Training")], [("Normal", "Training")]),
-    "storage": ([], [make_condition(STORAGE, "False", "SingleNodeVolume")], [("Warning", "SingleNodeVolume")]),
+    "storage": ([], [make_condition(STORAGE, "False", "ClaimLost")], [("Warning", "ClaimLost")]),
+    "storage with a hint": ([], [make_condition(STORAGE, "True", "SingleNodeVolume")], []),
     "success": ([], [make_condition(SUCCEEDED, "True", "Completed"), make_condition(LEARNERS, "False", "RunEnded")], [("Normal", "Completed")]),
     "failure": ([], [make_condition(FAILED, "True", "DatasetNotFound"), make_condition(PROGRESSING, "False", "RunEnded")], [("Warning", "DatasetNotFound")]),
 }  # fmt: skip

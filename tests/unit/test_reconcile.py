@@ -364,17 +364,6 @@ class TestStorage:
         run = then(run, look(run, users_claim=make_claim("mine", owner=None)))
         assert said(look(run), STORAGE) == ("True", "Bound")
 
-    def test_a_volume_for_one_node_is_named_and_used(self) -> None:
-        plan = look(make_run(storage={"size": "1Gi", "accessModes": ["ReadWriteOnce"]}))
-        assert said(plan, STORAGE) == ("False", "SingleNodeVolume")
-        assert "ReadWriteMany" in message(plan, STORAGE)
-        assert written(plan) == EVERYTHING
-
-    def test_a_volume_for_one_pod_cannot_work(self) -> None:
-        plan = look(make_run(storage={"size": "1Gi", "accessModes": ["ReadWriteOncePod"]}))
-        assert said(plan, FAILED) == ("True", "SinglePodVolume")
-        assert said(plan, STORAGE) == ("False", "SinglePodVolume")
-
     def test_a_retained_claim_of_an_earlier_run_is_taken_up(self) -> None:
         run = make_run(storage={"size": "1Gi", "retain": True})
         plan = look(run, make_claim(f"{NAME}-volume", owner=None))

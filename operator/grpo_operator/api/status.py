@@ -37,7 +37,7 @@ class ConditionType(StrEnum):
     ACCEPTED = "Accepted"
     """The run can be started as it is written."""
     STORAGE_READY = "StorageReady"
-    """The volume exists and all pods can mount it."""
+    """The volume exists and pods can write to it, on all nodes or, as the reason says, on one."""
     GENERATORS_READY = "GeneratorsReady"
     """All generators hold weights of this run and answer."""
     LEARNERS_READY = "LearnersReady"

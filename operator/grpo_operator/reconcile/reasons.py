@@ -29,9 +29,12 @@ class Reason(StrEnum):
     CLAIM_LOST = "ClaimLost"
     """The volume behind the claim is gone, and with it the run's checkpoints."""
     SINGLE_NODE_VOLUME = "SingleNodeVolume"
-    """The volume can be mounted on one node only; pods on other nodes will not start. Use ReadWriteMany."""
+    """The volume is there, for the pods of one node: pods on other nodes will not start. With pods on several nodes use
+    ReadWriteMany."""
     SINGLE_POD_VOLUME = "SinglePodVolume"
     """ReadWriteOncePod lets one pod mount the volume, and a run has at least two. Use ReadWriteMany."""
+    READ_ONLY_VOLUME = "ReadOnlyVolume"
+    """No access mode of the volume lets a pod write, and learners write checkpoints. Use ReadWriteMany."""
 
     # LearnersReady, GeneratorsReady
     ALL_READY = "AllReady"

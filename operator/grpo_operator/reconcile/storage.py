@@ -29,10 +29,42 @@ class StorageVerdict:
     look_again_s: float | None = None
 
 
-def needs_users_claim(run: GRPORun) -> bool:
-    """Whether the claim that the user named has to be looked at (again)."""
+@dataclass(frozen=True)
+class _Use:
+    """What a run can do with a volume of some access mode."""
+
+    can_work: bool
+    reason: Reason
+    sentence: str
+
+
+_REMEDY: Final = "use a storage class and access modes with ReadWriteMany"
+_USES: Final = {
+    "ReadWriteMany": _Use(True, Reason.BOUND, "every pod can mount it."),
+    "ReadWriteOnce": _Use(
+        True,
+        Reason.SINGLE_NODE_VOLUME,
+        f"pods can only use it together on one node. To run on several, {_REMEDY} in another run.",
+    ),
+    "ReadWriteOncePod": _Use(
+        False, Reason.SINGLE_POD_VOLUME, f"one pod can use it, and a run has at least two: {_REMEDY}."
+    ),
+}
+"""By access mode, the best first."""
+
+_READ_ONLY: Final = _Use(
+    False, Reason.READ_ONLY_VOLUME, f"no pod can write to it, and learners write checkpoints and the model: {_REMEDY}."
+)
+
+
+def needs_users_claim(run: GRPORun, is_full_pass: bool) -> bool:
+    """Whether to look at the claim that the user named: in each pass until there is a volume, then in full ones."""
+    return run.spec.storage.claim_name is not None and (is_full_pass or not _is_settled(run))
+
+
+def _is_settled(run: GRPORun) -> bool:
     condition = find(run.status.conditions, ConditionType.STORAGE_READY)
-    return run.spec.storage.claim_name is not None and (condition is None or condition.reason not in _SETTLED)
+    return condition is not None and condition.reason in _SETTLED
 
 
 def judge_storage(
@@ -44,7 +76,7 @@ def judge_storage(
         return _judge_claim(run, own_claim, modes)
     if users_claim:
         return _judge_claim(run, users_claim, users_claim.access_modes)
-    if not needs_users_claim(run):
+    if _is_settled(run):
         return StorageVerdict(_repeat(run), may_start=True)
     message = (
         f"storage.claimName {name!r}: namespace {run.metadata.namespace!r} has no PersistentVolumeClaim of that name; "
@@ -57,37 +89,22 @@ def judge_storage(
 
 
 def _judge_claim(run: GRPORun, claim: ObservedClaim | None, modes: tuple[str, ...]) -> StorageVerdict:
-    pods = run.spec.learners.replicas + run.spec.generators.replicas
-    if "ReadWriteMany" not in modes:
-        if modes == ("ReadWriteOncePod",):
-            return StorageVerdict(
-                _statement("False", Reason.SINGLE_POD_VOLUME, _single_pod(pods)), False, is_hopeless=True
-            )
-        return StorageVerdict(_statement("False", Reason.SINGLE_NODE_VOLUME, _single_node(pods, modes)), may_start=True)
+    """The phase says whether there is a volume, and the access modes what pods can do with it."""
+    if claim and claim.phase == "Lost":
+        message = f"The volume of PersistentVolumeClaim {claim.name} is gone; start a new run with another claim."
+        return StorageVerdict(_statement("False", Reason.CLAIM_LOST, message), may_start=True)
+    use = next((use for mode, use in _USES.items() if mode in modes), _READ_ONLY)
+    with_modes = f"with {', '.join(modes)}"
+    if not use.can_work:
+        message = f"PersistentVolumeClaim {claim_name(run)} {with_modes}: {use.sentence}"
+        return StorageVerdict(_statement("False", use.reason, message), may_start=False, is_hopeless=True)
     if claim is None or claim.phase == "Pending":
         message = f"PersistentVolumeClaim {claim_name(run)} has no volume yet."
         statement = _statement("Unknown", Reason.CLAIM_PENDING, message)
         is_watched = run.spec.storage.claim_name is None
         return StorageVerdict(statement, may_start=True, look_again_s=None if is_watched else LOOK_AGAIN_S)
-    if claim.phase == "Lost":
-        message = f"The volume of PersistentVolumeClaim {claim.name} is gone; start a new run with another claim."
-        return StorageVerdict(_statement("False", Reason.CLAIM_LOST, message), may_start=True)
-    message = f"PersistentVolumeClaim {claim.name} is bound and every pod can mount it."
-    return StorageVerdict(_statement("True", Reason.BOUND, message), may_start=True)
-
-
-def _single_pod(pods: int) -> str:
-    return (
-        f"The volume's access mode is ReadWriteOncePod, and the run's {pods} pods all mount it: "
-        "use a storage class and storage.accessModes with ReadWriteMany."
-    )
-
-
-def _single_node(pods: int, modes: tuple[str, ...]) -> str:
-    return (
-        f"The volume's access modes are {', '.join(modes)}: the run's {pods} pods can only run together on one node; "
-        "use a storage class and storage.accessModes with ReadWriteMany for several nodes."
-    )
+    message = f"PersistentVolumeClaim {claim.name} is bound {with_modes}: {use.sentence}"
+    return StorageVerdict(_statement("True", use.reason, message), may_start=True)
 
 
 def _statement(status: Truth, reason: Reason, message: str) -> Statement:
