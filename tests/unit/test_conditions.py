@@ -59,6 +59,11 @@ PHASES: dict[str, tuple[list[Condition], Phase]] = {
     "training": ([YES, make_condition(PROGRESSING, "True", "Training")], Phase.RUNNING),
     "saving": ([YES, make_condition(PROGRESSING, "True", "Saving")], Phase.RUNNING),
     "unreadable": ([YES, make_condition(PROGRESSING, "Unknown", "ProgressUnreadable")], Phase.RUNNING),
+    "waiting for a first generator": (
+        [YES, make_condition(PROGRESSING, "True", "WaitingForGenerators")],
+        Phase.STARTING,
+    ),
+    "all generators lost": ([YES, make_condition(PROGRESSING, "False", "WaitingForGenerators")], Phase.RUNNING),
     "restarting": ([YES, make_condition(PROGRESSING, "True", "Restarting")], Phase.RESTARTING),
     "succeeded": ([YES, make_condition(SUCCEEDED, "True", "Completed")], Phase.SUCCEEDED),
     "failed": ([YES, make_condition(FAILED, "True", "DatasetNotFound")], Phase.FAILED),
@@ -89,6 +94,11 @@ EVENTS: dict[str, tuple[list[Condition], list[Condition], list[tuple[str, str]]]
     "a refusal while it runs": ([], [make_condition(PROGRESSING, "False", "ChildRefused")], [("Warning", "ChildRefused")]),
     "starting": ([], [make_condition(LEARNERS, "False", "Starting"), make_condition(PROGRESSING, "True", "Starting")], []),
     "training": ([make_condition(PROGRESSING, "True", "Loading")], [make_condition(PROGRESSING, "True", "Training")], [("Normal", "Training")]),
+    "waiting for a first generator": ([], [make_condition(PROGRESSING, "True", "WaitingForGenerators")], []),
+    "all generators lost": (
+        [make_condition(PROGRESSING, "True", "Training")], [make_condition(PROGRESSING, "False", "WaitingForGenerators")],
+        [("Warning", "WaitingForGenerators")],
+    ),
     "storage": ([], [make_condition(STORAGE, "False", "ClaimLost")], [("Warning", "ClaimLost")]),
     "storage with a hint": ([], [make_condition(STORAGE, "True", "SingleNodeVolume")], []),
     "success": ([], [make_condition(SUCCEEDED, "True", "Completed"), make_condition(LEARNERS, "False", "RunEnded")], [("Normal", "Completed")]),

@@ -181,6 +181,53 @@ class TestProgress:
         assert said(plan, PROGRESSING) == ("True", "Restarting")
         assert plan.status.progress.step == 0
 
+    def test_metrics_are_rounded(self) -> None:
+        metrics = Metrics(
+            reward=0.6123456, kl=0.00001234567, loss=-0.25, completion_length=512.44, rewards={"accuracy": 1 / 3}
+        )
+        report = TRAINING.model_copy(update={"metrics": metrics})
+        plan = look(make_run(), make_job(), make_pod(ready=True), reading=Reading(report))
+        assert plan.status.metrics == Metrics(
+            reward=0.6123, kl=0.00001235, loss=-0.25, completion_length=512.4, rewards={"accuracy": 0.3333}
+        )
+
+    @pytest.mark.parametrize("stage", [Stage.LOADING, Stage.WAITING_FOR_GENERATORS])
+    def test_a_new_attempt_does_not_wipe_what_the_last_one_reached(self, stage: Stage) -> None:
+        run, job, pod = make_run(), make_job(2), make_pod(attempt=2, ready=True)
+        run = then(run, look(run, make_job(), make_pod(ready=True), reading=Reading(TRAINING)))
+        run = then(run, look(run, make_job(conditions=(job_condition("Failed"),)), failed_learner()))
+        run = then(run, look(run, job, pod, reading=Reading(Progress(attempt=2, stage=stage))))
+        assert (run.status.progress.step, run.status.metrics.reward) == (7, 0.5)
+        assert (run.status.generators.in_sync, run.status.generators.weight_version) == (0, None)
+        resumed = Progress(attempt=2, stage=Stage.TRAINING, progress=Steps(step=4, max_steps=20))
+        run = then(run, look(run, job, pod, reading=Reading(resumed)))
+        assert (run.status.progress.step, run.status.metrics.reward) == (4, 0.5)
+        logged = resumed.model_copy(update={"metrics": Metrics(reward=0.25)})
+        plan = look(run, job, pod, reading=Reading(logged))
+        assert plan.status.metrics == Metrics(reward=0.25)
+
+    @pytest.mark.parametrize("attempt", [1, 2])
+    def test_a_run_that_has_lost_all_generators_is_running(self, attempt: int) -> None:
+        steps = Steps(step=7, max_steps=20, seconds_per_step=2.0)
+        lost = TRAINING.model_copy(
+            update={"attempt": attempt, "stage": Stage.WAITING_FOR_GENERATORS, "progress": steps, "generators": []}
+        )
+        learner, crashed = (
+            make_pod(attempt=attempt, ready=True),
+            container("generator", waiting={"reason": "CrashLoopBackOff"}),
+        )
+        for generators in ([], [make_pod("generator", containers=(crashed,))]):
+            plan = look(make_run(), make_job(attempt), learner, make_deployment(), *generators, reading=Reading(lost))
+            assert plan.status.phase is Phase.RUNNING
+            assert said(plan, PROGRESSING) == ("False", "WaitingForGenerators")
+            assert said(plan, GENERATORS) == ("False", "CrashLoop" if generators else "Starting")
+
+    def test_a_run_that_waits_for_its_first_generator_is_starting(self) -> None:
+        waiting = Progress(attempt=1, stage=Stage.WAITING_FOR_GENERATORS, progress=Steps(max_steps=20))
+        plan = look(make_run(), make_job(), make_pod(ready=True), reading=Reading(waiting))
+        assert plan.status.phase is Phase.STARTING
+        assert said(plan, PROGRESSING) == ("True", "WaitingForGenerators")
+
     def test_without_news_the_last_report_holds(self) -> None:
         run = make_run()
         run = then(run, look(run, make_job(), make_pod(ready=True), reading=Reading(TRAINING)))

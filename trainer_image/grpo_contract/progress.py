@@ -42,7 +42,7 @@ class Steps(_Camel):
     epoch: float | None = None
     """Passes over the data set done."""
     seconds_per_step: float | None = None
-    """Mean over the last ten steps."""
+    """Mean over the last ten steps of this attempt; absent before its first step."""
     eta_seconds: float | None = None
     """Seconds until the last step, at that pace."""
     tokens_per_second: float | None = None

@@ -24,7 +24,7 @@ class Phase(StrEnum):
     STARTING = "Starting"
     """Pods are being created, or load the model."""
     RUNNING = "Running"
-    """Steps are being made."""
+    """Steps are being made, or were until all generators were lost."""
     RESTARTING = "Restarting"
     """An attempt failed; the next one starts from the newest checkpoint."""
     SUCCEEDED = "Succeeded"
@@ -127,6 +127,7 @@ class GRPORunStatus(_Status):
     """Current attempt; a new one begins where the newest checkpoint was written."""
     progress: Steps = Steps()
     metrics: Metrics = Metrics()
+    """The last logged step's values under TRL's definitions, to four significant digits; Prometheus has all of them."""
     checkpoint: CheckpointProgress | None = None
     learners: LearnerStatus = LearnerStatus()
     """Learner pods."""

@@ -7,12 +7,14 @@ from grpo_operator.api.status import Condition, ConditionType, Phase
 from grpo_operator.reconcile.conditions import find, is_true
 from grpo_operator.reconcile.reasons import Reason
 
-_BY_PROGRESS: Final = {
-    Reason.TRAINING: Phase.RUNNING,
-    Reason.SAVING: Phase.RUNNING,
-    Reason.PROGRESS_UNREADABLE: Phase.RUNNING,
-    Reason.RESTARTING: Phase.RESTARTING,
+_BY_PROGRESS: Final[dict[tuple[str, str], Phase]] = {
+    ("True", Reason.TRAINING): Phase.RUNNING,
+    ("True", Reason.SAVING): Phase.RUNNING,
+    ("Unknown", Reason.PROGRESS_UNREADABLE): Phase.RUNNING,
+    ("False", Reason.WAITING_FOR_GENERATORS): Phase.RUNNING,  # "True" before the first step
+    ("True", Reason.RESTARTING): Phase.RESTARTING,
 }
+"""Of a run that goes on, by status and reason of Progressing; all else is Starting."""
 
 
 def phase_of(conditions: Sequence[Condition]) -> Phase:
@@ -25,7 +27,7 @@ def phase_of(conditions: Sequence[Condition]) -> Phase:
     progressing = find(conditions, ConditionType.PROGRESSING)
     if progressing is None:
         return Phase.STARTING
-    return next((phase for reason, phase in _BY_PROGRESS.items() if reason == progressing.reason), Phase.STARTING)
+    return _BY_PROGRESS.get((progressing.status, progressing.reason), Phase.STARTING)
 
 
 def has_ended(conditions: Sequence[Condition]) -> bool:

@@ -44,6 +44,9 @@ def judge_progress(
         return _progressing("Unknown", Reason.PROGRESS_UNREADABLE, message)
     if progress is not None and progress.stage not in _BEFORE_STEPS:
         return _progressing("True", *_BY_STAGE[progress.stage])
+    if progress is not None and has_made_steps(progress):
+        message = "All generators were lost, and steps wait for one to be back: GeneratorsReady says what keeps them."
+        return _progressing("False", Reason.WAITING_FOR_GENERATORS, message)
     for statement in (learners, generators):
         if statement.reason in POD_TROUBLES:
             return _progressing("False", statement.reason, statement.message)
@@ -53,6 +56,11 @@ def judge_progress(
     if progress is None:
         return _progressing("True", Reason.STARTING, "Pods are being created and started.")
     return _progressing("True", *_BY_STAGE[progress.stage])
+
+
+def has_made_steps(progress: Progress) -> bool:
+    """In this attempt: the pace is that of its own steps."""
+    return progress.progress.seconds_per_step is not None
 
 
 def judge_weights(progress: Progress | None) -> Statement:

@@ -70,7 +70,8 @@ class Reason(StrEnum):
     LOADING = "Loading"
     """Learners load model and data."""
     WAITING_FOR_GENERATORS = "WaitingForGenerators"
-    """Learners are ready and wait for a generator to answer."""
+    """Learners are ready and wait for a generator to answer. With status False it is no start: steps had been made, and
+    all generators were lost; they go on when one is back, or the attempt fails by its deadline."""
     TRAINING = "Training"
     """Steps are being made."""
     SAVING = "Saving"

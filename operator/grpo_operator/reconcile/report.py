@@ -6,7 +6,7 @@ from typing import Final
 
 from grpo_contract.files import run_folder
 from grpo_contract.labels import Role
-from grpo_contract.progress import Progress
+from grpo_contract.progress import Metrics, Progress
 from grpo_operator.api.run import GRPORun
 from grpo_operator.api.status import (
     ConditionType,
@@ -24,6 +24,8 @@ from grpo_operator.reconcile.progressing import generators_in_sync
 from grpo_operator.reconcile.readiness import ready_learners
 from grpo_operator.reconcile.reasons import Reason
 from grpo_operator.reconcile.world import Children
+
+SIGNIFICANT_DIGITS: Final = 4
 
 _OVER: Final = (
     ConditionType.GENERATORS_READY,
@@ -147,12 +149,15 @@ def _stated(run: GRPORun, status: GRPORunStatus, statements: Iterable[Statement]
 
 
 def _with_progress(status: GRPORunStatus, progress: Progress | None) -> GRPORunStatus:
+    """A new attempt knows neither its position, before its training begins, nor metrics, before its first logged step:
+    until then the run is where the last attempt left it."""
     if progress is None:
         return status
+    knows_position = progress.progress.max_steps is not None
     return status.model_copy(
         update={
-            "progress": progress.progress,
-            "metrics": progress.metrics,
+            "progress": progress.progress if knows_position else status.progress,
+            "metrics": _readable(progress.metrics) if progress.metrics != Metrics() else status.metrics,
             "checkpoint": progress.checkpoint or status.checkpoint,
             "model": progress.model or status.model,
             "generators": status.generators.model_copy(
@@ -160,6 +165,17 @@ def _with_progress(status: GRPORunStatus, progress: Progress | None) -> GRPORunS
             ),
         }
     )
+
+
+def _readable(metrics: Metrics) -> Metrics:
+    """Rounded, because `kubectl get` prints every digit that there is."""
+    numbers: dict[str, float] = metrics.model_dump(exclude={"rewards"}, exclude_none=True)
+    rounded = {name: _rounded(value) for name, value in numbers.items()}
+    return Metrics(**rounded, rewards={name: _rounded(value) for name, value in metrics.rewards.items()})
+
+
+def _rounded(value: float) -> float:
+    return float(f"{value:.{SIGNIFICANT_DIGITS}g}")
 
 
 def _learners(run: GRPORun, attempt: int, ready: int) -> LearnerStatus:
