@@ -14,8 +14,6 @@ from typing import Any, Final
 from grpo_operator.kube import ApiError, Kube, Manifest, NotFoundError, RefusedError
 from grpo_operator.resources import LEASE
 
-LEASE_NAME: Final = "grpo-operator"
-
 DURATION_S: Final = 15
 RENEW_DEADLINE_S: Final = 10.0
 RENEW_EVERY_S: Final = 4.0
@@ -30,8 +28,8 @@ class LeadershipLostError(Exception):
 
 
 class Election:
-    def __init__(self, kube: Kube, namespace: str, identity: str) -> None:
-        self._kube, self._namespace, self._identity = kube, namespace, identity
+    def __init__(self, kube: Kube, namespace: str, lease_name: str, identity: str) -> None:
+        self._kube, self._namespace, self._lease_name, self._identity = kube, namespace, lease_name, identity
         self._seen: tuple[str, float] = ("", 0.0)
         """Version of the lease that somebody else holds, and when it was first seen."""
         self.is_leading = False
@@ -61,7 +59,7 @@ class Election:
             await asyncio.sleep(RETRY_EVERY_S)
 
     async def _try_to_take(self) -> Manifest | None:
-        lease = await self._kube.get(LEASE, self._namespace, LEASE_NAME)
+        lease = await self._kube.get(LEASE, self._namespace, self._lease_name)
         try:
             if lease is None:
                 return await self._kube.create(self._ours(transitions=0))
@@ -105,7 +103,7 @@ class Election:
         except RefusedError as refused:
             if not refused.is_conflict:
                 raise
-        current = await self._kube.get(LEASE, self._namespace, LEASE_NAME)
+        current = await self._kube.get(LEASE, self._namespace, self._lease_name)
         if current is None or current["spec"].get("holderIdentity") != self._identity:
             raise LeadershipLostError("another replica has taken the lease")
         return current  # our own renewal whose answer was lost, or somebody's annotation
@@ -114,7 +112,7 @@ class Election:
         """So that the next replica need not wait. Without success it waits for the lease to run out."""
         with contextlib.suppress(ApiError, TimeoutError):
             async with asyncio.timeout(RELEASE_DEADLINE_S):
-                lease = await self._kube.get(LEASE, self._namespace, LEASE_NAME)
+                lease = await self._kube.get(LEASE, self._namespace, self._lease_name)
                 if lease and lease["spec"].get("holderIdentity") == self._identity:
                     spec = lease["spec"] | {"holderIdentity": "", "leaseDurationSeconds": 1}
                     await self._kube.replace(lease | {"spec": spec})
@@ -123,7 +121,7 @@ class Election:
         return {
             "apiVersion": LEASE.api_version,
             "kind": LEASE.kind,
-            "metadata": {"name": LEASE_NAME, "namespace": self._namespace},
+            "metadata": {"name": self._lease_name, "namespace": self._namespace},
             "spec": {
                 "holderIdentity": self._identity,
                 "leaseDurationSeconds": DURATION_S,

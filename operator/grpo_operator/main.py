@@ -42,7 +42,7 @@ async def operate(settings: Settings, port: int) -> None:
         reader = ProgressReader(session, settings.progress_interval_s)
         controller = Controller(kube, settings, cache, queue, reader, metrics, identity)
         lister = Lister(kube, cache, queue, settings.watch_namespaces)
-        election = Election(kube, settings.operator_namespace, identity)
+        election = Election(kube, settings.operator_namespace, settings.lease_name, identity)
         async with serve(metrics.text, lambda: ailment(queue, cache, election.is_leading), port):
             await lister.fill()
             watching = await _start_watching(cache, queue, settings)

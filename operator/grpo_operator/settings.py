@@ -31,6 +31,8 @@ class Settings(_Settings):
     """Where the operator runs: NetworkPolicies admit its pods to /progress and /health."""
     operator_labels: dict[str, str]
     """Labels of the operator's pods, for the same."""
+    lease_name: str
+    """By which one replica works at a time. Another release in the namespace has another one."""
     metrics_from: list[dict[str, Any]] = []
     """NetworkPolicy peers that may scrape the pods of a run."""
     watch_namespaces: list[str] = []

@@ -70,6 +70,12 @@ def test_the_operator_knows_its_own_pods(render: Render) -> None:
     assert settings.operator_labels == deployment["spec"]["selector"]["matchLabels"]
 
 
+def test_each_release_of_a_namespace_has_a_lease_of_its_own(render: Render) -> None:
+    assert settings_of(render).lease_name == only(render(), "Deployment")["metadata"]["name"]
+    config = only(render("fullnameOverride=second"), "ConfigMap", "second")
+    assert json.loads(config["data"][SETTINGS_FILE.name])["leaseName"] == "second"
+
+
 def test_the_file_lies_where_the_operator_looks(render: Render) -> None:
     template = only(render(), "Deployment")["spec"]["template"]["spec"]
     [mount] = [mount for mount in template["containers"][0]["volumeMounts"] if mount["name"] == "settings"]

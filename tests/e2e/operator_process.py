@@ -21,12 +21,14 @@ from harness.waiting import wait_for
 
 NAMESPACE = "grpo-system"
 ACCOUNT = "operator"
+LEASE_NAME = "grpo-operator"
 ROOT = Path(__file__).resolve().parents[2]
 SETTINGS: dict[str, Any] = {
     "learner": {"image": "grpo-trainer:test", "cpuImage": "grpo-trainer-cpu:test"},
     "generator": {"image": "grpo-trainer:test", "cpuImage": "grpo-trainer-cpu:test"},
     "operatorNamespace": NAMESPACE,
     "operatorLabels": {"app.kubernetes.io/name": "grpo-operator"},
+    "leaseName": LEASE_NAME,
 }
 
 

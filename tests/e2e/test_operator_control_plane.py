@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from e2e.operator_process import NAMESPACE, Operator, operator_kubeconfig, running_operator
+from e2e.operator_process import LEASE_NAME, NAMESPACE, Operator, operator_kubeconfig, running_operator
 from e2e.progress_server import serving_progress
 from e2e.simulated_cluster import simulated_cluster
 from e2e.simulated_runs import (
@@ -26,7 +26,6 @@ from e2e.simulated_runs import (
 )
 from grpo_contract.failure import DATASET_NOT_FOUND, USER_ERROR_EXIT_CODE, Failure
 from grpo_contract.progress import CheckpointProgress, GeneratorProgress, Metrics, Progress, Stage, Steps
-from grpo_operator.leader import LEASE_NAME
 from harness.kubectl import Kubectl, Manifest, condition
 from harness.waiting import wait_for
 

@@ -30,6 +30,7 @@ def make_settings(metrics_from: list[Manifest] | None = None, /, **templates: Ma
         generator=defaults("generator"),
         operator_namespace="grpo-system",
         operator_labels={"app": "grpo-operator"},
+        lease_name="grpo-operator",
         metrics_from=metrics_from or [],
     )
 

@@ -48,6 +48,7 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
   "imagePullPolicy" .Values.image.pullPolicy
   "operatorNamespace" .Release.Namespace
   "operatorLabels" (include "grpo-operator.selectorLabels" . | fromYaml)
+  "leaseName" (include "grpo-operator.fullname" .)
   "metricsFrom" .Values.metricsFrom
   "watchNamespaces" .Values.watchNamespaces
   "progressIntervalS" .Values.progressIntervalSeconds

@@ -23,6 +23,7 @@ SETTINGS: Final = Settings(
     generator=RoleDefaults(image="grpo-trainer:0.1.0", cpu_image="grpo-trainer-cpu:0.1.0"),
     operator_namespace="grpo-system",
     operator_labels={"app.kubernetes.io/name": "grpo-operator"},
+    lease_name="grpo-operator",
     metrics_from=[{"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "monitoring"}}}],
 )
 
