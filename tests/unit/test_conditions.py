@@ -142,6 +142,23 @@ def test_the_name_of_an_event_is_that_of_its_news() -> None:
     assert len(first.name) <= 253
 
 
+def test_the_same_loss_again_is_news() -> None:
+    ready = make_condition(GENERATORS, "True", "AllReady")
+    run = with_conditions(make_run(), ready, generators=GeneratorStatus(ready=2))
+    (first,), (second,) = (
+        events_of(
+            run,
+            GRPORunStatus(
+                conditions=[make_condition(GENERATORS, "False", "Starting", since_s)],
+                generators=GeneratorStatus(ready=1),
+            ),
+        )
+        for since_s in (60, 0)
+    )
+    assert (first.reason, first.note) == (second.reason, second.note)
+    assert first.name != second.name
+
+
 def test_the_manifest_of_an_event() -> None:
     long = make_condition(ACCEPTED, "False", "OwnedKey").model_copy(update={"message": "x" * 2000})
     run = make_run()

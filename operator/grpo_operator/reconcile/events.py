@@ -34,6 +34,14 @@ class RunEvent:
     note: str
 
 
+@dataclass(frozen=True)
+class _News:
+    type: EventType
+    reason: str
+    note: str
+    since: str
+
+
 def events_of(run: GRPORun, after: GRPORunStatus) -> list[RunEvent]:
     """What `after` tells that the run's status did not."""
     before = run.status
@@ -43,20 +51,21 @@ def events_of(run: GRPORun, after: GRPORunStatus) -> list[RunEvent]:
         and after.last_failure != before.last_failure
         and not find(after.conditions, ConditionType.FAILED)
     ):
-        note = f"Attempt {after.last_failure.attempt} failed: {after.last_failure.message}"
-        told.append(("Warning", after.last_failure.reason, note))
-    return [_event(run, after, kind, reason, note) for kind, reason, note in told]
+        failure = after.last_failure
+        note = f"Attempt {failure.attempt} failed: {failure.message}"
+        told.append(_News("Warning", failure.reason, note, failure.time))
+    return [_event(run, after, news) for news in told]
 
 
-def _of_conditions(before: GRPORunStatus, after: GRPORunStatus) -> Iterator[tuple[EventType, str, str]]:
+def _of_conditions(before: GRPORunStatus, after: GRPORunStatus) -> Iterator[_News]:
     for condition in after.conditions:
         old = find(before.conditions, condition.type)
         if old and (old.status, old.reason) == (condition.status, condition.reason):
             continue
         if condition.type is ConditionType.SUCCEEDED or condition.reason == Reason.TRAINING:
-            yield "Normal", condition.reason, condition.message
+            yield _News("Normal", condition.reason, condition.message, condition.last_transition_time)
         elif condition.type is ConditionType.FAILED or _is_trouble(condition) or _is_loss(condition, before, after):
-            yield "Warning", condition.reason, condition.message
+            yield _News("Warning", condition.reason, condition.message, condition.last_transition_time)
 
 
 def _is_trouble(condition: Condition) -> bool:
@@ -75,10 +84,13 @@ def _is_loss(condition: Condition, before: GRPORunStatus, after: GRPORunStatus) 
     return condition.type is ConditionType.GENERATORS_READY and fewer and condition.reason != Reason.RUN_ENDED
 
 
-def _event(run: GRPORun, after: GRPORunStatus, event_type: EventType, reason: str, note: str) -> RunEvent:
-    identity = f"{run.metadata.uid} {after.attempt} {reason} {note}"
+def _event(run: GRPORun, after: GRPORunStatus, news: _News) -> RunEvent:
+    # With its time: the same may happen again in one attempt, and then it is news.
+    identity = f"{run.metadata.uid} {after.attempt} {news.since} {news.reason} {news.note}"
     digest = hashlib.sha256(identity.encode()).hexdigest()[:16]
-    return RunEvent(name=f"{run.metadata.name}.{digest}", type=event_type, reason=reason, note=note[:NOTE_CHARACTERS])
+    return RunEvent(
+        name=f"{run.metadata.name}.{digest}", type=news.type, reason=news.reason, note=news.note[:NOTE_CHARACTERS]
+    )
 
 
 def event_manifest(run: GRPORun, event: RunEvent, reporter: str, now: datetime) -> Manifest:
