@@ -65,6 +65,7 @@ PHASES: dict[str, tuple[list[Condition], Phase]] = {
     ),
     "all generators lost": ([YES, make_condition(PROGRESSING, "False", "WaitingForGenerators")], Phase.RUNNING),
     "restarting": ([YES, make_condition(PROGRESSING, "True", "Restarting")], Phase.RESTARTING),
+    "restarting, and held up": ([YES, make_condition(PROGRESSING, "False", "LearnerLeftBehind")], Phase.RESTARTING),
     "succeeded": ([YES, make_condition(SUCCEEDED, "True", "Completed")], Phase.SUCCEEDED),
     "failed": ([YES, make_condition(FAILED, "True", "DatasetNotFound")], Phase.FAILED),
     "failed before it was accepted": ([make_condition(FAILED, "True", "ClaimNotFound")], Phase.FAILED),

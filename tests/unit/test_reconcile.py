@@ -301,6 +301,22 @@ class TestFailure:
         assert written(plan) == {f"Service/{NAME}-learner"}
         assert plan.look_again_s == 60
 
+    def test_a_learner_that_was_left_behind_is_named(self) -> None:
+        """Its Job was deleted with --cascade=orphan, so that nothing deletes the pod."""
+        failed, left = failed_learner(0), make_pod(index=1)
+        run = then(make_run(), look(make_run(), make_job(conditions=(job_condition("Failed"),)), failed, left))
+        others = [child for child in all_children(run) if child.kind != "Job"]
+        early = look(run, failed, left, *others, now=NOW + timedelta(seconds=59))
+        assert said(early, PROGRESSING) == ("True", "Restarting")
+        late = look(run, failed, left, *others, now=NOW + timedelta(seconds=60))
+        assert said(late, PROGRESSING) == ("False", "LearnerLeftBehind")
+        assert f"Pod {left.name} of attempt 1" in message(late, PROGRESSING)
+        assert late.status.phase is Phase.RESTARTING
+        assert written(late) == {f"Service/{NAME}-learner"}
+        over = look(then(run, late), failed, *others, now=NOW + timedelta(seconds=61))
+        assert said(over, PROGRESSING) == ("True", "Restarting")
+        assert f"Job/{NAME}-learner-2" in written(over)
+
     def test_jobs_are_ahead_of_a_status_that_could_not_be_stored(self) -> None:
         plan = look(make_run(), make_job(1, conditions=(job_condition("Failed"),)), make_job(2))
         assert plan.status.attempt == 2

@@ -13,6 +13,7 @@ _BY_PROGRESS: Final[dict[tuple[str, str], Phase]] = {
     ("Unknown", Reason.PROGRESS_UNREADABLE): Phase.RUNNING,
     ("False", Reason.WAITING_FOR_GENERATORS): Phase.RUNNING,  # "True" before the first step
     ("True", Reason.RESTARTING): Phase.RESTARTING,
+    ("False", Reason.LEARNER_LEFT_BEHIND): Phase.RESTARTING,
 }
 """Of a run that goes on, by status and reason of Progressing; all else is Starting."""
 

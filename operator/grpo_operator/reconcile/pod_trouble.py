@@ -36,8 +36,9 @@ CRASH_LOOP_REASON: Final = "CrashLoopBackOff"
 OOM_REASON: Final = "OOMKilled"
 
 _MEMORY_HINTS: Final = {
-    Role.LEARNER: "lower the recipe's per_device_train_batch_size or max_completion_length, or use more learners",
-    Role.GENERATOR: "lower the recipe's vllm_max_model_length, or what generators.env gives vLLM for its cache",
+    Role.LEARNER: "start another run with a lower per_device_train_batch_size or max_completion_length, or more learners",
+    Role.GENERATOR: "lower what generators.env gives vLLM for its cache, or start another run with a lower "
+    "vllm_max_model_length",
 }
 
 

@@ -78,6 +78,8 @@ class Reason(StrEnum):
     """Training is over; the model is being saved."""
     RESTARTING = "Restarting"
     """An attempt failed; the next one starts from the newest checkpoint."""
+    LEARNER_LEFT_BEHIND = "LearnerLeftBehind"
+    """A learner of an earlier attempt runs on although its Job was deleted (`--cascade=orphan`). Delete the pod."""
     PROGRESS_UNREADABLE = "ProgressUnreadable"
     """Learner 0 runs, but the operator cannot read its progress. The run may be well; check that NetworkPolicies let
     the operator reach it."""

@@ -21,7 +21,7 @@ from grpo_operator.reconcile.plan import LogSource, Plan
 from grpo_operator.reconcile.pod_trouble import seconds_until_settled
 from grpo_operator.reconcile.readiness import seconds_until_pods_are_missed
 from grpo_operator.reconcile.reasons import Reason
-from grpo_operator.reconcile.restart import seconds_to_wait
+from grpo_operator.reconcile.restart import judge_left_behind, seconds_to_wait
 from grpo_operator.reconcile.storage import StorageVerdict, judge_storage
 from grpo_operator.reconcile.world import Children, World, current_attempt, sort_children
 from grpo_operator.resources import JOB
@@ -80,7 +80,7 @@ def _carry_on(look: _Look, storage: StorageVerdict, news_due_s: float | None = N
         ACCEPTED,
         storage.statement,
         *judge_ongoing(run, children, look.attempt, world.reading, now),
-        *([refusal] if refusal else []),
+        *(statement for statement in (_left_behind(look), refusal) if statement),
     ]
     progress = progress_of_attempt(world.reading, look.attempt)
     waits = (storage.look_again_s, news_due_s, pause_s or None, REFUSED_AGAIN_S if refusal else None, *_waits(look))
@@ -129,12 +129,23 @@ def _wanted_children(look: _Look, with_learners: bool) -> list[Child]:
 
 
 def _pause_before_attempt(look: _Look) -> float:
-    children, failure = look.children, look.run.status.last_failure
+    children = look.children
     if children.job:
         return 0.0
     # Learners of this attempt without its Job: somebody deleted the Job, and it is made again when they are gone.
     leftovers = (*children.previous_learners, *children.learners)
-    return seconds_to_wait(look.attempt, time_of(failure.time) if failure else None, leftovers, look.now)
+    return seconds_to_wait(look.attempt, _failed_at(look.run), leftovers, look.now)
+
+
+def _left_behind(look: _Look) -> Statement | None:
+    if look.children.job:
+        return None
+    return judge_left_behind(look.attempt, _failed_at(look.run), look.children.previous_learners, look.now)
+
+
+def _failed_at(run: GRPORun) -> datetime | None:
+    """When the last attempt did."""
+    return time_of(run.status.last_failure.time) if run.status.last_failure else None
 
 
 def _waits(look: _Look) -> Iterable[float | None]:

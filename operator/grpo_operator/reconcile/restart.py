@@ -4,7 +4,10 @@ from collections.abc import Iterable
 from datetime import datetime
 from typing import Final
 
+from grpo_operator.api.status import ConditionType
+from grpo_operator.reconcile.conditions import Statement
 from grpo_operator.reconcile.observed import ObservedPod
+from grpo_operator.reconcile.reasons import Reason
 
 FIRST_PAUSE_S: Final = 10.0
 LONGEST_PAUSE_S: Final = 300.0
@@ -32,5 +35,22 @@ def _seconds_to_go(pod: ObservedPod, now: datetime) -> float:
     if pod.is_over:
         return 0.0
     if pod.gone_at is None:
-        return GONE_GRACE_S  # its Job is deleted, so its own deletion is about to be reported
+        return GONE_GRACE_S  # its Job is deleted, so its own deletion is about to be reported, or it was left behind
     return GONE_GRACE_S - (now - pod.gone_at).total_seconds()
+
+
+def judge_left_behind(
+    attempt: int, failed_at: datetime | None, previous: Iterable[ObservedPod], now: datetime
+) -> Statement | None:
+    """Of a learner of an earlier attempt whose Job was deleted without it. It is waited for all the same: on a node that
+    answers, it may hold GPUs and write checkpoints."""
+    if failed_at is None or (now - failed_at).total_seconds() < GONE_GRACE_S:
+        return None
+    pod = next((pod for pod in previous if pod.gone_at is None and not pod.is_over), None)
+    if pod is None:
+        return None
+    message = (
+        f"Pod {pod.name} of attempt {pod.attempt} runs on although its Job is gone, and nobody ends it: delete it. "
+        f"Attempt {attempt} starts when it is gone, so that no two attempts write checkpoints."
+    )
+    return Statement(ConditionType.PROGRESSING, "False", Reason.LEARNER_LEFT_BEHIND, message)
