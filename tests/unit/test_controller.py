@@ -26,6 +26,7 @@ class FakeApi:
         self.objects: dict[str, Manifest] = {}
         self.version = 0
         self.status: Manifest = {}
+        self.has_reported = asyncio.Event()
         for manifest in objects:
             self._store(manifest)
 
@@ -42,6 +43,7 @@ class FakeApi:
 
     async def apply_status(self, namespace: str, name: str, uid: str, status: Manifest) -> Manifest:
         self.status = status
+        self.has_reported.set()
         return self._store(run_manifest() | {"status": status})
 
     def _store(self, manifest: Manifest) -> Manifest:
@@ -73,9 +75,7 @@ def look(api: FakeApi, run: Manifest) -> None:
         cache.put_reported("GRPORun", run | {"metadata": run["metadata"] | {"resourceVersion": "1"}})
         queue.add((run["metadata"]["namespace"], NAME))
         working = asyncio.create_task(controller.run())
-        async with asyncio.timeout(10):
-            while not api.status:
-                await asyncio.sleep(0.001)
+        await asyncio.wait_for(api.has_reported.wait(), 10)
         working.cancel()
 
     asyncio.run(test())

@@ -12,10 +12,10 @@ from grpo_operator.resources import Resource
 class FakeLeases:
     def __init__(self) -> None:
         self.leases: dict[str, dict[str, Any]] = {}
-        self.asked = 0
+        self.asked = asyncio.Event()
 
     async def get(self, resource: Resource, namespace: str, name: str) -> dict[str, Any] | None:
-        self.asked += 1
+        self.asked.set()
         return self.leases.get(name)
 
     async def create(self, manifest: dict[str, Any]) -> dict[str, Any]:
@@ -40,11 +40,10 @@ def test_two_operators_in_one_namespace(second_lease: str, leading: list[bool]) 
             for number, lease in enumerate(("first", second_lease))
         ]
         working = []
-        for asked, election in enumerate(elections, start=1):
+        for election in elections:
+            kube.asked.clear()
             working.append(asyncio.create_task(election.lead(work)))
-            async with asyncio.timeout(5):
-                while kube.asked < asked:
-                    await asyncio.sleep(0)
+            await asyncio.wait_for(kube.asked.wait(), 5)
         assert [election.is_leading for election in elections] == leading
         for task in working:
             task.cancel()
