@@ -105,6 +105,13 @@ class TestStart:
         assert said(plan, ACCEPTED) == ("True", "Accepted")
         assert plan.status.started_at == "2026-06-01T12:00:00Z"
 
+    def test_a_run_that_has_started_is_not_judged_anew(self) -> None:
+        """A newer operator may own a key that an older one let through: the pods are there and go on."""
+        good = make_run()
+        bad = make_run(recipe=good.spec.recipe | {"deepspeed": "z.json"})
+        plan = look(then(bad, look(good)), *all_children(good))
+        assert said(plan, ACCEPTED) == ("True", "Accepted")
+
     def test_everything_ready_is_said(self) -> None:
         run = make_run()
         children = [

@@ -50,7 +50,7 @@ def reconcile(run: GRPORun, world: World, settings: Settings, now: datetime) -> 
 
     if has_ended(run.status.conditions):
         return _clear_away(look)
-    if objection := judge_recipe(run):
+    if run.status.started_at is None and (objection := judge_recipe(run)):
         return Plan(report.refused(run, objection, now))
 
     storage = judge_storage(run, world.users_claim, children.claim, now)
