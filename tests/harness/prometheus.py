@@ -1,6 +1,7 @@
 """Questions to a Prometheus server over its HTTP API."""
 
 import json
+import time
 import urllib.parse
 import urllib.request
 from dataclasses import dataclass
@@ -26,6 +27,12 @@ class Prometheus:
         query = urllib.parse.urlencode([("match[]", matcher) for matcher in matchers])
         values: list[str] = self._read(f"label/{label}/values?{query}")
         return values
+
+    def metric_names(self, selector: str, since: float) -> set[str]:
+        """Of series that got a value since then. (`label_values` also tells those of hours ago, even when asked by time.)"""
+        window = f"[{int(time.time() - since)}s]"
+        found = self.query(f"group by (__name__) (last_over_time({selector}{window}))")
+        return {entry["metric"]["__name__"] for entry in found}
 
     def targets(self) -> list[dict[str, Any]]:
         active: list[dict[str, Any]] = self._get("targets", state="active")["activeTargets"]
