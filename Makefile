@@ -23,39 +23,54 @@ DEV_ENV  := $(CACHE)/envs/dev-$(call digest,$(DEV_LOCK))
 DEV      := $(DEV_ENV)/bin
 
 TRAINER_LOCKS := trainer_image/requirements-cpu.txt tests/requirements-trainer.txt
-TRAINER_ENV   := $(CACHE)/envs/trainer-$(call digest,$(TRAINER_LOCKS))
-TRAINER       := $(TRAINER_ENV)/bin
+LIBRARIES_ENV := $(CACHE)/envs/libraries-$(call digest,$(TRAINER_LOCKS))
 
-# The project itself in the trainer's environment: vLLM finds our plugin only as an installed distribution.
-PROJECT_SOURCES := pyproject.toml README.md $(shell find trainer_image operator -name '*.py' | sort)
-PROJECT_STAMP    = $(TRAINER_ENV)/.project-$(call digest,$(PROJECT_SOURCES))
+# The project itself, installed, for vLLM finds our plugin only so: for every state of its sources in an environment of its
+# own, which is small and sees the 5 GB of the libraries. So no checkout changes what another one runs, in pods as well.
+PROJECT_SOURCES := pyproject.toml $(shell find operator trainer_image -type f -not -path '*/__pycache__/*' | LC_ALL=C sort)
+TRAINER_ENV     := $(CACHE)/envs/trainer-$(call digest,$(TRAINER_LOCKS) $(PROJECT_SOURCES))
+TRAINER         := $(TRAINER_ENV)/bin
 
-$(UV_ENV)/.complete: $(UV_LOCK)
+# The recipe schema is read from TRL's source, without running it: so much less will do for it.
+RECIPE_LOCK := trainer_image/requirements-cpu.txt
+RECIPE_ENV  := $(CACHE)/envs/recipe-$(call digest,$(RECIPE_LOCK))
+
+packages_in = $$($(1)/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')
+
+# None depends on its lock file: its name says what it is made from, and a new clone's files are newer than what it shares.
+$(UV_ENV)/.complete:
 	$(PYTHON) -c 'import ensurepip' || (apt-get update -qq && apt-get install -y -qq --no-install-recommends python3-venv)
 	rm -rf $(UV_ENV) && $(PYTHON) -m venv $(UV_ENV)
 	$(UV_ENV)/bin/pip install --quiet --require-hashes --no-deps -r $(UV_LOCK)
 	touch $@
 
-$(DEV_ENV)/.complete: $(DEV_LOCK) | $(UV_ENV)/.complete
+$(DEV_ENV)/.complete: | $(UV_ENV)/.complete
 	rm -rf $(DEV_ENV) && $(UV) venv --quiet --python $(PYTHON) $(DEV_ENV)
 	VIRTUAL_ENV=$(DEV_ENV) $(UV) pip sync --quiet --require-hashes $(DEV_LOCK)
 	touch $@
 
 # deepspeed comes as a source distribution, and torch's extensions are compiled at first use.
-$(TRAINER_ENV)/.complete: $(TRAINER_LOCKS) | $(UV_ENV)/.complete
+$(LIBRARIES_ENV)/.complete: | $(UV_ENV)/.complete
 	command -v g++ >/dev/null || (apt-get update -qq && apt-get install -y -qq --no-install-recommends g++)
-	rm -rf $(TRAINER_ENV) && $(UV) venv --quiet --python $(PYTHON) $(TRAINER_ENV)
-	VIRTUAL_ENV=$(TRAINER_ENV) $(UV) pip sync --quiet --require-hashes $(TRAINER_LOCKS)
-	ln -sfn $(notdir $(TRAINER_ENV)) $(CACHE)/envs/trainer
+	rm -rf $(LIBRARIES_ENV) && $(UV) venv --quiet --python $(PYTHON) $(LIBRARIES_ENV)
+	VIRTUAL_ENV=$(LIBRARIES_ENV) $(UV) pip sync --quiet --require-hashes $(TRAINER_LOCKS)
 	touch $@
 
-$(PROJECT_STAMP): $(PROJECT_SOURCES) | $(TRAINER_ENV)/.complete
-	rm -f $(TRAINER_ENV)/.project-*
+$(TRAINER_ENV)/.complete: | $(LIBRARIES_ENV)/.complete
+	rm -rf $(TRAINER_ENV) && $(UV) venv --quiet --python $(PYTHON) $(TRAINER_ENV)
+	echo "import site; site.addsitedir('$(call packages_in,$(LIBRARIES_ENV))')" > $(call packages_in,$(TRAINER_ENV))/libraries.pth
+	ln -s $(LIBRARIES_ENV)/bin/ninja $(TRAINER)/ninja
 	VIRTUAL_ENV=$(TRAINER_ENV) $(UV) pip install --quiet --no-deps --no-build-isolation --reinstall-package grpo-operator .
 	touch $@
 
+$(RECIPE_ENV)/.complete: | $(UV_ENV)/.complete
+	rm -rf $(RECIPE_ENV) && mkdir -p $(RECIPE_ENV)
+	awk '/^[a-z]/ {is_wanted = /^(trl|transformers)==/} is_wanted' $(RECIPE_LOCK) > $(RECIPE_ENV)/requirements.txt
+	$(UV) pip install --quiet --python $(PYTHON) --target $(RECIPE_ENV) --no-deps --require-hashes -r $(RECIPE_ENV)/requirements.txt
+	touch $@
+
 env-dev: $(DEV_ENV)/.complete ## make the environment of the operator, the linters and the tests
-env-trainer: $(TRAINER_ENV)/.complete $(PROJECT_STAMP) ## make the environment of learners and generators on CPU
+env-trainer: $(TRAINER_ENV)/.complete ## make the environment of learners and generators on CPU
 
 env-path-dev: env-dev ## print the path of that environment
 	@echo $(DEV_ENV)
@@ -82,14 +97,14 @@ PATHS   := PYTHONPATH=operator:trainer_image:charts:tests
 format: env-dev ## format the code and order its imports
 	$(DEV)/ruff format --quiet $(SOURCES) && $(DEV)/ruff check --quiet --select I --fix $(SOURCES)
 
-generate: env-dev env-trainer ## write everything that is generated: recipe schema, CRD, RBAC, dashboard, references, golden manifests
-	$(PATHS) $(TRAINER)/python -m codegen.recipe_schema
+generate: env-dev $(RECIPE_ENV)/.complete ## write everything that is generated: recipe schema, CRD, RBAC, dashboard, references, golden manifests
+	$(PATHS):$(RECIPE_ENV) $(DEV)/python -m codegen.recipe_schema
 	$(PATHS) $(DEV)/python -m codegen all
 	$(PATHS) $(DEV)/python -m unit.golden
 
 GENERATED := operator/grpo_operator/api/recipe_schema.json charts/grpo-operator docs/reference.md docs/metrics.md tests/unit/golden
 
-verify: env-dev env-trainer ## check format, lint, types and layers, and that everything generated is up to date
+verify: env-dev ## check format, lint, types and layers, and that everything generated is up to date
 	$(DEV)/ruff format --check --quiet $(SOURCES)
 	$(DEV)/ruff check --quiet $(SOURCES)
 	$(DEV)/mypy

@@ -1,6 +1,7 @@
-"""The schema of `spec.recipe`, a property per key: `python -m codegen.recipe_schema`, with the trainer's interpreter.
+"""The schema of `spec.recipe`, a property per key: `python -m codegen.recipe_schema`.
 
-Needs nothing but the standard library and the *installed* TRL and transformers, whose source it reads. The result is
+Needs nothing but the standard library and TRL and transformers, *installed* without what they require: it reads their
+source and does not run it. The result is
 not yet a structural schema: `default` says what TRL does when the key is absent, and must not be filled in.
 """
 

@@ -8,7 +8,9 @@ from pathlib import Path
 from cluster import cgroups, lifecycle
 from cluster.build import build
 from cluster.fake_nodes import add_fake_nodes
-from cluster.layout import KUBECONFIG, MAX_NODES, MONITORING_NAMESPACE, PROMETHEUS_PORT
+from cluster.host_python import write_environment_image
+from cluster.images import reference
+from cluster.layout import KUBECONFIG, MAX_NODES, MONITORING_NAMESPACE, PROMETHEUS_PORT, RUN
 from cluster.lifecycle import Shape
 from cluster.lock import alone
 from cluster.node import cut_off, load_images, reconnect, remove_image
@@ -49,6 +51,9 @@ def _parser() -> argparse.ArgumentParser:
     load.add_argument("--node", help="only on this node")
     unload = command("unload", _unload, "remove an image from every node that has it, and wait until its space is free")
     unload.add_argument("image", metavar="IMAGE", help="its full name, such as docker.io/library/grpo-operator:0.1.0")
+    text = "make an image whose pods, of runtime class host-python, run this Python environment; print its name"
+    environment = command("load-environment", _load_environment, text)
+    environment.add_argument("environment", type=Path, metavar="FOLDER")
     fake = command("fake-nodes", _fake_nodes, "let kwok add COUNT simulated nodes, tainted kwok.x-k8s.io/node=fake")
     fake.add_argument("count", type=int, metavar="COUNT")
     command("cut-off", _cut_off, "take a node's network away").add_argument("node")
@@ -108,6 +113,12 @@ def _load(arguments: argparse.Namespace) -> None:
 def _unload(arguments: argparse.Namespace) -> None:
     with alone():
         remove_image(arguments.image)
+
+
+def _load_environment(arguments: argparse.Namespace) -> None:
+    with alone():
+        load_images([write_environment_image(RUN, arguments.environment)])
+    print(reference(arguments.environment.name))
 
 
 def _fake_nodes(arguments: argparse.Namespace) -> None:

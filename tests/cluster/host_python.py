@@ -8,17 +8,18 @@ import sys
 from pathlib import Path
 
 from cluster.images import BASE, Files, write_image
-from cluster.layout import ENVIRONMENTS, TRAINER_ENVIRONMENT, Manifest
+from cluster.layout import ENVIRONMENTS, Manifest
 from cluster.processes import run
+from cluster.waiting import ClusterError
 
-IMAGE = "host-python"
 
-
-def write_host_python_image(folder: Path) -> Path:
-    """Empty directories, which the runtime mounts over; PATH finds the trainer's environment first."""
+def write_environment_image(folder: Path, environment: Path) -> Path:
+    """Named after the environment: empty directories, which the runtime mounts over; PATH finds the environment first."""
+    if environment.parent != ENVIRONMENTS:
+        raise ClusterError(f"{environment}: pods see only what is in {ENVIRONMENTS}")
     links: Files = {name: f"usr/{name}" for name in ("bin", "sbin", "lib", "lib64")}
-    path = f"{TRAINER_ENVIRONMENT}/bin:{sys.base_prefix}/bin:/usr/local/bin:/usr/bin"
-    return write_image(folder, IMAGE, {**BASE, **links, "usr/": None}, path=path)
+    path = f"{environment}/bin:{sys.base_prefix}/bin:/usr/local/bin:/usr/bin"
+    return write_image(folder, environment.name, {**BASE, **links, "usr/": None}, path=path)
 
 
 def host_python_spec() -> Manifest:

@@ -11,7 +11,6 @@ HOME = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "grpo-
 CACHE = HOME / "cluster"  # builds, one folder per key, and what runs
 LOCK = CACHE / "lock"
 ENVIRONMENTS = HOME / "envs"  # the project's Python environments, which pods of `host-python` see
-TRAINER_ENVIRONMENT = ENVIRONMENTS / "trainer"  # a link to the current one
 
 # All that `up` makes and `down` removes.
 RUN = CACHE / "run"

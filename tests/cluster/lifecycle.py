@@ -13,7 +13,7 @@ from cluster import cgroups, images
 from cluster.build import Build, build_when_alone, current_build, key_of
 from cluster.certificates import write_certificates
 from cluster.control_plane import is_api_server_ready, start_control_plane
-from cluster.host_python import visible_folders, write_host_python_image
+from cluster.host_python import visible_folders
 from cluster.layout import (
     BRIDGE,
     CACHE,
@@ -83,7 +83,6 @@ def _up(shape: Shape, fresh: bool) -> None:
 def _start_nodes(nodes: Sequence[str], made: Build) -> None:
     with timed("nodes started, images imported"):
         archives = [made.images / f"{name}.tar" for name in images.EVERYWHERE]
-        archives.append(write_host_python_image(RUN))
         for node in nodes:
             create_node(node)
         for node in nodes:

@@ -7,7 +7,6 @@ import json
 import os
 import sys
 import time
-from pathlib import Path
 from typing import Any
 
 from rich.console import Console
@@ -17,11 +16,12 @@ from demo.report import Stopwatch, summarize
 from demo.screen import Show, follow
 from demo.volume import on_local_cluster, prepare_volume, wait_for_volume
 from harness.installation import (
-    LOCAL_VALUES,
     ROOT,
     install_operator,
     load_operator_image,
+    load_trainer_image,
     local_cluster,
+    local_settings,
     start_local_cluster,
     tool,
     tool_output,
@@ -45,6 +45,7 @@ def up(is_local: bool) -> None:
     with stopwatch.part("cluster"):
         if is_local:
             start_local_cluster()
+            load_trainer_image()
     kubectl = local_cluster() if is_local else Kubectl()
     inside = kubectl.within(NAMESPACE)
     remove_old(kubectl)
@@ -53,7 +54,7 @@ def up(is_local: bool) -> None:
         prepare_volume(inside, adapt)
         if is_local:
             load_operator_image()
-        install_operator(kubectl, *([LOCAL_VALUES] if is_local else []), *_own_values())
+        install_operator(kubectl, *(local_settings() if is_local else []), *_own_values())
     with stopwatch.part("base model"):
         wait_for_volume(inside)
     with stopwatch.part("run"):
@@ -128,9 +129,9 @@ def _as_it_is(manifest: Manifest) -> Manifest:
     return manifest
 
 
-def _own_values() -> list[Path]:
+def _own_values() -> list[str]:
     """VALUES=file of `CLUSTER=current make demo`: images and the like of that cluster."""
-    return [Path(os.environ["VALUES"])] if os.environ.get("VALUES") else []
+    return [f"--values={os.environ['VALUES']}"] if os.environ.get("VALUES") else []
 
 
 if __name__ == "__main__":

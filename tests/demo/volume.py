@@ -3,7 +3,7 @@
 import copy
 from collections.abc import Callable
 
-from harness.installation import ROOT
+from harness.installation import ROOT, trainer_image
 from harness.kubectl import Kubectl, Manifest, load_manifests
 from harness.waiting import wait_for
 
@@ -13,13 +13,13 @@ JOB_DEADLINE_S = 900
 
 
 def on_local_cluster(manifest: Manifest) -> Manifest:
-    """Jobs of the local cluster run from this machine's environments instead of from an image of several GB."""
+    """Jobs of the local cluster run from this machine's environment instead of from an image of several GB."""
     adapted = copy.deepcopy(manifest)
     if adapted["kind"] == "Job":
         pod = adapted["spec"]["template"]["spec"]
         pod["runtimeClassName"] = "host-python"
         for container in pod["containers"]:
-            container["image"] = "grpo.test/host-python:1"
+            container["image"] = trainer_image()
     return adapted
 
 

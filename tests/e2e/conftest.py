@@ -8,10 +8,11 @@ import pytest
 from demo.volume import on_local_cluster, prepare_volume, wait_for_volume
 from e2e.demo_runs import MakeNamespace
 from harness.installation import (
-    LOCAL_VALUES,
     install_operator,
     load_operator_image,
+    load_trainer_image,
     local_cluster,
+    local_settings,
     start_local_cluster,
     tool_output,
 )
@@ -24,9 +25,10 @@ _numbers = itertools.count(1)
 @pytest.fixture(scope="session")
 def cluster() -> Kubectl:
     start_local_cluster()
+    load_trainer_image()
     load_operator_image()
     kubectl = local_cluster()
-    install_operator(kubectl, LOCAL_VALUES)
+    install_operator(kubectl, *local_settings())
     return kubectl
 
 

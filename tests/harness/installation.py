@@ -2,8 +2,10 @@
 
 import subprocess
 import sys
+from functools import cache
 from pathlib import Path
 
+from cluster.images import reference
 from harness.kubectl import Kubectl
 
 TESTS = Path(__file__).resolve().parents[1]
@@ -29,13 +31,34 @@ def load_operator_image() -> None:
     tool("cluster", "load", tool_output("images", "build", "operator"))
 
 
-def install_operator(kubectl: Kubectl, *values: Path) -> None:
-    """`helm upgrade --install`, and wait until it works."""
+@cache
+def trainer_environment() -> Path:
+    """With the project as this checkout has it; made when it is missing."""
+    command = ["make", "--silent", "--no-print-directory", "env-path-trainer"]
+    return Path(subprocess.run(command, cwd=ROOT, check=True, stdout=subprocess.PIPE, text=True).stdout.split()[-1])
+
+
+def trainer_image() -> str:
+    """What pods of the local cluster run instead of an image of several GB: one for each state of the sources."""
+    return reference(trainer_environment().name)
+
+
+def load_trainer_image() -> None:
+    tool("cluster", "load-environment", str(trainer_environment()))
+
+
+def local_settings() -> list[str]:
+    """Of the chart on the local cluster, as flags of helm."""
+    return [f"--values={LOCAL_VALUES}", f"--set=trainer.cpuImage={trainer_image()}"]
+
+
+def install_operator(kubectl: Kubectl, *settings: str) -> None:
+    """`helm upgrade --install` with these flags, and wait until it works."""
     inside = kubectl.within(OPERATOR_NAMESPACE)
     is_upgrade = inside.find("deployment", "grpo-operator") is not None
     inside.helm(
         "upgrade", "--install", "grpo-operator", str(CHART), "--create-namespace", "--wait", "--timeout=120s",
-        *(f"--values={file}" for file in values),
+        *settings,
     )  # fmt: skip
     # Helm installs what lies in crds/ once and never again.
     kubectl("apply", "--server-side", "--force-conflicts", "-f", str(CHART / "crds"))

@@ -19,8 +19,11 @@ from cluster.abilities.proof import (
     pod,
     wait_for_end,
 )
+from cluster.host_python import write_environment_image
 from cluster.images import reference
-from cluster.layout import ENVIRONMENTS, KUBECONFIG, TRAINER_ENVIRONMENT, Manifest
+from cluster.layout import ENVIRONMENTS, KUBECONFIG, RUN, Manifest
+from cluster.lock import alone
+from cluster.node import load_images
 from cluster.processes import run
 from cluster.waiting import wait_for
 
@@ -48,23 +51,24 @@ def _patch_node(node: str, patch: list[Manifest]) -> None:
 
 
 def host_python() -> None:
-    """RuntimeClass host-python runs an environment made after `up`, as any user, with the trainer's on PATH"""
+    """RuntimeClass host-python runs an environment made after `up`, as any user, from PATH"""
     environment = ENVIRONMENTS / "proof"
     run(sys.executable, "-m", "venv", "--without-pip", environment)
-    question = "import json, os, ssl, sys; print(json.dumps([sys.prefix, os.getuid(), os.environ['PATH'], "
+    with alone():
+        load_images([write_environment_image(RUN, environment)])
+    question = "import json, os, ssl, sys; print(json.dumps([sys.prefix, os.getuid(), "
     question += "[f for f in sys.argv[1:] if os.stat(f).st_mode & 0o5 != 0o5]]))"
     parents = [str(folder) for folder in (environment, Path(sys.base_prefix)) for folder in folder.parents]
     container = {
-        "image": reference("host-python"),
-        "command": [str(environment / "bin/python"), "-c", question, *parents],
+        "image": reference(environment.name),
+        "command": ["python", "-c", question, *parents],
         "securityContext": CONFINED,
     }
     apply(pod("python", "", spec={"runtimeClassName": "host-python", "securityContext": NOT_ROOT}, container=container))
     wait_for_end("python")
-    prefix, user, path, closed = json.loads(kubectl("logs", "python"))
+    prefix, user, closed = json.loads(kubectl("logs", "python"))
     shutil.rmtree(environment)
     assert (prefix, user) == (str(environment), 65532), (prefix, user)
-    assert path.startswith(f"{TRAINER_ENVIRONMENT}/bin:"), path
     assert closed == [], f"folders that not every user can enter: {closed}"
 
 
