@@ -16,7 +16,7 @@ import torch
 from accelerate import PartialState
 
 from grpo_contract.pod import read_config
-from grpo_trainer import training
+from grpo_trainer import device, training
 from grpo_trainer.fleet import generation
 from grpo_trainer.learner import Learner
 from grpo_trainer.logs import set_up_logging
@@ -61,15 +61,23 @@ class ExaminedLearner(Learner):
 
 def use_plain_ddp() -> None:
     """TRL as anybody would run it on two processes without DeepSpeed."""
-    training.device.initialise = lambda device, timeout_s: PartialState(cpu=True)
-    training.device.training_arguments = lambda device: {"use_cpu": True, "bf16": False, "ddp_backend": "gloo"}
-    training.zero3_config = lambda device: None
+    replace(
+        device,
+        initialise=lambda device, timeout_s: PartialState(cpu=True),
+        training_arguments=lambda device: {"use_cpu": True, "bf16": False, "ddp_backend": "gloo"},
+    )
+    replace(training, zero3_config=lambda device: None)
+
+
+def replace(module: Any, **by_name: Any) -> None:
+    for name, value in by_name.items():
+        setattr(module, name, value)
 
 
 def main() -> None:
     set_up_logging()
-    generation.FleetGeneration = ScriptedGeneration
-    training.Learner = ExaminedLearner
+    replace(generation, FleetGeneration=ScriptedGeneration)
+    replace(training, Learner=ExaminedLearner)
     if sys.argv[2] == "ddp":
         use_plain_ddp()
     torch.set_num_threads(1)

@@ -47,6 +47,10 @@ LOGS = {
 }
 
 
+def stand_in(**values: Any) -> Any:
+    return SimpleNamespace(**values)
+
+
 class Told:
     """A report whose learner is a sheet of prepared numbers."""
 
@@ -54,13 +58,13 @@ class Told:
         self.registry = new_registry()
         self.metrics = LearnerMetrics(self.registry)
         self.board = ProgressBoard(1)
-        self.learner: Any = SimpleNamespace(
+        self.learner = stand_in(
             clock=PhaseClock(),
             reward_func_names=["accuracy", "mine:length"],
             take_tokens=lambda: {"prompt": 100, "completion": 640},
             take_unscored=lambda: [0, 3],
         )
-        self.keeper: Any = SimpleNamespace(newest=None)
+        self.keeper = stand_in(newest=None)
         fleet = FleetReport(self.metrics, self.board)
         self.report = StepReport(self.learner, self.keeper, fleet, self.metrics, self.board)
 
