@@ -1,7 +1,6 @@
 """Every query of the dashboard, answered by a real Prometheus that holds a run of which every number is known."""
 
 import json
-import socket
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,6 +11,7 @@ import pytest
 from chart.rendered import CHART
 from chart.simulated_run import MAX_STEPS, PER_STEP, PHASE_S, SECONDS, START, STEP_S, TARGET, open_metrics
 from codegen.dashboard_queries import PanelQuery, queries_of, variable_queries_of
+from harness.daemons import daemon, free_ports
 from harness.prometheus import Prometheus
 from harness.waiting import wait_for
 
@@ -30,22 +30,17 @@ def prometheus(binaries: Path, tmp_path_factory: pytest.TempPathFactory) -> Iter
     load = ["tsdb", "create-blocks-from", "openmetrics", str(folder / "run.txt"), str(folder / "data")]
     subprocess.run([binaries / "promtool", *load], check=True, capture_output=True)
     (folder / "prometheus.yml").write_text("global: {}\n")
-    address = f"127.0.0.1:{_free_port()}"
+    (port,) = free_ports(1)
     flags = [
         f"--config.file={folder / 'prometheus.yml'}",
         f"--storage.tsdb.path={folder / 'data'}",
         "--storage.tsdb.retention.time=100y",
-        f"--web.listen-address={address}",
+        f"--web.listen-address=127.0.0.1:{port}",
     ]
-    with (folder / "log").open("wb") as log:
-        process = subprocess.Popen([binaries / "prometheus", *flags], stdout=log, stderr=log)
-    server = Prometheus(f"http://{address}")
-    try:
+    server = Prometheus(f"http://127.0.0.1:{port}")
+    with daemon([str(binaries / "prometheus"), *flags], folder / "log") as process:
         wait_for("Prometheus with its data", lambda: _holds_the_run(server, process, folder / "log"), READY_S)
         yield server
-    finally:
-        process.kill()
-        process.wait()
 
 
 def _holds_the_run(server: Prometheus, process: subprocess.Popen[bytes], log: Path) -> bool:
@@ -54,12 +49,6 @@ def _holds_the_run(server: Prometheus, process: subprocess.Popen[bytes], log: Pa
         return bool(server.query_range("grpo_step", START, END, 60))
     except OSError:
         return False
-
-
-def _free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port: int = listener.getsockname()[1]
-        return port
 
 
 def courses(prometheus: Prometheus, panel: str, ref: str = "A") -> dict[tuple[str, ...], list[float]]:
