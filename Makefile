@@ -144,17 +144,19 @@ demo-down: env-dev ## remove what the demo made
 
 ##@ Tests
 
-LAYERS := unit api trainer chart e2e
+LAYERS := unit api operator chart trainer e2e
 PYTEST  = $(PATHS) $(1)/python -m pytest
 
 test-unit: env-dev cluster-build ## tables over pure functions, golden manifests
 	$(call PYTEST,$(DEV)) tests/unit
 test-api: env-dev cluster-build ## every rule of the CRD against a real API server
 	$(call PYTEST,$(DEV)) tests/api
-test-trainer: env-trainer ## real TRL, DeepSpeed and vLLM on CPU
-	$(call PYTEST,$(TRAINER)) tests/trainer
+test-operator: env-dev cluster-build ## the operator on a real control plane, with simulated pods
+	$(call PYTEST,$(DEV)) tests/simulated
 test-chart: env-dev cluster-build ## helm lint, template, unit tests, install; images
 	$(call PYTEST,$(DEV)) tests/chart
+test-trainer: env-trainer ## real TRL, DeepSpeed and vLLM on CPU
+	$(call PYTEST,$(TRAINER)) tests/trainer
 test-e2e: env-dev env-trainer ## apply, train, kill, resume, scrape on the local cluster
 	$(call PYTEST,$(DEV)) tests/e2e
 test: env-dev env-trainer cluster-build ## all of these, from fast to slow, and one summary

@@ -8,12 +8,10 @@ from pathlib import Path
 from demo.evaluation import Evaluation, evaluate
 from demo.volume import on_local_cluster
 from e2e.port_forward import read_through
-from e2e.runs import children, pods, wait_for_phase, wait_for_step
 from harness.installation import OPERATOR_NAMESPACE, ROOT
 from harness.kubectl import Kubectl, Manifest
+from harness.runs import pods, versions, wait_for_phase, wait_for_step
 from harness.waiting import wait_for
-
-CHILD_KINDS_AT_REST = "job,deployment,service,configmap,secret,networkpolicy,persistentvolumeclaim"
 
 
 @dataclass
@@ -50,18 +48,13 @@ def observe_demo(cluster: Kubectl, namespace: Kubectl) -> Observed:
 
 def apply_again(namespace: Kubectl, manifest: str, observed: Observed) -> None:
     """A second apply of the same manifest; the operator's answer, if any, would come within a second."""
-    observed.versions_before_apply = versions(namespace)
+    observed.versions_before_apply = versions(namespace, "demo")
     observed.apply_output = namespace("apply", "-f", manifest)
     step = namespace.get("grporun", "demo")["status"]["progress"]["step"]
     wait_for_step(
         namespace, "demo", step + 2
     )  # the operator has looked at the run since, or it would not show the step
-    observed.versions_after_apply = versions(namespace)
-
-
-def versions(namespace: Kubectl) -> dict[str, str]:
-    found = children(namespace, "demo", CHILD_KINDS_AT_REST)
-    return {name: item["metadata"]["resourceVersion"] for name, item in found.items()}
+    observed.versions_after_apply = versions(namespace, "demo")
 
 
 def lint_endpoints(cluster: Kubectl, namespace: Kubectl, observed: Observed) -> None:

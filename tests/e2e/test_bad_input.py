@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 
 from e2e.demo_runs import small_run
-from e2e.runs import phase, pods, wait_for_phase
 from harness.kubectl import Kubectl, condition
+from harness.runs import phase, pods, wait_for_phase
 from harness.waiting import wait_for
 
 MISTAKES: dict[str, tuple[dict[str, Any], str, str]] = {

@@ -9,11 +9,11 @@ import pytest
 from codegen.dashboard_queries import queries_of
 from e2e.demo_runs import demo_run
 from e2e.observed import Observed, observe_demo
-from e2e.runs import OWN_KINDS, children
 from grpo_contract.metrics import LEARNER_METRICS, OPERATOR_METRICS, Kind
 from harness.installation import CHART
 from harness.kubectl import Kubectl
 from harness.prometheus import Prometheus
+from harness.runs import ALL_KINDS, children
 from harness.waiting import wait_for
 
 
@@ -114,5 +114,5 @@ def test_every_query_of_the_dashboard_returns_data(demo: Observed, prometheus: P
 def test_delete_leaves_nothing(demo: Observed, demo_namespace: Kubectl) -> None:
     assert children(demo_namespace, "demo")
     demo_namespace("delete", "grporun", "demo", "--timeout=60s")
-    wait_for("the end of all children", lambda: not children(demo_namespace, "demo", OWN_KINDS), 60)
+    wait_for("the end of all children", lambda: not children(demo_namespace, "demo", ALL_KINDS), 60)
     assert demo_namespace.find("pvc", "demo"), "the user's own claim stays"

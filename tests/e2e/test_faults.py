@@ -7,8 +7,8 @@ import signal
 
 from cluster.cgroups import processes_of_pod
 from e2e.demo_runs import demo_run
-from e2e.runs import children, last_words, pods, wait_for_phase, wait_for_step
 from harness.kubectl import Kubectl, Manifest
+from harness.runs import children, last_words, pods, wait_for_phase, wait_for_step
 from harness.waiting import wait_for
 
 STEPS = 16

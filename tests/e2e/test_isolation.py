@@ -4,8 +4,8 @@ import json
 from concurrent.futures import ThreadPoolExecutor
 
 from e2e.demo_runs import MakeNamespace, small_run
-from e2e.runs import children, pods, wait_for_phase, wait_for_step
 from harness.kubectl import Kubectl
+from harness.runs import children, pods, wait_for_phase, wait_for_step
 
 STEPS = 3
 
@@ -42,7 +42,7 @@ def test_three_runs_at_once(make_namespace: MakeNamespace) -> None:
         assert run["status"]["attempt"] == 1
         assert all(
             owner["uid"] == run["metadata"]["uid"]
-            for child in children(kubectl, name, "job,configmap,secret,service,networkpolicy").values()
+            for child in children(kubectl, name).values()
             for owner in child["metadata"]["ownerReferences"]
         )
 

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from e2e.demo_runs import small_run
-from e2e.runs import pods, wait_for_condition, wait_for_phase
 from harness.kubectl import Kubectl, Manifest
+from harness.runs import pods, wait_for_condition, wait_for_phase
 from harness.waiting import wait_for
 
 VISIBLE_S = 60

@@ -6,9 +6,9 @@ from collections.abc import Iterator
 import pytest
 
 from e2e.demo_runs import small_run
-from e2e.runs import pods, wait_for_phase
 from harness.installation import tool, tool_output
 from harness.kubectl import Kubectl
+from harness.runs import pods, wait_for_phase
 from images.build import default_tag
 from images.layout import CACHE
 

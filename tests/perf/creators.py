@@ -8,14 +8,14 @@ from pathlib import Path
 
 import yaml
 
-from e2e.operator_process import SETTINGS
-from e2e.simulated_runs import run_manifest, volume
 from grpo_operator.api.run import GRPORun
 from grpo_operator.desired.children import build_children
 from grpo_operator.resources import BY_KIND, GRPORUN, Resource
 from grpo_operator.settings import Settings
 from harness.kubectl import Manifest
 from perf.writer import Writer, connected_writer
+from simulated.operator_process import SETTINGS
+from simulated.runs import run_manifest, volume
 
 NAMESPACE = "default"
 VOLUME = Resource("PersistentVolume", "", "v1", "persistentvolumes")

@@ -6,7 +6,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from e2e.operator_process import Operator, running_operator
 from grpo_operator.api.status import ConditionType
 from grpo_operator.reconcile.reasons import Reason
 from harness.kubectl import condition
@@ -15,6 +14,7 @@ from perf.audit_log import creations, is_for_runs, last_answer_after
 from perf.creators import NAMESPACE, create_runs, create_runs_with_children, make_volumes
 from perf.process_cost import cpu_s, resident_mib
 from perf.scene import CHILDREN, CHILDREN_PER_RUN, OPERATOR_USER, PODS_PER_RUN, Scene, fresh_scene
+from simulated.operator_process import Operator, running_operator
 
 RUNS = ("grporuns",)
 PODS = ("pods",)

@@ -1,12 +1,13 @@
-"""Looking at runs on the cluster: phase, step, children, failure."""
+"""Looking at runs on a cluster: phase, step, conditions, children, failure."""
 
 from typing import Any
 
 from harness.kubectl import ENDED, Kubectl, Manifest, condition
 from harness.waiting import wait_for
 
-CHILD_KINDS = "job,deployment,service,configmap,secret,networkpolicy,pod,endpointslice"
-OWN_KINDS = CHILD_KINDS + ",pvc"
+MADE_BY_OPERATOR = "configmap,secret,pvc,service,networkpolicy,deployment,job"
+ALL_KINDS = MADE_BY_OPERATOR + ",pod,endpointslice"
+SOON_S = 20.0
 
 
 def phase(run: Manifest) -> str:
@@ -17,7 +18,7 @@ def step(run: Manifest) -> int:
     return int(run.get("status", {}).get("progress", {}).get("step", 0))
 
 
-def wait_for_phase(kubectl: Kubectl, name: str, wanted: str, timeout_s: float) -> Manifest:
+def wait_for_phase(kubectl: Kubectl, name: str, wanted: str, timeout_s: float = SOON_S) -> Manifest:
     """The run in the wanted phase; fails at once when it ended in another."""
 
     def look() -> Manifest | None:
@@ -26,7 +27,7 @@ def wait_for_phase(kubectl: Kubectl, name: str, wanted: str, timeout_s: float) -
             raise AssertionError(f"{name} ended {phase(run)}: {run['status']}")
         return run if phase(run) == wanted else None
 
-    return wait_for(f"phase {wanted} of {name}", look, timeout_s)
+    return wait_for(f"phase {wanted} of {name}", look, timeout_s, interval_s=0.2)
 
 
 def wait_for_step(kubectl: Kubectl, name: str, wanted: int, timeout_s: float = 300) -> Manifest:
@@ -38,7 +39,7 @@ def wait_for_step(kubectl: Kubectl, name: str, wanted: int, timeout_s: float = 3
     return wait_for(f"step {wanted} of {name}", look, timeout_s, interval_s=0.2)
 
 
-def wait_for_condition(kubectl: Kubectl, name: str, kind: str, reason: str, timeout_s: float) -> Manifest:
+def wait_for_condition(kubectl: Kubectl, name: str, kind: str, reason: str, timeout_s: float = SOON_S) -> Manifest:
     """The condition once it has this reason."""
 
     def look() -> Manifest | None:
@@ -49,13 +50,18 @@ def wait_for_condition(kubectl: Kubectl, name: str, kind: str, reason: str, time
 
 
 def pods(kubectl: Kubectl, run: str, role: str) -> list[Manifest]:
-    return kubectl.find_all("pod", f"grpo.dev/run={run},grpo.dev/role={role}")
+    found = kubectl.find_all("pod", f"grpo.dev/run={run},grpo.dev/role={role}")
+    return sorted(found, key=lambda pod: str(pod["metadata"]["name"]))
 
 
-def children(kubectl: Kubectl, run: str, kinds: str = OWN_KINDS) -> dict[str, Manifest]:
-    return {
-        f"{item['kind']}/{item['metadata']['name']}": item for item in kubectl.find_all(kinds, f"grpo.dev/run={run}")
-    }
+def children(kubectl: Kubectl, run: str, kinds: str = MADE_BY_OPERATOR) -> dict[str, Manifest]:
+    found = kubectl.find_all(kinds, f"grpo.dev/run={run}")
+    return {f"{child['kind']}/{child['metadata']['name']}": child for child in found}
+
+
+def versions(kubectl: Kubectl, run: str) -> dict[str, str]:
+    """Of what was made for the run."""
+    return {name: child["metadata"]["resourceVersion"] for name, child in children(kubectl, run).items()}
 
 
 def last_words(pod: Manifest) -> dict[str, Any]:

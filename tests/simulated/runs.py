@@ -1,15 +1,20 @@
 """Runs on simulated nodes, and the fates of their pods, which a test writes into the pods' status."""
 
+import itertools
 import json
 from datetime import UTC, datetime
 from typing import Any
 
 from harness.kubectl import Kubectl, Manifest
+from harness.runs import SOON_S
 from harness.waiting import wait_for
 
-MADE_BY_US = "configmap,secret,pvc,service,networkpolicy,deployment,job"
-SOON_S = 20.0
+NUMBERS = itertools.count(1)
 RECIPE = {"model_name_or_path": "m", "dataset_name": "d", "reward_funcs": ["accuracy"]}
+
+
+def new_name() -> str:
+    return f"run-{next(NUMBERS)}"
 
 
 def run_manifest(name: str, **spec: Any) -> Manifest:
@@ -47,22 +52,6 @@ def volume(claim: str) -> Manifest:
             "claimRef": {"namespace": "default", "name": claim},
         },
     }
-
-
-def children(kubectl: Kubectl, name: str) -> dict[str, Manifest]:
-    found = kubectl.find_all(MADE_BY_US, f"grpo.dev/run={name}")
-    return {f"{child['kind']}/{child['metadata']['name']}": child for child in found}
-
-
-def versions(kubectl: Kubectl, name: str) -> dict[str, str]:
-    """Of the run and of everything that was made for it."""
-    objects = children(kubectl, name) | {"run": kubectl.get("grporun", name)}
-    return {key: found["metadata"]["resourceVersion"] for key, found in objects.items()}
-
-
-def pods(kubectl: Kubectl, name: str, role: str) -> list[Manifest]:
-    found = kubectl.find_all("pod", f"grpo.dev/run={name},grpo.dev/role={role}")
-    return sorted(found, key=lambda pod: str(pod["metadata"]["name"]))
 
 
 def end_pod(kubectl: Kubectl, pod: Manifest, exit_code: int, message: str = "", reason: str = "Error") -> None:

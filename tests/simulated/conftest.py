@@ -1,0 +1,46 @@
+"""One control plane for all tests of this folder, and an operator for each file that wants one."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from harness.kubectl import Kubectl
+from harness.runs import children
+from harness.waiting import wait_for
+from simulated.cluster import simulated_cluster
+from simulated.operator_process import Operator, operator_kubeconfig, running_operator
+from simulated.runs import new_name
+
+
+@pytest.fixture(scope="session")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("simulated")
+
+
+@pytest.fixture(scope="session")
+def kubectl(folder: Path) -> Iterator[Kubectl]:
+    with simulated_cluster(folder) as kubectl:
+        yield kubectl
+
+
+@pytest.fixture(scope="session")
+def kubeconfig(kubectl: Kubectl, folder: Path) -> Path:
+    return operator_kubeconfig(kubectl, folder)
+
+
+@pytest.fixture(scope="module")
+def operator(kubeconfig: Path, folder: Path) -> Iterator[Operator]:
+    """One that acts on news alone: its full pass is an hour away."""
+    with running_operator(kubeconfig, folder, fullPassS=3600, progressIntervalS=1) as operator:
+        yield operator
+
+
+@pytest.fixture
+def name(kubectl: Kubectl) -> Iterator[str]:
+    """Of the test's run, which is deleted in the end."""
+    name = new_name()
+    yield name
+    kubectl("delete", "grporun", name, "--ignore-not-found")
+    wait_for(f"the end of {name}", lambda: not children(kubectl, name), 60)
+    kubectl("delete", "pv", f"{name}-volume", "--ignore-not-found", "--wait=false")

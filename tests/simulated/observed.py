@@ -1,0 +1,39 @@
+"""What a test sees of a run and of its operator."""
+
+from harness.kubectl import Kubectl
+from harness.runs import children, versions
+from harness.waiting import wait_for
+from simulated.operator_process import Operator
+from simulated.runs import new_name, start_run
+
+WRITES = ("PATCH", "POST", "DELETE")
+
+
+def all_versions(kubectl: Kubectl, name: str) -> dict[str, str]:
+    """Of the run and of everything that was made for it."""
+    return versions(kubectl, name) | {"run": kubectl.get("grporun", name)["metadata"]["resourceVersion"]}
+
+
+def wait_for_look(kubectl: Kubectl) -> None:
+    """Until the operator has dealt with everything that happened before: it sees a new run through to ready pods."""
+    name = new_name()
+    start_run(kubectl, name)
+    kubectl("delete", "grporun", name)
+    wait_for(f"the end of {name}", lambda: not children(kubectl, name), 60)
+    kubectl("delete", "pv", f"{name}-volume", "--wait=false")
+
+
+def events(kubectl: Kubectl, name: str) -> list[tuple[str, str]]:
+    listed = kubectl(
+        "get",
+        "events.events.k8s.io",
+        "-o",
+        "jsonpath={range .items[*]}{.regarding.kind}/{.regarding.name} {.type} {.reason}{'\\n'}{end}",
+    )
+    lines = [line.split() for line in listed.splitlines()]
+    return sorted((line[1], line[2]) for line in lines if line[0] == f"GRPORun/{name}")
+
+
+def count(operator: Operator, metric: str, *labels: str) -> float:
+    lines = (line.rsplit(" ", 1) for line in operator.read("/metrics").splitlines() if line.startswith(metric + "{"))
+    return sum(float(value) for series, value in lines if not labels or any(f'"{label}"' in series for label in labels))

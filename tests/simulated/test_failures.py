@@ -1,0 +1,94 @@
+"""What becomes of a run when its pods end, are deleted, or cannot start."""
+
+import pytest
+
+from grpo_contract.failure import DATASET_NOT_FOUND, USER_ERROR_EXIT_CODE, Failure
+from harness.kubectl import Kubectl, condition
+from harness.runs import SOON_S, pods, wait_for_condition, wait_for_phase
+from harness.waiting import wait_for
+from simulated.observed import count, events
+from simulated.operator_process import Operator
+from simulated.runs import delete_pod, end_pod, keep_waiting, start_run
+
+pytestmark = pytest.mark.usefixtures("operator")
+
+
+def test_a_failed_learner_is_restarted_and_generators_are_left_alone(
+    kubectl: Kubectl, operator: Operator, name: str
+) -> None:
+    start_run(kubectl, name)
+    deployment = kubectl.get("deployment", f"{name}-generator")["metadata"]
+    generators = {pod["metadata"]["uid"] for pod in pods(kubectl, name, "generator")}
+    restarts = count(operator, "grpo_run_restarts_total", "GeneratorsLost")
+    failure = Failure(reason="GeneratorsLost", message="No generator answered for 1800 s.")
+    end_pod(kubectl, pods(kubectl, name, "learner")[1], 1, failure.model_dump_json())
+    job = wait_for("attempt 2", lambda: kubectl.find("job", f"{name}-learner-2"), SOON_S, 0.1)
+    assert job["metadata"]["labels"]["grpo.dev/attempt"] == "2"
+    wait_for("the removal of attempt 1", lambda: kubectl.find("job", f"{name}-learner-1") is None, SOON_S)
+    wait_for_condition(kubectl, name, "LearnersReady", "AllReady")
+    status = kubectl.get("grporun", name)["status"]
+    assert status["attempt"] == 2
+    assert status["learners"] == {"desired": 2, "ready": 2, "restarts": 1}
+    assert status["phase"] == "Restarting"
+    last = status["lastFailure"]
+    assert (last["attempt"], last["reason"], last["exitCode"]) == (1, "GeneratorsLost", 1)
+    assert last["message"] == failure.message
+    assert last["pod"].startswith(f"{name}-learner-1-1-")
+    after = kubectl.get("deployment", f"{name}-generator")["metadata"]
+    assert (after["uid"], after["generation"]) == (deployment["uid"], deployment["generation"])
+    assert {pod["metadata"]["uid"] for pod in pods(kubectl, name, "generator")} == generators
+    selector = kubectl.get("service", f"{name}-learner")["spec"]["selector"]
+    assert selector["grpo.dev/attempt"] == "2"
+    assert ("Warning", "GeneratorsLost") in events(kubectl, name)
+    assert count(operator, "grpo_run_restarts_total", "GeneratorsLost") == restarts + 1
+
+
+def test_a_deleted_learner_is_a_restart(kubectl: Kubectl, name: str) -> None:
+    start_run(kubectl, name)
+    delete_pod(kubectl, pods(kubectl, name, "learner")[1])
+    wait_for("attempt 2", lambda: kubectl.find("job", f"{name}-learner-2"), SOON_S, 0.1)
+    assert kubectl.get("grporun", name)["status"]["lastFailure"]["reason"] == "LearnerPodLost"
+
+
+def test_no_restart_beyond_the_limit(kubectl: Kubectl, name: str) -> None:
+    start_run(kubectl, name, maxRestarts=0)
+    end_pod(kubectl, pods(kubectl, name, "learner")[0], 137, reason="OOMKilled")
+    run = wait_for_phase(kubectl, name, "Failed")
+    failed = condition(run, "Failed")
+    assert failed is not None
+    assert failed["reason"] == "MaxRestartsExceeded"
+    assert "learners.resources.limits.memory" in failed["message"]
+    assert run["status"]["lastFailure"]["reason"] == "OOMKilled"
+
+
+def test_a_users_mistake_is_not_tried_again(kubectl: Kubectl, name: str) -> None:
+    start_run(kubectl, name)
+    failure = Failure(reason=DATASET_NOT_FOUND, message="recipe.dataset_name 'd': no such folder; correct it.")
+    end_pod(kubectl, pods(kubectl, name, "learner")[0], USER_ERROR_EXIT_CODE, failure.model_dump_json())
+    run = wait_for_phase(kubectl, name, "Failed")
+    failed = condition(run, "Failed")
+    assert failed is not None
+    assert (failed["reason"], failed["message"]) == (DATASET_NOT_FOUND, failure.message)
+    assert run["status"]["attempt"] == 1
+    wait_for("the generators' removal", lambda: kubectl.find("deployment", f"{name}-generator") is None, SOON_S)
+    assert kubectl.find("job", f"{name}-learner-1") is not None
+    assert ("Warning", DATASET_NOT_FOUND) in events(kubectl, name)
+
+
+def test_a_generator_that_cannot_work_fails_the_run(kubectl: Kubectl, name: str) -> None:
+    start_run(kubectl, name)
+    failure = Failure(reason="ModelNotFound", message="recipe.model_name_or_path 'm': no such model; correct it.")
+    end_pod(kubectl, pods(kubectl, name, "generator")[0], USER_ERROR_EXIT_CODE, failure.model_dump_json())
+    run = wait_for_phase(kubectl, name, "Failed")
+    failed = condition(run, "Failed")
+    assert failed is not None
+    assert failed["reason"] == "ModelNotFound"
+    wait_for("the end of learners", lambda: kubectl.find("job", f"{name}-learner-1") is None, SOON_S)
+
+
+def test_an_image_that_cannot_be_pulled_is_named(kubectl: Kubectl, name: str) -> None:
+    start_run(kubectl, name)
+    keep_waiting(kubectl, pods(kubectl, name, "generator")[0], "ImagePullBackOff", "Back-off pulling image")
+    ready = wait_for_condition(kubectl, name, "GeneratorsReady", "ImagePullFailed")
+    assert "grpo-trainer-cpu:test" in ready["message"]
+    assert "generators.image" in ready["message"]

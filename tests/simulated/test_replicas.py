@@ -1,0 +1,89 @@
+"""The operator's own comings and goings: restarts, full passes, and one leader at a time. Each test starts its own."""
+
+import signal
+import time
+from pathlib import Path
+
+import pytest
+
+from harness.kubectl import Kubectl
+from harness.runs import SOON_S
+from harness.waiting import wait_for
+from simulated.observed import WRITES, all_versions, count
+from simulated.operator_process import LEASE_NAME, NAMESPACE, running_operator
+from simulated.runs import start_run
+
+
+@pytest.fixture(autouse=True)
+def _free_lease(kubectl: Kubectl) -> None:
+    kubectl.within(NAMESPACE)("delete", "lease", LEASE_NAME, "--ignore-not-found")
+
+
+def test_a_restart_writes_nothing(kubectl: Kubectl, kubeconfig: Path, folder: Path, name: str) -> None:
+    with running_operator(kubeconfig, folder, "before", fullPassS=3600) as operator:
+        start_run(kubectl, name)
+        operator.stop()
+    before = all_versions(kubectl, name)
+    with running_operator(kubeconfig, folder, "after", fullPassS=3600) as operator:
+        wait_for("a look", lambda: count(operator, "controller_runtime_reconcile_total") >= 1, SOON_S, 0.1)
+        assert count(operator, "rest_client_requests_total", *WRITES) == 0
+        assert all_versions(kubectl, name) == before
+
+
+def test_a_full_pass_repairs_what_changed_meanwhile(
+    kubectl: Kubectl, kubeconfig: Path, folder: Path, name: str
+) -> None:
+    with running_operator(kubeconfig, folder, "before", fullPassS=3600) as operator:
+        start_run(kubectl, name)
+        operator.stop()
+    kubectl("scale", "deployment", f"{name}-generator", "--replicas=1")
+    with running_operator(kubeconfig, folder, "after", fullPassS=2) as operator:
+        wait_for("replicas", lambda: kubectl.get("deployment", f"{name}-generator")["spec"]["replicas"] == 2, SOON_S)
+        settled = all_versions(kubectl, name)
+        looks = count(operator, "controller_runtime_reconcile_total")
+        wait_for("three looks", lambda: count(operator, "controller_runtime_reconcile_total") >= looks + 3, SOON_S)
+        unchanged = all_versions(kubectl, name)
+        unchanged["run"] = settled["run"] = ""  # the third pod's readiness is news for the status
+        unchanged[f"Deployment/{name}-generator"] = settled[f"Deployment/{name}-generator"] = ""
+        assert unchanged == settled
+
+
+def test_one_replica_works_at_a_time(kubectl: Kubectl, kubeconfig: Path, folder: Path, name: str) -> None:
+    with running_operator(kubeconfig, folder, "one") as one:
+        wait_for("a leader", lambda: holder(kubectl) != "", SOON_S, 0.1)
+        first = holder(kubectl)
+        with running_operator(kubeconfig, folder, "two") as two:
+            start_run(kubectl, name)
+            assert holder(kubectl) == first
+            assert count(two, "controller_runtime_reconcile_total") == 0
+            assert count(two, "rest_client_requests_total", *WRITES) == 0
+            stopped_at = time.monotonic()
+            assert one.stop() == 0
+            wait_for("the other to take over", lambda: holder(kubectl) not in ("", first), 10, 0.1)
+            assert time.monotonic() - stopped_at < 5, "the lease was not given back"
+            wait_for("a look", lambda: count(two, "controller_runtime_reconcile_total") >= 1, SOON_S, 0.1)
+
+
+def test_a_killed_leader_is_followed_when_its_lease_runs_out(kubectl: Kubectl, kubeconfig: Path, folder: Path) -> None:
+    with running_operator(kubeconfig, folder, "one") as one:
+        wait_for("a leader", lambda: holder(kubectl) != "", SOON_S, 0.1)
+        first = holder(kubectl)
+        with running_operator(kubeconfig, folder, "two"):
+            killed_at = time.monotonic()
+            one.stop(signal.SIGKILL)
+            wait_for("the other to take over", lambda: holder(kubectl) not in ("", first), 30, 0.1)
+            assert time.monotonic() - killed_at > 5, "a lease that had not run out was taken"
+
+
+def test_a_leader_whose_lease_was_taken_ends(kubectl: Kubectl, kubeconfig: Path, folder: Path) -> None:
+    with running_operator(kubeconfig, folder, "one") as one:
+        wait_for("a leader", lambda: holder(kubectl) != "", SOON_S, 0.1)
+        patch = '{"spec":{"holderIdentity":"another"}}'
+        kubectl.within(NAMESPACE)("patch", "lease", LEASE_NAME, "--type=merge", "--patch", patch)
+        assert one.process.wait(15) != 0
+        assert "another replica has taken the lease" in one.log.read_text()
+
+
+def holder(kubectl: Kubectl) -> str:
+    lease = kubectl.within(NAMESPACE).find("lease", LEASE_NAME)
+    return str(lease["spec"].get("holderIdentity", "")) if lease else ""
