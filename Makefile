@@ -144,10 +144,10 @@ demo-down: env-dev ## remove what the demo made
 
 ##@ Tests
 
-LAYERS := unit api operator chart trainer e2e
+LAYERS := verify $(addprefix test-,unit api operator chart trainer e2e)
 PYTEST  = $(PATHS) $(1)/python -m pytest
 
-test-unit: env-dev cluster-build ## tables over pure functions, golden manifests
+test-unit: env-dev ## tables over pure functions, golden manifests
 	$(call PYTEST,$(DEV)) tests/unit
 test-api: env-dev cluster-build ## every rule of the CRD against a real API server
 	$(call PYTEST,$(DEV)) tests/api
@@ -159,7 +159,7 @@ test-trainer: env-trainer ## real TRL, DeepSpeed and vLLM on CPU
 	$(call PYTEST,$(TRAINER)) tests/trainer
 test-e2e: env-dev env-trainer ## apply, train, kill, resume, scrape on the local cluster
 	$(call PYTEST,$(DEV)) tests/e2e
-test: env-dev env-trainer cluster-build ## all of these, from fast to slow, and one summary
+test: env-dev env-trainer cluster-build ## verify, then all of these, from fast to slow, and one summary
 	$(PATHS) $(DEV)/python -m harness.layers $(LAYERS)
 
 ##@ Benchmarks

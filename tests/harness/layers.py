@@ -1,6 +1,6 @@
-"""`python -m harness.layers unit api ...`: run the test layers one after the other and print one summary.
+"""`python -m harness.layers verify test-unit ...`: run these targets one after the other and print one summary.
 
-A failing layer does not keep the later ones from running. Ends with exit code 1 when any failed.
+A target that fails does not keep the later ones from running. Ends with exit code 1 when any failed.
 """
 
 import re
@@ -10,42 +10,59 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-COUNTS = re.compile(r"(\d+) (passed|failed|error|errors)\b")
+# "== 3 failed, 20 passed, 1 skipped in 7.32s ==", the last line of pytest's.
+SUMMARY = re.compile(r"\bin \d+\.\d+s\b")
+COUNT = re.compile(r"(\d+) (passed|failed|error|skipped)")
+
+
+@dataclass(frozen=True)
+class Counts:
+    passed: int = 0
+    failed: int = 0
+    skipped: int = 0
 
 
 @dataclass(frozen=True)
 class Result:
     layer: str
-    passed: int
-    failed: int
+    counts: Counts
     seconds: float
 
 
 def main() -> None:
-    results = [run_layer(layer) for layer in sys.argv[1:]]
-    print("\nlayer      passed  failed  seconds")
+    results = [run_target(target) for target in sys.argv[1:]]
+    print("\nlayer      passed  failed  skipped  seconds")
     for result in results:
-        print(f"{result.layer:<10} {result.passed:6} {result.failed:7} {result.seconds:8.0f}")
-    passed, failed = sum(result.passed for result in results), sum(result.failed for result in results)
-    print(f"{passed} passed, {failed} failed", flush=True)
-    sys.exit(1 if failed else 0)
+        counts = result.counts
+        print(f"{result.layer:<10} {counts.passed:6} {counts.failed:7} {counts.skipped:8} {result.seconds:8.0f}")
+    total = Counts(
+        *(sum(getattr(result.counts, name) for result in results) for name in ("passed", "failed", "skipped"))
+    )
+    print(f"{total.passed} passed, {total.failed} failed, {total.skipped} skipped", flush=True)
+    sys.exit(1 if total.failed else 0)
 
 
-def run_layer(layer: str) -> Result:
+def run_target(target: str) -> Result:
+    layer = target.removeprefix("test-")
     print(f"\n==== {layer} ====", flush=True)
     started = time.monotonic()
-    command = ["make", "--no-print-directory", f"test-{layer}"]
+    command = ["make", "--no-print-directory", target]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as process:
-        last_line = ""
+        summary = ""
         for line in _lines(process):
             print(line, end="", flush=True)
-            last_line = line if COUNTS.search(line) else last_line
-    counts: dict[str, int] = {"passed": 0, "failed": 0}
-    for number, word in COUNTS.findall(last_line):
-        counts["passed" if word == "passed" else "failed"] += int(number)
-    if process.returncode != 0 and counts["failed"] == 0:
-        counts["failed"] = 1  # it did not get as far as a summary
-    return Result(layer, counts["passed"], counts["failed"], time.monotonic() - started)
+            summary = line if SUMMARY.search(line) else summary
+    return Result(layer, counts_of(summary, process.returncode), time.monotonic() - started)
+
+
+def counts_of(summary: str, exit_code: int) -> Counts:
+    """What ends without a summary counts as one: checks that are no tests, or tests that could not even be collected."""
+    found = {word: int(number) for number, word in COUNT.findall(summary)}
+    failed = found.get("failed", 0) + found.get("error", 0)
+    if exit_code and not failed:
+        failed = 1
+    passed = found.get("passed", 0) if found else int(not failed)
+    return Counts(passed, failed, found.get("skipped", 0))
 
 
 def _lines(process: subprocess.Popen[str]) -> Iterator[str]:
