@@ -1,0 +1,150 @@
+"""What becomes of the API server's answers: typed errors, pages joined, the log that has something to say."""
+
+import asyncio
+import json
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+import aiohttp
+import pytest
+from kubernetes.aio.client.exceptions import ApiException
+
+from grpo_operator.kube import ApiError, Kube, RefusedError
+from grpo_operator.resources import GRPORUN, POD
+
+T = TypeVar("T")
+
+
+@dataclass
+class Answer:
+    content: bytes
+    status: int = 200
+
+    async def read(self) -> bytes:
+        return self.content
+
+
+@dataclass
+class Server:
+    """Stands in for the client: gives prepared answers one after the other, and keeps what was asked."""
+
+    answers: list[Answer | Exception]
+    asked: list[dict[str, Any]] = field(default_factory=list)
+    counted: list[tuple[str, int]] = field(default_factory=list)
+
+    async def request(self, method: str, path: str, **parameters: Any) -> Answer:
+        self.asked.append(parameters)
+        answer = self.answers.pop(0)
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    def ask(self, question: Callable[[Kube], Awaitable[T]]) -> T:
+        async def run() -> T:
+            return await question(Kube(self, lambda method, status: self.counted.append((method, status))))
+
+        return asyncio.run(run())
+
+
+def failure(status: int, body: str | None = None, reason: str = "Because") -> ApiException:
+    error = ApiException(status=status, reason=reason)
+    error.body = body
+    return error
+
+
+def told(message: str) -> str:
+    return json.dumps({"kind": "Status", "message": message})
+
+
+def get(kube: Kube) -> Awaitable[Any]:
+    return kube.exists(GRPORUN, "default")
+
+
+ERRORS: dict[str, tuple[Exception, type[ApiError], str, int]] = {
+    "refused": (failure(422, told("spec.x: Invalid")), RefusedError, "spec.x: Invalid", 422),
+    "forbidden": (failure(403, told("no")), RefusedError, "no", 403),
+    "busy": (failure(429, told("too many requests")), ApiError, "429: too many requests", 429),
+    "a proxy's page": (failure(502, "<html>Bad Gateway</html>", "Bad Gateway"), ApiError, "502: 502 Bad Gateway", 502),
+    "JSON that is no Status": (failure(500, "[]", "Error"), ApiError, "500: 500 Error", 500),
+    "no body": (failure(503, None, "Unavailable"), ApiError, "503: 503 Unavailable", 503),
+    "out of reach": (aiohttp.ClientConnectionError("refused"), ApiError, "ClientConnectionError refused", 0),
+    "too late": (TimeoutError(), ApiError, "TimeoutError", 0),
+}
+
+
+@pytest.mark.parametrize("case", ERRORS)
+def test_errors_have_a_type_and_a_sentence(case: str) -> None:
+    error, expected, message, counted = ERRORS[case]
+    server = Server([error])
+    with pytest.raises(ApiError) as raised:
+        server.ask(get)
+    assert type(raised.value) is expected
+    assert str(raised.value).endswith(message)
+    assert server.counted == [("GET", counted)]
+
+
+@pytest.mark.parametrize(("status", "is_conflict"), [(409, True), (422, False), (403, False)])
+def test_only_one_refusal_is_a_conflict(status: int, is_conflict: bool) -> None:
+    with pytest.raises(RefusedError) as raised:
+        Server([failure(status, told("no"))]).ask(get)
+    assert raised.value.is_conflict is is_conflict
+
+
+def test_what_is_not_there_is_none() -> None:
+    assert Server([failure(404, told("not found"))]).ask(lambda kube: kube.get(POD, "default", "gone")) is None
+
+
+@pytest.mark.parametrize("status", [404, 409])
+def test_deleting_what_is_gone_or_replaced_is_done(status: int) -> None:
+    Server([failure(status, told("gone"))]).ask(lambda kube: kube.delete(POD, "default", "pod", "uid"))
+
+
+def test_deleting_what_may_not_be_deleted_is_refused() -> None:
+    with pytest.raises(RefusedError):
+        Server([failure(403, told("no"))]).ask(lambda kube: kube.delete(POD, "default", "pod", "uid"))
+
+
+def page(names: list[str] | None, more: str | None) -> Answer:
+    items = [{"metadata": {"uid": name}} for name in names] if names else None
+    return Answer(json.dumps({"items": items, "metadata": {"continue": more} if more is not None else {}}).encode())
+
+
+def test_pages_are_joined_by_their_tokens() -> None:
+    server = Server([page(["a", "b"], "next"), page(["c"], "last"), page(None, None)])
+
+    async def uids(kube: Kube) -> list[str]:
+        return [item["metadata"]["uid"] async for item in kube.objects(POD, None, "grpo.dev/run")]
+
+    assert server.ask(uids) == ["a", "b", "c"]
+    assert [asked["_continue"] for asked in server.asked] == [None, "next", "last"]
+    assert {asked["label_selector"] for asked in server.asked} == {"grpo.dev/run"}
+
+
+def test_an_empty_token_is_the_end() -> None:
+    assert Server([page(["a"], "")]).ask(lambda kube: kube.uids(POD, None, None)) == {"a"}
+
+
+def test_a_token_that_has_expired_is_an_error_and_not_half_a_list() -> None:
+    server = Server([page(["a"], "old"), failure(410, told("expired"))])
+    with pytest.raises(ApiError, match="expired"):
+        server.ask(lambda kube: kube.uids(POD, None, None))
+
+
+LOGS: dict[str, tuple[list[Answer | Exception], list[str], list[str]]] = {
+    "it has spoken": ([Answer(b"one\ntwo\n")], ["one", "two"], ["false"]),
+    "it was started again and is silent": ([Answer(b""), Answer(b"last words\n")], ["last words"], ["false", "true"]),
+    "it is gone": ([failure(404, told("gone")), Answer(b"last words\n")], ["last words"], ["false", "true"]),
+    "its node does not answer": ([failure(500), failure(500)], [], ["false", "true"]),
+    "it wrote no text": ([Answer(b"\xff\n")], ["�"], ["false"]),
+}
+
+
+@pytest.mark.parametrize("case", LOGS)
+def test_the_log_is_that_of_the_container_or_of_the_one_before(case: str) -> None:
+    answers, lines, previous = LOGS[case]
+    server = Server(list(answers))
+    assert server.ask(lambda kube: kube.log_tail("default", "pod", "learner", 20)) == lines
+    queries = [dict(asked["query_params"]) for asked in server.asked]
+    assert [query["previous"] for query in queries] == previous
+    assert {(query["container"], query["tailLines"]) for query in queries} == {("learner", 20)}
