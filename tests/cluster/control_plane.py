@@ -19,13 +19,16 @@ from cluster.layout import (
 from cluster.processes import kubectl_command, output_or_nothing, require_alive, run, spawn
 from cluster.waiting import wait_for
 
+# The defaults (20 and 50 requests a second) would make a thousand pods take minutes.
+BRISK = ("--kube-api-qps=500", "--kube-api-burst=1000")
+
 
 def start_control_plane(binaries: Path, audit: bool) -> None:
     run("ip", "link", "add", BRIDGE, "type", "bridge")
     run("ip", "address", "add", f"{HOST_IP}/24", "dev", BRIDGE)
     run("ip", "link", "set", BRIDGE, "up")
-    spawn("etcd", CONTROL_PLANE, [binaries / "etcd", *_etcd_flags()])
-    flags = _api_server_flags() + (_audit_flags() if audit else [])
+    spawn("etcd", CONTROL_PLANE, [binaries / "etcd", *etcd_flags(RUN / "etcd", ETCD_URL, ETCD_PEER_URL)])
+    flags = _api_server_flags() + (audit_flags(AUDIT_LOG) if audit else [])
     spawn("kube-apiserver", CONTROL_PLANE, [binaries / "kube-apiserver", *flags])
     wait_for("kube-apiserver", lambda: _is_api_server_ready(binaries))
     signing_key = f"--service-account-private-key-file={PKI / SERVICE_ACCOUNT}.key"
@@ -43,14 +46,14 @@ def is_api_server_ready(binaries: Path) -> bool:
     return output_or_nothing(*kubectl_command(binaries), "get", "--raw", "/readyz", "--request-timeout=5s") == "ok"
 
 
-def _etcd_flags() -> list[str]:
+def etcd_flags(data: Path, url: str, peer_url: str) -> list[str]:
     return [
-        f"--data-dir={RUN / 'etcd'}",
-        f"--listen-client-urls={ETCD_URL}",
-        f"--advertise-client-urls={ETCD_URL}",
-        f"--listen-peer-urls={ETCD_PEER_URL}",
-        f"--initial-advertise-peer-urls={ETCD_PEER_URL}",
-        f"--initial-cluster=default={ETCD_PEER_URL}",
+        f"--data-dir={data}",
+        f"--listen-client-urls={url}",
+        f"--advertise-client-urls={url}",
+        f"--listen-peer-urls={peer_url}",
+        f"--initial-advertise-peer-urls={peer_url}",
+        f"--initial-cluster=default={peer_url}",
         "--unsafe-no-fsync",  # its data need not survive a power cut
     ]
 
@@ -79,10 +82,10 @@ def _api_server_flags() -> list[str]:
     ]
 
 
-def _audit_flags() -> list[str]:
+def audit_flags(log: Path) -> list[str]:
     return [
         f"--audit-policy-file={SOURCES / 'audit-policy.yaml'}",
-        f"--audit-log-path={AUDIT_LOG}",
+        f"--audit-log-path={log}",
         "--audit-log-mode=blocking",  # a line is there before the client has its answer
         "--audit-log-maxsize=0",  # one file, never rotated
     ]
@@ -97,8 +100,6 @@ def _controller(binaries: Path, name: str, flags: list[str]) -> list[object]:
         f"--authorization-kubeconfig={config}",
         "--leader-elect=false",
         "--bind-address=127.0.0.1",
-        # The defaults (20 and 50 requests a second) would make a thousand pods take minutes.
-        "--kube-api-qps=500",
-        "--kube-api-burst=1000",
+        *BRISK,
         *flags,
     ]

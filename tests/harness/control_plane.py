@@ -11,6 +11,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from cluster.build import current_build
+from cluster.control_plane import etcd_flags
 from harness.daemons import daemon, free_ports
 from harness.kubectl import Kubectl
 from harness.waiting import wait_for
@@ -30,12 +31,13 @@ def running_control_plane(folder: Path, *more_api_server_flags: str) -> Iterator
     if not programs.is_dir():
         raise FileNotFoundError(f"{programs} does not exist: run `make cluster-build` first")
     client, peer, secure = free_ports(3)
+    etcd, etcd_peer = (f"http://127.0.0.1:{port}" for port in (client, peer))
     token = secrets.token_hex(16)
     kubectl = Kubectl(kubeconfig=_write_kubeconfig(folder, secure, token), programs=programs, namespace="default")
     with ExitStack() as daemons:
         for name, flags in (
-            ("etcd", _etcd_flags(folder, client, peer)),
-            ("kube-apiserver", [*_api_server_flags(folder, client, secure, token), *more_api_server_flags]),
+            ("etcd", etcd_flags(folder / "etcd", etcd, etcd_peer)),
+            ("kube-apiserver", [*_api_server_flags(folder, etcd, secure, token), *more_api_server_flags]),
         ):
             daemons.enter_context(daemon([str(programs / name), *flags], folder / f"{name}.log"))
         wait_for("API server", lambda: kubectl.attempt("get", "--raw", "/readyz").stdout == "ok", START_TIMEOUT_S, 0.1)
@@ -59,19 +61,7 @@ def _write_kubeconfig(folder: Path, port: int, token: str) -> Path:
     return file
 
 
-def _etcd_flags(folder: Path, client: int, peer: int) -> list[str]:
-    return [
-        f"--data-dir={folder / 'etcd'}",
-        f"--listen-client-urls=http://127.0.0.1:{client}",
-        f"--advertise-client-urls=http://127.0.0.1:{client}",
-        f"--listen-peer-urls=http://127.0.0.1:{peer}",
-        f"--initial-advertise-peer-urls=http://127.0.0.1:{peer}",
-        f"--initial-cluster=default=http://127.0.0.1:{peer}",
-        "--unsafe-no-fsync",
-    ]
-
-
-def _api_server_flags(folder: Path, etcd: int, port: int, token: str) -> list[str]:
+def _api_server_flags(folder: Path, etcd: str, port: int, token: str) -> list[str]:
     tokens, key = folder / "tokens.csv", folder / "service-account.key"
     tokens.write_text(f"{token},admin,admin,system:masters\n")
     # Nobody asks for a service account here, but the API server does not start without a key for their tokens.
@@ -81,7 +71,7 @@ def _api_server_flags(folder: Path, etcd: int, port: int, token: str) -> list[st
         "--bind-address=127.0.0.1",
         f"--secure-port={port}",
         f"--cert-dir={folder / 'certificates'}",
-        f"--etcd-servers=http://127.0.0.1:{etcd}",
+        f"--etcd-servers={etcd}",
         f"--token-auth-file={tokens}",
         "--authorization-mode=RBAC",
         "--service-account-issuer=https://kubernetes.default.svc",

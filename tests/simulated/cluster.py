@@ -10,6 +10,7 @@ from pathlib import Path
 import yaml
 
 from cluster.build import current_build
+from cluster.control_plane import BRISK, audit_flags
 from harness.control_plane import running_control_plane
 from harness.daemons import daemon, free_ports
 from harness.kubectl import Kubectl, Manifest
@@ -17,12 +18,9 @@ from harness.waiting import wait_for
 
 ROOT = Path(__file__).resolve().parents[2]
 CRD = ROOT / "charts/grpo-operator/crds/grporuns.yaml"
-AUDIT_POLICY = ROOT / "tests/cluster/audit-policy.yaml"
 ANNOTATION = "kwok.x-k8s.io/node"
 NODES = 4
 POD_ADDRESSES = "10.0.0.0/24"
-# The defaults (20 and 50 requests a second) would make a thousand pods take minutes.
-BRISK = ("--kube-api-qps=500", "--kube-api-burst=1000")
 CAPACITY = {"cpu": "64", "memory": "512Gi", "pods": "110", "nvidia.com/gpu": "8"}
 
 
@@ -32,8 +30,8 @@ def simulated_cluster(
 ) -> Iterator[Kubectl]:
     """kubectl as administrator of a cluster that knows GRPORuns; all of it ends with the block."""
     build = current_build()
-    audit_flags = _audit_flags(audit_log) if audit_log else []
-    with running_control_plane(folder, *audit_flags) as kubectl, ExitStack() as daemons:
+    more_flags = audit_flags(audit_log) if audit_log else []
+    with running_control_plane(folder, *more_flags) as kubectl, ExitStack() as daemons:
         config = f"--kubeconfig={kubectl.kubeconfig}"
         manager, scheduler, kwok = free_ports(3)
         commands = {
@@ -61,15 +59,6 @@ def simulated_cluster(
         # Without it no pod is admitted.
         wait_for("the default service account", lambda: kubectl.find("serviceaccount", "default"), 60)
         yield kubectl
-
-
-def _audit_flags(log: Path) -> list[str]:
-    return [
-        f"--audit-policy-file={AUDIT_POLICY}",
-        f"--audit-log-path={log}",
-        "--audit-log-mode=blocking",  # a line is there before the client has its answer
-        "--audit-log-maxsize=0",  # one file, never rotated
-    ]
 
 
 def _node(index: int) -> Manifest:
