@@ -126,7 +126,7 @@ cluster-down: ## end everything that cluster-up started; safe to repeat and afte
 	$(CLUSTER_TOOL) down
 cluster-status: ## show the cluster's processes, their memory, and its nodes
 	$(CLUSTER_TOOL) status
-cluster-kubeconfig: ## print the path for $$KUBECONFIG
+cluster-kubeconfig: ## print the path to set KUBECONFIG to
 	@$(CLUSTER_TOOL) kubeconfig
 
 ##@ Images
@@ -137,10 +137,11 @@ image: ## build one image: make image TARGET=operator | trainer | trainer-cpu
 
 ##@ Demo
 
-demo: env-dev env-trainer ## from a fresh clone to a finished run (CLUSTER=current: on the current kubectl context, VALUES=file for its images)
-	PYTHONPATH=tests $(DEV)/python -m demo up
-demo-down: env-dev ## remove what the demo made
-	PYTHONPATH=tests $(DEV)/python -m demo down
+# On a cluster that is there, learners and generators come from its images, kubectl and helm from PATH.
+demo: env-dev $(if $(filter current,$(CLUSTER)),,env-trainer) ## from a fresh clone to a finished run (CLUSTER=current: on the current kubectl context, VALUES=file for the chart)
+	$(PATHS) $(DEV)/python -m demo up
+demo-down: env-dev ## remove what the demo made (CLUSTER=current: on the current kubectl context)
+	$(PATHS) $(DEV)/python -m demo down
 
 ##@ Tests
 

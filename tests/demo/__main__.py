@@ -1,4 +1,4 @@
-"""`python -m demo up|down`, with the folder `tests` on PYTHONPATH; CLUSTER=current uses the current kubectl context.
+"""`python -m demo up|down`, with PYTHONPATH as in the Makefile; CLUSTER=current uses the current kubectl context.
 
 The figures of a finished demo are printed and written to build/demo.json.
 """
@@ -6,15 +6,17 @@ The figures of a finished demo are printed and written to build/demo.json.
 import json
 import os
 import sys
-import time
 from typing import Any
 
 from rich.console import Console
 
+from demo.current_cluster import copy_pull_secrets, current_cluster, is_own, provide_operator, remove_operator
+from demo.errors import DemoError
 from demo.evaluation import evaluate
+from demo.namespace import NAMESPACE, remove_namespace, renew_namespace
 from demo.report import Stopwatch, summarize
 from demo.screen import Show, follow
-from demo.volume import on_local_cluster, prepare_volume, wait_for_volume
+from demo.volume import Adapt, like_learners, on_local_cluster, prepare_volume, wait_for_volume
 from harness.installation import (
     ROOT,
     install_operator,
@@ -26,9 +28,9 @@ from harness.installation import (
     tool,
     tool_output,
 )
-from harness.kubectl import ENDED, Kubectl, Manifest
+from harness.kubectl import ENDED, CommandFailedError, Kubectl, Manifest
+from harness.waiting import wait_for
 
-NAMESPACE = "grpo-demo"
 REPORT = ROOT / "build" / "demo.json"
 RUN_DEADLINE_S = 1800
 
@@ -36,32 +38,31 @@ RUN_DEADLINE_S = 1800
 def main() -> None:
     is_local = os.environ.get("CLUSTER", "local") != "current"
     actions = {"up": up, "down": down}
-    actions[sys.argv[1]](is_local)
+    try:
+        actions[sys.argv[1]](is_local)
+    except (DemoError, CommandFailedError) as error:
+        sys.exit(str(error))
 
 
 def up(is_local: bool) -> None:
     console, stopwatch = Console(), Stopwatch()
-    adapt = on_local_cluster if is_local else _as_it_is
     with stopwatch.part("cluster"):
         if is_local:
             start_local_cluster()
             load_trainer_image()
-    kubectl = local_cluster() if is_local else Kubectl()
+    kubectl = local_cluster() if is_local else current_cluster()
     inside = kubectl.within(NAMESPACE)
-    remove_old(kubectl)
+    renew_namespace(kubectl, is_local=is_local)
     with stopwatch.part("operator"):
         console.print("Making the base model and the data on a volume, and installing the operator ...")
-        prepare_volume(inside, adapt)
-        if is_local:
-            load_operator_image()
-        install_operator(kubectl, *(local_settings() if is_local else []), *_own_values())
+        adapt = (prepare_local_cluster if is_local else prepare_current_cluster)(kubectl, console)
     with stopwatch.part("base model"):
         wait_for_volume(inside)
     with stopwatch.part("run"):
         inside("apply", "-f", str(ROOT / "manifests" / "demo.yaml"))
         run = follow(console, lambda show: watch(inside, "demo", show))
     if run["status"]["phase"] != "Succeeded":
-        sys.exit(f"the run failed: {json.dumps(run['status'].get('lastFailure', run['status']), indent=1)}")
+        raise DemoError(f"The run failed: {json.dumps(run['status'].get('lastFailure', run['status']), indent=1)}")
     with stopwatch.part("evaluation"):
         evaluation = evaluate(inside, adapt, run["status"]["model"])
     report = summarize(inside, run, evaluation, stopwatch)
@@ -70,25 +71,38 @@ def up(is_local: bool) -> None:
     print_results(console, report, run, is_local)
 
 
+def prepare_local_cluster(kubectl: Kubectl, _: Console) -> Adapt:
+    prepare_volume(kubectl.within(NAMESPACE), on_local_cluster)
+    load_operator_image()
+    install_operator(kubectl, *local_settings(), *_own_values())
+    return on_local_cluster
+
+
+def prepare_current_cluster(kubectl: Kubectl, console: Console) -> Adapt:
+    """The operator comes first: its settings say which image the cluster can get."""
+    operator = provide_operator(kubectl, _own_values())
+    if not is_own(kubectl, operator):
+        unused = "; VALUES is not used" if _own_values() else ""
+        console.print(f"Using the operator {operator.name} of namespace {operator.namespace} as it is{unused}.")
+    copy_pull_secrets(kubectl, operator)
+    adapt = like_learners(operator.settings)
+    prepare_volume(kubectl.within(NAMESPACE), adapt)
+    return adapt
+
+
 def watch(kubectl: Kubectl, name: str, show: Show) -> Manifest:
     """Show every new state of the run until it ended; returns that state."""
-    deadline = time.monotonic() + RUN_DEADLINE_S
-    while True:
+
+    def ended() -> Manifest | None:
         run = kubectl.get("grporun", name)
         show(run)
-        if run.get("status", {}).get("phase") in ENDED:
-            return run
-        if time.monotonic() > deadline:
-            sys.exit(f"the run did not end within {RUN_DEADLINE_S} s: kubectl -n {NAMESPACE} describe grpo {name}")
-        time.sleep(1)
+        return run if run.get("status", {}).get("phase") in ENDED else None
 
-
-def remove_old(kubectl: Kubectl) -> None:
-    """What an earlier demo left: the run first, so that the operator is there while its children go."""
-    if kubectl.find("namespace", NAMESPACE):
-        kubectl("delete", "namespace", NAMESPACE, "--timeout=120s")
-    kubectl("create", "namespace", NAMESPACE)
-    kubectl("label", "namespace", NAMESPACE, "pod-security.kubernetes.io/enforce=restricted")
+    try:
+        return wait_for(f"the end of run {name}", ended, RUN_DEADLINE_S, interval_s=1)
+    except TimeoutError:
+        see = f"kubectl -n {NAMESPACE} describe grpo {name}"
+        raise DemoError(f"The run did not end within {RUN_DEADLINE_S} s: see `{see}`.") from None
 
 
 def print_results(console: Console, report: dict[str, Any], run: Manifest, is_local: bool) -> None:
@@ -120,13 +134,9 @@ def down(is_local: bool) -> None:
     if is_local:
         tool("cluster", "down")
         return
-    kubectl = Kubectl()
-    kubectl("delete", "namespace", NAMESPACE, "--ignore-not-found", "--timeout=120s")
-    kubectl.within("grpo-system").helm("uninstall", "grpo-operator", "--ignore-not-found", "--wait")
-
-
-def _as_it_is(manifest: Manifest) -> Manifest:
-    return manifest
+    kubectl = current_cluster()
+    print(remove_namespace(kubectl))
+    print(remove_operator(kubectl))
 
 
 def _own_values() -> list[str]:

@@ -3,7 +3,8 @@
 import json
 from typing import Any
 
-from demo.volume import Adapt, job_like_data, wait_for_job
+from demo.jobs import wait_for_job
+from demo.volume import Adapt, job_like_data
 from harness.kubectl import Kubectl
 
 Evaluation = dict[str, Any]

@@ -3,13 +3,13 @@
 import copy
 from collections.abc import Callable
 
+from demo.jobs import wait_for_job
+from grpo_operator.desired.pod_template import merged
 from harness.installation import ROOT, trainer_image
 from harness.kubectl import Kubectl, Manifest, load_manifests
-from harness.waiting import wait_for
 
 DATA = ROOT / "manifests" / "demo-data.yaml"
 Adapt = Callable[[Manifest], Manifest]
-JOB_DEADLINE_S = 900
 
 
 def on_local_cluster(manifest: Manifest) -> Manifest:
@@ -23,23 +23,39 @@ def on_local_cluster(manifest: Manifest) -> Manifest:
     return adapted
 
 
+def like_learners(settings: Manifest) -> Adapt:
+    """Jobs in what the operator gives to learners on CPU: their image, and its pod template with pull secrets and nodes.
+
+    `settings` is the operator's settings file. Containers that it puts beside a learner would keep a Job from ending.
+    """
+    template = settings["learner"]["podTemplate"]
+    spec = {key: value for key, value in template.get("spec", {}).items() if key != "containers"}
+    beside_spec = {key: value for key, value in template.items() if key != "spec"}
+    of_learner = [entry for entry in template.get("spec", {}).get("containers", []) if entry["name"] == "learner"]
+    image = {"image": settings["learner"]["cpuImage"], "imagePullPolicy": settings["imagePullPolicy"]}
+
+    def adapt(manifest: Manifest) -> Manifest:
+        if manifest["kind"] != "Job":
+            return manifest
+        job = copy.deepcopy(manifest)
+        (container,) = job["spec"]["template"]["spec"]["containers"]
+        layers = [image, *of_learner]
+        partial = {
+            **beside_spec,
+            "spec": {**spec, "containers": [{**layer, "name": container["name"]} for layer in layers]},
+        }
+        job["spec"]["template"] = merged(job["spec"]["template"], partial)
+        return job
+
+    return adapt
+
+
 def prepare_volume(kubectl: Kubectl, adapt: Adapt) -> None:
     kubectl.apply(*(adapt(manifest) for manifest in load_manifests(DATA)))
 
 
 def wait_for_volume(kubectl: Kubectl) -> None:
     wait_for_job(kubectl, "demo-data")
-
-
-def wait_for_job(kubectl: Kubectl, name: str) -> None:
-    """Wait until the Job is complete; a failed one ends the demo with its log."""
-
-    def ended() -> str | None:
-        conditions = kubectl.get("job", name).get("status", {}).get("conditions", [])
-        return next((entry["type"] for entry in conditions if entry["type"] in ("Complete", "Failed")), None)
-
-    if wait_for(f"the end of Job {name}", ended, JOB_DEADLINE_S) == "Failed":
-        raise RuntimeError(f"Job {name} failed:\n{kubectl('logs', f'job/{name}', '--tail=30')}")
 
 
 def job_like_data(name: str, command: list[str]) -> Manifest:

@@ -13,6 +13,7 @@ ROOT = TESTS.parent
 CHART = ROOT / "charts" / "grpo-operator"
 LOCAL_VALUES = Path(__file__).with_name("local-values.yaml")
 OPERATOR_NAMESPACE = "grpo-system"
+RELEASE = "grpo-operator"
 
 
 def start_local_cluster() -> None:
@@ -57,7 +58,7 @@ def install_operator(kubectl: Kubectl, *settings: str) -> None:
     inside = kubectl.within(OPERATOR_NAMESPACE)
     is_upgrade = inside.find("deployment", "grpo-operator") is not None
     inside.helm(
-        "upgrade", "--install", "grpo-operator", str(CHART), "--create-namespace", "--wait", "--timeout=120s",
+        "upgrade", "--install", RELEASE, str(CHART), "--create-namespace", "--wait", "--timeout=120s",
         *settings,
     )  # fmt: skip
     # Helm installs what lies in crds/ once and never again.
