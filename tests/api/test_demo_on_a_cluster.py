@@ -6,6 +6,7 @@ from collections.abc import Iterator
 import pytest
 
 from api.client import ApiServer
+from demo.__main__ import watch
 from demo.current_cluster import (
     copy_pull_secrets,
     find_operators,
@@ -201,3 +202,25 @@ def test_a_job_that_ends_well_lets_the_demo_go_on(evaluation: Kubectl) -> None:
     complete = {"type": "Complete", "status": "True"}
     patch_status(evaluation, f"job/{JOB}", {"succeeded": 1, "completionTime": NOW, "conditions": [criteria, complete]})
     wait_for_job(evaluation, JOB)
+
+
+def test_a_run_is_shown_until_it_has_ended(api_server: ApiServer, base_run: Manifest) -> None:
+    api_server.create(base_run | {"metadata": {"name": "watched"}})
+    shown: list[str] = []
+
+    def show(run: Manifest) -> None:
+        shown.append(run["status"]["phase"])
+        api_server.patch_status("watched", {"phase": "Succeeded"})
+
+    api_server.patch_status("watched", {"phase": "Running"})
+    assert watch(api_server.kubectl, "watched", show)["status"]["phase"] == "Succeeded"
+    assert shown == ["Running", "Succeeded"]
+
+
+def test_a_run_without_end_ends_the_demo(
+    api_server: ApiServer, base_run: Manifest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    api_server.create(base_run | {"metadata": {"name": "endless"}})
+    monkeypatch.setattr("demo.__main__.RUN_DEADLINE_S", 0)
+    with pytest.raises(DemoError, match=r"^The run did not end within 0 s: see `kubectl -n grpo-demo describe grpo"):
+        watch(api_server.kubectl, "endless", lambda run: None)
