@@ -8,6 +8,7 @@ import pytest
 from api.client import ApiServer
 from demo.__main__ import watch
 from demo.current_cluster import (
+    FLAGS,
     copy_pull_secrets,
     find_operators,
     has_own_release,
@@ -109,6 +110,16 @@ def test_the_demos_own_operator_stays_for_other_runs(
     api_server.create(base_run | {"metadata": {"name": "somebodys"}})
     assert "stays, for it looks after default/somebodys; without it: helm uninstall" in remove_operator(kubectl)
     assert len(find_operators(kubectl)) == 1
+
+
+def test_a_second_demo_keeps_what_the_first_has_set(kubectl: Kubectl) -> None:
+    upgrade = ("upgrade", "--install", RELEASE, str(CHART), "--create-namespace", "--skip-crds", *FLAGS)
+    inside = kubectl.within(OPERATOR_NAMESPACE)
+    inside.helm(*upgrade, "--set=imageRegistry=registry.example.com/ml")
+    inside.helm(*upgrade)
+    (operator,) = find_operators(kubectl)
+    assert is_own(kubectl, operator)
+    assert operator.settings["learner"]["cpuImage"] == CPU_IMAGE
 
 
 def test_an_upgrade_by_somebody_else_does_not_hide_who_installed_it(kubectl: Kubectl) -> None:

@@ -18,6 +18,9 @@ INSTANCE = "app.kubernetes.io/instance"
 SETTINGS_FILE = "settings.json"
 CRD = "grporuns.grpo.dev"
 
+FLAGS = (f"--labels={MARK}", "--reset-then-reuse-values")
+"""Of the demo's own installation: its mark, and what an earlier demo has set where this one says nothing."""
+
 
 @dataclass(frozen=True)
 class Operator:
@@ -56,7 +59,7 @@ def provide_operator(kubectl: Kubectl, settings: list[str]) -> Operator:
         return operator
     _refuse_foreign_release(kubectl)
     try:
-        install_operator(kubectl, f"--labels={MARK}", *settings)
+        install_operator(kubectl, *FLAGS, *settings)
     except CommandFailedError as error:
         trouble = trouble_of(kubectl.within(OPERATOR_NAMESPACE).find_all("pod", COMPONENT))
         remedy = f"{trouble}; correct image, imageRegistry or imagePullSecrets in the file that VALUES names"

@@ -6,9 +6,9 @@ from harness.waiting import wait_for
 
 JOB_DEADLINE_S = 900
 
-IMAGE_REASONS = {"ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull", "ImageInspectError"}
-CONFIG_REASONS = {"CreateContainerConfigError", "CreateContainerError", "RunContainerError"}
-"""For which a container of a pod waits without end."""
+IMAGE_REASONS = {"ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull"}
+CONFIG_REASONS = {"CreateContainerConfigError"}
+"""For which a container of a pod waits without end. Others pass: a node that is busy fails to create one at first."""
 
 REMEDY = (
     "its image is trainer.cpuImage of the operator's chart: build it with `docker build --target trainer-cpu` and push "

@@ -24,6 +24,7 @@ def pod(state: dict[str, Any] | None = None, conditions: list[dict[str, str]] | 
         ("InvalidImageName", f"pod demo-data-x cannot get image '{IMAGE}' (InvalidImageName: why)"),
         ("CreateContainerConfigError", "pod demo-data-x cannot be started (CreateContainerConfigError: why)"),
         ("ErrImagePull", None),  # a first try; ImagePullBackOff follows
+        ("CreateContainerError", None),  # on a busy node, which tries again
         ("ContainerCreating", None),
         ("PodInitializing", None),
     ],
