@@ -12,6 +12,7 @@ from grpo_trainer.rewards import accuracy as accuracy_module
 from grpo_trainer.rewards import registry
 from grpo_trainer.rewards.accuracy import accuracy_reward
 from grpo_trainer.rewards.format import format_reward
+from grpo_trainer.rewards.score import FAILED
 from grpo_trainer.rewards.tag_count import tag_count_reward
 
 COMPLETE = "<think>\nwork\n</think>\n<answer>\n5\n</answer>"
@@ -52,17 +53,17 @@ def test_accuracy_takes_messages_and_ignores_other_columns() -> None:
     assert accuracy_reward(completions, ["$5$", "$5$"], prompts=["", ""], source=["a", "b"]) == [1.0, 0.0]
 
 
-def test_an_answer_that_takes_too_long_gives_no_reward(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_answer_that_takes_too_long_is_a_failure(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(accuracy_module, "VERIFY_TIMEOUT_S", 1)
-    assert accuracy_reward([r"\boxed{9^{9^{9^{9}}}}", r"\boxed{5}"], ["$5$", "$5$"]) == [None, 1.0]
+    assert accuracy_reward([r"\boxed{9^{9^{9^{9}}}}", r"\boxed{5}"], ["$5$", "$5$"]) == [FAILED, 1.0]
 
 
-def test_a_failure_of_math_verify_gives_no_reward(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_error_of_math_verify_is_a_failure(monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(*_: object, **__: object) -> bool:
         raise RecursionError
 
     monkeypatch.setattr(accuracy_module, "verify", fail)
-    assert accuracy_reward([r"\boxed{5}"], ["$5$"]) == [None]
+    assert accuracy_reward([r"\boxed{5}"], ["$5$"]) == [FAILED]
 
 
 def test_accuracy_refuses_to_score_off_the_main_thread() -> None:

@@ -52,12 +52,12 @@ class Learner(FleetGRPOTrainer):
         return result
 
     def _calculate_rewards(self, *args: Any, **kwargs: Any) -> torch.Tensor:
-        """Completions of all ranks x reward functions; NaN where a function gave no reward."""
+        """Completions of all ranks x reward functions; NaN where a function gave no reward, or where one failed."""
         with self.clock.phase(Phase.REWARD):
-            rewards: torch.Tensor = super()._calculate_rewards(*args, **kwargs)
-        missing = torch.isnan(rewards).sum(dim=0).tolist()
+            scores: torch.Tensor = super()._calculate_rewards(*args, **kwargs)
+        missing = (~torch.isfinite(scores)).sum(dim=0).tolist()
         self.unscored = [before + now for before, now in zip(self.unscored, missing, strict=True)]
-        return rewards
+        return without_failed(scores)
 
     def _save_checkpoint(self, *args: Any, **kwargs: Any) -> None:
         with self.clock.phase(Phase.CHECKPOINT):
@@ -78,3 +78,14 @@ class Learner(FleetGRPOTrainer):
         for _ in range(epochs_trained if generator is not None else 0):
             torch.randperm(self.train_sampler.num_samples, generator=generator)
         return epochs_trained, batches_trained
+
+
+def without_failed(scores: torch.Tensor) -> torch.Tensor:
+    """`scores`: completions x reward functions. A completion with a FAILED among its scores loses all of them.
+
+    TRL sums what is there, so that the scores left over would be the reward of a wrong answer. A row of NaN it takes
+    for unscorable: no part of its group's mean and deviation, advantage 0. What does not depend on rewards (the KL
+    penalty, the entropy bonus, the count of tokens) takes the completion as any other.
+    """
+    failed = torch.isinf(scores).any(dim=1, keepdim=True)
+    return scores.masked_fill(failed, torch.nan)

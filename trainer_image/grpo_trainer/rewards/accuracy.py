@@ -14,6 +14,7 @@ from math_verify import LatexExtractionConfig, parse, verify
 from math_verify.errors import TimeoutException
 
 from grpo_trainer.rewards.completion import Completion, text_of
+from grpo_trainer.rewards.score import FAILED, Score
 
 PARSE_TIMEOUT_S: Final = 5
 VERIFY_TIMEOUT_S: Final = 5
@@ -35,13 +36,13 @@ ANSWER: Final = LatexExtractionConfig(
 log = logging.getLogger(__name__)
 
 
-def accuracy_reward(completions: Sequence[Completion], solution: Sequence[str], **_: object) -> list[float | None]:
-    """1 when equal, 0 when not, None when the solution cannot be parsed or math-verify fails or runs out of time."""
+def accuracy_reward(completions: Sequence[Completion], solution: Sequence[str], **_: object) -> list[Score]:
+    """1 when equal, 0 when not, None without an answer in the solution, FAILED when math-verify breaks down."""
     assert threading.current_thread() is threading.main_thread(), "math-verify's time limits need the main thread"
     return [score(text_of(completion), gold) for completion, gold in zip(completions, solution, strict=True)]
 
 
-def score(answer: str, gold: str) -> float | None:
+def score(answer: str, gold: str) -> Score:
     try:
         parsed_gold = parse(gold, extraction_mode="first_match", parsing_timeout=PARSE_TIMEOUT_S, raise_on_error=True)
         if not parsed_gold:
@@ -50,7 +51,7 @@ def score(answer: str, gold: str) -> float | None:
         return float(verify(parsed_gold, parse_answer(answer), timeout_seconds=VERIFY_TIMEOUT_S, raise_on_error=True))
     except (Exception, TimeoutException) as error:  # any of sympy's; TimeoutException is a BaseException
         log.warning("math-verify could not compare with the solution %.200r: %s", gold, type(error).__name__)
-        return None
+        return FAILED
 
 
 def parse_answer(answer: str) -> list[Any]:

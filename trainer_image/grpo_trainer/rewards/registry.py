@@ -10,8 +10,9 @@ from typing import Any, Final
 
 from grpo_contract.failure import COLUMN_NOT_FOUND, REWARD_NOT_FOUND, UserError
 from grpo_contract.rewards import REWARD_IMPORT
+from grpo_trainer.rewards.score import Score
 
-RewardFunction = Callable[..., Sequence[float | None]]
+RewardFunction = Callable[..., Sequence[Score]]
 
 BUILT_IN: Final = {
     "accuracy": "grpo_trainer.rewards.accuracy:accuracy_reward",
