@@ -9,9 +9,11 @@ from typing import Any, Final, TypeAlias
 
 import datasets
 from datasets.exceptions import DatasetGenerationError, DatasetNotFoundError
+from datasets.packaged_modules.cache.cache import Cache
 from pyarrow import ArrowInvalid
 
 from grpo_contract.failure import DATASET_NOT_FOUND, INVALID_RECIPE, UserError
+from grpo_trainer.causes import is_of_the_system, modules_of
 from grpo_trainer.preflight import FILE_FORMATS, check_dataset, column_not_found, is_path
 from grpo_trainer.recipe import OpenR1Arguments
 
@@ -43,6 +45,8 @@ def load_path(script: OpenR1Arguments) -> TrainingData:
         reader = FILE_FORMATS[path.suffix]
         return pick_split(datasets.load_dataset(reader, data_files=name, streaming=script.dataset_streaming), script)
     except (FileNotFoundError, DatasetGenerationError, ArrowInvalid) as error:
+        if is_of_the_system(error):  # DatasetGenerationError is around whatever happened, a full volume as well
+            raise
         raise UserError(
             DATASET_NOT_FOUND,
             f"spec.recipe.dataset_name: {name!r} cannot be read, {first_line(error.__cause__ or error)}; "
@@ -62,7 +66,10 @@ def pick_split(splits: dict[str, TrainingData], script: OpenR1Arguments) -> Trai
 
 
 def load_from_hub(script: OpenR1Arguments) -> TrainingData:
-    """No answer from the hub is no mistake of the user's: ConnectionError passes, another attempt may do better."""
+    """No answer from the hub is no mistake of the user's.
+
+    Raises ConnectionError then: another attempt may do better.
+    """
     name = script.dataset_name
     try:
         return datasets.load_dataset(
@@ -77,8 +84,12 @@ def load_from_hub(script: OpenR1Arguments) -> TrainingData:
             f"spec.recipe.dataset_name: {name!r} is not on the hub, or this run may not read it; "
             f"correct the id, set HF_TOKEN in spec.learners.env, or give a path on the volume.",
         ) from error
-    except ValueError as error:  # an unknown split or configuration; the message lists those there are
-        raise UserError(
+    except ValueError as error:
+        if Cache.__module__ in modules_of(error):
+            raise ConnectionError(f"no answer from the hub, and in the cache: {first_line(error)}") from error
+        if type(error) is not ValueError:  # what could not be decoded, and the like
+            raise
+        raise UserError(  # an unknown split or configuration; the message lists those there are
             DATASET_NOT_FOUND,
             f"spec.recipe.dataset_train_split or dataset_config: {name!r} cannot be loaded, {first_line(error)}.",
         ) from error

@@ -6,6 +6,7 @@ from huggingface_hub.errors import GatedRepoError, HFValidationError, Repository
 from transformers import AutoTokenizer, PreTrainedTokenizerBase
 
 from grpo_contract.failure import INVALID_RECIPE, MODEL_NOT_FOUND, UserError
+from grpo_trainer.causes import is_of_the_system
 from grpo_trainer.preflight import is_path
 from grpo_trainer.recipe import Recipe
 
@@ -25,7 +26,8 @@ def load_tokenizer(recipe: Recipe) -> PreTrainedTokenizerBase:
             truncation_side="left",
         )
     except (OSError, ValueError) as error:
-        if is_path(name) or isinstance(error.__cause__, REFUSALS):
+        refused = not is_of_the_system(error) if is_path(name) else isinstance(error.__cause__, REFUSALS)
+        if refused:
             raise model_not_found(name, error) from error
         raise
     if recipe.script.chat_template is not None:

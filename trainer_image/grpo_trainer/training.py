@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any, Final
 
 from accelerate import PartialState
-from transformers import PreTrainedTokenizerBase, PrinterCallback
+from transformers import PreTrainedTokenizerBase, PrinterCallback, Trainer
+from trl import GRPOTrainer
 
 from grpo_contract import environment
 from grpo_contract.config import RunConfig
@@ -16,6 +17,7 @@ from grpo_contract.network import GENERATOR_PORT, WEIGHTS_PORT
 from grpo_contract.pod import read_token
 from grpo_contract.progress import Stage
 from grpo_trainer import checkpoints, device
+from grpo_trainer.causes import modules_of
 from grpo_trainer.data import TrainingData, check_size, columns_of, load_training_data
 from grpo_trainer.final_model import publish, save_final_model
 from grpo_trainer.fleet.discovery import ServiceDiscovery
@@ -31,6 +33,9 @@ from grpo_trainer.tokenizer import load_tokenizer
 from grpo_trainer.zero3 import zero3_config
 
 LOOPBACK: Final = "127.0.0.1"
+TRAINERS: Final = frozenset({GRPOTrainer.__module__, Trainer.__module__})
+"""A ValueError that they raise themselves is how they refuse what cannot go together. From below (loading the model,
+DeepSpeed, sockets) it may be anything."""
 
 log = logging.getLogger(__name__)
 
@@ -124,7 +129,9 @@ def build_learner(
             callbacks=[keeper],
             fleet=fleet_settings(config, fleet),
         )
-    except ValueError as error:  # how TRL refuses what cannot go together
+    except ValueError as error:
+        if modules_of(error)[-1] not in TRAINERS:
+            raise
         raise invalid(str(error)) from error
     learner.remove_callback(PrinterCallback)
     if learner.is_world_process_zero():

@@ -1,0 +1,149 @@
+"""Trouble of disks, networks and memory is not told as a mistake in the recipe, which would end the run for good."""
+
+import builtins
+import errno
+import json
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import datasets
+import huggingface_hub
+import pytest
+from accelerate.state import AcceleratorState
+from datasets import arrow_writer
+
+from grpo_contract.config import RunConfig
+from grpo_contract.failure import UserError
+from grpo_trainer import training
+from grpo_trainer.causes import is_of_the_system
+from grpo_trainer.data import load_from_hub, load_path, load_training_data
+from grpo_trainer.metrics import LearnerMetrics
+from grpo_trainer.progress import ProgressBoard
+from grpo_trainer.recipe import OpenR1Arguments, parse_recipe
+from grpo_trainer.tokenizer import load_tokenizer
+from trainer.learner_inputs import learner_config, write_problems
+
+BREAKAGES: list[tuple[Callable[[], BaseException], bool]] = [
+    (lambda: OSError(errno.EIO, "Input/output error"), True),
+    (lambda: OSError(errno.ESTALE, "Stale file handle"), True),
+    (lambda: MemoryError(), True),
+    (lambda: FileNotFoundError(errno.ENOENT, "No such file"), False),
+    (lambda: OSError("no tokenizer in this folder"), False),
+    (lambda: ValueError("no JSON"), False),
+]
+
+
+@pytest.mark.parametrize(("breakage", "expected"), BREAKAGES)
+def test_the_systems_errors(breakage: Callable[[], BaseException], expected: bool) -> None:
+    assert is_of_the_system(breakage()) is expected
+    with pytest.raises(ValueError, match="cannot be loaded") as wrapped:
+        raise ValueError("cannot be loaded") from breakage()
+    assert is_of_the_system(wrapped.value) is expected
+
+
+@pytest.fixture(autouse=True)
+def own_state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path / "cache")
+    AcceleratorState._reset_state(reset_partial_state=True)
+    yield
+    AcceleratorState._reset_state(reset_partial_state=True)
+
+
+def test_a_network_drive_that_fails_is_no_missing_model(
+    tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real_open = builtins.open
+
+    def stale(file: Any, *arguments: Any, **options: Any) -> Any:
+        if str(file).endswith("tokenizer.json"):
+            raise OSError(errno.ESTALE, os.strerror(errno.ESTALE), file)
+        return real_open(file, *arguments, **options)
+
+    recipe = parse_recipe(
+        {"model_name_or_path": str(tiny_model)}, {"output_dir": str(tmp_path), "use_cpu": True, "bf16": False}
+    )
+    monkeypatch.setattr(builtins, "open", stale)
+    with pytest.raises(OSError, match="Stale file handle"):
+        load_tokenizer(recipe)
+
+
+def test_a_full_volume_is_no_unreadable_data_set(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: Any, **__: Any) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(arrow_writer.ArrowWriter, "write_table", full)
+    data = write_problems(tmp_path / "train.jsonl")
+    script = OpenR1Arguments(dataset_name=str(data), dataset_prompt_column="problem")
+    with pytest.raises(datasets.exceptions.DatasetGenerationError) as caught:
+        load_path(script)
+    assert is_of_the_system(caught.value)
+
+
+def test_rows_that_are_no_json_are_the_users(tmp_path: Path) -> None:
+    (tmp_path / "train.jsonl").write_text("this is no JSON\n")
+    with pytest.raises(
+        UserError, match=r"train.jsonl' cannot be read, JSON parse error: Invalid value. in row 0; give"
+    ):
+        load_path(OpenR1Arguments(dataset_name=str(tmp_path / "train.jsonl")))
+
+
+def test_a_hub_that_is_down_is_no_missing_configuration(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`datasets` looks into its cache then, where an earlier run left another configuration."""
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
+    monkeypatch.setattr(datasets.config, "HF_HUB_OFFLINE", True)
+    cached = tmp_path / "cache" / "org___data" / "default" / "0.0.0" / "abc"
+    cached.mkdir(parents=True)
+    (cached / "dataset_info.json").write_text(json.dumps({"config_name": "default"}))
+    with pytest.raises(ConnectionError, match="no answer from the hub, and in the cache: Couldn't find cache for org/"):
+        load_from_hub(OpenR1Arguments(dataset_name="org/data", dataset_config="algebra"))
+
+
+@pytest.mark.parametrize(
+    ("keys", "complaint"),
+    [
+        ({"dataset_config": "algebra"}, "BuilderConfig 'algebra' not found"),
+        ({"dataset_train_split": "validation"}, 'Unknown split "validation"'),
+    ],
+)
+def test_a_configuration_or_split_that_is_not_there_is_the_users(
+    tmp_path: Path, keys: dict[str, Any], complaint: str
+) -> None:
+    """A folder with files in it is to `datasets` what a repository of the hub is."""
+    folder = tmp_path / "data"
+    folder.mkdir()
+    write_problems(folder / "train.jsonl")
+    with pytest.raises(UserError, match=rf"^spec.recipe.dataset_train_split or dataset_config: .*{complaint}"):
+        load_from_hub(OpenR1Arguments(dataset_name=str(folder), **keys))
+
+
+def build(config: RunConfig, folder: Path) -> None:
+    """What training.train does until the learner is there, on one process without DeepSpeed."""
+    recipe = parse_recipe(config.recipe, {"output_dir": str(folder), "use_cpu": True, "bf16": False, "report_to": []})
+    tokenizer = load_tokenizer(recipe)
+    data = load_training_data(recipe.script, as_messages=True)
+    rewards = training.load_rewards(recipe, data)
+    training.build_learner(config, recipe, tokenizer, data, rewards, LearnerMetrics(None), ProgressBoard(1))
+
+
+@pytest.fixture
+def build_with(tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    monkeypatch.setattr(training, "read_token", lambda: "token")
+    data = write_problems(tmp_path / "train.jsonl")
+    return lambda **keys: build(learner_config(tiny_model, data, processes=1, **keys), tmp_path)
+
+
+def test_what_trl_refuses_is_the_users(build_with: Callable[..., None]) -> None:
+    with pytest.raises(UserError) as caught:
+        build_with(reward_weights=[1.0])
+    assert str(caught.value) == ("spec.recipe: Number of reward weights (1) must match number of reward functions (3).")
+
+
+def test_what_breaks_below_trl_is_not(build_with: Callable[..., None], monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*_: Any, **__: Any) -> None:
+        json.loads("half a file of a model")
+
+    monkeypatch.setattr("trl.trainer.utils.AutoConfig.from_pretrained", broken)
+    with pytest.raises(json.JSONDecodeError):
+        build_with()

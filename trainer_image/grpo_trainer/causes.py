@@ -1,0 +1,29 @@
+"""What an error of a library comes from: the system, which may do better next time, or what the user wrote."""
+
+import traceback
+from collections.abc import Iterator
+
+
+def is_of_the_system(error: BaseException) -> bool:
+    """A failing disk or network drive, a full volume, too little memory: no mistake of the user's.
+
+    The system's own errors have a number; an OSError of a library, such as "no tokenizer in this folder", has words only.
+    """
+    return any(
+        isinstance(cause, MemoryError)
+        or (isinstance(cause, OSError) and cause.errno is not None and not isinstance(cause, FileNotFoundError))
+        for cause in chain(error)
+    )
+
+
+def chain(error: BaseException) -> Iterator[BaseException]:
+    """The error, what it was raised from or while handling, and so on."""
+    cause: BaseException | None = error
+    while cause is not None:
+        yield cause
+        cause = cause.__cause__ or cause.__context__
+
+
+def modules_of(error: BaseException) -> list[str]:
+    """The modules that the error went through; the last one raised it."""
+    return [frame.f_globals["__name__"] for frame, _ in traceback.walk_tb(error.__traceback__)]
