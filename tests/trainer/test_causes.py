@@ -124,7 +124,7 @@ def build(config: RunConfig, folder: Path) -> None:
     tokenizer = load_tokenizer(recipe)
     data = load_training_data(recipe.script, as_messages=True)
     rewards = training.load_rewards(recipe, data)
-    training.build_learner(config, recipe, tokenizer, data, rewards, LearnerMetrics(None), ProgressBoard(1))
+    training.build_learner(config, recipe, tokenizer, data, rewards, None, LearnerMetrics(None), ProgressBoard(1))
 
 
 @pytest.fixture

@@ -96,7 +96,9 @@ class Training:
         self.folder = folder
         self.recipe_saves_at = recipe_saves_at
         self.epoch_ends_at = epoch_ends_at
-        self.keeper = CheckpointKeeper(CheckpointConfig(every_steps=2, keep=2), folder, save_total_limit=None)
+        self.keeper = CheckpointKeeper(
+            CheckpointConfig(every_steps=2, keep=2), folder, save_total_limit=None, newest=None
+        )
         self.saved: list[int] = []
 
     def run(self, steps: int) -> "Training":

@@ -7,20 +7,27 @@ work beside this: one folder may be wanted by both, and it goes when nobody want
 
 import os
 import shutil
+import time
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
 from accelerate import PartialState
+from accelerate.utils import broadcast_object_list
 from pydantic import BaseModel, ConfigDict
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
 
 from grpo_contract.config import CheckpointConfig
+from grpo_contract.failure import LEARNER_ERROR, RunFailure
+from grpo_contract.pod import pod_name
 from grpo_contract.progress import CheckpointProgress
 
 MARKER: Final = "complete.json"
+VISIBLE_WITHIN_S: Final = 180.0
+"""For all nodes to see what one has written. NFS clients may go by what they remember of a folder for 60 s."""
+LOOK_EVERY_S: Final = 0.5
 
 
 class Marker(BaseModel):
@@ -64,6 +71,40 @@ def newest_checkpoint(folder: Path) -> Checkpoint | None:
     return next(reversed(complete_checkpoints(folder)), None)
 
 
+def find_checkpoint(folder: Path) -> Checkpoint | None:
+    """The newest complete one, after what an earlier attempt left half written is removed. A collective.
+
+    Rank 0 decides: nodes that share a network drive may see an old state of it for a while.
+
+    Raises:
+        RunFailure: this rank does not see that checkpoint within VISIBLE_WITHIN_S.
+    """
+    ranks = PartialState()
+    decision: list[Checkpoint | None] = [None]
+    if ranks.is_main_process:
+        folder.mkdir(parents=True, exist_ok=True)
+        remove_incomplete(folder)
+        decision = [newest_checkpoint(folder)]
+    broadcast_object_list(decision, from_process=0)
+    (checkpoint,) = decision
+    if checkpoint is not None:
+        wait_until_visible(checkpoint, VISIBLE_WITHIN_S)
+    return checkpoint
+
+
+def wait_until_visible(checkpoint: Checkpoint, deadline_s: float) -> None:
+    marker = checkpoint.folder / MARKER
+    deadline = time.monotonic() + deadline_s
+    while not marker.exists():
+        if time.monotonic() > deadline:
+            raise RunFailure(
+                LEARNER_ERROR,
+                f"{marker} is there for learner 0, but {pod_name()} has not seen it for {deadline_s:.0f} s: "
+                f"look whether both nodes mount the same volume.",
+            )
+        time.sleep(LOOK_EVERY_S)
+
+
 def remove_incomplete(folder: Path) -> None:
     for checkpoint in folder.glob(f"{PREFIX_CHECKPOINT_DIR}-*"):
         if not (checkpoint / MARKER).exists():
@@ -98,16 +139,19 @@ def write_marker(folder: Path, marker: Marker) -> None:
 class CheckpointKeeper(TrainerCallback):  # type: ignore[misc]
     """Asks the Trainer for checkpoints, marks them, and removes those that are superseded.
 
-    Runs on every rank: decisions depend on the step only, so all ranks decide alike.
+    Runs on every rank: decisions depend on the step and on `newest`, the checkpoint that all ranks resume from, so that
+    all decide alike.
     """
 
-    def __init__(self, config: CheckpointConfig, folder: Path, save_total_limit: int | None) -> None:
+    def __init__(
+        self, config: CheckpointConfig, folder: Path, save_total_limit: int | None, newest: Checkpoint | None
+    ) -> None:
         self.config = config
         self.folder = folder
         self.save_total_limit = save_total_limit
         self.for_recovery = False
         self.for_recipe = False
-        self.newest: Checkpoint | None = newest_checkpoint(folder)
+        self.newest = newest
 
     def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
         self.for_recipe = control.should_save

@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
-from accelerate import PartialState
 from transformers import PreTrainedTokenizerBase, PrinterCallback, Trainer
 from trl import GRPOTrainer
 
@@ -16,8 +15,9 @@ from grpo_contract.files import checkpoint_folder
 from grpo_contract.network import GENERATOR_PORT, WEIGHTS_PORT
 from grpo_contract.pod import read_token
 from grpo_contract.progress import Stage
-from grpo_trainer import checkpoints, device
+from grpo_trainer import device
 from grpo_trainer.causes import modules_of
+from grpo_trainer.checkpoints import Checkpoint, CheckpointKeeper, find_checkpoint
 from grpo_trainer.data import TrainingData, check_size, columns_of, load_training_data
 from grpo_trainer.final_model import publish, save_final_model
 from grpo_trainer.fleet.discovery import ServiceDiscovery
@@ -46,7 +46,7 @@ def train(config: RunConfig, metrics: LearnerMetrics, board: ProgressBoard) -> P
     Raises UserError, GeneratorsLost, or whatever else goes wrong.
     """
     device.initialise(config.learners.device, config.deadlines.collective_s)
-    checkpoint = find_checkpoint(config)
+    checkpoint = find_checkpoint(Path(checkpoint_folder(config.name, config.uid)))
     if checkpoint is not None and checkpoint.is_last:
         log.info("step %d was the last one: only the model is to be saved", checkpoint.marker.step)
         board.update(stage=Stage.SAVING, checkpoint=checkpoint.progress)
@@ -57,28 +57,12 @@ def train(config: RunConfig, metrics: LearnerMetrics, board: ProgressBoard) -> P
     tokenizer = load_tokenizer(recipe)
     data = load_training_data(recipe.script, as_messages=tokenizer.chat_template is not None)
     rewards = load_rewards(recipe, data)
-    learner = build_learner(config, recipe, tokenizer, data, rewards, metrics, board)
-    learner.train(resume_from_checkpoint=resume_from(checkpoint, recipe))
+    learner = build_learner(config, recipe, tokenizer, data, rewards, checkpoint, metrics, board)
+    if checkpoint is not None:
+        log.info("resuming from the checkpoint of step %d", checkpoint.marker.step)
+    learner.train(resume_from_checkpoint=None if checkpoint is None else str(checkpoint.folder))
     board.update(stage=Stage.SAVING)
     return save_final_model(learner, config)
-
-
-def find_checkpoint(config: RunConfig) -> checkpoints.Checkpoint | None:
-    """The newest complete one. What an earlier attempt left half written is removed first."""
-    folder = Path(checkpoint_folder(config.name, config.uid))
-    ranks = PartialState()
-    if ranks.is_main_process:
-        folder.mkdir(parents=True, exist_ok=True)
-        checkpoints.remove_incomplete(folder)
-    ranks.wait_for_everyone()
-    return checkpoints.newest_checkpoint(folder)
-
-
-def resume_from(checkpoint: checkpoints.Checkpoint | None, recipe: Recipe) -> str | None:
-    if checkpoint is None:
-        return recipe.training.resume_from_checkpoint  # type: ignore[no-any-return]
-    log.info("resuming from the checkpoint of step %d", checkpoint.marker.step)
-    return str(checkpoint.folder)
 
 
 def owned_by_operator(config: RunConfig) -> dict[str, Any]:
@@ -107,6 +91,7 @@ def build_learner(
     tokenizer: PreTrainedTokenizerBase,
     data: TrainingData,
     rewards: Mapping[str, RewardFunction],
+    checkpoint: Checkpoint | None,
     metrics: LearnerMetrics,
     board: ProgressBoard,
 ) -> Learner:
@@ -114,8 +99,8 @@ def build_learner(
     prompts_per_batch = arguments.generation_batch_size // arguments.num_generations
     check_size(data, prompts_per_batch, recipe.script.dataset_name)
     arguments.model_init_kwargs = model_arguments(recipe, "float32" if config.learners.device == "cpu" else None)
-    keeper = checkpoints.CheckpointKeeper(
-        config.checkpoint, Path(arguments.output_dir), save_total_limit=arguments.save_total_limit
+    keeper = CheckpointKeeper(
+        config.checkpoint, Path(arguments.output_dir), save_total_limit=arguments.save_total_limit, newest=checkpoint
     )
     arguments.save_total_limit = None  # the keeper applies it
     fleet = FleetReport(metrics, board)

@@ -1,0 +1,24 @@
+"""One rank that looks for the checkpoint to resume from: `checkpoint_rank.py CONFIG`, its place in the environment."""
+
+import sys
+from pathlib import Path
+
+from accelerate import PartialState
+
+from grpo_contract.files import checkpoint_folder
+from grpo_contract.pod import read_config
+from grpo_trainer import device
+from grpo_trainer.checkpoints import find_checkpoint
+
+
+def main() -> None:
+    config = read_config(Path(sys.argv[1]))
+    device.initialise("cpu", collective_timeout_s=120)
+    print("looking", flush=True)
+    checkpoint = find_checkpoint(Path(checkpoint_folder(config.name, config.uid)))
+    print(f"resumes from {checkpoint.folder if checkpoint else None}", flush=True)
+    PartialState().wait_for_everyone()  # the ranks meet at rank 0, which must not leave first
+
+
+if __name__ == "__main__":
+    main()
