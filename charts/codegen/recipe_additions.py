@@ -32,7 +32,7 @@ OPEN_R1_KEYS: Final[dict[str, Schema]] = {
 _STRING_OR_LIST: Final[Schema] = ANYTHING | {"nullable": True}
 
 # Types that TRL or transformers annotate more narrowly than they read them, and keys that a run must be able to hold in
-# any form, because it gets its answer in the Accepted condition (operator: api/owned_keys.py).
+# any form, because it gets its answer in the Accepted condition (contract: owned_keys.py).
 TYPES: Final[dict[str, Schema]] = {
     "accelerator_config": ANYTHING,
     "deepspeed": ANYTHING,

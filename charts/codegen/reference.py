@@ -8,9 +8,9 @@ from collections.abc import Iterable, Iterator, Sequence
 from enum import StrEnum
 from typing import Any
 
+from grpo_contract.owned_keys import OWNED_KEYS, OwnedKey
 from grpo_operator.api.cel import Rule
 from grpo_operator.api.crd import build_crd
-from grpo_operator.api.owned_keys import OWNED_KEYS, OwnedKey
 from grpo_operator.api.rules import build_rules
 from grpo_operator.api.schema import Schema
 from grpo_operator.api.status import ConditionType, Phase

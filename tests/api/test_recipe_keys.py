@@ -12,7 +12,7 @@ import yaml
 
 from api.client import ApiServer
 from codegen.recipe_schema import read_recipe_schema
-from grpo_operator.api.owned_keys import OWNED_KEYS
+from grpo_contract.owned_keys import OWNED_KEYS
 from harness.kubectl import Manifest
 from harness.merge_patch import merge_patch
 

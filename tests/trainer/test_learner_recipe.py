@@ -114,11 +114,24 @@ MISTAKES: dict[str, tuple[dict[str, Any], str]] = {
     ),
     "evaluation": (
         {"eval_strategy": "steps"},
-        "spec.recipe.eval_strategy: 'steps' is not supported; set it to 'no' and evaluate the trained model.",
+        "spec.recipe.eval_strategy is \"steps\", but runs cannot do that yet; set it to 'no' and evaluate the trained "
+        "model.",
     ),
     "PEFT": (
         {"use_peft": True},
-        "spec.recipe.use_peft: True is not supported; set it to false to train all parameters.",
+        "spec.recipe.use_peft is true, but runs cannot do that yet; leave it out to train all parameters.",
+    ),
+    "number for a boolean": (
+        {"push_to_hub": 0},
+        "spec.recipe.push_to_hub is 0, but runs cannot do that yet; leave it out and push the trained model from the "
+        "volume.",
+    ),
+    "two keys of the operator's": (
+        {"output_dir": "data/out", "resume_from_checkpoint": "data/checkpoint-100"},
+        'spec.recipe.output_dir is "data/out", but a run has a folder of its own on the volume, named in '
+        "status.output; leave it out. "
+        'spec.recipe.resume_from_checkpoint is "data/checkpoint-100", but a run resumes from its newest checkpoint by '
+        "itself; leave it out.",
     ),
 }
 

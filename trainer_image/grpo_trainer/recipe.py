@@ -13,6 +13,7 @@ from transformers.integrations import get_available_reporting_integrations
 from trl import GRPOConfig, ModelConfig, ScriptArguments, TrlParser
 
 from grpo_contract.failure import INVALID_RECIPE, UserError
+from grpo_contract.owned_keys import owned_keys
 
 
 @dataclass
@@ -34,15 +35,6 @@ class Recipe:
     script: OpenR1Arguments
 
 
-# Keys whose effect this version does not have: (the values that change nothing, what to do).
-NOT_SUPPORTED: Final[dict[str, tuple[tuple[object, ...], str]]] = {
-    "eval_strategy": (("no", None, False), "set it to 'no' and evaluate the trained model"),
-    "push_to_hub": ((False, None), "set it to false and push the trained model from the volume"),
-    "use_peft": ((False, None), "set it to false to train all parameters"),
-    "load_in_8bit": ((False, None), "set it to false"),
-    "load_in_4bit": ((False, None), "set it to false"),
-}
-
 CLASSES: Final = (OpenR1Arguments, GRPOConfig, ModelConfig)
 
 
@@ -60,7 +52,7 @@ class RecipeParser(TrlParser):  # type: ignore[misc]
 
 def parse_recipe(recipe: dict[str, Any], owned: dict[str, Any]) -> Recipe:
     """`owned` are the operator's values; they win. GRPOConfig needs the process group (see `device.initialise`)."""
-    check_supported(recipe)
+    check_owned(recipe)
     parser = RecipeParser()
     check_known(recipe)
     check_choices(recipe)
@@ -82,10 +74,9 @@ def defaults(recipe: dict[str, Any]) -> dict[str, Any]:
     return {"save_strategy": "no"} if silent_on_saving else {}
 
 
-def check_supported(recipe: dict[str, Any]) -> None:
-    for key, (harmless, remedy) in NOT_SUPPORTED.items():
-        if recipe.get(key) not in harmless:
-            raise UserError(INVALID_RECIPE, f"spec.recipe.{key}: {recipe[key]!r} is not supported; {remedy}.")
+def check_owned(recipe: dict[str, Any]) -> None:
+    if sentences := owned_keys(recipe):
+        raise UserError(INVALID_RECIPE, " ".join(sentences))
 
 
 def check_known(recipe: dict[str, Any]) -> None:

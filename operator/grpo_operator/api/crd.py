@@ -3,8 +3,8 @@
 from typing import Any, Final
 
 from grpo_contract.labels import API_GROUP
+from grpo_contract.owned_keys import OWNED_KEYS
 from grpo_operator.api.cel import Path, Rule, message_expression
-from grpo_operator.api.owned_keys import OWNED_KEYS
 from grpo_operator.api.rules import build_rules
 from grpo_operator.api.run import KIND, PLURAL, VERSION
 from grpo_operator.api.schema import Schema, structural_schema

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 
-from grpo_operator.api.owned_keys import owned_keys
+from grpo_contract.owned_keys import owned_keys
 from grpo_operator.api.run import GRPORun
 from grpo_operator.api.status import ConditionType
 from grpo_operator.desired.children import Child

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from grpo_operator.api.owned_keys import OWNED_KEYS, owned_keys
+from grpo_contract.owned_keys import OWNED_KEYS, owned_keys
 
 REFUSED: list[tuple[dict[str, Any], str]] = [
     (

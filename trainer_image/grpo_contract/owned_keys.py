@@ -1,7 +1,7 @@
-"""Keys of a recipe that a run does not leave to its author: one table, from which acceptance and reference are made.
+"""Keys of a recipe that a run does not leave to its author: one table for acceptance, the reference and the learner.
 
 They stay in the CRD's schema, because recipes in use hold them, and the answer to one is a sentence in the Accepted
-condition. A value that says what happens anyway is accepted.
+condition. A value that says what happens anyway is accepted. A learner that is started by hand answers the same.
 """
 
 import json
