@@ -1,6 +1,7 @@
 """The demo run on two nodes, and what must be true of it while it runs and after."""
 
 import json
+import re
 import time
 from statistics import fmean
 
@@ -13,8 +14,10 @@ from grpo_contract.metrics import LEARNER_METRICS, OPERATOR_METRICS, Kind
 from harness.installation import CHART
 from harness.kubectl import Kubectl
 from harness.prometheus import Prometheus
-from harness.runs import ALL_KINDS, children
+from harness.runs import ALL_KINDS, children, log_of
 from harness.waiting import wait_for
+
+SHARE = re.compile(r"ZeRO-3: rank (\d+) of 2 holds (\d+) of (\d+) parameters")
 
 
 @pytest.fixture(scope="module")
@@ -33,6 +36,22 @@ def test_succeeds_with_all_steps_in_one_attempt(demo: Observed) -> None:
 
 def test_learners_ran_on_two_nodes(demo: Observed) -> None:
     assert sorted(pod["spec"]["nodeName"] for pod in demo.learners) == ["node1", "node2"]
+
+
+def test_zero3_gives_each_learner_half_of_the_model(demo: Observed, demo_namespace: Kubectl) -> None:
+    shares = [share_of(log_of(demo_namespace, pod)) for pod in demo.learners]
+    assert sorted(rank for rank, _, _ in shares) == [0, 1]
+    (whole,) = {whole for _, _, whole in shares}
+    assert sum(held for _, held, _ in shares) >= whole > 0
+    for _, held, _ in shares:
+        assert held == pytest.approx(whole / 2, rel=0.01)
+
+
+def share_of(log: str) -> tuple[int, int, int]:
+    """The rank, the parameters that it holds, and those of the model; a learner says so once."""
+    (line,) = SHARE.findall(log)
+    rank, held, whole = map(int, line)
+    return rank, held, whole
 
 
 def test_both_generators_served_completions(demo: Observed) -> None:

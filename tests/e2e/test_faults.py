@@ -8,7 +8,7 @@ import signal
 from cluster.cgroups import processes_of_pod
 from e2e.demo_runs import demo_run
 from harness.kubectl import Kubectl, Manifest
-from harness.runs import children, last_words, pods, wait_for_phase, wait_for_step
+from harness.runs import children, last_words, log_of, pods, wait_for_phase, wait_for_step
 from harness.waiting import wait_for
 
 STEPS = 16
@@ -67,4 +67,4 @@ def first_learner_log(kubectl: Kubectl) -> str:
         if pod["metadata"]["annotations"]["batch.kubernetes.io/job-completion-index"] == "0"
     )
     assert last_words(pod)["exitCode"] == 0
-    return kubectl("logs", pod["metadata"]["name"], "--tail=-1")
+    return log_of(kubectl, pod)

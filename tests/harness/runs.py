@@ -64,6 +64,10 @@ def versions(kubectl: Kubectl, run: str) -> dict[str, str]:
     return {name: child["metadata"]["resourceVersion"] for name, child in children(kubectl, run).items()}
 
 
+def log_of(kubectl: Kubectl, pod: Manifest) -> str:
+    return kubectl("logs", pod["metadata"]["name"], "--tail=-1")
+
+
 def last_words(pod: Manifest) -> dict[str, Any]:
     terminated: dict[str, Any] = pod["status"]["containerStatuses"][0]["state"]["terminated"]
     return terminated

@@ -1,6 +1,7 @@
 """ZeRO-3 on two gloo ranks: the same numbers as plain DDP, half of everything on each rank, a resume digit for digit."""
 
 import json
+import re
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
@@ -111,6 +112,19 @@ def test_losses_are_those_of_ddp(zero3: Finished, ddp: Finished) -> None:
     assert len(zero3.steps()) == STEPS
     assert max(abs(entry["loss"]) for entry in zero3.steps()) > 0.01
     assert zero3.steps()[-1]["kl"] > 0.1  # it learns: the numbers that agree are not those of a model that stands still
+
+
+def told(run: Finished) -> list[tuple[int, int, int]]:
+    """(rank, parameters that it says it holds, parameters of the model), one for each line in the log."""
+    lines = re.findall(
+        r"ZeRO-3: rank (\d) of 2 holds (\d+) of (\d+) parameters", (run.folder / "learner.log").read_text()
+    )
+    return sorted((int(rank), int(held), int(whole)) for rank, held, whole in lines)
+
+
+def test_each_rank_says_what_it_holds(zero3: Finished, ddp: Finished) -> None:
+    for run in (zero3, ddp):
+        assert told(run) == [(rank, held["parameters"], held["whole"]) for rank, held in enumerate(run.held())]
 
 
 def test_each_rank_holds_half(zero3: Finished, ddp: Finished) -> None:

@@ -8,7 +8,7 @@ from typing import Final
 
 FORMAT: Final = "%(asctime)s %(levelname)s %(message)s"
 
-# {logger: its least level}. At INFO they tell what is no news, on every rank.
+# {logger: its least level}. At INFO libraries tell what is no news, on every rank.
 LEVELS: Final = {
     **dict.fromkeys(
         ("accelerate", "datasets", "deepspeed", "DeepSpeed", "httpx", "torch", "transformers", "trl", "vllm"),
@@ -16,6 +16,7 @@ LEVELS: Final = {
     ),
     "torch.utils.flop_counter": logging.ERROR,  # there is no triton on CPUs, and no need for it
     "torch.distributed.elastic.multiprocessing.api": logging.CRITICAL,  # the launcher says how a worker ended
+    "grpo_trainer.partition": logging.INFO,  # each rank has its own
 }
 QUIET_ENVIRONMENT: Final = {
     "HF_DATASETS_DISABLE_PROGRESS_BARS": "1",
@@ -25,7 +26,7 @@ QUIET_ENVIRONMENT: Final = {
 
 
 def set_up_logging() -> None:
-    """Rank 0 tells everything; other ranks speak up when something is wrong."""
+    """Rank 0 tells everything; other ranks tell what they hold, and speak up when something is wrong."""
     rank = int(os.environ.get("RANK", "0"))
     prefix = "" if rank == 0 else f"[rank {rank}] "
     logging.basicConfig(

@@ -25,6 +25,7 @@ from grpo_trainer.fleet.generation import FleetSettings
 from grpo_trainer.fleet_report import FleetReport
 from grpo_trainer.learner import Learner
 from grpo_trainer.metrics import LearnerMetrics
+from grpo_trainer.partition import PartitionReport
 from grpo_trainer.progress import ProgressBoard
 from grpo_trainer.recipe import Recipe, invalid, model_arguments, parse_recipe
 from grpo_trainer.rewards.registry import RewardFunction, check_columns, load
@@ -111,7 +112,7 @@ def build_learner(
             args=arguments,
             train_dataset=data,
             processing_class=tokenizer,
-            callbacks=[keeper],
+            callbacks=[keeper, PartitionReport()],
             fleet=fleet_settings(config, fleet),
         )
     except ValueError as error:
