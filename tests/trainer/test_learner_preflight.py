@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from grpo_contract.failure import UserError
+from grpo_contract.paths import listing
 from grpo_trainer import preflight
 
 REMEDY = "give a model's folder on the run's volume, which is mounted at /volume, or its id on the hub."
@@ -22,7 +23,7 @@ MODELS: list[tuple[list[str], str]] = [
 @pytest.mark.parametrize(("files", "problem"), MODELS)
 def test_a_folder_that_is_no_model(tmp_path: Path, files: list[str], problem: str) -> None:
     for name in files:
-        (tmp_path / name).touch()
+        (tmp_path / name).write_text('{"model_type": "qwen2"}')
     with pytest.raises(UserError) as caught:
         preflight.check_model(str(tmp_path))
     assert caught.value.failure.reason == "ModelNotFound"
@@ -48,4 +49,4 @@ def test_keys_that_every_run_needs(key: str) -> None:
 def test_a_long_listing_is_cut(tmp_path: Path) -> None:
     for number in range(12):
         (tmp_path / f"file{number:02}").touch()
-    assert preflight.listing(tmp_path) == ", ".join([f"file{number:02}" for number in range(10)] + ["..."])
+    assert listing(tmp_path) == ", ".join([f"file{number:02}" for number in range(10)] + ["..."])

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from grpo_contract.config import RunConfig
-from grpo_generator.model import is_path
+from grpo_contract.paths import is_path
 
 REQUIRED: Final = {
     "VLLM_SERVER_DEV_MODE": "1",  # the routes that change weights; the middleware puts the token in front of them

@@ -3,13 +3,12 @@
 Only what a generator needs to start is looked for, the model's config.json; its weights may come from the learner.
 """
 
-import json
-from pathlib import Path
 from typing import Any, Final
 
 from grpo_contract.failure import MODEL_NOT_FOUND, UserError
+from grpo_contract.model_folder import CONFIG_NAME, check_model_folder
+from grpo_contract.paths import is_path
 
-CONFIG_NAME: Final = "config.json"
 HUB_TIMEOUT_S: Final = 10.0
 
 
@@ -20,31 +19,9 @@ def check_model(recipe: dict[str, Any]) -> None:
     """
     model = str(recipe["model_name_or_path"])
     if is_path(model):
-        _check_folder(Path(model))
+        check_model_folder(model)
     else:
         _check_repository(model, recipe.get("model_revision"))
-
-
-def is_path(model: str) -> bool:
-    """As opposed to a name on the hub."""
-    return model.startswith(("/", "./", "../"))
-
-
-def _check_folder(folder: Path) -> None:
-    if not folder.is_dir():
-        raise _not_found(
-            folder, "there is no such folder", "put the model there, or give the name of a model on the hub"
-        )
-    try:
-        config = json.loads((folder / CONFIG_NAME).read_bytes())
-    except FileNotFoundError as error:
-        raise _not_found(
-            folder, f"the folder has no {CONFIG_NAME}", "name a folder written by save_pretrained"
-        ) from error
-    except ValueError as error:
-        raise _not_found(folder, f"its {CONFIG_NAME} is no JSON ({error})", "save the model anew") from error
-    if not (isinstance(config, dict) and config.get("model_type")):
-        raise _not_found(folder, f"its {CONFIG_NAME} names no model_type", "name a folder written by save_pretrained")
 
 
 def _check_repository(model: str, revision: str | None) -> None:
@@ -63,17 +40,17 @@ def _check_repository(model: str, revision: str | None) -> None:
     try:
         get_hf_file_metadata(hf_hub_url(model, CONFIG_NAME, revision=revision), timeout=HUB_TIMEOUT_S)
     except HFValidationError as error:
-        raise _not_found(model, "that is neither a folder nor a name on the hub", "write organization/name") from error
+        raise _not_found(model, "is neither a path nor an id on the hub", "write organization/name") from error
     except RevisionNotFoundError as error:
-        raise _not_found(model, f"it has no revision {revision}", "correct model_revision") from error
+        raise _not_found(model, f"has no revision {revision!r}", "correct spec.recipe.model_revision") from error
     except RepositoryNotFoundError as error:
-        remedy = "correct the name, or give the generators HF_TOKEN if it is private"
-        raise _not_found(model, "the hub has no such model", remedy) from error
+        remedy = "correct the id, or set HF_TOKEN in spec.generators.env if it is private"
+        raise _not_found(model, "is not on the hub", remedy) from error
     except EntryNotFoundError as error:
-        raise _not_found(model, f"it has no {CONFIG_NAME}", "name a transformers model") from error
+        raise _not_found(model, f"has no {CONFIG_NAME}", "name a transformers model") from error
     except (HfHubHTTPError, httpx.HTTPError, OfflineModeIsEnabled):
         return
 
 
-def _not_found(model: object, problem: str, remedy: str) -> UserError:
-    return UserError(MODEL_NOT_FOUND, f"recipe.model_name_or_path is {model}, but {problem}: {remedy}")
+def _not_found(model: str, problem: str, remedy: str) -> UserError:
+    return UserError(MODEL_NOT_FOUND, f"spec.recipe.model_name_or_path: {model!r} {problem}; {remedy}.")

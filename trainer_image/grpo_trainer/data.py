@@ -13,8 +13,9 @@ from datasets.packaged_modules.cache.cache import Cache
 from pyarrow import ArrowInvalid
 
 from grpo_contract.failure import DATASET_NOT_FOUND, INVALID_RECIPE, UserError
+from grpo_contract.paths import is_path
 from grpo_trainer.causes import is_of_the_system, modules_of
-from grpo_trainer.preflight import FILE_FORMATS, check_dataset, column_not_found, is_path
+from grpo_trainer.preflight import FILE_FORMATS, check_dataset, column_not_found
 from grpo_trainer.recipe import OpenR1Arguments
 
 PROMPT: Final = "prompt"

@@ -5,7 +5,8 @@ from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 from typing import Any, Final
 
-from grpo_trainer.preflight import is_path
+from grpo_contract.paths import is_path
+
 
 LIBRARIES: Final = ("trl", "transformers", "deepspeed", "torch")
 

@@ -5,7 +5,9 @@ import json
 from pathlib import Path
 from typing import Any, Final
 
-from grpo_contract.failure import COLUMN_NOT_FOUND, DATASET_NOT_FOUND, INVALID_RECIPE, MODEL_NOT_FOUND, UserError
+from grpo_contract.failure import COLUMN_NOT_FOUND, DATASET_NOT_FOUND, INVALID_RECIPE, UserError
+from grpo_contract.model_folder import check_model_folder, no_model
+from grpo_contract.paths import is_path, listing, siblings
 from grpo_trainer.rewards import registry
 
 FILE_FORMATS: Final = {".jsonl": "json", ".json": "json", ".parquet": "parquet"}
@@ -28,30 +30,15 @@ def required(recipe: dict[str, Any], key: str, what: str) -> Any:
     return recipe[key]
 
 
-def is_path(name: str) -> bool:
-    """Names that begin with a slash or a dot are paths; everything else is an id on the hub."""
-    return name.startswith(("/", "."))
-
-
 def check_model(name: str) -> None:
     if not is_path(name):
         return
+    check_model_folder(name)
     folder = Path(name)
-    if not folder.is_dir():
-        problem = f"does not exist, {siblings(folder)}"
-    elif not (folder / "config.json").is_file():
-        problem = f"is no model, it has no config.json but {listing(folder)}"
-    elif not holds(folder, WEIGHT_FILES):
-        problem = f"has no weights, no {' or '.join(WEIGHT_FILES)} but {listing(folder)}"
-    elif not holds(folder, TOKENIZER_FILES):  # transformers would make an empty one
-        problem = f"has no tokenizer, no {' or '.join(TOKENIZER_FILES)} but {listing(folder)}"
-    else:
-        return
-    raise UserError(
-        MODEL_NOT_FOUND,
-        f"spec.recipe.model_name_or_path: {name!r} {problem}; "
-        f"give a model's folder on the run's volume, which is mounted at /volume, or its id on the hub.",
-    )
+    if not holds(folder, WEIGHT_FILES):
+        raise no_model(name, f"has no weights, no {' or '.join(WEIGHT_FILES)} but {listing(folder)}")
+    if not holds(folder, TOKENIZER_FILES):  # transformers would make an empty one
+        raise no_model(name, f"has no tokenizer, no {' or '.join(TOKENIZER_FILES)} but {listing(folder)}")
 
 
 def holds(folder: Path, patterns: tuple[str, ...]) -> bool:
@@ -94,13 +81,3 @@ def column_not_found(dataset: str, column: str, columns: list[str]) -> UserError
         f"spec.recipe.dataset_prompt_column: data set {dataset!r} has no column {column!r}; "
         f"use one of {', '.join(columns)}.",
     )
-
-
-def siblings(path: Path) -> str:
-    folder = path.parent
-    return f"{folder} holds {listing(folder)}" if folder.is_dir() else f"nor does {folder}"
-
-
-def listing(folder: Path) -> str:
-    names = sorted(entry.name for entry in folder.iterdir())
-    return ", ".join(names[:10] + ["..."] * (len(names) > 10)) or "nothing"

@@ -6,8 +6,8 @@ from huggingface_hub.errors import GatedRepoError, HFValidationError, Repository
 from transformers import AutoTokenizer, PreTrainedTokenizerBase
 
 from grpo_contract.failure import INVALID_RECIPE, MODEL_NOT_FOUND, UserError
+from grpo_contract.paths import is_path
 from grpo_trainer.causes import is_of_the_system
-from grpo_trainer.preflight import is_path
 from grpo_trainer.recipe import Recipe
 
 # The hub answered, and the answer was no. Anything else (no network, a time-out) is no mistake of the user's.
