@@ -8,12 +8,14 @@ PREFIX: Final = re.compile(r"^(\(\w[^)]*\) )?((ERROR|CRITICAL) [-\d]+ [\d:]+ \[[
 EXCEPTION: Final = re.compile(r"^([A-Za-z_][\w.]*\.)?[A-Z]\w*(Error|Exception|Interrupt)\b:? ")
 # pydantic's first line only counts, "1 validation error for ModelConfig"; the next is "  Value error, ... [type=...".
 VALIDATION: Final = re.compile(r"^Value error, (?P<what>.*?)( \[type=.*)?$")
+ENGINE_DIED: Final = "EngineCore encountered an issue"
 CONSEQUENCES: Final = (
+    ENGINE_DIED,
     "Engine core initialization failed",
-    "EngineCore encountered an issue",
     "WorkerProc initialization failed",
 )
 """What the other processes say once one of them has died."""
+SHUTDOWN: Final = "[shutdown] API server: shutdown triggered"
 MOST_CHARACTERS: Final = 500
 
 
@@ -21,14 +23,17 @@ class LastError:
     """Sees each line as it is written."""
 
     def __init__(self) -> None:
+        self.is_final = False
+        """vLLM is on its way down: what it says from now on is only the noise of that."""
         self._cause = ""
         self._consequence = ""
         self._line = ""
 
     def see(self, line: str) -> None:
         text = PREFIX.sub("", line.strip(), count=1)
-        if not text:
+        if not text or self.is_final:
             return
+        self.is_final = ENGINE_DIED in text or SHUTDOWN in text
         if invalid := VALIDATION.match(text):
             self._cause = invalid["what"]
         elif not EXCEPTION.match(text):

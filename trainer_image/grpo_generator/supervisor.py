@@ -1,7 +1,8 @@
 """Run vLLM, pass its log on, and say why it ended.
 
 vLLM's processes die in many ways (an exception in a worker, the kernel's OOM killer), and its server then often ends
-with 0. Seen from here each of them is an end that nobody asked for.
+with 0, or never: it waits for open connections whose answers no engine will write. Seen from here each of them is an
+end that nobody asked for, and it comes soon.
 """
 
 import signal
@@ -9,13 +10,14 @@ import subprocess
 import sys
 import threading
 from collections.abc import Mapping, Sequence
-from types import FrameType
 from typing import IO, Final
 
 from grpo_contract import pod
 from grpo_contract.failure import GENERATOR_ERROR, Failure
 from grpo_generator.last_error import LastError
 
+GRACE_S: Final = 5.0
+"""From SIGTERM to SIGKILL. As long as the pod's own grace period: there is nothing to save."""
 LOG_END_S: Final = 2.0
 """For the rest of the log: workers that outlive the server keep the pipe open."""
 
@@ -23,38 +25,65 @@ LOG_END_S: Final = 2.0
 def supervise(command: Sequence[str], environment: Mapping[str, str]) -> int:
     """The exit code of this process, once the command has ended; the termination file is written."""
     process = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
-    stopped = _pass_signals_on(process)
+    ending = _Ending(process)
+    stopped = _stop_on_signals(ending)
     last_error = LastError()
     assert process.stdout is not None
-    log = threading.Thread(target=_pass_log_on, args=(process.stdout, last_error), daemon=True)
+    log = threading.Thread(target=_pass_log_on, args=(process.stdout, last_error, ending), daemon=True)
     log.start()
     code = process.wait()
     log.join(LOG_END_S)
     if stopped.is_set():
         return 0
-    pod.report_failure(Failure(reason=GENERATOR_ERROR, message=_describe(code, last_error.text)))
+    end = f"did not end within {GRACE_S:.0f} s" if ending.was_forced else _describe(code)
+    message = f"vLLM {end}; its last error: {last_error.text or 'none was logged'}"
+    pod.report_failure(Failure(reason=GENERATOR_ERROR, message=message))
     return code if code > 0 else 1
 
 
-def _pass_signals_on(process: subprocess.Popen[bytes]) -> threading.Event:
+class _Ending:
+    """SIGTERM, and SIGKILL for a process that is still there after the grace period."""
+
+    def __init__(self, process: subprocess.Popen[bytes]) -> None:
+        self._process = process
+        self._begun = threading.Event()
+        self.was_forced = False
+
+    def begin(self) -> None:
+        if self._begun.is_set():
+            return
+        self._begun.set()
+        self._process.terminate()
+        timer = threading.Timer(GRACE_S, self._force)
+        timer.daemon = True
+        timer.start()
+
+    def _force(self) -> None:
+        if self._process.returncode is None:
+            self.was_forced = True
+            self._process.kill()
+
+
+def _stop_on_signals(ending: _Ending) -> threading.Event:
     stopped = threading.Event()
 
-    def stop(number: int, _: FrameType | None) -> None:
+    def stop(*_: object) -> None:
         stopped.set()
-        process.send_signal(number)
+        ending.begin()
 
     signal.signal(signal.SIGTERM, stop)
     signal.signal(signal.SIGINT, stop)
     return stopped
 
 
-def _pass_log_on(log: IO[bytes], last_error: LastError) -> None:
+def _pass_log_on(log: IO[bytes], last_error: LastError, ending: _Ending) -> None:
     for line in log:
         sys.stdout.buffer.write(line)
         sys.stdout.buffer.flush()
         last_error.see(line.decode(errors="replace"))
+        if last_error.is_final:
+            ending.begin()
 
 
-def _describe(code: int, last_error: str) -> str:
-    end = f"was killed by {signal.Signals(-code).name}" if code < 0 else f"ended with exit code {code}"
-    return f"vLLM {end}; its last error: {last_error or 'none was logged'}"
+def _describe(code: int) -> str:
+    return f"was killed by {signal.Signals(-code).name}" if code < 0 else f"ended with exit code {code}"
