@@ -7,7 +7,6 @@ from typing import Any, Final
 
 from grpo_contract.paths import is_path
 
-
 LIBRARIES: Final = ("trl", "transformers", "deepspeed", "torch")
 
 # {key of TRL's log: what people call it}
