@@ -101,7 +101,7 @@ def test_killing_the_operator_costs_the_run_nothing(demo: Observed) -> None:
 
 
 def test_metrics_are_clean(demo: Observed) -> None:
-    assert demo.lint == {"operator": "", "learner": ""}
+    assert demo.lint == {"operator": [], "learner": [], "generator": []}
 
 
 def test_prometheus_holds_every_metric_of_the_table(demo: Observed, prometheus: Prometheus) -> None:
