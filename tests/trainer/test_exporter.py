@@ -57,6 +57,12 @@ def learner_1() -> Iterator[Served]:
     served.close()
 
 
+@pytest.mark.parametrize("host", ["127.0.0.1", "[::1]"])
+def test_pods_of_both_families_are_served(learner_0: Served, host: str) -> None:
+    port = learner_0.server.server_address[1]
+    assert requests.get(f"http://{host}:{port}/healthz", timeout=5).text == "ok\n"
+
+
 def test_a_learner_that_is_loading(learner_0: Served) -> None:
     assert learner_0.get("/healthz").text == "ok\n"
     assert learner_0.get("/progress").headers["Content-Type"] == "application/json"

@@ -73,6 +73,11 @@ def test_health_and_metrics_need_no_token(generator: RunningGenerator) -> None:
     assert "vllm:num_requests_running" in metrics.text
 
 
+@pytest.mark.parametrize("host", ["127.0.0.1", "[::1]"])
+def test_pods_of_both_families_are_answered(generator: RunningGenerator, host: str) -> None:
+    assert requests.get(f"http://{host}:{generator.port}/health", timeout=10).status_code == 200
+
+
 def test_the_token_opens_what_it_is_for(generator: RunningGenerator) -> None:
     assert [model["id"] for model in generator.get("/v1/models").json()["data"]] == ["policy"]
 

@@ -59,7 +59,7 @@ def answers(tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[
         "unreadable": [f"--model={unreadable}"],
     }
     run = run_config({"model_name_or_path": str(tiny_model)})
-    asked = {name: build_arguments(run, "generator") + arguments for name, arguments in questions.items()}
+    asked = {name: build_arguments(run, "generator", "127.0.0.1") + arguments for name, arguments in questions.items()}
     environment = build_environment(run, os.environ | {"PYTHONPATH": ":".join(sys.path)})
     command = [sys.executable, "-c", PROGRAM]
     done = subprocess.run(

@@ -1,5 +1,6 @@
-"""Ports, HTTP paths and headers between the pods of a run, and towards the operator and Prometheus."""
+"""Ports, addresses, HTTP paths and headers between the pods of a run, and towards the operator and Prometheus."""
 
+import socket
 from typing import Final
 
 # Learners. Port 29500 is torch.distributed's usual rendezvous port.
@@ -32,3 +33,8 @@ UNSET_WEIGHT_VERSION: Final = "default"
 
 SERVED_MODEL_NAME: Final = "policy"
 """What generators call the model that they serve, whatever its path."""
+
+
+def every_address() -> str:
+    """To listen on all addresses of the pod, of both families where the node knows IPv6."""
+    return "::" if socket.has_dualstack_ipv6() else "0.0.0.0"

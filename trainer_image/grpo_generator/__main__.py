@@ -7,6 +7,7 @@ from pathlib import Path
 
 from grpo_contract import pod
 from grpo_contract.failure import UserError
+from grpo_contract.network import every_address
 from grpo_generator.arguments import build_arguments
 from grpo_generator.environment import build_environment
 from grpo_generator.model import check_model
@@ -24,7 +25,7 @@ def main() -> int:
         check_model(config.recipe)
     except UserError as error:
         return pod.end_with_mistake(error)
-    arguments = [*build_arguments(config, pod.pod_name()), *vllm_arguments]
+    arguments = [*build_arguments(config, pod.pod_name(), every_address()), *vllm_arguments]
     return supervise([sys.executable, "-m", SERVER, *arguments], build_environment(config, os.environ))
 
 

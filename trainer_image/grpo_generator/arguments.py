@@ -6,7 +6,7 @@ What the recipe leaves out is left to vLLM, whose defaults suit a server that ha
 
 import json
 import zlib
-from typing import Any, Final
+from typing import Final
 
 from grpo_contract.config import RunConfig
 from grpo_contract.network import GENERATOR_PORT, SERVED_MODEL_NAME
@@ -20,18 +20,19 @@ FLAGS_BY_KEY: Final = {
 }
 
 
-def build_arguments(config: RunConfig, pod_name: str) -> list[str]:
+def build_arguments(config: RunConfig, pod_name: str, host: str) -> list[str]:
     recipe = config.recipe
     arguments = {
         "--model": recipe["model_name_or_path"],
         "--served-model-name": SERVED_MODEL_NAME,
-        "--host": "0.0.0.0",
+        "--host": host,
         "--port": GENERATOR_PORT,
         "--middleware": MIDDLEWARE,
         "--weight-transfer-config": json.dumps({"backend": WEIGHT_BACKEND}),
         "--tensor-parallel-size": config.generators.tensor_parallel_size,
         "--dtype": _dtype(config),
-        "--max-model-len": _max_model_length(recipe),
+        # Tokens of prompt and completion; "auto" is what the model can do and the memory holds.
+        "--max-model-len": recipe.get("vllm_max_model_length") or "auto",
         # TRL compares with log-probabilities at the sampling temperature.
         "--logprobs-mode": "processed_logprobs",
         "--max-logprobs": -1,
@@ -41,26 +42,16 @@ def build_arguments(config: RunConfig, pod_name: str) -> list[str]:
     }
     arguments |= {flag: recipe[key] for key, flag in FLAGS_BY_KEY.items() if recipe.get(key) is not None}
     if config.generators.device == "cpu":
-        arguments.pop(
-            "--gpu-memory-utilization", None
-        )  # of the node's memory; VLLM_CPU_KVCACHE_SPACE bounds it instead
+        # A share of the node's memory; VLLM_CPU_KVCACHE_SPACE bounds it instead.
+        arguments.pop("--gpu-memory-utilization", None)
     return [f"{flag}={value}" for flag, value in arguments.items()] + _switches(config)
 
 
 def _dtype(config: RunConfig) -> str:
-    """float32 on CPU, where bfloat16 is slower; otherwise the recipe's, by its present or its former name."""
+    """float32 on CPU, where bfloat16 is slower."""
     if config.generators.device == "cpu":
         return "float32"
-    return str(config.recipe.get("dtype") or config.recipe.get("torch_dtype") or "bfloat16")
-
-
-def _max_model_length(recipe: dict[str, Any]) -> int | str:
-    """Tokens of prompt and completion; "auto" is what the model can do and the memory holds."""
-    if recipe.get("vllm_max_model_length") is not None:
-        return int(recipe["vllm_max_model_length"])
-    if recipe.get("max_prompt_length") is not None and recipe.get("max_completion_length") is not None:
-        return int(recipe["max_prompt_length"]) + int(recipe["max_completion_length"])
-    return "auto"
+    return str(config.recipe.get("dtype") or "bfloat16")
 
 
 def _switches(config: RunConfig) -> list[str]:

@@ -4,6 +4,7 @@ One process per pod serves, from its first moment, before torch is imported. The
 wrote; it takes no part in collectives and never waits for training, so that a hung step is visible from outside.
 """
 
+import socket
 import threading
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -13,7 +14,7 @@ from prometheus_client import PlatformCollector, ProcessCollector
 from prometheus_client.exposition import choose_encoder
 from prometheus_client.registry import CollectorRegistry
 
-from grpo_contract.network import HEALTH_PATH, LEARNER_HTTP_PORT, METRICS_PATH, PROGRESS_PATH
+from grpo_contract.network import HEALTH_PATH, LEARNER_HTTP_PORT, METRICS_PATH, PROGRESS_PATH, every_address
 from grpo_trainer.progress import ProgressBoard
 
 JSON: Final = "application/json"
@@ -37,8 +38,15 @@ class Exporter(ThreadingHTTPServer):
     def __init__(self, registry: CollectorRegistry, board: ProgressBoard | None, port: int = LEARNER_HTTP_PORT) -> None:
         self.registry = registry
         self.board = board
-        super().__init__(("", port), _Handler)
+        host = every_address()
+        self.address_family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        super().__init__((host, port), _Handler)
         threading.Thread(target=self.serve_forever, daemon=True, name="exporter").start()
+
+    def server_bind(self) -> None:
+        if self.address_family == socket.AF_INET6:
+            self.socket.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
+        super().server_bind()
 
     def answer(self, path: str, accept: str) -> tuple[HTTPStatus, str, bytes]:
         """Status, content type and body."""
