@@ -14,7 +14,7 @@ import requests
 import grpo_generator
 from grpo_contract import environment
 from grpo_contract.config import CheckpointConfig, GeneratorConfig, LearnerConfig, RunConfig
-from grpo_contract.network import GENERATOR_HEALTH_PATH
+from grpo_contract.network import GENERATOR_HEALTH_PATH, METRICS_PATH
 from harness.waiting import wait_for
 
 TOKEN = "token-of-the-run"
@@ -48,7 +48,7 @@ class RunningGenerator:
         command = [sys.executable, "-m", "grpo_generator", f"--config={folder / 'run.json'}"]
         with self.log.open("wb") as log:
             self.process = subprocess.Popen(
-                [*command, "--host=127.0.0.1", f"--port={self.port}"],
+                [*command, f"--port={self.port}"],
                 env=os.environ
                 | {
                     "PYTHONPATH": str(Path(grpo_generator.__file__).parents[1]),  # of all processes that vLLM spawns
@@ -86,6 +86,11 @@ class RunningGenerator:
         if self.process.poll() is None:
             os.killpg(self.process.pid, signal.SIGKILL)
         self.process.wait(STOP_S)
+
+
+def requests_running(generator: RunningGenerator) -> float:
+    lines = requests.get(generator.url + METRICS_PATH, timeout=10).text.splitlines()
+    return next(float(line.split()[-1]) for line in lines if line.startswith("vllm:num_requests_running"))
 
 
 def free_port() -> int:

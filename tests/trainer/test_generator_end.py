@@ -1,0 +1,48 @@
+"""How a real server that was asked to end, or lost its engine, comes to its end."""
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import pytest
+import requests
+
+from grpo_generator.last_error import ENGINE_DIED
+from grpo_generator.supervisor import GRACE_S
+from harness.waiting import wait_for
+from trainer.running_generator import RunningGenerator, requests_running, run_config
+
+LONG = {"model": "policy", "prompt": [[5] * 50] * 8, "n": 8, "max_tokens": 400, "ignore_eos": True}
+"""Some seconds of work."""
+MARGIN_S = 10
+
+
+def test_an_open_request_does_not_keep_a_generator_alive(tiny_model: Path, tmp_path: Path) -> None:
+    """Without the supervisor vLLM waits for the connection, whose answer its ended engine will never write."""
+    running = RunningGenerator(tmp_path, run_config({"model_name_or_path": str(tiny_model)}), "generator")
+    try:
+        running.wait_until_it_answers()
+        asking = threading.Thread(target=ask, args=(running,), daemon=True)
+        asking.start()
+        wait_for("the request is worked on", lambda: requests_running(running) > 0, timeout_s=30, interval_s=0.05)
+        os.kill(running.process.pid, signal.SIGTERM)
+        assert running.process.wait(GRACE_S + MARGIN_S) == 0
+        asking.join(MARGIN_S)
+        assert not asking.is_alive()
+        assert not running.termination_file.exists()
+    finally:
+        running.kill()
+
+
+def ask(running: RunningGenerator) -> None:
+    with pytest.raises(requests.ConnectionError):
+        requests.post(running.url + "/v1/completions", json=LONG, headers=running.authorization, timeout=300)
+
+
+def test_the_supervisor_knows_vllms_words_for_a_dead_engine() -> None:
+    program = "from vllm.v1.engine.exceptions import EngineDeadError; print(EngineDeadError())"
+    words = subprocess.run([sys.executable, "-c", program], check=True, stdout=subprocess.PIPE, text=True).stdout
+    assert ENGINE_DIED in words
