@@ -1,4 +1,4 @@
-"""The fleet over two real vLLM servers, one of which comes late, hangs and is killed. The tests build on each other."""
+"""The fleet over two real vLLM servers, one of which comes late, hangs and is killed."""
 
 import os
 import signal
@@ -14,7 +14,7 @@ from transformers import Qwen2ForCausalLM
 
 from grpo_contract.config import Deadlines
 from grpo_contract.failure import INVALID_RECIPE, UserError
-from grpo_contract.network import GENERATOR_READY_PATH, METRICS_PATH
+from grpo_contract.network import GENERATOR_READY_PATH, UNSET_WEIGHT_VERSION
 from grpo_trainer.fleet.fleet import Fleet
 from grpo_trainer.fleet.generator import Generator
 from grpo_trainer.fleet.observer import GeneratorState
@@ -23,7 +23,7 @@ from grpo_trainer.fleet.weights import WeightServer
 from harness.waiting import wait_for
 from trainer.published import IN_SYNC, PROMPTS, SAMPLING, TOKENIZER, logprob_difference, policy, publish, size_bytes
 from trainer.recording_observer import RecordingObserver
-from trainer.running_generator import TOKEN, RunningGenerator, run_config
+from trainer.running_generator import TOKEN, RunningGenerator, requests_running, run_config
 
 G = 4
 TENSOR_PARALLEL = 2
@@ -33,18 +33,38 @@ LONG = SAMPLING | {"max_tokens": 400, "ignore_eos": True}
 MANY_PROMPTS: list[list[int]] = TOKENIZER([f"prompt number {number}" for number in range(12)])["input_ids"]
 
 
+class Newcomers:
+    """Tensor parallel: two workers, each of which pulls its weights."""
+
+    def __init__(self, folder: Path, model: Path) -> None:
+        self._folder = folder
+        self._config = run_config({"model_name_or_path": str(model)}, tensor_parallel_size=TENSOR_PARALLEL)
+        self.running: RunningGenerator | None = None
+
+    def get(self) -> RunningGenerator:
+        """The one that runs, as new; another one when a test killed it."""
+        if self.running is None or self.running.process.poll() is not None:
+            self.running = RunningGenerator(self._folder, self._config, "generator-1")
+            self.running.wait_until_it_answers()
+        self.running.post("/update_weight_version", {"new_version": UNSET_WEIGHT_VERSION})
+        assert not self.running.post("/update_weights", {}).ok  # which it is not ready after
+        return self.running
+
+
 @pytest.fixture(scope="module")
-def newcomer(
+def newcomers(
     starting_generator: RunningGenerator, tiny_model: Path, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[RunningGenerator]:
-    """Tensor parallel: two workers, each of which pulls its weights. It starts while the other one does."""
-    config = run_config({"model_name_or_path": str(tiny_model)}, tensor_parallel_size=TENSOR_PARALLEL)
-    running = RunningGenerator(tmp_path_factory.mktemp("newcomer"), config, "generator-1")
-    try:
-        running.wait_until_it_answers()
-        yield running
-    finally:
-        running.kill()
+) -> Iterator[Newcomers]:
+    """The first one starts while the other generator does."""
+    newcomers = Newcomers(tmp_path_factory.mktemp("newcomer"), tiny_model)
+    yield newcomers
+    if newcomers.running:
+        newcomers.running.kill()
+
+
+@pytest.fixture
+def newcomer(newcomers: Newcomers) -> RunningGenerator:
+    return newcomers.get()
 
 
 @dataclass
@@ -60,6 +80,12 @@ class Learner:
     def urls(self) -> list[str]:
         return self.urls_now
 
+    def find(self, *generators: RunningGenerator) -> None:
+        """As when they got an address; returns when they hold the newest weights."""
+        self.urls_now += [generator.url for generator in generators]
+        names = {generator.name for generator in generators}
+        wait_for(f"{names} are in sync", lambda: self.in_sync() >= names, timeout_s=30)
+
     def learn(self) -> Qwen2ForCausalLM:
         """As after an optimizer step: another model, published."""
         self.seed += 1
@@ -73,38 +99,37 @@ class Learner:
         return {name for name, state in self.observer.latest.items() if state == GeneratorState.IN_SYNC}
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def learner() -> Iterator[Learner]:
+    """It has published weights and knows no generator."""
     weights = WeightServer("127.0.0.1", 0, deadline_s=30)
     observer = RecordingObserver()
-    urls: list[str] = []
     deadlines = Deadlines(generate_s=60, weight_sync_s=30, control_s=HANG_S)
-    learner = Learner(None, weights, observer, urls)  # type: ignore[arg-type]
+    learner = Learner(None, weights, observer, [])  # type: ignore[arg-type]
     roster = Roster(learner, weights, lambda url: Generator(url, TOKEN, deadlines), observer)
     learner.fleet = Fleet(roster, observer, generators_s=60)
+    learner.learn()
     yield learner
     weights.close()
+
+
+@pytest.fixture
+def learner_of_two(learner: Learner, newcomer: RunningGenerator, generator: RunningGenerator) -> Learner:
+    learner.find(generator, newcomer)
+    return learner
 
 
 def is_ready(generator: RunningGenerator) -> bool:
     return requests.get(generator.url + GENERATOR_READY_PATH, timeout=10).status_code == 200
 
 
-def requests_running(generator: RunningGenerator) -> float:
-    lines = requests.get(generator.url + METRICS_PATH, timeout=10).text.splitlines()
-    return next(float(line.split()[-1]) for line in lines if line.startswith("vllm:num_requests_running"))
-
-
 def test_a_newcomer_gets_the_weights_before_its_first_prompt(
     learner: Learner, newcomer: RunningGenerator, generator: RunningGenerator
 ) -> None:
-    learner.urls_now.append(generator.url)
-    learner.learn()
-    wait_for("the first generator is in sync", lambda: learner.in_sync() == {generator.name}, timeout_s=30)
+    learner.find(generator)
     model = learner.learn()
     assert not is_ready(newcomer)
-    learner.urls_now.append(newcomer.url)
-    wait_for("both are in sync", lambda: learner.in_sync() == {generator.name, newcomer.name}, timeout_s=30)
+    learner.find(newcomer)
     assert is_ready(newcomer)
     assert learner.observer.synced_bytes == {
         generator.name: [size_bytes(model)] * 2,
@@ -114,8 +139,9 @@ def test_a_newcomer_gets_the_weights_before_its_first_prompt(
 
 
 def test_prompts_are_shared_evenly_and_answered_in_their_order(
-    learner: Learner, generator: RunningGenerator, newcomer: RunningGenerator
+    learner_of_two: Learner, generator: RunningGenerator, newcomer: RunningGenerator
 ) -> None:
+    learner = learner_of_two
     for step in range(1, 4):
         model = learner.learn()
         groups = learner.fleet.collect(learner.fleet.submit(MANY_PROMPTS, G, SAMPLING))
@@ -125,16 +151,18 @@ def test_prompts_are_shared_evenly_and_answered_in_their_order(
         assert learner.observer.completions == {generator.name: half, newcomer.name: half}
 
 
-def test_a_prompt_that_is_too_long_is_the_users_mistake(learner: Learner) -> None:
+def test_a_prompt_that_is_too_long_is_the_users_mistake(learner: Learner, generator: RunningGenerator) -> None:
+    learner.find(generator)
     with pytest.raises(UserError, match=r"maximum context length is 512 tokens.*vllm_max_model_length") as mistake:
         learner.fleet.collect(learner.fleet.submit([[5] * 500], G, LONG))
     assert mistake.value.failure.reason == INVALID_RECIPE
 
 
-def test_a_restarted_generator_is_given_the_weights_again(learner: Learner, newcomer: RunningGenerator) -> None:
+def test_a_restarted_generator_is_given_the_weights_again(learner_of_two: Learner, newcomer: RunningGenerator) -> None:
     """Between two requests it came back with the base model, as its version says."""
+    learner = learner_of_two
     model = learner.learn()
-    newcomer.post("/update_weight_version", {"new_version": "default"})
+    newcomer.post("/update_weight_version", {"new_version": UNSET_WEIGHT_VERSION})
     synced_before = len(learner.observer.synced_bytes[newcomer.name])
     groups = learner.fleet.collect(learner.fleet.submit(MANY_PROMPTS, G, SAMPLING))
     assert logprob_difference(model, groups, MANY_PROMPTS) < IN_SYNC
@@ -142,8 +170,9 @@ def test_a_restarted_generator_is_given_the_weights_again(learner: Learner, newc
 
 
 def test_a_hung_generator_is_lost_at_its_deadline_and_found_again(
-    learner: Learner, generator: RunningGenerator, newcomer: RunningGenerator
+    learner_of_two: Learner, generator: RunningGenerator, newcomer: RunningGenerator
 ) -> None:
+    learner = learner_of_two
     os.killpg(newcomer.process.pid, signal.SIGSTOP)
     try:
         started = time.monotonic()
@@ -162,10 +191,10 @@ def test_a_hung_generator_is_lost_at_its_deadline_and_found_again(
 
 
 def test_a_generator_killed_in_the_middle_of_a_request_costs_no_group(
-    learner: Learner, generator: RunningGenerator, newcomer: RunningGenerator
+    learner_of_two: Learner, generator: RunningGenerator, newcomer: RunningGenerator
 ) -> None:
+    learner = learner_of_two
     model = learner.learn()
-    failed_over, completions = learner.observer.groups_failed_over, learner.observer.completions.copy()
     tickets = learner.fleet.submit(MANY_PROMPTS, G, LONG)
     collected = threading.Event()
 
@@ -182,13 +211,10 @@ def test_a_generator_killed_in_the_middle_of_a_request_costs_no_group(
 
     assert [len(completion.token_ids) for group in groups for completion in group] == [400] * G * len(MANY_PROMPTS)
     assert logprob_difference(model, groups, MANY_PROMPTS) < IN_SYNC
-    assert learner.observer.groups_failed_over - failed_over == len(MANY_PROMPTS) / 2
-    assert learner.observer.completions[generator.name] - completions[generator.name] == G * len(MANY_PROMPTS)
-    assert learner.observer.completions[newcomer.name] == completions[newcomer.name]
+    assert learner.observer.groups_failed_over == len(MANY_PROMPTS) / 2
+    assert learner.observer.completions == {generator.name: G * len(MANY_PROMPTS)}
 
-
-def test_the_run_goes_on_with_the_other(learner: Learner, generator: RunningGenerator) -> None:
-    model = learner.learn()
+    model = learner.learn()  # the run goes on with the other
     groups = learner.fleet.collect(learner.fleet.submit(PROMPTS, G, SAMPLING))
     assert logprob_difference(model, groups) < IN_SYNC
     assert learner.in_sync() == {generator.name}
