@@ -31,6 +31,7 @@ from cluster.processes import enter, output_or_nothing, require_alive, run, spaw
 from cluster.waiting import wait_for
 
 CONTAINERD_SOCKET = "unix:///run/containerd/containerd.sock"
+BRIDGE_FILTER = Path("/proc/sys/net/bridge")  # where the tunables of br_netfilter are, once it is loaded
 # The kubelet writes these for the whole machine and leaves them so; it is content to read the values that it wants.
 KERNEL_TUNABLES = {
     "vm/overcommit_memory": 1,
@@ -44,6 +45,7 @@ KERNEL_TUNABLES = {
 
 def create_node(node: str) -> None:
     """The namespaces, the interface on the bridge, a /run and a /var, and kernel tunables that the kubelet may read."""
+    _let_kernel_filter_bridges()
     pid = spawn(
         f"{node}-namespaces",
         node,
@@ -60,6 +62,17 @@ def create_node(node: str) -> None:
     (state / "var/run").symlink_to("/run")
     script = [*_private_folders(node), *_network(node), *_tunables(state / "sysctl")]
     run(*enter(node), "sh", "-ec", "\n".join(script))
+
+
+def _let_kernel_filter_bridges() -> None:
+    """Without this module what two pods of one node send each other passes neither Services nor NetworkPolicies.
+
+    It filters in every network namespace made afterwards, and in the machine's own, whose bridges never asked for it.
+    """
+    if not BRIDGE_FILTER.exists():
+        run("modprobe", "br_netfilter")
+        for protocol in ("arptables", "iptables", "ip6tables"):
+            (BRIDGE_FILTER / f"bridge-nf-call-{protocol}").write_text("0")
 
 
 def _private_folders(node: str) -> list[str]:
