@@ -165,7 +165,7 @@ def refuse_unsuitable_machine() -> None:
     for private in ("/var", "/run"):
         if CACHE.is_relative_to(private):
             raise ClusterError(f"{CACHE} is below {private}, of which each node has its own: set XDG_CACHE_HOME")
-    cgroups.pids_hierarchy()
+    cgroups.mounted()  # refuses a machine that has none
 
 
 def running_build() -> Build:
