@@ -21,6 +21,7 @@ VLLMS_OWN = re.compile(
 )
 """What promtool says of the names that vLLM gave its metrics, which we leave as they are."""
 
+
 @dataclass
 class Observed:
     versions_before_apply: dict[str, str] = field(default_factory=dict)
