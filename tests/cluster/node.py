@@ -5,6 +5,7 @@ processes in the cgroup ends the node: the kernel then drops its mounts, interfa
 """
 
 import json
+import shutil
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -28,7 +29,7 @@ from cluster.layout import (
     pod_subnet,
 )
 from cluster.processes import enter, output_or_nothing, require_alive, run, spawn
-from cluster.waiting import wait_for
+from cluster.waiting import ClusterError, wait_for
 
 CONTAINERD_SOCKET = "unix:///run/containerd/containerd.sock"
 BRIDGE_FILTER = Path("/proc/sys/net/bridge")  # where the tunables of br_netfilter are, once it is loaded
@@ -70,6 +71,8 @@ def _let_kernel_filter_bridges() -> None:
     It filters in every network namespace made afterwards, and in the machine's own, whose bridges never asked for it.
     """
     if not BRIDGE_FILTER.exists():
+        if shutil.which("modprobe") is None:
+            raise ClusterError("the kernel module br_netfilter is not loaded and there is no modprobe: install kmod")
         run("modprobe", "br_netfilter")
         for protocol in ("arptables", "iptables", "ip6tables"):
             (BRIDGE_FILTER / f"bridge-nf-call-{protocol}").write_text("0")
