@@ -28,7 +28,8 @@ LIBRARIES_ENV := $(CACHE)/envs/libraries-$(call digest,$(TRAINER_LOCKS))
 # The project itself, installed, for vLLM finds our plugin only so: for every state of its sources in an environment of its
 # own, which is small and sees the 5 GB of the libraries. So no checkout changes what another one runs, in pods as well.
 PROJECT_SOURCES := pyproject.toml $(shell find operator trainer_image -type f -not -path '*/__pycache__/*' | LC_ALL=C sort)
-TRAINER_ENV     := $(CACHE)/envs/trainer-$(call digest,$(TRAINER_LOCKS) $(PROJECT_SOURCES))
+PROJECT_STATE    = sha256sum $(TRAINER_LOCKS) $(PROJECT_SOURCES) | sha256sum | cut -c1-12
+TRAINER_ENV     := $(CACHE)/envs/trainer-$(shell $(PROJECT_STATE))
 TRAINER         := $(TRAINER_ENV)/bin
 
 # The recipe schema is read from TRL's source, without running it: so much less will do for it.
@@ -61,6 +62,7 @@ $(TRAINER_ENV)/.complete: | $(LIBRARIES_ENV)/.complete
 	echo "import site; site.addsitedir('$(call packages_in,$(LIBRARIES_ENV))')" > $(call packages_in,$(TRAINER_ENV))/libraries.pth
 	ln -s $(LIBRARIES_ENV)/bin/ninja $(TRAINER)/ninja
 	VIRTUAL_ENV=$(TRAINER_ENV) $(UV) pip install --quiet --no-deps --no-build-isolation --reinstall-package grpo-operator .
+	@test $(TRAINER_ENV) = $(CACHE)/envs/trainer-$$($(PROJECT_STATE)) || (echo "the sources changed while they were installed: run make again" && exit 1)
 	touch $@
 
 $(RECIPE_ENV)/.complete: | $(UV_ENV)/.complete
@@ -69,8 +71,19 @@ $(RECIPE_ENV)/.complete: | $(UV_ENV)/.complete
 	$(UV) pip install --quiet --python $(PYTHON) --target $(RECIPE_ENV) --no-deps --require-hashes -r $(RECIPE_ENV)/requirements.txt
 	touch $@
 
-env-dev: $(DEV_ENV)/.complete ## make the environment of the operator, the linters and the tests
-env-trainer: $(TRAINER_ENV)/.complete ## make the environment of learners and generators on CPU
+# One at a time, whichever checkout asks: who comes second finds what the first has made.
+ALONE = +@mkdir -p $(CACHE) && flock $(CACHE)/envs.lock $(MAKE) --no-print-directory
+
+env-dev: ## make the environment of the operator, the linters and the tests
+	$(ALONE) made-dev
+env-trainer: ## make the environment of learners and generators on CPU
+	$(ALONE) made-trainer
+made-dev: $(DEV_ENV)/.complete
+	@:
+made-trainer: $(TRAINER_ENV)/.complete
+	@:
+made-recipe: $(RECIPE_ENV)/.complete
+	@:
 
 env-path-dev: env-dev ## print the path of that environment
 	@echo $(DEV_ENV)
@@ -97,7 +110,8 @@ PATHS   := PYTHONPATH=operator:trainer_image:charts:tests
 format: env-dev ## format the code and order its imports
 	$(DEV)/ruff format --quiet $(SOURCES) && $(DEV)/ruff check --quiet --select I --fix $(SOURCES)
 
-generate: env-dev $(RECIPE_ENV)/.complete ## write everything that is generated: recipe schema, CRD, RBAC, dashboard, references, golden manifests
+generate: env-dev ## write everything that is generated: recipe schema, CRD, RBAC, dashboard, references, golden manifests
+	$(ALONE) made-recipe
 	$(PATHS):$(RECIPE_ENV) $(DEV)/python -m codegen.recipe_schema
 	$(PATHS) $(DEV)/python -m codegen all
 	$(PATHS) $(DEV)/python -m unit.golden
@@ -171,4 +185,4 @@ bench: env-dev cluster-build ## cost of the operator itself, printed and written
 help: ## list these commands
 	@awk 'BEGIN {FS = ":.*## "} /^##@/ {printf "\n%s\n", substr($$0, 5)} /^[a-z0-9-]+:.*## / {printf "  make %-20s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-.PHONY: $(shell awk -F: '/^[a-z0-9-]+:.*## / {print $$1}' $(MAKEFILE_LIST))
+.PHONY: made-dev made-trainer made-recipe $(shell awk -F: '/^[a-z0-9-]+:.*## / {print $$1}' $(MAKEFILE_LIST))
