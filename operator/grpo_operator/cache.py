@@ -98,7 +98,7 @@ class Cache:
         """The object is gone; one of the same name that came after it is not. `version` None: what it had last."""
         known = self._known.get(place)
         is_known = known is not None and known.uid == uid
-        self._deleted[uid] = version or (known.version if known and is_known else 0)
+        self._deleted[uid] = max(self._deleted.get(uid, 0), version or (known.version if known and is_known else 0))
         self._deleted.move_to_end(uid)
         if len(self._deleted) > REMEMBERED_DELETIONS:
             self._deleted.popitem(last=False)

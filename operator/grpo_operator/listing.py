@@ -52,7 +52,8 @@ class Lister:
         present: set[str] = set()
         for namespace in self._namespaces:
             present |= await self._kube.uids(resource, namespace, watch_selector(resource))
-        for uid in known.keys() - present:
+        # What a watch has told of meanwhile is known no more.
+        for uid in (known.keys() - present) & self._cache.uids(resource.kind).keys():
             place, key = known[uid]
             logger.warning("%s %s/%s was deleted without news of it", *place)
             self._cache.drop(place, uid)

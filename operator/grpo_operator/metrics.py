@@ -81,7 +81,7 @@ class _RunsByPhase(Collector):
         metric: Metric = _BY_NAME["grpo_runs"]
         counts = dict.fromkeys((phase.value for phase in Phase), 0)
         for phase in self._phases():
-            counts[phase] += 1
+            counts[phase] = counts.get(phase, 0) + 1  # one that a newer operator gave is counted too
         family = GaugeMetricFamily(metric.name, metric.help, labels=metric.labels)
         for phase, count in counts.items():
             family.add_metric([phase], count)

@@ -111,6 +111,16 @@ def test_what_a_sweep_missed_comes_back_when_it_is_told_of_anew() -> None:
     assert cache.put_reported("ConfigMap", config_map(4))
 
 
+def test_a_deletion_that_was_told_of_is_not_forgotten_for_a_sweep() -> None:
+    cache = Cache()
+    cache.put_reported("ConfigMap", config_map(1))
+    cache.drop_reported("ConfigMap", config_map(3))
+    cache.drop(PLACE, "u1")
+    cache.put_written("ConfigMap", config_map(2))
+    assert cache.children(KEY) == ()
+    assert cache.oldest_unconfirmed_s == 0
+
+
 def test_the_deletion_of_an_old_object_leaves_the_new_one_of_its_name() -> None:
     cache = Cache()
     cache.put_reported("ConfigMap", config_map(1))

@@ -160,6 +160,14 @@ def test_the_same_loss_again_is_news() -> None:
     assert first.name != second.name
 
 
+def test_a_second_lost_generator_is_news_though_the_condition_is_the_same() -> None:
+    starting = make_condition(GENERATORS, "False", "Starting")
+    run = with_conditions(make_run(), starting, generators=GeneratorStatus(ready=2))
+    after = GRPORunStatus(conditions=[starting], generators=GeneratorStatus(ready=1))
+    assert [(event.type, event.reason) for event in events_of(run, after)] == [("Warning", "Starting")]
+    assert events_of(with_conditions(run, starting, generators=GeneratorStatus(ready=1)), after) == []
+
+
 def test_the_manifest_of_an_event() -> None:
     long = make_condition(ACCEPTED, "False", "OwnedKey").model_copy(update={"message": "x" * 2000})
     run = make_run()

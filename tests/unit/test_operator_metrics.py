@@ -38,10 +38,11 @@ def test_every_metric_of_the_table_is_there() -> None:
 
 
 def test_runs_are_counted_at_every_scrape() -> None:
-    found = samples(make_metrics("Running", "Failed", "Running"))
+    found = samples(make_metrics("Running", "Failed", "Running", "Unheard"))
     assert found["grpo_runs", ("Running",)] == 2
     assert found["grpo_runs", ("Failed",)] == 1
     assert found["grpo_runs", ("Succeeded",)] == 0
+    assert found["grpo_runs", ("Unheard",)] == 1, "of a newer operator"
     assert found["workqueue_depth", ("grporun",)] == 3
 
 

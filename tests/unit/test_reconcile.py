@@ -148,6 +148,12 @@ class TestStart:
         assert plan.status.started_at is None
         assert plan.look_again_s == 60
 
+    def test_a_refusal_that_lasts_is_said_once(self) -> None:
+        """Accepted is stated twice in one look; its time of transition must not move for that."""
+        run, refusals = make_run(), (Refusal("ChildRefused", "The quota says no."),)
+        run = then(run, look(run, refusals=refusals))
+        assert look(run, refusals=refusals, now=NOW + timedelta(minutes=1)).status == run.status
+
     def test_what_a_refusal_left_holds_the_recipe(self) -> None:
         run, refusals = make_run(), (Refusal("ChildRefused", "The quota says no."),)
         others = [child for child in all_children(run) if child.kind != "Deployment"]
@@ -315,6 +321,8 @@ class TestFailure:
         others = [child for child in all_children(run) if child.kind != "Job"]
         early = look(run, failed, left, *others, now=NOW + timedelta(seconds=59))
         assert said(early, PROGRESSING) == ("True", "Restarting")
+        leaving = look(run, make_job(), failed, left, *others, now=NOW + timedelta(seconds=60))
+        assert said(leaving, PROGRESSING) == ("True", "Restarting"), "its Job is there and takes it along"
         late = look(run, failed, left, *others, now=NOW + timedelta(seconds=60))
         assert said(late, PROGRESSING) == ("False", "LearnerLeftBehind")
         assert f"Pod {left.name} of attempt 1" in message(late, PROGRESSING)

@@ -54,8 +54,9 @@ def set_condition(
 def set_conditions(
     conditions: Sequence[Condition], statements: Iterable[Statement], generation: int, now: datetime
 ) -> list[Condition]:
+    """Of several statements of one type the last counts."""
     result = list(conditions)
-    for statement in statements:
+    for statement in {statement.type: statement for statement in statements}.values():
         result = set_condition(result, statement, generation, now)
     return result
 

@@ -60,12 +60,15 @@ def events_of(run: GRPORun, after: GRPORunStatus) -> list[RunEvent]:
 def _of_conditions(before: GRPORunStatus, after: GRPORunStatus) -> Iterator[_News]:
     for condition in after.conditions:
         old = find(before.conditions, condition.type)
-        if old and (old.status, old.reason) == (condition.status, condition.reason):
-            continue
-        if condition.type is ConditionType.SUCCEEDED or condition.reason == Reason.TRAINING:
+        is_new = old is None or (old.status, old.reason) != (condition.status, condition.reason)
+        if is_new and (condition.type is ConditionType.SUCCEEDED or condition.reason == Reason.TRAINING):
             yield _News("Normal", condition.reason, condition.message, condition.last_transition_time)
-        elif condition.type is ConditionType.FAILED or _is_trouble(condition) or _is_loss(condition, before, after):
+        elif (is_new and _is_bad(condition)) or _is_loss(condition, before, after):
             yield _News("Warning", condition.reason, condition.message, condition.last_transition_time)
+
+
+def _is_bad(condition: Condition) -> bool:
+    return condition.type is ConditionType.FAILED or _is_trouble(condition)
 
 
 def _is_trouble(condition: Condition) -> bool:

@@ -138,7 +138,7 @@ def _pause_before_attempt(look: _Look) -> float:
 
 
 def _left_behind(look: _Look) -> Statement | None:
-    if look.children.job:
+    if look.children.job or look.children.previous_jobs:  # a Job that is on its way out takes its pods along
         return None
     return judge_left_behind(look.attempt, _failed_at(look.run), look.children.previous_learners, look.now)
 
