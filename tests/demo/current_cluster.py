@@ -18,6 +18,9 @@ INSTANCE = "app.kubernetes.io/instance"
 SETTINGS_FILE = "settings.json"
 CRD = "grporuns.grpo.dev"
 
+ALL_STATES = ("--deployed", "--failed", "--pending", "--uninstalling")
+"""Flags of `helm list`: without them Helm 3 leaves out what was interrupted."""
+
 FLAGS = (f"--labels={MARK}", "--reset-then-reuse-values")
 """Of the demo's own installation: its mark, and what an earlier demo has set where this one says nothing."""
 
@@ -58,6 +61,7 @@ def provide_operator(kubectl: Kubectl, settings: list[str]) -> Operator:
         _require_available(kubectl, operator)
         return operator
     _refuse_foreign_release(kubectl)
+    _refuse_interrupted_release(kubectl)
     try:
         install_operator(kubectl, *FLAGS, *settings)
     except CommandFailedError as error:
@@ -119,20 +123,36 @@ def is_own(kubectl: Kubectl, operator: Operator) -> bool:
 
 
 def has_own_release(kubectl: Kubectl) -> bool:
-    return _has_release(kubectl, f"--selector={MARK}")
+    return bool(_own_states(kubectl))
 
 
-def _has_release(kubectl: Kubectl, *conditions: str) -> bool:
+def _own_states(kubectl: Kubectl) -> list[str]:
+    return _states_of_release(kubectl, f"--selector={MARK}")
+
+
+def _states_of_release(kubectl: Kubectl, *conditions: str) -> list[str]:
+    """One, in Helm's words, or none where there is no such release."""
     inside = kubectl.within(OPERATOR_NAMESPACE)
-    return bool(json.loads(inside.helm("list", "--output=json", f"--filter=^{RELEASE}$", *conditions)))
+    listed = json.loads(inside.helm("list", "--output=json", f"--filter=^{RELEASE}$", *ALL_STATES, *conditions))
+    return [entry["status"] for entry in listed]
 
 
 def _refuse_foreign_release(kubectl: Kubectl) -> None:
-    if _has_release(kubectl) and not has_own_release(kubectl):
+    if _states_of_release(kubectl) and not has_own_release(kubectl):
         raise DemoError(
             f"Helm release {RELEASE} of namespace {OPERATOR_NAMESPACE} has no operator, and the demo did not install it: "
             "install it whole, or uninstall it."
         )
+
+
+def _refuse_interrupted_release(kubectl: Kubectl) -> None:
+    """Helm changes one in these states no more; it only removes it."""
+    for state in _own_states(kubectl):
+        if state.startswith("pending-") or state == "uninstalling":
+            raise DemoError(
+                f"Helm release {RELEASE} of namespace {OPERATOR_NAMESPACE}, the demo's own, was interrupted ({state}): "
+                "run `CLUSTER=current make demo-down`, then the demo again."
+            )
 
 
 def _require_available(kubectl: Kubectl, operator: Operator) -> None:
