@@ -5,6 +5,7 @@ The figures of a finished demo are printed and written to build/demo.json.
 
 import json
 import os
+import subprocess
 import sys
 from typing import Any
 
@@ -17,6 +18,7 @@ from demo.namespace import NAMESPACE, remove_namespace, renew_namespace
 from demo.report import Stopwatch, summarize
 from demo.screen import Show, follow
 from demo.volume import Adapt, like_learners, on_local_cluster, prepare_volume, wait_for_volume
+from demo.waiting import wait_through_outages
 from harness.installation import (
     ROOT,
     install_operator,
@@ -29,7 +31,6 @@ from harness.installation import (
     tool_output,
 )
 from harness.kubectl import ENDED, CommandFailedError, Kubectl, Manifest
-from harness.waiting import wait_for
 
 REPORT = ROOT / "build" / "demo.json"
 RUN_DEADLINE_S = 1800
@@ -42,6 +43,8 @@ def main() -> None:
         actions[sys.argv[1]](is_local)
     except (DemoError, CommandFailedError) as error:
         sys.exit(str(error))
+    except subprocess.CalledProcessError as error:
+        sys.exit(f"`{' '.join(map(str, error.cmd))}` ended with {error.returncode}; its messages are above")
 
 
 def up(is_local: bool) -> None:
@@ -94,12 +97,14 @@ def watch(kubectl: Kubectl, name: str, show: Show) -> Manifest:
     """Show every new state of the run until it ended; returns that state."""
 
     def ended() -> Manifest | None:
-        run = kubectl.get("grporun", name)
+        run = kubectl.find("grporun", name)
+        if run is None:
+            raise DemoError(f"Run {name} is gone: it was deleted.")
         show(run)
         return run if run.get("status", {}).get("phase") in ENDED else None
 
     try:
-        return wait_for(f"the end of run {name}", ended, RUN_DEADLINE_S, interval_s=1)
+        return wait_through_outages(f"the end of run {name}", ended, RUN_DEADLINE_S, interval_s=1)
     except TimeoutError:
         see = f"kubectl -n {NAMESPACE} describe grpo {name}"
         raise DemoError(f"The run did not end within {RUN_DEADLINE_S} s: see `{see}`.") from None

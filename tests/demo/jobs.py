@@ -1,8 +1,8 @@
 """The demo's Jobs: waiting for the end of one, and in one sentence why that does not come."""
 
 from demo.errors import DemoError
+from demo.waiting import wait_through_outages
 from harness.kubectl import Kubectl, Manifest
-from harness.waiting import wait_for
 
 JOB_DEADLINE_S = 900
 
@@ -19,17 +19,20 @@ REMEDY = (
 def wait_for_job(kubectl: Kubectl, name: str) -> None:
     """
     Raises:
-        DemoError: the Job has failed, cannot start, or does not end.
+        DemoError: the Job has failed, cannot start, was deleted, or does not end.
     """
     try:
-        wait_for(f"the end of Job {name}", lambda: _is_complete(kubectl, name), JOB_DEADLINE_S)
+        wait_through_outages(f"the end of Job {name}", lambda: _is_complete(kubectl, name), JOB_DEADLINE_S)
     except TimeoutError:
         waits_for = what_keeps(kubectl.get("job", name), _pods(kubectl, name))
         raise DemoError(f"Job {name} has not ended within {JOB_DEADLINE_S} s: {waits_for}") from None
 
 
 def _is_complete(kubectl: Kubectl, name: str) -> bool:
-    ends = ends_of(kubectl.get("job", name))
+    job = kubectl.find("job", name)
+    if job is None:
+        raise DemoError(f"Job {name} is gone: it was deleted.")
+    ends = ends_of(job)
     if "Failed" in ends:
         log = kubectl.attempt("logs", f"job/{name}", "--tail=30").stdout
         raise DemoError(f"Job {name} failed ({ends['Failed']}). The end of its log:\n{log}")
