@@ -7,11 +7,13 @@ import re
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 # "== 3 failed, 20 passed, 1 skipped in 7.32s ==", the last line of pytest's.
 SUMMARY = re.compile(r"\bin \d+\.\d+s\b")
+# "SKIPPED [1] tests/unit/test_x.py:30: why", one line for each reason, before that line.
+SKIP = re.compile(r"^SKIPPED \[\d+\] (.*)$", re.MULTILINE)
 COUNT = re.compile(r"(\d+) (passed|failed|error|skipped)")
 
 
@@ -27,19 +29,14 @@ class Result:
     layer: str
     counts: Counts
     seconds: float
+    skips: tuple[str, ...] = ()
+    """Where and why: a layer is green also where these tests have shown nothing."""
 
 
 def main() -> None:
     results = [run_target(target) for target in sys.argv[1:]]
-    print("\nlayer      passed  failed  skipped  seconds")
-    for result in results:
-        counts = result.counts
-        print(f"{result.layer:<10} {counts.passed:6} {counts.failed:7} {counts.skipped:8} {result.seconds:8.0f}")
-    total = Counts(
-        *(sum(getattr(result.counts, name) for result in results) for name in ("passed", "failed", "skipped"))
-    )
-    print(f"{total.passed} passed, {total.failed} failed, {total.skipped} skipped", flush=True)
-    sys.exit(1 if total.failed else 0)
+    print("", *summary_of(results), sep="\n", flush=True)
+    sys.exit(1 if total_of(results).failed else 0)
 
 
 def run_target(target: str) -> Result:
@@ -48,11 +45,34 @@ def run_target(target: str) -> Result:
     started = time.monotonic()
     command = ["make", "--no-print-directory", target]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as process:
-        summary = ""
+        summary, skips = "", list[str]()
         for line in _lines(process):
             print(line, end="", flush=True)
             summary = line if SUMMARY.search(line) else summary
-    return Result(layer, counts_of(summary, process.returncode), time.monotonic() - started)
+            skips += SKIP.findall(line)
+    return Result(layer, counts_of(summary, process.returncode), time.monotonic() - started, tuple(skips))
+
+
+def summary_of(results: Sequence[Result]) -> list[str]:
+    """Lines for a person: a table, its totals, and why tests were skipped."""
+    total = total_of(results)
+    return [
+        "layer      passed  failed  skipped  seconds",
+        *map(_row, results),
+        f"{total.passed} passed, {total.failed} failed, {total.skipped} skipped",
+        *(f"skipped in {result.layer}: {skip}" for result in results for skip in result.skips),
+    ]
+
+
+def _row(result: Result) -> str:
+    counts = result.counts
+    return f"{result.layer:<10} {counts.passed:6} {counts.failed:7} {counts.skipped:8} {result.seconds:8.0f}"
+
+
+def total_of(results: Sequence[Result]) -> Counts:
+    return Counts(
+        *(sum(getattr(result.counts, name) for result in results) for name in ("passed", "failed", "skipped"))
+    )
 
 
 def counts_of(summary: str, exit_code: int) -> Counts:

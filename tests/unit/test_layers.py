@@ -1,8 +1,12 @@
-"""The summary of `make test` counts what happened, also where it is not a test."""
+"""The summary of `make test` counts what happened, also where it is not a test, and says what was left unshown."""
+
+import sys
+from pathlib import Path
 
 import pytest
 
-from harness.layers import Counts, counts_of
+from harness.installation import ROOT
+from harness.layers import Counts, Result, counts_of, run_target, summary_of
 
 
 @pytest.mark.parametrize(
@@ -19,3 +23,37 @@ from harness.layers import Counts, counts_of
 )
 def test_counts(summary: str, exit_code: int, counts: Counts) -> None:
     assert counts_of(summary, exit_code) == counts
+
+
+SKIPPING = """
+import pytest
+
+@pytest.fixture
+def image():
+    pytest.skip("the image needs 26 GB of disk, and 20 GB are free")
+
+def test_first_steps(image): pass
+def test_others(): pass
+"""
+
+
+def test_a_skipped_test_says_why(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of the words of the real pytest, with the options of this project."""
+    (tmp_path / "test_image.py").write_text(SKIPPING)
+    pytest_command = f"{sys.executable} -m pytest -c {ROOT / 'pyproject.toml'} --rootdir=. -p no:cacheprovider ."
+    (tmp_path / "Makefile").write_text(f"test-e2e:\n\t@{pytest_command}\n")
+    monkeypatch.chdir(tmp_path)
+    result = run_target("test-e2e")
+    assert (result.layer, result.counts) == ("e2e", Counts(passed=1, skipped=1))
+    assert result.skips == ("test_image.py:8: the image needs 26 GB of disk, and 20 GB are free",)
+
+
+def test_the_summary_names_what_was_skipped() -> None:
+    results = [Result("unit", Counts(412), 11.9), Result("e2e", Counts(20, 1, 1), 900.4, ("test_image.py:8: no disk",))]
+    assert summary_of(results) == [
+        "layer      passed  failed  skipped  seconds",
+        "unit          412       0        0       12",
+        "e2e            20       1        1      900",
+        "432 passed, 1 failed, 1 skipped",
+        "skipped in e2e: test_image.py:8: no disk",
+    ]
