@@ -4,7 +4,8 @@ import json
 from concurrent.futures import ThreadPoolExecutor
 
 from e2e.demo_runs import MakeNamespace, small_run
-from harness.kubectl import Kubectl
+from grpo_contract.network import GENERATOR_HEALTH_PATH, GENERATOR_PORT, LEARNER_HTTP_PORT, METRICS_PATH
+from harness.kubectl import Kubectl, Manifest
 from harness.runs import children, pods, wait_for_phase, wait_for_step
 
 STEPS = 3
@@ -24,6 +25,14 @@ bearer = {"Authorization": f"Bearer {token}"}
 description = json.load(urllib.request.urlopen(urllib.request.Request(base + "/openapi.json", headers=bearer)))
 answers = {f"{method} {path}": status(path, method.upper(), {}) for path, methods in description["paths"].items() for method in methods}
 print(json.dumps({"without": answers, "health": status("/health", "GET", {}), "with": status("/v1/models", "GET", bearer), "wrong": status("/v1/models", "GET", {"Authorization": "Bearer x"})}))
+"""
+
+# Runs in a learner too: prints those of its arguments that answer whoever asks, without a token.
+READ = """
+import sys, urllib.request
+for url in sys.argv[1:]:
+    with urllib.request.urlopen(url, timeout=5):
+        print(url)
 """
 
 
@@ -52,9 +61,9 @@ def test_only_the_run_reaches_its_generators(make_namespace: MakeNamespace) -> N
     inside.apply(small_run("guarded", steps=200))
     wait_for_step(inside, "guarded", 1, timeout_s=400)
     (generator,), (learner,) = pods(inside, "guarded", "generator"), pods(inside, "guarded", "learner")
-    address = f"http://{generator['status']['podIP']}:8000"
+    address = f"http://{generator['status']['podIP']}:{GENERATOR_PORT}"
 
-    answers = json.loads(inside("exec", learner["metadata"]["name"], "--", "python", "-c", PROBE, address))
+    answers = json.loads(run_in(inside, learner, PROBE, address))
     open_paths = {"get /health", "get /metrics", "get /ready"}
     assert {
         path: status for path, status in answers["without"].items() if status != 401 and path not in open_paths
@@ -63,10 +72,19 @@ def test_only_the_run_reaches_its_generators(make_namespace: MakeNamespace) -> N
     assert answers["wrong"] == 401
     assert len(answers["without"]) > 10
 
-    guarded = [f"{address}/health", f"http://{learner['status']['podIP']}:9400/metrics"]
+    guarded = [
+        address + GENERATOR_HEALTH_PATH,
+        f"http://{learner['status']['podIP']}:{LEARNER_HTTP_PORT}{METRICS_PATH}",
+    ]
     unguarded = dns_ready_url(inside)
     for kubectl in (inside, outside):
+        # As long as a stranger tries, both answer the run's own pod: nothing but the policy keeps them from him.
+        assert run_in(inside, learner, READ, *guarded).splitlines() == guarded
         assert reached_by_stranger(kubectl, unguarded, *guarded) == [unguarded]
+
+
+def run_in(kubectl: Kubectl, pod: Manifest, script: str, *arguments: str) -> str:
+    return kubectl("exec", pod["metadata"]["name"], "--", "python", "-c", script, *arguments)
 
 
 def dns_ready_url(kubectl: Kubectl) -> str:
