@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import yaml
 
-from harness.installation import CHART, ROOT
+from harness.installation import CHART, OPERATOR_NAMESPACE, RELEASE, ROOT
 from harness.kubectl import Kubectl, Manifest
 
 DOCUMENTS = {
@@ -50,7 +50,7 @@ def mappings(text: str) -> Iterator[Manifest]:
 
 def notes(helm: Kubectl) -> str:
     """NOTES.txt, as an installation with the chart's own values prints it."""
-    printed = helm.helm("install", "grpo-operator", str(CHART), "--namespace=grpo-system", "--dry-run=client")
+    printed = helm.helm("install", RELEASE, str(CHART), f"--namespace={OPERATOR_NAMESPACE}", "--dry-run=client")
     return printed.partition("NOTES:\n")[2]
 
 

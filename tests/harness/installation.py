@@ -56,7 +56,7 @@ def local_settings() -> list[str]:
 def install_operator(kubectl: Kubectl, *settings: str) -> None:
     """`helm upgrade --install` with these flags, and wait until it works."""
     inside = kubectl.within(OPERATOR_NAMESPACE)
-    is_upgrade = inside.find("deployment", "grpo-operator") is not None
+    is_upgrade = inside.find("deployment", RELEASE) is not None
     inside.helm(
         "upgrade", "--install", RELEASE, str(CHART), "--create-namespace", "--wait", "--timeout=120s",
         *settings,
@@ -65,8 +65,8 @@ def install_operator(kubectl: Kubectl, *settings: str) -> None:
     kubectl("apply", "--server-side", "--force-conflicts", "-f", str(CHART / "crds"))
     kubectl("wait", "--for=condition=Established", "crd/grporuns.grpo.dev", "--timeout=30s")
     if is_upgrade:  # the tag may be the same and the image another
-        inside("rollout", "restart", "deployment/grpo-operator")
-        inside("rollout", "status", "deployment/grpo-operator", "--timeout=60s")
+        inside("rollout", "restart", f"deployment/{RELEASE}")
+        inside("rollout", "status", f"deployment/{RELEASE}", "--timeout=60s")
 
 
 def tool(module: str, *arguments: str) -> None:

@@ -11,10 +11,10 @@ import tempfile
 from datetime import UTC, datetime
 from pathlib import Path
 
+from harness.installation import ROOT
 from perf.measurement import Burst, measure_burst, measure_one_by_one, measure_raw_burst
 from perf.report import figures, table, write
 
-ROOT = Path(__file__).resolve().parents[2]
 RESULT = ROOT / "build" / "bench" / "operator.json"
 SIZES = (200, 1000)
 SINGLE_RUNS = 30

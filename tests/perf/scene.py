@@ -8,13 +8,13 @@ from pathlib import Path
 
 import yaml
 
+from harness.installation import OPERATOR_NAMESPACE
 from harness.kubectl import Kubectl
 from harness.waiting import wait_for
 from perf.audit_log import Request, creations, is_write, parse_line
 from perf.creators import NAMESPACE
 from simulated.cluster import simulated_cluster
 from simulated.operator_process import ACCOUNT, operator_kubeconfig
-from simulated.operator_process import NAMESPACE as OPERATOR_NAMESPACE
 from simulated.runs import run_manifest, volume
 
 OPERATOR_USER = f"system:serviceaccount:{OPERATOR_NAMESPACE}:{ACCOUNT}"

@@ -13,11 +13,11 @@ from cluster.build import current_build
 from cluster.control_plane import BRISK, audit_flags
 from harness.control_plane import running_control_plane
 from harness.daemons import daemon, free_ports
+from harness.installation import CHART
 from harness.kubectl import Kubectl, Manifest
 from harness.waiting import wait_for
 
-ROOT = Path(__file__).resolve().parents[2]
-CRD = ROOT / "charts/grpo-operator/crds/grporuns.yaml"
+CRD = CHART / "crds" / "grporuns.yaml"
 ANNOTATION = "kwok.x-k8s.io/node"
 NODES = 4
 POD_ADDRESSES = "10.0.0.0/24"

@@ -16,19 +16,17 @@ import yaml
 
 from grpo_operator.permissions import PERMISSIONS, Permission
 from harness.daemons import daemon, free_ports
+from harness.installation import OPERATOR_NAMESPACE, RELEASE, ROOT
 from harness.kubectl import Kubectl, Manifest
 from harness.waiting import wait_for
 
-NAMESPACE = "grpo-system"
 ACCOUNT = "operator"
-LEASE_NAME = "grpo-operator"
-ROOT = Path(__file__).resolve().parents[2]
 SETTINGS: dict[str, Any] = {
     "learner": {"image": "grpo-trainer:test", "cpuImage": "grpo-trainer-cpu:test"},
     "generator": {"image": "grpo-trainer:test", "cpuImage": "grpo-trainer-cpu:test"},
-    "operatorNamespace": NAMESPACE,
+    "operatorNamespace": OPERATOR_NAMESPACE,
     "operatorLabels": {"app.kubernetes.io/name": "grpo-operator"},
-    "leaseName": LEASE_NAME,
+    "leaseName": RELEASE,
 }
 
 
@@ -68,16 +66,16 @@ def running_operator(kubeconfig: Path, folder: Path, name: str = "operator", **s
 
 def operator_kubeconfig(kubectl: Kubectl, folder: Path) -> Path:
     """Of a service account with the declared permissions."""
-    kubectl.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE}})
-    account = {"kind": "ServiceAccount", "name": ACCOUNT, "namespace": NAMESPACE}
+    kubectl.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": OPERATOR_NAMESPACE}})
+    account = {"kind": "ServiceAccount", "name": ACCOUNT, "namespace": OPERATOR_NAMESPACE}
     everywhere = [permission for permission in PERMISSIONS if not permission.in_operator_namespace]
     at_home = [permission for permission in PERMISSIONS if permission.in_operator_namespace]
-    kubectl.within(NAMESPACE).apply(
-        {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": ACCOUNT, "namespace": NAMESPACE}},
+    kubectl.within(OPERATOR_NAMESPACE).apply(
+        {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": ACCOUNT, "namespace": OPERATOR_NAMESPACE}},
         *_role("ClusterRole", everywhere, account),
         *_role("Role", at_home, account),
     )
-    token = kubectl.within(NAMESPACE)("create", "token", ACCOUNT, "--duration=2h").strip()
+    token = kubectl.within(OPERATOR_NAMESPACE)("create", "token", ACCOUNT, "--duration=2h").strip()
     assert kubectl.kubeconfig is not None
     config = yaml.safe_load(kubectl.kubeconfig.read_text())
     config["users"][0]["user"] = {"token": token}
@@ -87,13 +85,13 @@ def operator_kubeconfig(kubectl: Kubectl, folder: Path) -> Path:
 
 
 def _role(kind: str, permissions: list[Permission], account: Manifest) -> list[Manifest]:
-    metadata = {"name": "grpo-operator"} | ({"namespace": NAMESPACE} if kind == "Role" else {})
+    metadata = {"name": RELEASE} | ({"namespace": OPERATOR_NAMESPACE} if kind == "Role" else {})
     rules = [
         {"apiGroups": [entry.group], "resources": list(entry.resources), "verbs": list(entry.verbs)}
         for entry in permissions
     ]
     api_version = "rbac.authorization.k8s.io/v1"
-    reference = {"apiGroup": "rbac.authorization.k8s.io", "kind": kind, "name": "grpo-operator"}
+    reference = {"apiGroup": "rbac.authorization.k8s.io", "kind": kind, "name": RELEASE}
     return [
         {"apiVersion": api_version, "kind": kind, "metadata": metadata, "rules": rules},
         {

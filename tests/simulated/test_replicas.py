@@ -6,17 +6,18 @@ from pathlib import Path
 
 import pytest
 
+from harness.installation import OPERATOR_NAMESPACE, RELEASE
 from harness.kubectl import Kubectl
 from harness.runs import SOON_S
 from harness.waiting import wait_for
 from simulated.observed import WRITES, all_versions, count
-from simulated.operator_process import LEASE_NAME, NAMESPACE, running_operator
+from simulated.operator_process import running_operator
 from simulated.runs import start_run
 
 
 @pytest.fixture(autouse=True)
 def _free_lease(kubectl: Kubectl) -> None:
-    kubectl.within(NAMESPACE)("delete", "lease", LEASE_NAME, "--ignore-not-found")
+    kubectl.within(OPERATOR_NAMESPACE)("delete", "lease", RELEASE, "--ignore-not-found")
 
 
 def test_a_restart_writes_nothing(kubectl: Kubectl, kubeconfig: Path, folder: Path, name: str) -> None:
@@ -79,11 +80,11 @@ def test_a_leader_whose_lease_was_taken_ends(kubectl: Kubectl, kubeconfig: Path,
     with running_operator(kubeconfig, folder, "one") as one:
         wait_for("a leader", lambda: holder(kubectl) != "", SOON_S, 0.1)
         patch = '{"spec":{"holderIdentity":"another"}}'
-        kubectl.within(NAMESPACE)("patch", "lease", LEASE_NAME, "--type=merge", "--patch", patch)
+        kubectl.within(OPERATOR_NAMESPACE)("patch", "lease", RELEASE, "--type=merge", "--patch", patch)
         assert one.process.wait(15) != 0
         assert "another replica has taken the lease" in one.log.read_text()
 
 
 def holder(kubectl: Kubectl) -> str:
-    lease = kubectl.within(NAMESPACE).find("lease", LEASE_NAME)
+    lease = kubectl.within(OPERATOR_NAMESPACE).find("lease", RELEASE)
     return str(lease["spec"].get("holderIdentity", "")) if lease else ""

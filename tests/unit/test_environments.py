@@ -13,8 +13,8 @@ import pytest
 from cluster.host_python import write_environment_image
 from cluster.layout import ENVIRONMENTS
 from cluster.waiting import ClusterError
+from harness.installation import ROOT
 
-ROOT = Path(__file__).resolve().parents[2]
 SOURCE = "trainer_image/grpo_trainer/training.py"
 MADE_FROM = (
     "Makefile",
