@@ -11,7 +11,7 @@ import pytest
 from chart.rendered import CHART
 from chart.simulated_run import MAX_STEPS, PER_STEP, PHASE_S, SECONDS, START, STEP_S, TARGET, open_metrics
 from codegen.dashboard_queries import PanelQuery, queries_of, variable_queries_of
-from harness.daemons import daemon, free_ports
+from harness.daemons import daemon, free_port
 from harness.prometheus import Prometheus
 from harness.waiting import wait_for
 
@@ -30,7 +30,7 @@ def prometheus(binaries: Path, tmp_path_factory: pytest.TempPathFactory) -> Iter
     load = ["tsdb", "create-blocks-from", "openmetrics", str(folder / "run.txt"), str(folder / "data")]
     subprocess.run([binaries / "promtool", *load], check=True, capture_output=True)
     (folder / "prometheus.yml").write_text("global: {}\n")
-    (port,) = free_ports(1)
+    port = free_port()
     flags = [
         f"--config.file={folder / 'prometheus.yml'}",
         f"--storage.tsdb.path={folder / 'data'}",

@@ -9,8 +9,10 @@ from typing import Any
 
 import pytest
 
-from images.build import alone, build_image, default_tag
+from cluster.lock import alone
+from images.build import build_image, default_tag
 from images.commands import buildah, output
+from images.layout import LOCK
 
 LARGEST_BYTES = 130_000_000
 NOT_WANTED = {"sh", "bash", "dash", "busybox", "apt", "apt-get", "dpkg", "pip", "pip3", "gcc", "cc", "make", "perl"}
@@ -23,7 +25,7 @@ def archive() -> Path:
 
 @pytest.fixture(scope="module")
 def container(archive: Path) -> Iterator[str]:
-    with alone():
+    with alone(LOCK):
         name = output(*buildah("from", "--pull-never", f"docker-archive:{archive}"))
         yield name
         output(*buildah("rm", name))

@@ -3,6 +3,7 @@
 import contextlib
 import time
 from collections.abc import Callable, Iterator
+from typing import TextIO
 
 POLL_S = 0.1
 
@@ -20,7 +21,8 @@ def wait_for(what: str, is_done: Callable[[], object], timeout_s: float = 60) ->
 
 
 @contextlib.contextmanager
-def timed(what: str) -> Iterator[None]:
+def timed(what: str, file: TextIO | None = None) -> Iterator[None]:
+    """Prints how long the block took, to standard output unless that is for results."""
     start = time.monotonic()
     yield
-    print(f"{time.monotonic() - start:6.1f} s  {what}", flush=True)
+    print(f"{time.monotonic() - start:6.1f} s  {what}", file=file, flush=True)

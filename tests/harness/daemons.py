@@ -33,6 +33,11 @@ def daemon(
                 process.kill()
 
 
+def free_port() -> int:
+    (port,) = free_ports(1)
+    return port
+
+
 def free_ports(count: int) -> list[int]:
     # All are held until all are known, so that no port is given twice.
     with ExitStack() as held:

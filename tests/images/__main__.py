@@ -4,6 +4,7 @@ import argparse
 import subprocess
 import sys
 
+from cluster.waiting import ClusterError
 from images.build import TARGETS, build_image, default_tag
 
 
@@ -14,6 +15,8 @@ def main() -> None:
         archive = build_image(arguments.target, tag)
     except subprocess.CalledProcessError as error:
         sys.exit(f"`{' '.join(map(str, error.cmd))}` ended with {error.returncode}; its messages are above")
+    except ClusterError as error:
+        sys.exit(str(error))
     print(archive)
 
 

@@ -1,13 +1,12 @@
 """One target of the Dockerfile as a docker-archive in the cache, built once for each state of its sources."""
 
-import fcntl
 import os
 import tomllib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from configparser import ConfigParser
-from contextlib import contextmanager
 from pathlib import Path
 
+from cluster.lock import alone
 from images.base import ensure_base
 from images.commands import buildah, install_debian_packages, run, timed
 from images.content import content_key, context_files
@@ -27,7 +26,7 @@ def default_tag(target: str) -> str:
 def build_image(target: str, tag: str) -> Path:
     key = content_key(PROJECT, context_files(PROJECT), [tag])
     archive = CACHE / f"{target}-{key}.tar"
-    with alone():
+    with alone(LOCK):  # buildah's storage is one
         if not archive.exists():
             install_debian_packages()
             ensure_base()
@@ -70,12 +69,3 @@ def pip_settings(files: Iterable[str], environment: Mapping[str, str]) -> dict[s
     found = dict(parser["global"]) if parser.has_section("global") else {}
     found |= {name.removeprefix("PIP_").lower().replace("_", "-"): value for name, value in environment.items()}
     return {key: found[key] for key in PIP_KEYS if key in found}
-
-
-@contextmanager
-def alone() -> Iterator[None]:
-    """One at a time uses buildah's storage; the kernel frees the lock of one that crashed."""
-    CACHE.mkdir(parents=True, exist_ok=True)
-    with LOCK.open("a") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield

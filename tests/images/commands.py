@@ -3,13 +3,14 @@
 import os
 import subprocess
 import sys
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from functools import partial
 
+from cluster import waiting
 from images.layout import STORAGE, TEMPORARY
 
 DEBIAN_PACKAGES = ("buildah", "mmdebstrap", "debian-archive-keyring")
+
+timed = partial(waiting.timed, file=sys.stderr)
 
 
 def run(*command: object) -> None:
@@ -33,13 +34,6 @@ def buildah(*arguments: object) -> list[object]:
     """With storage of our own, so that nothing else on the machine is touched or needed."""
     places = ["--root", STORAGE / "root", "--runroot", STORAGE / "run", "--storage-driver", "overlay"]
     return ["buildah", *places, *arguments]
-
-
-@contextmanager
-def timed(what: str) -> Iterator[None]:
-    begin = time.monotonic()
-    yield
-    print(f"{time.monotonic() - begin:6.1f} s  {what}", file=sys.stderr)
 
 
 def install_debian_packages() -> None:

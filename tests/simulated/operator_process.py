@@ -15,7 +15,7 @@ from typing import Any
 import yaml
 
 from grpo_operator.permissions import PERMISSIONS, Permission
-from harness.daemons import daemon, free_ports
+from harness.daemons import daemon, free_port
 from harness.installation import OPERATOR_NAMESPACE, RELEASE, ROOT
 from harness.kubectl import Kubectl, Manifest
 from harness.waiting import wait_for
@@ -49,7 +49,7 @@ class Operator:
 @contextmanager
 def running_operator(kubeconfig: Path, folder: Path, name: str = "operator", **settings: Any) -> Iterator[Operator]:
     """`settings` win over SETTINGS. The process is up, but need not lead yet."""
-    (port,) = free_ports(1)
+    port = free_port()
     file, log = folder / f"{name}.json", folder / f"{name}.log"
     file.write_text(json.dumps(SETTINGS | settings))
     environment = os.environ | {

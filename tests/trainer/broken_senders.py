@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 
 from grpo_contract.weights import CHECKSUM_BYTES
 from grpo_trainer.fleet.weights import Offering, WeightServer, WeightTensor
-from trainer.running_generator import free_port
+from harness.daemons import free_port
 
 Send = Callable[[socket.socket, list[WeightTensor]], None]
 

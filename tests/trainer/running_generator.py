@@ -2,7 +2,6 @@
 
 import os
 import signal
-import socket
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -15,6 +14,7 @@ import grpo_generator
 from grpo_contract import environment
 from grpo_contract.config import CheckpointConfig, GeneratorConfig, LearnerConfig, RunConfig
 from grpo_contract.network import GENERATOR_HEALTH_PATH, METRICS_PATH
+from harness.daemons import free_port
 from harness.waiting import wait_for
 
 TOKEN = "token-of-the-run"
@@ -91,9 +91,3 @@ class RunningGenerator:
 def requests_running(generator: RunningGenerator) -> float:
     lines = requests.get(generator.url + METRICS_PATH, timeout=10).text.splitlines()
     return next(float(line.split()[-1]) for line in lines if line.startswith("vllm:num_requests_running"))
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port: int = listener.getsockname()[1]
-        return port

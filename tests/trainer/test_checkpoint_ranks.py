@@ -11,10 +11,10 @@ from grpo_contract.config import RunConfig
 from grpo_contract.failure import RunFailure
 from grpo_contract.files import VOLUME, checkpoint_folder
 from grpo_trainer.checkpoints import Checkpoint, Marker, wait_until_visible, write_marker
+from harness.daemons import free_port
 from harness.waiting import wait_for
 from trainer.learner_inputs import learner_config
 from trainer.learner_pod import LearnerPod
-from trainer.running_generator import free_port
 
 RANK = Path(__file__).with_name("checkpoint_rank.py")
 START_S = 120

@@ -10,7 +10,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from grpo_contract.metrics import OPERATOR_METRICS
 from grpo_operator.metrics import OperatorMetrics
 from grpo_operator.serving import serve
-from harness.daemons import free_ports
+from harness.daemons import free_port
 
 
 def samples(metrics: OperatorMetrics) -> dict[tuple[str, tuple[str, ...]], float]:
@@ -80,5 +80,5 @@ def test_health(ailment: str | None, status: int) -> None:
                 assert await answer.text() == "metric 1\n"
                 assert answer.headers["Content-Type"].startswith("text/plain; version=0.0.4")
 
-    (port,) = free_ports(1)
+    port = free_port()
     asyncio.run(test(port))
