@@ -75,7 +75,9 @@ def layout_of(mounts: str) -> Layout:
     kinds = {Path(point): kind for _, point, kind, *_ in fields}  # of two mounts on one point the later hides the other
     if kinds.get(FILE_SYSTEM) == "cgroup2":
         return Version2()
-    version1 = Version1(tuple(point for point, kind in kinds.items() if kind == "cgroup" and point.parent == FILE_SYSTEM))
+    version1 = Version1(
+        tuple(point for point, kind in kinds.items() if kind == "cgroup" and point.parent == FILE_SYSTEM)
+    )
     if not any(hierarchy.name == "pids" for hierarchy in version1.hierarchies):
         raise ClusterError(
             f"{FILE_SYSTEM} is neither cgroup version 2 nor has it a version 1 hierarchy `pids`, of which the nodes are "
@@ -133,7 +135,10 @@ def _below(top: Path) -> Iterator[int]:
         try:
             members = Path(folder, "cgroup.procs").read_text()
         except OSError as error:
-            if error.errno not in (errno.ENOENT, errno.ENODEV):  # a container that has just ended takes its folder along
+            if error.errno not in (
+                errno.ENOENT,
+                errno.ENODEV,
+            ):  # a container that has just ended takes its folder along
                 raise
         else:
             yield from map(int, members.split())

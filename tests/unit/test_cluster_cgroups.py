@@ -28,7 +28,15 @@ VERSION_1 = Version1((FILE_SYSTEM / "memory", FILE_SYSTEM / "pids"))
         ([ROOT, FOLDER, UNIFIED], Version2()),
         ([ROOT, UNIFIED, FOLDER, MEMORY, PIDS], VERSION_1),
     ],
-    ids=["version 1", "hybrid", "version 1 and a stray hierarchy", "version 2", "version 2 and a stray hierarchy", "2 mounted over 1", "1 mounted over 2"],
+    ids=[
+        "version 1",
+        "hybrid",
+        "version 1 and a stray hierarchy",
+        "version 2",
+        "version 2 and a stray hierarchy",
+        "2 mounted over 1",
+        "1 mounted over 2",
+    ],
 )
 def test_what_is_mounted_decides_the_layout(mounts: list[str], expected: Layout) -> None:
     assert layout_of("\n".join(mounts) + "\n") == expected
