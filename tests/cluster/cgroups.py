@@ -17,6 +17,7 @@ from cluster.layout import CONTROL_PLANE, PREFIX
 from cluster.waiting import ClusterError, wait_for
 
 FILE_SYSTEM = Path("/sys/fs/cgroup")
+VANISHED = (errno.ENOENT, errno.ENODEV)  # a container that has just ended takes its group along
 # What runc limits, and what the kubelet refuses to start without where the kernel has it.
 CONTROLLERS = ("cpuset", "cpu", "io", "memory", "hugetlb", "pids")
 
@@ -135,10 +136,7 @@ def _below(top: Path) -> Iterator[int]:
         try:
             members = Path(folder, "cgroup.procs").read_text()
         except OSError as error:
-            if error.errno not in (
-                errno.ENOENT,
-                errno.ENODEV,
-            ):  # a container that has just ended takes its folder along
+            if error.errno not in VANISHED:
                 raise
         else:
             yield from map(int, members.split())
