@@ -2,7 +2,8 @@
 
 import pytest
 
-from grpo_generator.last_error import MOST_CHARACTERS, LastError
+from grpo_contract.failure import QUOTED_CHARACTERS
+from grpo_generator.last_error import LastError
 
 CAUSE = "ValueError: No available memory for the cache blocks."
 CONSEQUENCE = "(APIServer pid=1) RuntimeError: Engine core initialization failed. See root cause above."
@@ -45,4 +46,4 @@ def test_last_error(log: str, expected: str) -> None:
 def test_a_long_line_is_cut() -> None:
     last_error = LastError()
     last_error.see("ValueError: " + "x" * 10_000)
-    assert len(last_error.text) == MOST_CHARACTERS
+    assert len(last_error.text) == QUOTED_CHARACTERS

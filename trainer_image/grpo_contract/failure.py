@@ -22,6 +22,9 @@ LEARNER_ERROR: Final = "LearnerError"
 # Of a generator.
 GENERATOR_ERROR: Final = "GeneratorError"
 
+QUOTED_CHARACTERS: Final = 500
+"""What a message quotes of a library's own words, at most."""
+
 
 class Failure(BaseModel):
     """What a failing pod leaves in its termination file."""

@@ -3,6 +3,8 @@
 import re
 from typing import Final
 
+from grpo_contract.failure import QUOTED_CHARACTERS
+
 # "(EngineCore pid=12) ERROR 11-24 05:33:25 [core.py:900] ValueError: Cannot find ..."
 PREFIX: Final = re.compile(r"^(\(\w[^)]*\) )?((ERROR|CRITICAL) [-\d]+ [\d:]+ \[[^\]]+\] )?")
 EXCEPTION: Final = re.compile(r"^([A-Za-z_][\w.]*\.)?[A-Z]\w*(Error|Exception|Interrupt)\b:? ")
@@ -16,7 +18,6 @@ CONSEQUENCES: Final = (
 )
 """What the other processes say once one of them has died."""
 SHUTDOWN: Final = "[shutdown] API server: shutdown triggered"
-MOST_CHARACTERS: Final = 500
 
 
 class LastError:
@@ -46,4 +47,4 @@ class LastError:
     @property
     def text(self) -> str:
         """Empty when nothing was written."""
-        return (self._cause or self._consequence or self._line)[:MOST_CHARACTERS]
+        return (self._cause or self._consequence or self._line)[:QUOTED_CHARACTERS]

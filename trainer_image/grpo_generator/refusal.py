@@ -12,8 +12,7 @@ from typing import Final
 
 from pydantic import ValidationError
 
-from grpo_contract.failure import INVALID_RECIPE, UserError
-from grpo_generator.last_error import MOST_CHARACTERS
+from grpo_contract.failure import INVALID_RECIPE, QUOTED_CHARACTERS, UserError
 
 OF_THE_ARGUMENTS: Final = (
     ValueError,
@@ -78,7 +77,7 @@ def users_mistake(error: ValueError, arguments: Sequence[str]) -> UserError | No
     if any(words in searched for words in OF_THE_NODE):
         return None
     origin = next((origin for origin in ORIGINS if origin.words in searched), None)
-    first_line = told.strip().partition("\n")[0][:MOST_CHARACTERS].rstrip(" .")
+    first_line = told.strip().partition("\n")[0][:QUOTED_CHARACTERS].rstrip(" .")
     if origin is None:
         return UserError(INVALID_RECIPE, f"spec.recipe: vLLM refuses what it makes of it, {first_line}.")
     sentence = re.split(r"\.\s+(?=[A-Z])", first_line)[0]
