@@ -11,6 +11,7 @@ import pytest
 
 from grpo_generator.arguments import build_arguments
 from grpo_generator.environment import build_environment
+from grpo_generator.refusal import no_room_for_cache
 from trainer.running_generator import run_config
 
 PROGRAM = """
@@ -97,11 +98,6 @@ def test_a_run_that_is_right_is_accepted(answers: dict[str, tuple[str, str]]) ->
             "spec.recipe.trust_remote_code: vLLM refuses its default, The repository ",
             "; set it to true if you trust the code in the model's folder.",
         ),
-        (
-            "argument",
-            "spec.recipe: vLLM refuses what it makes of it, unrecognized arguments: --no-such-argument",
-            ".",
-        ),
     ],
 )
 def test_a_refusal_names_field_value_and_remedy(
@@ -115,3 +111,19 @@ def test_a_refusal_names_field_value_and_remedy(
 
 def test_a_volume_that_cannot_be_read_is_no_mistake(answers: dict[str, tuple[str, str]]) -> None:
     assert answers["unreadable"] == ("OSError", "[Errno 5] Input/output error")
+
+
+def test_what_no_field_of_a_run_explains_is_no_mistake_in_it(answers: dict[str, tuple[str, str]]) -> None:
+    assert answers["argument"] == ("ValueError", "unrecognized arguments: --no-such-argument")
+
+
+def test_vllms_words_for_too_little_room_are_known() -> None:
+    program = (
+        "from vllm.v1.core.kv_cache_utils import _check_enough_kv_cache_memory as check\n"
+        "try: check(2**30, lambda: 7 * 2**29, 32768, lambda memory: 9360)\n"
+        "except ValueError as error: print(error)"
+    )
+    said = subprocess.run([sys.executable, "-c", program], check=True, stdout=subprocess.PIPE, text=True).stdout
+    mistake = no_room_for_cache(said)
+    assert mistake is not None
+    assert "32768 tokens need a KV cache of 3.5 GiB, generators have 1.0 GiB for it; set at most 9360" in str(mistake)

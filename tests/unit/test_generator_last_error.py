@@ -12,6 +12,12 @@ pydantic_core._pydantic_core.ValidationError: 1 validation error for ModelConfig
   Value error, User-specified max_model_len (4096) is too much. [type=value_error, input_value=ArgsKwargs(())]
     For further information visit https://errors.pydantic.dev/2.14/v/value_error
 """
+OUT_OF_RANGE = """\
+pydantic_core._pydantic_core.ValidationError: 1 validation error for CacheConfig
+block_size
+  Input should be greater than 0 [type=greater_than, input_value=0, input_type=int]
+    For further information visit https://errors.pydantic.dev/2.14/v/greater_than
+"""
 ROOT = "(EngineCore pid=7) ERROR 11-24 05:33:25 [core.py:900] "
 
 
@@ -32,6 +38,7 @@ ROOT = "(EngineCore pid=7) ERROR 11-24 05:33:25 [core.py:900] "
             "huggingface_hub.errors.GatedRepoError: 401 Client Error",
         ),
         (INVALID, "User-specified max_model_len (4096) is too much."),
+        (OUT_OF_RANGE, "block_size: Input should be greater than 0"),
         ("OSError: first\nKeyError: 'second'", "KeyError: 'second'"),
         ("Errors: 3\nno Error: here", "no Error: here"),
     ],

@@ -8,7 +8,7 @@ import pytest
 from pydantic import AfterValidator, Field, TypeAdapter, ValidationError
 
 from grpo_contract.failure import INVALID_RECIPE
-from grpo_generator.refusal import users_mistake
+from grpo_generator.refusal import no_room_for_cache, users_mistake
 
 ARGUMENTS = [
     "--model=/volume/base",
@@ -17,6 +17,10 @@ ARGUMENTS = [
     "--tensor-parallel-size=3",
     "--dtype=bad",
 ]
+NO_ROOM = (
+    "ValueError: To serve at least one request with the model's max seq len (32768), (3.5 GiB KV cache is needed, which "
+    "is larger than the available KV cache memory (1.0 GiB). "
+)
 
 
 def caused(error: Exception, cause: BaseException) -> Exception:
@@ -69,14 +73,6 @@ def raising(error: Exception) -> Callable[[int], int]:
             "spec.recipe.model_name_or_path: vLLM refuses /volume/base, Model architectures ['Foo'] are not supported "
             "for now; name a model that vLLM can serve.",
         ),
-        (
-            ValueError("No field of ours. But reasons.\nAnd more."),
-            "spec.recipe: vLLM refuses what it makes of it, No field of ours. But reasons.",
-        ),
-        (
-            validated(Field(ge=1), 0),
-            "spec.recipe: vLLM refuses what it makes of it, Input should be greater than or equal to 1.",
-        ),
     ],
 )
 def test_a_refusal(error: ValueError, message: str) -> None:
@@ -97,3 +93,36 @@ def test_a_refusal(error: ValueError, message: str) -> None:
 )
 def test_trouble_of_the_node_is_none(error: ValueError) -> None:
     assert users_mistake(error, ARGUMENTS) is None
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        ValueError("unrecognized arguments: --no-such-argument"),  # of a podTemplate, perhaps
+        validated(Field(ge=1), 0),
+    ],
+)
+def test_what_no_field_of_a_run_explains_is_none(error: ValueError) -> None:
+    assert users_mistake(error, ARGUMENTS) is None
+
+
+def test_too_little_room_for_the_cache_names_both_ways_out() -> None:
+    mistake = no_room_for_cache(NO_ROOM + "Based on the available memory, the estimated maximum model length is 9360. ")
+    assert mistake is not None
+    assert (mistake.failure.reason, mistake.failure.message) == (
+        INVALID_RECIPE,
+        "spec.recipe.vllm_max_model_length: 32768 tokens need a KV cache of 3.5 GiB, generators have 1.0 GiB for it; "
+        "set at most 9360, or raise spec.recipe.vllm_gpu_memory_utilization (on CPU, VLLM_CPU_KVCACHE_SPACE in "
+        "spec.generators.env).",
+    )
+
+
+def test_too_little_room_without_an_estimate() -> None:
+    mistake = no_room_for_cache(NO_ROOM)
+    assert mistake is not None
+    assert "; set a smaller number, or raise " in mistake.failure.message
+
+
+@pytest.mark.parametrize("line", ["", "ValueError: No available memory for the cache blocks.", "KeyError: 'KV cache'"])
+def test_other_last_words_are_no_refusal(line: str) -> None:
+    assert no_room_for_cache(line) is None

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from grpo_contract import environment
-from grpo_contract.failure import GENERATOR_ERROR, Failure
+from grpo_contract.failure import GENERATOR_ERROR, INVALID_RECIPE, USER_ERROR_EXIT_CODE, Failure
 from grpo_generator import supervisor
 
 GRACE_S = 1.0
@@ -73,3 +73,17 @@ def test_a_server_that_ends_by_itself_is_not_forced(supervise: Callable[[str], t
     end = "signal.signal(signal.SIGTERM, lambda *_: os._exit(3))\n"
     code, failure = supervise(f"{DEAF}{end}print({ENGINE_DIED!r})\n{HANG}")
     assert (code, failure) == (3, generator_error(f"vLLM ended with exit code 3; its last error: {ENGINE_DIED}"))
+
+
+def test_a_cache_that_no_attempt_has_room_for_is_the_users_mistake(
+    supervise: Callable[[str], tuple[int, Failure | None]],
+) -> None:
+    words = (
+        "ValueError: To serve at least one request with the model's max seq len (32768), (3.5 GiB KV cache is needed, "
+        "which is larger than the available KV cache memory (1.0 GiB). Try increasing `gpu_memory_utilization`"
+    )
+    code, failure = supervise(f"print({'(EngineCore pid=7) ERROR 11-24 05:33:25 [core.py:900] ' + words!r})")
+    assert code == USER_ERROR_EXIT_CODE
+    assert failure is not None
+    assert failure.reason == INVALID_RECIPE
+    assert failure.message.startswith("spec.recipe.vllm_max_model_length: 32768 tokens need a KV cache of 3.5 GiB")

@@ -8,8 +8,11 @@ from grpo_contract.failure import QUOTED_CHARACTERS
 # "(EngineCore pid=12) ERROR 11-24 05:33:25 [core.py:900] ValueError: Cannot find ..."
 PREFIX: Final = re.compile(r"^(\(\w[^)]*\) )?((ERROR|CRITICAL) [-\d]+ [\d:]+ \[[^\]]+\] )?")
 EXCEPTION: Final = re.compile(r"^([A-Za-z_][\w.]*\.)?[A-Z]\w*(Error|Exception|Interrupt)\b:? ")
-# pydantic's first line only counts, "1 validation error for ModelConfig"; the next is "  Value error, ... [type=...".
-VALIDATION: Final = re.compile(r"^Value error, (?P<what>.*?)( \[type=.*)?$")
+# pydantic's first line only counts, "1 validation error for ModelConfig"; the next is "  Value error, ... [type=...", or a
+# field's name before "  Input should be ... [type=..., input_value=...". Messages of several lines have [type=... later.
+VALIDATION: Final = re.compile(
+    r"^(Value error, (?P<error>.*?)( \[type=.*)?|(?P<input>.*?) \[type=\w+, input_value=.*)$"
+)
 ENGINE_DIED: Final = "EngineCore encountered an issue"
 CONSEQUENCES: Final = (
     ENGINE_DIED,
@@ -36,7 +39,7 @@ class LastError:
             return
         self.is_final = ENGINE_DIED in text or SHUTDOWN in text
         if invalid := VALIDATION.match(text):
-            self._cause = invalid["what"]
+            self._cause = invalid["error"] or f"{self._line}: {invalid['input']}"
         elif not EXCEPTION.match(text):
             self._line = text
         elif any(consequence in text for consequence in CONSEQUENCES):

@@ -1,4 +1,4 @@
-"""What vLLM refuses while it makes its configuration, as a sentence for whoever wrote the run.
+"""What vLLM refuses of a run, as a sentence for whoever wrote it: while it makes its configuration, and one thing later.
 
 vLLM and transformers wrap much into ValueError, also what a volume, the hub or a device did: an error with a cause of
 another kind is no refusal, and another attempt may not meet it.
@@ -67,9 +67,15 @@ ORIGINS: Final = (
 )
 """The first whose words are in the refusal."""
 
+NO_ROOM: Final = re.compile(
+    r"max seq len \((?P<tokens>\d+)\), \((?P<needed>[\d.]+ GiB) KV cache is needed, "
+    r"which is larger than the available KV cache memory \((?P<available>[\d.]+ GiB)\)"
+    r"(?:.* estimated maximum model length is (?P<fitting>\d+))?"
+)
+
 
 def users_mistake(error: ValueError, arguments: Sequence[str]) -> UserError | None:
-    """None when the error is not, or not certainly, about the arguments."""
+    """None when the error is not, or not certainly, about what the run says: a refusal ends it for good."""
     told = _told(error)
     searched = re.sub(r"[\s-]+", "_", told.lower())
     if any(not isinstance(cause, OF_THE_ARGUMENTS) for cause in _causes(error)):
@@ -77,12 +83,29 @@ def users_mistake(error: ValueError, arguments: Sequence[str]) -> UserError | No
     if any(words in searched for words in OF_THE_NODE):
         return None
     origin = next((origin for origin in ORIGINS if origin.words in searched), None)
-    first_line = told.strip().partition("\n")[0][:QUOTED_CHARACTERS].rstrip(" .")
     if origin is None:
-        return UserError(INVALID_RECIPE, f"spec.recipe: vLLM refuses what it makes of it, {first_line}.")
+        return None
+    first_line = told.strip().partition("\n")[0][:QUOTED_CHARACTERS].rstrip(" .")
     sentence = re.split(r"\.\s+(?=[A-Z])", first_line)[0]
     value = _value(arguments, origin.flag)
     return UserError(INVALID_RECIPE, f"spec.{origin.field}: vLLM refuses {value}, {sentence}; {origin.remedy}.")
+
+
+def no_room_for_cache(last_error: str) -> UserError | None:
+    """vLLM's engine says it while it starts, once it has measured what the model leaves: never of one that has served.
+
+    Both numbers follow from the run (its model, its lengths, its memory), so that the next attempt would end the same.
+    """
+    found = NO_ROOM.search(last_error)
+    if found is None:
+        return None
+    remedy = f"set at most {found['fitting']}" if found["fitting"] else "set a smaller number"
+    return UserError(
+        INVALID_RECIPE,
+        f"spec.recipe.vllm_max_model_length: {found['tokens']} tokens need a KV cache of {found['needed']}, generators "
+        f"have {found['available']} for it; {remedy}, or raise spec.recipe.vllm_gpu_memory_utilization (on CPU, "
+        f"VLLM_CPU_KVCACHE_SPACE in spec.generators.env).",
+    )
 
 
 def _told(error: ValueError) -> str:

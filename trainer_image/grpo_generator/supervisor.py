@@ -15,6 +15,7 @@ from typing import IO, Final
 from grpo_contract import pod
 from grpo_contract.failure import GENERATOR_ERROR, Failure
 from grpo_generator.last_error import LastError
+from grpo_generator.refusal import no_room_for_cache
 
 GRACE_S: Final = 5.0
 """From SIGTERM to SIGKILL. As long as the pod's own grace period: there is nothing to save."""
@@ -35,6 +36,8 @@ def supervise(command: Sequence[str], environment: Mapping[str, str]) -> int:
     log.join(LOG_END_S)
     if stopped.is_set():
         return 0
+    if mistake := no_room_for_cache(last_error.text):
+        return pod.end_with_mistake(mistake)
     end = f"did not end within {GRACE_S:.0f} s" if ending.was_forced else _describe(code)
     message = f"vLLM {end}; its last error: {last_error.text or 'none was logged'}"
     pod.report_failure(Failure(reason=GENERATOR_ERROR, message=message))
