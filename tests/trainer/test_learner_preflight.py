@@ -8,6 +8,7 @@ from grpo_contract.failure import UserError
 from grpo_contract.paths import listing
 from grpo_trainer import preflight
 
+RECIPE = {"model_name_or_path": "org/model", "dataset_name": "org/data", "reward_funcs": ["accuracy"]}
 REMEDY = "give a model's folder on the run's volume, which is mounted at /volume, or its id on the hub."
 MODELS: list[tuple[list[str], str]] = [
     (["README.md"], "is no model, it has no config.json but README.md"),
@@ -35,13 +36,12 @@ def test_a_model(tiny_model: Path) -> None:
 
 
 def test_ids_on_the_hub_are_not_looked_at() -> None:
-    preflight.check({"model_name_or_path": "org/model", "dataset_name": "org/data", "reward_funcs": ["accuracy"]})
+    preflight.check(RECIPE)
 
 
 @pytest.mark.parametrize("key", ["model_name_or_path", "dataset_name", "reward_funcs"])
 def test_keys_that_every_run_needs(key: str) -> None:
-    recipe = {"model_name_or_path": "org/model", "dataset_name": "org/data", "reward_funcs": ["accuracy"]}
-    del recipe[key]
+    recipe = {other: value for other, value in RECIPE.items() if other != key}
     with pytest.raises(UserError, match=rf"^spec\.recipe\.{key}: missing; set it to .*\.$"):
         preflight.check(recipe)
 
@@ -50,3 +50,31 @@ def test_a_long_listing_is_cut(tmp_path: Path) -> None:
     for number in range(12):
         (tmp_path / f"file{number:02}").touch()
     assert listing(tmp_path) == ", ".join([f"file{number:02}" for number in range(10)] + ["..."])
+
+
+@pytest.mark.parametrize(
+    ("implementation", "package"), [("flash_attention_2", "flash-attn"), ("flash_attention_3", "flash-attn-3")]
+)
+def test_flash_attention_that_is_not_installed(implementation: str, package: str) -> None:
+    with pytest.raises(UserError) as caught:
+        preflight.check(RECIPE | {"attn_implementation": implementation})
+    assert caught.value.failure.reason == "InvalidRecipe"
+    assert str(caught.value) == (
+        f"spec.recipe.attn_implementation: '{implementation}' needs the package {package}, which is not in the "
+        f"learners' image; set it to sdpa, leave it out, or use an image that holds {package}."
+    )
+
+
+@pytest.mark.parametrize("installed", ["flash_attn-2.8.3", "kernels-0.12.0"])
+def test_flash_attention_that_is_installed(installed: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    name, version = installed.split("-")
+    folder = tmp_path / f"{installed}.dist-info"
+    folder.mkdir()
+    (folder / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    preflight.check(RECIPE | {"attn_implementation": "flash_attention_2"})
+
+
+@pytest.mark.parametrize("implementation", ["sdpa", "eager", "kernels-community/flash-attn2", None])
+def test_other_attention_is_left_to_transformers(implementation: str | None) -> None:
+    preflight.check(RECIPE | {"attn_implementation": implementation})

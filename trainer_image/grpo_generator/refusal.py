@@ -1,4 +1,4 @@
-"""What vLLM refuses of a run, as a sentence for whoever wrote it: while it makes its configuration, and one thing later.
+"""What vLLM refuses of a run, as a sentence for whoever wrote it: while it makes its configuration, one thing later.
 
 vLLM and transformers wrap much into ValueError, also what a volume, the hub or a device did: an error with a cause of
 another kind is no refusal, and another attempt may not meet it.

@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+from importlib import metadata
 from pathlib import Path
 from typing import Any, Final
 
@@ -14,6 +15,14 @@ FILE_FORMATS: Final = {".jsonl": "json", ".json": "json", ".parquet": "parquet"}
 """{suffix: the reader of `datasets` for it}."""
 WEIGHT_FILES: Final = ("*.safetensors", "*.bin")
 TOKENIZER_FILES: Final = ("tokenizer*", "vocab*")
+FLASH_ATTENTION: Final = {
+    "flash_attention_2": "flash-attn",
+    "flash_attention_3": "flash-attn-3",
+    "flash_attention_4": "flash-attn-4",
+}
+"""{attn_implementation: the distribution that transformers looks for}."""
+KERNELS: Final = "kernels"
+"""The distribution with which transformers takes them from the hub instead."""
 
 
 def check(recipe: dict[str, Any]) -> None:
@@ -21,6 +30,7 @@ def check(recipe: dict[str, Any]) -> None:
     check_model(required(recipe, "model_name_or_path", "the model's folder on the volume or its id on the hub"))
     dataset = required(recipe, "dataset_name", "a path on the volume or the id of a data set on the hub")
     check_dataset(dataset, recipe.get("dataset_prompt_column", "prompt"))
+    check_attention(recipe.get("attn_implementation"))
     registry.check_names(required(recipe, "reward_funcs", "a list of reward functions"))
 
 
@@ -73,6 +83,25 @@ def first_columns(path: Path) -> list[str] | None:
         row = json.loads(file.readline())
         return list(row) if isinstance(row, dict) else None
     return None
+
+
+def check_attention(implementation: str | None) -> None:
+    """transformers asks when it has loaded the model's configuration, and says it with an ImportError."""
+    package = FLASH_ATTENTION.get(implementation or "")
+    if package is None or is_installed(package) or is_installed(KERNELS):
+        return
+    raise UserError(
+        INVALID_RECIPE,
+        f"spec.recipe.attn_implementation: {implementation!r} needs the package {package}, which is not in the "
+        f"learners' image; set it to sdpa, leave it out, or use an image that holds {package}.",
+    )
+
+
+def is_installed(distribution: str) -> bool:
+    try:
+        return bool(metadata.version(distribution))
+    except metadata.PackageNotFoundError:
+        return False
 
 
 def column_not_found(dataset: str, column: str, columns: list[str]) -> UserError:
