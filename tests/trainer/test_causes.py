@@ -24,12 +24,16 @@ from grpo_trainer.progress import ProgressBoard
 from grpo_trainer.recipe import OpenR1Arguments, parse_recipe
 from grpo_trainer.tokenizer import load_tokenizer
 from trainer.learner_inputs import learner_config, write_problems
+from trainer.unreadable import as_pod_user, folder_for_everybody
 
 BREAKAGES: list[tuple[Callable[[], BaseException], bool]] = [
     (lambda: OSError(errno.EIO, "Input/output error"), True),
     (lambda: OSError(errno.ESTALE, "Stale file handle"), True),
     (lambda: MemoryError(), True),
     (lambda: FileNotFoundError(errno.ENOENT, "No such file"), False),
+    (lambda: PermissionError(errno.EACCES, "Permission denied"), False),
+    (lambda: NotADirectoryError(errno.ENOTDIR, "Not a directory"), False),
+    (lambda: IsADirectoryError(errno.EISDIR, "Is a directory"), False),
     (lambda: OSError("no tokenizer in this folder"), False),
     (lambda: ValueError("no JSON"), False),
 ]
@@ -87,6 +91,14 @@ def test_rows_that_are_no_json_are_the_users(tmp_path: Path) -> None:
         UserError, match=r"train.jsonl' cannot be read, JSON parse error: Invalid value. in row 0; give"
     ):
         load_path(OpenR1Arguments(dataset_name=str(tmp_path / "train.jsonl")))
+
+
+def test_a_data_set_in_a_closed_folder_is_the_users() -> None:
+    with folder_for_everybody() as folder:
+        datasets.Dataset.from_list([{"prompt": "Hello?"}]).save_to_disk(folder / "data")
+        (folder / "data" / "state.json").chmod(0)
+        with as_pod_user(), pytest.raises(UserError, match=r"permission is denied for .*state.json; make it readable"):
+            load_path(OpenR1Arguments(dataset_name=str(folder / "data")))
 
 
 def test_a_hub_that_is_down_is_no_missing_configuration(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,5 +1,7 @@
 """Mistakes in paths, seen before torch is imported."""
 
+import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -7,6 +9,7 @@ import pytest
 from grpo_contract.failure import UserError
 from grpo_contract.paths import listing
 from grpo_trainer import preflight
+from trainer.unreadable import as_pod_user, folder_for_everybody
 
 RECIPE = {"model_name_or_path": "org/model", "dataset_name": "org/data", "reward_funcs": ["accuracy"]}
 REMEDY = "give a model's folder on the run's volume, which is mounted at /volume, or its id on the hub."
@@ -78,3 +81,44 @@ def test_flash_attention_that_is_installed(installed: str, tmp_path: Path, monke
 @pytest.mark.parametrize("implementation", ["sdpa", "eager", "kernels-community/flash-attn2", None])
 def test_other_attention_is_left_to_transformers(implementation: str | None) -> None:
     preflight.check(RECIPE | {"attn_implementation": implementation})
+
+
+@pytest.fixture
+def model_of_another(tiny_model: Path) -> Iterator[Path]:
+    with folder_for_everybody() as folder:
+        yield Path(shutil.copytree(tiny_model, folder / "model", copy_function=shutil.copyfile))
+
+
+@pytest.mark.parametrize("closed", [".", "config.json", "model.safetensors", "tokenizer.json"])
+def test_a_model_that_the_pod_may_not_read(model_of_another: Path, closed: str) -> None:
+    model_of_another.chmod(0o755)
+    (model_of_another / closed).chmod(0)
+    with as_pod_user() as user, pytest.raises(UserError) as caught:
+        preflight.check_model(str(model_of_another))
+    asked = model_of_another / ("config.json" if closed == "." else closed)
+    assert caught.value.failure.reason == "ModelNotFound"
+    assert str(caught.value) == (
+        f"spec.recipe.model_name_or_path: '{model_of_another}' cannot be read by the pod's user {user}, permission is "
+        f"denied for {asked}; make it readable for that user, for example with chmod -R a+rX."
+    )
+
+
+@pytest.mark.parametrize("name", ["train.jsonl", "train.parquet"])
+def test_data_that_the_pod_may_not_read(name: str) -> None:
+    with folder_for_everybody() as folder:
+        (folder / name).touch(mode=0)
+        with as_pod_user() as user, pytest.raises(UserError) as caught:
+            preflight.check_dataset(str(folder / name), "prompt")
+    assert caught.value.failure.reason == "DatasetNotFound"
+    assert f"'{folder / name}' cannot be read by the pod's user {user}, permission is denied" in str(caught.value)
+
+
+def test_files_where_folders_belong_and_the_other_way_round(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(UserError, match=r"file' is a file; give a model's folder"):
+        preflight.check_model(str(tmp_path / "file"))
+    (tmp_path / "config.json").mkdir()
+    with pytest.raises(UserError, match=r"is no model, its config.json is a folder; give"):
+        preflight.check_model(str(tmp_path))
+    (tmp_path / "train.jsonl").mkdir()
+    preflight.check_dataset(str(tmp_path / "train.jsonl"), "prompt")  # of save_to_disk, perhaps

@@ -1,6 +1,11 @@
 """What a recipe calls a model or a data set: a path in the pod or an id on the hub."""
 
+import contextlib
+import os
+from collections.abc import Iterable, Iterator
 from pathlib import Path
+
+from grpo_contract.failure import UserError
 
 
 def is_path(name: str) -> bool:
@@ -17,3 +22,27 @@ def siblings(path: Path) -> str:
 def listing(folder: Path) -> str:
     names = sorted(entry.name for entry in folder.iterdir())
     return ", ".join(names[:10] + ["..."] * (len(names) > 10)) or "nothing"
+
+
+@contextlib.contextmanager
+def permission_needed(key: str, name: str, reason: str) -> Iterator[None]:
+    """Files that somebody put on the volume for themselves alone stay unreadable in every attempt.
+
+    Raises:
+        UserError: instead of PermissionError.
+    """
+    try:
+        yield
+    except PermissionError as error:
+        raise UserError(
+            reason,
+            f"spec.recipe.{key}: {name!r} cannot be read by the pod's user {os.geteuid()}, permission is denied for "
+            f"{error.filename}; make it readable for that user, for example with chmod -R a+rX.",
+        ) from error
+
+
+def open_each(files: Iterable[Path]) -> None:
+    """Find out now what reading them would say."""
+    for file in files:
+        if file.is_file():
+            file.open("rb").close()

@@ -2,6 +2,10 @@
 
 import traceback
 from collections.abc import Iterator
+from typing import Final
+
+OF_THE_PATH: Final = (FileNotFoundError, PermissionError, NotADirectoryError, IsADirectoryError)
+"""What a path answers for as long as nobody corrects the path or what lies there."""
 
 
 def is_of_the_system(error: BaseException) -> bool:
@@ -11,7 +15,7 @@ def is_of_the_system(error: BaseException) -> bool:
     """
     return any(
         isinstance(cause, MemoryError)
-        or (isinstance(cause, OSError) and cause.errno is not None and not isinstance(cause, FileNotFoundError))
+        or (isinstance(cause, OSError) and cause.errno is not None and not isinstance(cause, OF_THE_PATH))
         for cause in chain(error)
     )
 

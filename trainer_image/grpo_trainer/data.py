@@ -14,8 +14,8 @@ from pyarrow import ArrowInvalid
 
 from grpo_contract.failure import DATASET_NOT_FOUND, INVALID_RECIPE, UserError
 from grpo_contract.paths import is_path
-from grpo_trainer.causes import is_of_the_system, modules_of
-from grpo_trainer.preflight import FILE_FORMATS, check_dataset, column_not_found
+from grpo_trainer.causes import OF_THE_PATH, is_of_the_system, modules_of
+from grpo_trainer.preflight import FILE_FORMATS, check_dataset, column_not_found, dataset_permission
 from grpo_trainer.recipe import OpenR1Arguments
 
 PROMPT: Final = "prompt"
@@ -38,14 +38,10 @@ def load_training_data(script: OpenR1Arguments, *, as_messages: bool) -> Trainin
 def load_path(script: OpenR1Arguments) -> TrainingData:
     name = script.dataset_name
     check_dataset(name, script.dataset_prompt_column)
-    path = Path(name)
     try:
-        if path.is_dir():
-            found = datasets.load_from_disk(path)
-            return pick_split(found if isinstance(found, datasets.DatasetDict) else {"train": found}, script)
-        reader = FILE_FORMATS[path.suffix]
-        return pick_split(datasets.load_dataset(reader, data_files=name, streaming=script.dataset_streaming), script)
-    except (FileNotFoundError, DatasetGenerationError, ArrowInvalid) as error:
+        with dataset_permission(name):
+            return pick_split(read_path(script), script)
+    except (*OF_THE_PATH, DatasetGenerationError, ArrowInvalid) as error:
         if is_of_the_system(error):  # DatasetGenerationError is around whatever happened, a full volume as well
             raise
         raise UserError(
@@ -53,6 +49,19 @@ def load_path(script: OpenR1Arguments) -> TrainingData:
             f"spec.recipe.dataset_name: {name!r} cannot be read, {first_line(error.__cause__ or error)}; "
             f"give a .jsonl, .json or .parquet file or a folder written by save_to_disk.",
         ) from error
+
+
+def read_path(script: OpenR1Arguments) -> dict[str, TrainingData]:
+    """{split: its rows}"""
+    path = Path(script.dataset_name)
+    if path.is_dir():
+        found = datasets.load_from_disk(path)
+        return found if isinstance(found, datasets.DatasetDict) else {"train": found}
+    reader = FILE_FORMATS[path.suffix]
+    splits: dict[str, TrainingData] = datasets.load_dataset(
+        reader, data_files=script.dataset_name, streaming=script.dataset_streaming
+    )
+    return splits
 
 
 def pick_split(splits: dict[str, TrainingData], script: OpenR1Arguments) -> TrainingData:

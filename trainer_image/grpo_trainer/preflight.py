@@ -2,13 +2,14 @@
 
 import contextlib
 import json
+from contextlib import AbstractContextManager
 from importlib import metadata
 from pathlib import Path
 from typing import Any, Final
 
 from grpo_contract.failure import COLUMN_NOT_FOUND, DATASET_NOT_FOUND, INVALID_RECIPE, UserError
-from grpo_contract.model_folder import check_model_folder, no_model
-from grpo_contract.paths import is_path, listing, siblings
+from grpo_contract.model_folder import check_model_folder, model_permission, no_model
+from grpo_contract.paths import is_path, listing, open_each, permission_needed, siblings
 from grpo_trainer.rewards import registry
 
 FILE_FORMATS: Final = {".jsonl": "json", ".json": "json", ".parquet": "parquet"}
@@ -44,22 +45,37 @@ def check_model(name: str) -> None:
     if not is_path(name):
         return
     check_model_folder(name)
-    folder = Path(name)
-    if not holds(folder, WEIGHT_FILES):
+    with model_permission(name):
+        check_model_files(name, Path(name))
+
+
+def check_model_files(name: str, folder: Path) -> None:
+    weights, tokenizer = matching(folder, WEIGHT_FILES), matching(folder, TOKENIZER_FILES)
+    if not weights:
         raise no_model(name, f"has no weights, no {' or '.join(WEIGHT_FILES)} but {listing(folder)}")
-    if not holds(folder, TOKENIZER_FILES):  # transformers would make an empty one
+    if not tokenizer:  # transformers would make an empty one
         raise no_model(name, f"has no tokenizer, no {' or '.join(TOKENIZER_FILES)} but {listing(folder)}")
+    open_each([*weights, *tokenizer])
 
 
-def holds(folder: Path, patterns: tuple[str, ...]) -> bool:
-    return any(any(folder.glob(pattern)) for pattern in patterns)
+def matching(folder: Path, patterns: tuple[str, ...]) -> list[Path]:
+    return [file for pattern in patterns for file in folder.glob(pattern)]
 
 
 def check_dataset(name: str, prompt_column: str) -> None:
     """What a path is, and the columns where a glance at the first line tells."""
     if not is_path(name):
         return
-    path = Path(name)
+    with dataset_permission(name):
+        check_dataset_path(name, Path(name), prompt_column)
+
+
+def dataset_permission(name: str) -> AbstractContextManager[None]:
+    return permission_needed("dataset_name", name, DATASET_NOT_FOUND)
+
+
+def check_dataset_path(name: str, path: Path, prompt_column: str) -> None:
+    open_each([path])
     if not path.exists():
         problem = f"does not exist, {siblings(path)}"
     elif path.is_file() and path.suffix not in FILE_FORMATS:
@@ -77,7 +93,7 @@ def check_dataset(name: str, prompt_column: str) -> None:
 
 def first_columns(path: Path) -> list[str] | None:
     """Of the first row of JSON Lines; None where that takes more than reading a line."""
-    if path.suffix != ".jsonl":
+    if path.suffix != ".jsonl" or not path.is_file():
         return None
     with path.open() as file, contextlib.suppress(ValueError):
         row = json.loads(file.readline())
