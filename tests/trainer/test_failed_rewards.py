@@ -1,5 +1,6 @@
 """A completion whose scoring broke down teaches nothing, by TRL's own advantages; one without a gold answer does."""
 
+import math
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from statistics import fmean, stdev
@@ -145,3 +146,20 @@ def test_a_failure_of_one_function_takes_the_scores_of_all(make_learner: MakeLea
     logged = learner._logs["rewards"]
     rows = torch.tensor([list(logged[name]) for name in BUILT_IN]).T
     assert torch.isnan(rows).all(dim=1).nonzero().flatten().tolist() == [COMPLETIONS.index(ENDLESS)]
+
+
+def test_an_infinite_score_is_a_failed_one_and_the_log_says_so_once(
+    make_learner: MakeLearner, caplog: pytest.LogCaptureFixture
+) -> None:
+    def logarithm(completions: list[str], **_: object) -> list[Score]:
+        return [0.0, -math.inf, -1.0, -2.0, math.inf, 0.0, -1.0, -2.0]
+
+    learner = make_learner({"logarithm": logarithm, "format": registry.load("format")})
+    for _ in range(2):
+        advantages = advantages_of(learner)
+        assert [number for number, advantage in enumerate(advantages) if advantage == 0] == [1, G]
+    assert learner.take_unscored() == [4, 0]
+    assert [record.getMessage() for record in caplog.records if record.name == "grpo_trainer.learner"] == [
+        "reward function logarithm: 2 of 8 completions have FAILED or an infinite score, and so no reward at all "
+        "(said once)"
+    ]

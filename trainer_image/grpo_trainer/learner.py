@@ -3,6 +3,7 @@
 The algorithm is TRL's. Every method here calls TRL's own and looks at what went in or came out.
 """
 
+import logging
 from collections.abc import Mapping
 from typing import Any
 
@@ -12,6 +13,8 @@ from grpo_contract.metrics import Phase
 from grpo_trainer.fleet.generation import FleetGRPOTrainer
 from grpo_trainer.phases import PhaseClock
 from grpo_trainer.rewards.registry import RewardFunction
+
+log = logging.getLogger(__name__)
 
 
 class Learner(FleetGRPOTrainer):
@@ -25,6 +28,7 @@ class Learner(FleetGRPOTrainer):
         self.reward_func_names = list(rewards)
         self.unscored = [0] * len(self.reward_funcs)
         self.tokens = {"prompt": 0, "completion": 0}
+        self._told_of: set[str] = set()
 
     def take_unscored(self) -> list[int]:
         """Completions without a score, per reward function."""
@@ -57,7 +61,21 @@ class Learner(FleetGRPOTrainer):
             scores: torch.Tensor = super()._calculate_rewards(*args, **kwargs)
         missing = (~torch.isfinite(scores)).sum(dim=0).tolist()
         self.unscored = [before + now for before, now in zip(self.unscored, missing, strict=True)]
+        self._tell_of_failed(scores)
         return without_failed(scores)
+
+    def _tell_of_failed(self, scores: torch.Tensor) -> None:
+        """Once per function, on one rank: an infinite score may well be meant as a number."""
+        for name, failed in zip(self.reward_func_names, torch.isinf(scores).sum(dim=0).tolist(), strict=True):
+            if failed and name not in self._told_of and self.is_world_process_zero():
+                self._told_of.add(name)
+                log.warning(
+                    "reward function %s: %d of %d completions have FAILED or an infinite score, and so no reward at all "
+                    "(said once)",
+                    name,
+                    failed,
+                    len(scores),
+                )
 
     def _save_checkpoint(self, *args: Any, **kwargs: Any) -> None:
         with self.clock.phase(Phase.CHECKPOINT):
