@@ -21,6 +21,7 @@ from grpo_trainer.fleet import generation
 from grpo_trainer.learner import Learner
 from grpo_trainer.logs import set_up_logging
 from grpo_trainer.metrics import LearnerMetrics
+from grpo_trainer.partition import held_and_whole
 from grpo_trainer.progress import ProgressBoard
 
 PARTS = ["<think>\n", "\n</think>\n", "<answer>\n", "\n</answer>", "\\boxed{5}", "\\boxed{7}", "6 + 1", " = "]
@@ -50,11 +51,8 @@ class ExaminedLearner(Learner):
     def train(self, *args: Any, **kwargs: Any) -> Any:
         result = super().train(*args, **kwargs)
         states = [state for states in self.optimizer.optimizer.state.values() for state in states.values()]
-        held = {
-            "whole": sum(getattr(parameter, "ds_numel", parameter.numel()) for parameter in self.model.parameters()),
-            "parameters": sum(getattr(p, "ds_tensor", p).numel() for p in self.model.parameters()),
-            "optimizer": sum(state.numel() for state in states if state.dim() > 0),
-        }
+        parameters, _ = held_and_whole(self.model.parameters())
+        held = {"parameters": parameters, "optimizer": sum(state.numel() for state in states if state.dim() > 0)}
         (Path(sys.argv[3]) / f"rank{self.args.process_index}.json").write_text(json.dumps(held))
         return result
 

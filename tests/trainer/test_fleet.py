@@ -5,6 +5,7 @@ import signal
 import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -198,16 +199,18 @@ def test_a_generator_killed_in_the_middle_of_a_request_costs_no_group(
     tickets = learner.fleet.submit(MANY_PROMPTS, G, LONG)
     collected = threading.Event()
 
-    def kill_while_it_works() -> None:
+    def kill_while_it_works() -> bool:
+        """Whether it was in time."""
         wait_for("it works", lambda: requests_running(newcomer) > 0, timeout_s=30, interval_s=0.02)
-        assert not collected.is_set()
+        in_time = not collected.is_set()
         newcomer.kill()
+        return in_time
 
-    killer = threading.Thread(target=kill_while_it_works)
-    killer.start()
-    groups = learner.fleet.collect(tickets)
-    collected.set()
-    killer.join()
+    with ThreadPoolExecutor(1) as pool:
+        killing = pool.submit(kill_while_it_works)
+        groups = learner.fleet.collect(tickets)
+        collected.set()
+        assert killing.result()
 
     assert [len(completion.token_ids) for group in groups for completion in group] == [400] * G * len(MANY_PROMPTS)
     assert logprob_difference(model, groups, MANY_PROMPTS) < IN_SYNC
