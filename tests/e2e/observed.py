@@ -12,7 +12,7 @@ from e2e.port_forward import read_through
 from grpo_contract.network import GENERATOR_PORT, LEARNER_HTTP_PORT, METRICS_PATH
 from harness.installation import OPERATOR_NAMESPACE, ROOT
 from harness.kubectl import Kubectl, Manifest
-from harness.runs import pods, versions, wait_for_phase, wait_for_step
+from harness.runs import pods, versions, wait_for_condition, wait_for_phase, wait_for_step
 from harness.waiting import wait_for
 
 VLLMS_OWN = re.compile(
@@ -55,13 +55,13 @@ def observe_demo(cluster: Kubectl, namespace: Kubectl) -> Observed:
 
 
 def apply_again(namespace: Kubectl, manifest: str, observed: Observed) -> None:
-    """A second apply of the same manifest; the operator's answer, if any, would come within a second."""
+    """A second apply of the same manifest, when no child changes by itself any more."""
+    for kind in ("LearnersReady", "GeneratorsReady"):
+        wait_for_condition(namespace, "demo", kind, "AllReady", timeout_s=120)
     observed.versions_before_apply = versions(namespace, "demo")
     observed.apply_output = namespace("apply", "-f", manifest)
     step = namespace.get("grporun", "demo")["status"]["progress"]["step"]
-    wait_for_step(
-        namespace, "demo", step + 2
-    )  # the operator has looked at the run since, or it would not show the step
+    wait_for_step(namespace, "demo", step + 2)  # so the operator has looked at the run since
     observed.versions_after_apply = versions(namespace, "demo")
 
 
