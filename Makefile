@@ -10,7 +10,10 @@ CACHE  := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/grpo-operator
 BUILD  := build
 export OMP_NUM_THREADS := 1
 
-digest = $(shell cat $(1) | sha256sum | cut -c1-12)
+# With bytecode: pods and CI may not write it, and each of their processes would compile torch and vLLM anew.
+INSTALL := pip sync --quiet --compile-bytecode --require-hashes
+
+digest = $(shell (cat $(1); echo '$(INSTALL)') | sha256sum | cut -c1-12)
 
 ##@ Environments
 
@@ -28,7 +31,7 @@ LIBRARIES_ENV := $(CACHE)/envs/libraries-$(call digest,$(TRAINER_LOCKS))
 # The project itself, installed, for vLLM finds our plugin only so: for every state of its sources in an environment of its
 # own, which is small and sees the 5 GB of the libraries. So no checkout changes what another one runs, in pods as well.
 PROJECT_SOURCES := pyproject.toml $(shell find operator trainer_image -type f -not -path '*/__pycache__/*' | LC_ALL=C sort)
-PROJECT_STATE    = sha256sum $(TRAINER_LOCKS) $(PROJECT_SOURCES) | sha256sum | cut -c1-12
+PROJECT_STATE    = (echo $(LIBRARIES_ENV); sha256sum $(PROJECT_SOURCES)) | sha256sum | cut -c1-12
 TRAINER_ENV     := $(CACHE)/envs/trainer-$(shell $(PROJECT_STATE))
 TRAINER         := $(TRAINER_ENV)/bin
 
@@ -47,21 +50,21 @@ $(UV_ENV)/.complete:
 
 $(DEV_ENV)/.complete: | $(UV_ENV)/.complete
 	rm -rf $(DEV_ENV) && $(UV) venv --quiet --python $(PYTHON) $(DEV_ENV)
-	VIRTUAL_ENV=$(DEV_ENV) $(UV) pip sync --quiet --require-hashes $(DEV_LOCK)
+	VIRTUAL_ENV=$(DEV_ENV) $(UV) $(INSTALL) $(DEV_LOCK)
 	touch $@
 
 # deepspeed comes as a source distribution, and torch's extensions are compiled at first use.
 $(LIBRARIES_ENV)/.complete: | $(UV_ENV)/.complete
 	command -v g++ >/dev/null || (apt-get update -qq && apt-get install -y -qq --no-install-recommends g++)
 	rm -rf $(LIBRARIES_ENV) && $(UV) venv --quiet --python $(PYTHON) $(LIBRARIES_ENV)
-	VIRTUAL_ENV=$(LIBRARIES_ENV) $(UV) pip sync --quiet --require-hashes $(TRAINER_LOCKS)
+	VIRTUAL_ENV=$(LIBRARIES_ENV) $(UV) $(INSTALL) $(TRAINER_LOCKS)
 	touch $@
 
 $(TRAINER_ENV)/.complete: | $(LIBRARIES_ENV)/.complete
 	rm -rf $(TRAINER_ENV) && $(UV) venv --quiet --python $(PYTHON) $(TRAINER_ENV)
 	echo "import site; site.addsitedir('$(call packages_in,$(LIBRARIES_ENV))')" > $(call packages_in,$(TRAINER_ENV))/libraries.pth
 	ln -s $(LIBRARIES_ENV)/bin/ninja $(TRAINER)/ninja
-	VIRTUAL_ENV=$(TRAINER_ENV) $(UV) pip install --quiet --no-deps --no-build-isolation --reinstall-package grpo-operator .
+	VIRTUAL_ENV=$(TRAINER_ENV) $(UV) pip install --quiet --compile-bytecode --no-deps --no-build-isolation --reinstall-package grpo-operator .
 	@test $(TRAINER_ENV) = $(CACHE)/envs/trainer-$$($(PROJECT_STATE)) || (echo "the sources changed while they were installed: run make again" && exit 1)
 	touch $@
 
