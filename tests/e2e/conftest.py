@@ -64,6 +64,7 @@ def make_namespace(cluster: Kubectl, demo_namespace: Kubectl) -> Iterator[MakeNa
         name = f"e2e-{next(_numbers)}"
         kubectl = create_namespace(cluster, name)
         made.append(name)
+        cluster("delete", "pv", f"{name}-demo", "--ignore-not-found")  # of tests that were interrupted
         claim = demo_namespace.get("pvc", "demo")
         volume = cluster.get("pv", claim["spec"]["volumeName"])
         kubectl.apply(*same_folder(volume, claim, name))
