@@ -7,7 +7,6 @@ work beside this: one folder may be wanted by both, and it goes when nobody want
 
 import os
 import shutil
-import time
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -23,6 +22,7 @@ from grpo_contract.config import CheckpointConfig
 from grpo_contract.failure import LEARNER_ERROR, RunFailure
 from grpo_contract.pod import pod_name
 from grpo_contract.progress import CheckpointProgress
+from grpo_trainer.waiting import wait_until
 
 MARKER: Final = "complete.json"
 VISIBLE_WITHIN_S: Final = 180.0
@@ -94,15 +94,12 @@ def find_checkpoint(folder: Path) -> Checkpoint | None:
 
 def wait_until_visible(checkpoint: Checkpoint, deadline_s: float) -> None:
     marker = checkpoint.folder / MARKER
-    deadline = time.monotonic() + deadline_s
-    while not marker.exists():
-        if time.monotonic() > deadline:
-            raise RunFailure(
-                LEARNER_ERROR,
-                f"{marker} is there for learner 0, but {pod_name()} has not seen it for {deadline_s:.0f} s: "
-                f"look whether both nodes mount the same volume.",
-            )
-        time.sleep(LOOK_EVERY_S)
+    unseen = RunFailure(
+        LEARNER_ERROR,
+        f"{marker} is there for learner 0, but {pod_name()} has not seen it for {deadline_s:.0f} s: "
+        f"look whether both nodes mount the same volume.",
+    )
+    wait_until(marker.exists, deadline_s, LOOK_EVERY_S, unseen)
 
 
 def remove_incomplete(folder: Path) -> None:

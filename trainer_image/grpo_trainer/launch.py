@@ -9,7 +9,6 @@ import os
 import signal
 import socket
 import sys
-import time
 from pathlib import Path
 from types import FrameType
 from typing import Any, Final
@@ -29,6 +28,7 @@ from grpo_contract.network import RENDEZVOUS_PORT
 from grpo_contract.pod import read_config, report_failure
 from grpo_trainer import preflight
 from grpo_trainer.logs import set_up_logging
+from grpo_trainer.waiting import wait_until
 
 DNS_RETRY_S: Final = 1.0
 STOP_WORKERS_S: Final = 10
@@ -71,15 +71,12 @@ def run(config: RunConfig, config_file: Path) -> None:
 
 def wait_for_name(host: str, deadline_s: float) -> None:
     """Pods start in any order: learner 0 has no DNS record before it has an address."""
-    deadline = time.monotonic() + deadline_s
-    while not has_address(host):
-        if time.monotonic() > deadline:
-            raise RunFailure(
-                RENDEZVOUS_TIMEOUT,
-                f"learner 0 ({host}) had no DNS record for {deadline_s:.0f} s: "
-                f"look at the events of its pod, and at the cluster's DNS.",
-            )
-        time.sleep(DNS_RETRY_S)
+    nameless = RunFailure(
+        RENDEZVOUS_TIMEOUT,
+        f"learner 0 ({host}) had no DNS record for {deadline_s:.0f} s: "
+        f"look at the events of its pod, and at the cluster's DNS.",
+    )
+    wait_until(lambda: has_address(host), deadline_s, DNS_RETRY_S, nameless)
 
 
 def has_address(host: str) -> bool:
