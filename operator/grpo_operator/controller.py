@@ -147,11 +147,10 @@ class Controller:
     async def _write(self, run: GRPORun, children: Iterable[Child], memory: _Memory) -> tuple[Refusal, ...]:
         """Returns what the API server will not have. The claim goes first: where somebody else's has its name, pods
         would write to somebody else's volume."""
-        children = tuple(children)
-        claims = [child for child in children if ref_of(child)[0] == CLAIM.kind]
-        refusals = await self._write_at_once(run, claims, memory)
-        if not refusals:
-            refusals = await self._write_at_once(run, [child for child in children if child not in claims], memory)
+        claims, others = list[Child](), list[Child]()
+        for child in children:
+            (claims if ref_of(child)[0] == CLAIM.kind else others).append(child)
+        refusals = await self._write_at_once(run, claims, memory) or await self._write_at_once(run, others, memory)
         if memory.full_pass_due <= monotonic():
             memory.full_pass_due = monotonic() + self._settings.full_pass_s
         return refusals

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from pydantic import ValidationError
+from pydantic_core import ErrorDetails
 
 from grpo_contract.failure import INVALID_RECIPE, QUOTED_CHARACTERS, UserError
 
@@ -112,17 +113,21 @@ def _told(error: ValueError) -> str:
     """The message; of the many that pydantic may have gathered, the first, without pydantic's additions."""
     if not isinstance(error, ValidationError):
         return str(error)
-    (first, *_) = error.errors(include_url=False, include_input=False)
     if inner := _inner(error):
         return str(inner)
+    first = _first(error)
     return ": ".join([*map(str, first["loc"]), first["msg"]])
+
+
+def _first(error: ValidationError) -> ErrorDetails:
+    return error.errors(include_url=False, include_input=False)[0]
 
 
 def _inner(error: BaseException) -> Exception | None:
     """What a validator raised."""
     if not isinstance(error, ValidationError):
         return None
-    inner = error.errors(include_url=False, include_input=False)[0].get("ctx", {}).get("error")
+    inner = _first(error).get("ctx", {}).get("error")
     return inner if isinstance(inner, Exception) else None
 
 

@@ -6,6 +6,7 @@ from grpo_contract.owned_keys import owned_keys
 from grpo_operator.api.run import GRPORun
 from grpo_operator.api.status import ConditionType
 from grpo_operator.desired.children import Child
+from grpo_operator.reconcile.changes import ref_of
 from grpo_operator.reconcile.conditions import Statement, is_true
 from grpo_operator.reconcile.observed import ObservedChild, Ref
 from grpo_operator.reconcile.reasons import Reason
@@ -24,8 +25,7 @@ def judge_recipe(run: GRPORun) -> Statement | None:
 
 def taken_names(wanted: Iterable[Child], foreign: Mapping[Ref, ObservedChild]) -> list[Refusal]:
     """Children that cannot be written because somebody else's object has their name."""
-    refs = [(child.manifest["kind"], child.manifest["metadata"]["name"]) for child in wanted]
-    return [name_taken(*ref) for ref in refs if ref in foreign]
+    return [name_taken(*ref) for ref in map(ref_of, wanted) if ref in foreign]
 
 
 def name_taken(kind: str, name: str) -> Refusal:
