@@ -9,12 +9,12 @@ from e2e.demo_runs import small_run
 from harness.installation import tool, tool_output
 from harness.kubectl import Kubectl
 from harness.runs import pods, wait_for_phase
-from images.build import default_tag
+from images.build import default_tag, full_name
 from images.layout import CACHE
 
 STEPS = 2
 NODE = "node1"
-NAME = f"docker.io/library/{default_tag('trainer-cpu')}"
+NAME = full_name(default_tag("trainer-cpu"))
 # The archive, and on the node the layers as they came and unpacked, 6 GB each, and as much again while it is being built.
 NEEDED_GB = 26
 

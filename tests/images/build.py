@@ -23,6 +23,11 @@ def default_tag(target: str) -> str:
     return f"grpo-{target}:{version}"
 
 
+def full_name(tag: str) -> str:
+    """What a kubelet makes of a bare tag."""
+    return f"docker.io/library/{tag}"
+
+
 def build_image(target: str, tag: str) -> Path:
     key = content_key(PROJECT, context_files(PROJECT), [tag])
     archive = CACHE / f"{target}-{key}.tar"
@@ -38,7 +43,7 @@ def _build(target: str, tag: str, archive: Path) -> None:
     mounts = [f"--volume={CA_BUNDLES}:{CA_BUNDLES}:ro"]
     if write_pip_config(PIP_CONFIG):
         mounts.append(f"--volume={PIP_CONFIG}:/etc/pip.conf:ro")
-    name = f"docker.io/library/{tag}"  # the name that a kubelet makes of a bare tag
+    name = full_name(tag)
     run(*buildah("rm", "--all"))  # what a build that was interrupted has left
     # No network namespace of its own and no cgroup: the build runs where only this user's rights are to be had.
     options = ["--pull-never", "--isolation=chroot", "--layers", "--format=docker", *mounts]
