@@ -72,83 +72,91 @@ def overview() -> list[Line]:
 
 
 def learning() -> list[Line]:
+    return [_rewards(), _policy(), _optimisation()]
+
+
+def _rewards() -> Line:
     reward, deviation = value("grpo_reward"), value("grpo_reward_std")
     return [
-        [
-            band(
-                lines(
-                    "Reward",
-                    "short",
-                    by_ref(
-                        (reward, "mean"),
-                        (f"{reward} + {deviation}", "mean + std"),
-                        (f"{reward} - {deviation}", "mean - std"),
-                    ),
-                    "Mean reward of a step's completions, with one standard deviation to both sides. Healthy: it "
-                    "rises, and the band narrows late. A band of no width teaches nothing: see Groups without signal.",
+        band(
+            lines(
+                "Reward",
+                "short",
+                by_ref(
+                    (reward, "mean"),
+                    (f"{reward} + {deviation}", "mean + std"),
+                    (f"{reward} - {deviation}", "mean - std"),
                 ),
-                low="mean - std",
-                high="mean + std",
+                "Mean reward of a step's completions, with one standard deviation to both sides. Healthy: it "
+                "rises, and the band narrows late. A band of no width teaches nothing: see Groups without signal.",
             ),
-            lines(
-                "Reward functions",
-                "short",
-                by_ref((value("grpo_reward_func", "reward_func", stat="mean"), "{{reward_func}}")),
-                "Mean of each reward function before weighting. Healthy: format rewards saturate first, accuracy "
-                "follows. One that rises while accuracy falls is being gamed.",
-            ),
-            lines(
-                "Spread of reward functions",
-                "short",
-                by_ref((value("grpo_reward_func", "reward_func", stat="std"), "{{reward_func}}")),
-                "Standard deviation of each reward function. At 0 a function no longer tells completions apart.",
-            ),
-        ],
-        [
-            lines(
-                "KL divergence",
-                "short",
-                by_ref((value("grpo_kl"), "KL")),
-                "Divergence from the reference policy (Schulman's k3). Healthy: it grows slowly and stays small; a "
-                "jump comes before a collapse. No data when beta is 0: TRL then computes none.",
-            ),
-            lines(
-                "Loss",
-                "short",
-                by_ref((value("grpo_loss"), "loss")),
-                "Policy loss. It says little in GRPO: advantages are centred, so it stays near beta times KL. Look "
-                "for jumps.",
-            ),
-            lines(
-                "Entropy",
-                "short",
-                by_ref((value("grpo_entropy"), "nats per token")),
-                "Mean entropy of the policy per completion token. Healthy: it falls slowly. Near 0 the policy has "
-                "stopped exploring; a rise without end is a policy that falls apart.",
-            ),
-        ],
-        [
-            lines(
-                "Gradient norm",
-                "short",
-                by_ref((value("grpo_grad_norm"), "before clipping")),
-                "Norm of the gradient before clipping. Healthy: steady; spikes ask for a lower learning rate or "
-                "max_grad_norm.",
-            ),
-            lines(
-                "Learning rate",
-                "sci",
-                by_ref((value("grpo_learning_rate"), "learning rate")),
-                "As the schedule has it.",
-            ),
-            lines(
-                "Clipped tokens",
-                "percentunit",
-                by_ref((value("grpo_clip_ratio", "bound"), "{{bound}}")),
-                "Share of tokens whose probability ratio was clipped, at the low and high bound and in all (region). "
-                "0 with one update per generation; above a fifth updates are too large.",
-            ),
-        ],
+            low="mean - std",
+            high="mean + std",
+        ),
+        lines(
+            "Reward functions",
+            "short",
+            by_ref((value("grpo_reward_func", "reward_func", stat="mean"), "{{reward_func}}")),
+            "Mean of each reward function before weighting. Healthy: format rewards saturate first, accuracy "
+            "follows. One that rises while accuracy falls is being gamed.",
+        ),
+        lines(
+            "Spread of reward functions",
+            "short",
+            by_ref((value("grpo_reward_func", "reward_func", stat="std"), "{{reward_func}}")),
+            "Standard deviation of each reward function. At 0 a function no longer tells completions apart.",
+        ),
+    ]
+
+
+def _policy() -> Line:
+    return [
+        lines(
+            "KL divergence",
+            "short",
+            by_ref((value("grpo_kl"), "KL")),
+            "Divergence from the reference policy (Schulman's k3). Healthy: it grows slowly and stays small; a "
+            "jump comes before a collapse. No data when beta is 0: TRL then computes none.",
+        ),
+        lines(
+            "Loss",
+            "short",
+            by_ref((value("grpo_loss"), "loss")),
+            "Policy loss. It says little in GRPO: advantages are centred, so it stays near beta times KL. Look "
+            "for jumps.",
+        ),
+        lines(
+            "Entropy",
+            "short",
+            by_ref((value("grpo_entropy"), "nats per token")),
+            "Mean entropy of the policy per completion token. Healthy: it falls slowly. Near 0 the policy has "
+            "stopped exploring; a rise without end is a policy that falls apart.",
+        ),
+    ]
+
+
+def _optimisation() -> Line:
+    return [
+        lines(
+            "Gradient norm",
+            "short",
+            by_ref((value("grpo_grad_norm"), "before clipping")),
+            "Norm of the gradient before clipping. Healthy: steady; spikes ask for a lower learning rate or "
+            "max_grad_norm.",
+        ),
+        lines(
+            "Learning rate",
+            "sci",
+            by_ref((value("grpo_learning_rate"), "learning rate")),
+            "As the schedule has it.",
+        ),
+        lines(
+            "Clipped tokens",
+            "percentunit",
+            by_ref((value("grpo_clip_ratio", "bound"), "{{bound}}")),
+            "Share of tokens whose probability ratio was clipped, at the low and high bound and in all (region). "
+            "0 with one update per generation; above a fifth updates are too large.",
+        ),
     ]
 
 
