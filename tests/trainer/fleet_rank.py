@@ -71,6 +71,7 @@ def main() -> None:
         bad_news = lost(seam, repeated)
     result = {"completions": answer[1], "difference": difference(model, answer), "lost": bad_news}
     (OUT / f"rank{rank}.json").write_text(json.dumps(result))
+    accelerator.end_training()
 
 
 def difference(model: torch.nn.Module, answer: Any) -> float:

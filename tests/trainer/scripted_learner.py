@@ -9,6 +9,8 @@ depend on the prompt and on their place in the group alone: runs which differ el
 import json
 import random
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -61,10 +63,17 @@ def use_plain_ddp() -> None:
     """TRL as anybody would run it on two processes without DeepSpeed."""
     replace(
         device,
-        initialise=lambda device, timeout_s: PartialState(cpu=True),
+        process_group=lambda device, timeout_s: plain_process_group(),
         training_arguments=lambda device: {"use_cpu": True, "bf16": False, "ddp_backend": "gloo"},
     )
     replace(training, zero3_config=lambda device: None)
+
+
+@contextmanager
+def plain_process_group() -> Iterator[None]:
+    ranks = PartialState(cpu=True)
+    yield
+    ranks.destroy_process_group()
 
 
 def replace(module: Any, **by_name: Any) -> None:

@@ -5,6 +5,8 @@ state is built here first, and TrainingArguments is told to use it.
 """
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import timedelta
 from typing import Any, Final
 
@@ -21,15 +23,23 @@ COMMON_ARGUMENTS: Final[dict[str, Any]] = {
 CPU_ARGUMENTS: Final[dict[str, Any]] = {"bf16": False, "fp16": False, "tf32": None, "dataloader_pin_memory": False}
 
 
-def initialise(device: Device, collective_timeout_s: float) -> None:
-    """Join the process group under DeepSpeed. Must come before any TrainingArguments."""
+@contextmanager
+def process_group(device: Device, collective_timeout_s: float) -> Iterator[None]:
+    """Joined to the process group under DeepSpeed. Must come before any TrainingArguments.
+
+    A rank that is done leaves the group: an interpreter that ends with gloo's threads still running aborts now and then
+    ("terminate called without an active exception", pytorch/pytorch#190489), and a run that had finished would have
+    failed. A rank that fails does not, since leaving can wait for the collectives of the others.
+    """
     os.environ["ACCELERATE_USE_DEEPSPEED"] = "true"
     if device == "cpu":
         os.environ["DS_ACCELERATOR"] = "cpu"
         compile_nothing()
     from accelerate import PartialState
 
-    PartialState(backend=BACKENDS[device], timeout=timedelta(seconds=collective_timeout_s))
+    ranks = PartialState(backend=BACKENDS[device], timeout=timedelta(seconds=collective_timeout_s))
+    yield
+    ranks.destroy_process_group()
 
 
 def compile_nothing() -> None:

@@ -51,7 +51,7 @@ class RecipeParser(TrlParser):  # type: ignore[misc]
 
 
 def parse_recipe(recipe: dict[str, Any], owned: dict[str, Any]) -> Recipe:
-    """`owned` are the operator's values; they win. GRPOConfig needs the process group (see `device.initialise`)."""
+    """`owned` are the operator's values; they win. GRPOConfig needs the process group (see `device.process_group`)."""
     check_owned(recipe)
     parser = RecipeParser()
     check_known(recipe)

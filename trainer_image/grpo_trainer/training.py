@@ -46,7 +46,12 @@ def train(config: RunConfig, metrics: LearnerMetrics, board: ProgressBoard) -> P
 
     Raises UserError, GeneratorsLost, or whatever else goes wrong.
     """
-    device.initialise(config.learners.device, config.deadlines.collective_s)
+    with device.process_group(config.learners.device, config.deadlines.collective_s):
+        return train_in_group(config, metrics, board)
+
+
+def train_in_group(config: RunConfig, metrics: LearnerMetrics, board: ProgressBoard) -> Path:
+    """Every rank comes to the end together, when the model is in its folder."""
     checkpoint = find_checkpoint(Path(checkpoint_folder(config.name, config.uid)))
     if checkpoint is not None and checkpoint.is_last:
         log.info("step %d was the last one: only the model is to be saved", checkpoint.marker.step)
