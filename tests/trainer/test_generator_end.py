@@ -14,8 +14,8 @@ from grpo_generator.supervisor import GRACE_S
 from harness.waiting import wait_for
 from trainer.running_generator import RunningGenerator, requests_running, run_config
 
-LONG = {"model": "policy", "prompt": [[5] * 50] * 8, "n": 8, "max_tokens": 400, "ignore_eos": True}
-"""Some seconds of work."""
+LONG = {"model": "policy", "prompt": [[5] * 50] * 8, "n": 128, "max_tokens": 400, "ignore_eos": True}
+"""Far more work than can be done before the grace period is over."""
 MARGIN_S = 10
 
 
