@@ -4,35 +4,10 @@ from typing import Final
 
 from codegen.recipe_types import ANYTHING, Schema
 
-# Open-R1's own keys. Reward functions, system prompt and columns are no fields of TRL's dataclasses.
-OPEN_R1_KEYS: Final[dict[str, Schema]] = {
-    "chat_template": {
-        "type": "string",
-        "description": "Chat template (Jinja) to use instead of the one that the model brings along.",
-    },
-    "dataset_prompt_column": {
-        "type": "string",
-        "minLength": 1,
-        "description": "Column of the data set that holds the prompts.",
-        "default": "prompt",
-    },
-    "reward_funcs": {
-        "type": "array",
-        "maxItems": 64,
-        "items": {"type": "string", "maxLength": 253},
-        "description": "Reward functions, in order: names of built-in ones, or `package.module:function` of one that "
-        "the learners' image can import. Required.",
-    },
-    "system_prompt": {
-        "type": "string",
-        "description": "System message that is put before every prompt.",
-    },
-}
-
 _STRING_OR_LIST: Final[Schema] = ANYTHING | {"nullable": True}
 
-# Types that TRL or transformers annotate more narrowly than they read them, and keys that a run must be able to hold in
-# any form, because it gets its answer in the Accepted condition (contract: owned_keys.py).
+# Types that are annotated more narrowly than they are read, or more widely than an API may take them, and keys that a
+# run must be able to hold in any form, because it gets its answer in the Accepted condition (contract: owned_keys.py).
 TYPES: Final[dict[str, Schema]] = {
     "accelerator_config": ANYTHING,
     "deepspeed": ANYTHING,
@@ -43,6 +18,7 @@ TYPES: Final[dict[str, Schema]] = {
     "lora_target_parameters": _STRING_OR_LIST,
     "num_generations": {"type": "integer"},
     "resume_from_checkpoint": ANYTHING,
+    "reward_funcs": {"type": "array", "maxItems": 64, "items": {"type": "string", "maxLength": 253}},
     "scale_rewards": ANYTHING | {"enum": ["group", "batch", "none", True, False]},
     "transformers_continuous_batching_config": ANYTHING,
 }
@@ -66,6 +42,7 @@ _POSITIVE_SHARE: Final[Schema] = _SHARE | {"exclusiveMinimum": True}
 # Bounds that TRL, transformers or vLLM check only when the run is under way, if at all.
 BOUNDS: Final[dict[str, Schema]] = {
     "beta": _NOT_NEGATIVE,
+    "dataset_prompt_column": {"minLength": 1},
     "epsilon": _NOT_NEGATIVE,
     "generation_batch_size": _COUNT,
     "gradient_accumulation_steps": _COUNT,

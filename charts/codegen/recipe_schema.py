@@ -9,7 +9,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from codegen.recipe_additions import BOUNDS, NOTES, OPEN_R1_KEYS, TYPES, VALUES
+from codegen.recipe_additions import BOUNDS, NOTES, TYPES, VALUES
 from codegen.recipe_source import Enums, SourceField, UnknownDefault, read_enums, read_fields, read_versions
 from codegen.recipe_types import Schema, UnsayableError, schema_of
 
@@ -23,7 +23,7 @@ def build_recipe_schema() -> dict[str, Any]:
     enums, fields = read_enums(), read_fields(read_enums())
     check_additions(fields)
     keys = {name: property_of(field, enums) for name, field in fields.items() if name not in UNSAYABLE}
-    return {"versions": read_versions(), "properties": dict(sorted((keys | OPEN_R1_KEYS).items()))}
+    return {"versions": read_versions(), "properties": dict(sorted(keys.items()))}
 
 
 def property_of(field: SourceField, enums: Enums) -> Schema:
@@ -50,8 +50,6 @@ def check_additions(fields: dict[str, SourceField]) -> None:
     """The hand-written tables must not outlive what they add to."""
     for name in TYPES.keys() | VALUES.keys() | BOUNDS.keys() | NOTES.keys() | UNSAYABLE:
         assert name in fields, f"{name} is in recipe_additions.py, but no dataclass has it any more"
-    for name in OPEN_R1_KEYS:
-        assert name not in fields, f"{name} is in OPEN_R1_KEYS, but a dataclass has it now"
     for name, values in VALUES.items():
         gone = [value for value in values if value not in fields[name].help]
         assert not gone, f"{name}: the help text does not name {gone}; see VALUES in recipe_additions.py"

@@ -1,4 +1,4 @@
-"""Reads the fields of TRL's and transformers' dataclasses from their source; importing them takes torch and seconds.
+"""Reads the fields of a recipe's dataclasses from their source; importing TRL's takes torch and seconds.
 
 Says what is written there and decides nothing: see recipe_types for that.
 """
@@ -7,6 +7,7 @@ import ast
 from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib.metadata import distribution, version
+from pathlib import Path
 from typing import Any, Final
 
 # In the order of the method resolution: a later class overrides an earlier one.
@@ -17,6 +18,9 @@ DATACLASSES: Final = (
     ("trl", "trl/trainer/model_config.py", "ModelConfig"),
     ("trl", "trl/scripts/utils.py", "ScriptArguments"),
 )
+OPEN_R1_DATACLASSES: Final = (("trainer_image/grpo_trainer/recipe.py", "OpenR1Arguments"),)
+"""Open-R1's keys: the learner's own classes."""
+ROOT: Final = Path(__file__).resolve().parents[2]
 ENUM_MODULES: Final = (
     ("transformers", "transformers/trainer_utils.py"),
     ("transformers", "transformers/training_args.py"),
@@ -48,9 +52,14 @@ def read_versions() -> dict[str, str]:
 def read_fields(enums: Enums) -> dict[str, SourceField]:
     fields: dict[str, SourceField] = {}
     for package, path, class_name in DATACLASSES:
-        module = _parse(package, path)
-        fields |= {field.name: field for field in fields_of(class_named(module, class_name), enums)}
+        fields |= fields_by_name(_parse(package, path), class_name, enums)
+    for path, class_name in OPEN_R1_DATACLASSES:
+        fields |= fields_by_name(ast.parse((ROOT / path).read_text(encoding="utf-8")), class_name, enums)
     return fields
+
+
+def fields_by_name(module: ast.Module, class_name: str, enums: Enums) -> dict[str, SourceField]:
+    return {field.name: field for field in fields_of(class_named(module, class_name), enums)}
 
 
 def read_enums() -> Enums:

@@ -4,7 +4,6 @@ import ast
 
 import pytest
 
-from codegen.recipe_additions import OPEN_R1_KEYS
 from codegen.recipe_schema import check_additions, property_of, read_recipe_schema
 from codegen.recipe_source import SourceField
 from codegen.recipe_types import UnsayableError
@@ -29,9 +28,14 @@ def test_a_key_of_transformers_that_trl_overrides() -> None:
     assert KEYS["gradient_checkpointing"]["default"] is True
 
 
-def test_keys_of_open_r1_are_there_unchanged() -> None:
-    assert {key: KEYS[key] for key in OPEN_R1_KEYS} == OPEN_R1_KEYS
-    assert OPEN_R1_KEYS.keys() == {"chat_template", "dataset_prompt_column", "reward_funcs", "system_prompt"}
+def test_keys_of_open_r1() -> None:
+    assert KEYS["dataset_prompt_column"] == {
+        "type": "string",
+        "minLength": 1,
+        "description": "Column of the data set that holds the prompts.",
+        "default": "prompt",
+    }
+    assert KEYS["reward_funcs"]["maxItems"] == 64
 
 
 def test_every_key_has_a_text_and_they_are_in_order() -> None:
@@ -54,7 +58,7 @@ def test_a_table_that_outlives_its_key_is_named() -> None:
 
 
 def test_a_value_that_the_help_no_longer_names_is_named() -> None:
-    fields = {key: a_field(key, help="token sequence") for key in KEYS if key not in OPEN_R1_KEYS}
+    fields = {key: a_field(key, help="token sequence") for key in KEYS}
     fields["parallelism_config"] = a_field("parallelism_config")
     with pytest.raises(AssertionError, match=r"^loss_type: the help text does not name \['grpo', "):
         check_additions(fields)

@@ -18,12 +18,28 @@ from grpo_contract.owned_keys import owned_keys
 
 @dataclass
 class OpenR1Arguments(ScriptArguments):  # type: ignore[misc]
-    """TRL's script arguments with the keys that Open-R1 adds to a GRPO recipe."""
+    """TRL's script arguments with the keys that Open-R1 adds to a GRPO recipe.
 
-    reward_funcs: list[str] = field(default_factory=list, metadata={"help": "Names of reward functions."})
-    dataset_prompt_column: str = field(default="prompt", metadata={"help": "Column that holds the prompt."})
-    system_prompt: str | None = field(default=None, metadata={"help": "System message before each prompt."})
-    chat_template: str | None = field(default=None, metadata={"help": "Jinja template that replaces the tokenizer's."})
+    The recipe's schema is made of the texts and defaults here.
+    """
+
+    reward_funcs: list[str] = field(
+        default_factory=list,
+        metadata={
+            "help": "Reward functions, in order: names of built-in ones, or `package.module:function` of one that the "
+            "learners' image can import. Required."
+        },
+    )
+    dataset_prompt_column: str = field(
+        default="prompt", metadata={"help": "Column of the data set that holds the prompts."}
+    )
+    system_prompt: str | None = field(
+        default=None, metadata={"help": "System message that is put before every prompt."}
+    )
+    chat_template: str | None = field(
+        default=None,
+        metadata={"help": "Chat template (Jinja) to use instead of the one that the model brings along."},
+    )
 
 
 @dataclass(frozen=True)
