@@ -3,6 +3,7 @@
 from typing import Final
 
 from codegen.recipe_types import ANYTHING, Schema
+from grpo_contract.rewards import REWARD_BOUNDS
 
 _STRING_OR_LIST: Final[Schema] = ANYTHING | {"nullable": True}
 
@@ -41,6 +42,7 @@ _POSITIVE_SHARE: Final[Schema] = _SHARE | {"exclusiveMinimum": True}
 
 # Bounds that TRL, transformers or vLLM check only when the run is under way, if at all.
 BOUNDS: Final[dict[str, Schema]] = {
+    **{key: dict(bounds) for key, bounds in REWARD_BOUNDS.items()},
     "beta": _NOT_NEGATIVE,
     "dataset_prompt_column": {"minLength": 1},
     "epsilon": _NOT_NEGATIVE,

@@ -18,7 +18,10 @@ DATACLASSES: Final = (
     ("trl", "trl/trainer/model_config.py", "ModelConfig"),
     ("trl", "trl/scripts/utils.py", "ScriptArguments"),
 )
-OPEN_R1_DATACLASSES: Final = (("trainer_image/grpo_trainer/recipe.py", "OpenR1Arguments"),)
+OPEN_R1_DATACLASSES: Final = (
+    ("trainer_image/grpo_trainer/rewards/arguments.py", "RewardArguments"),
+    ("trainer_image/grpo_trainer/recipe.py", "OpenR1Arguments"),
+)
 """Open-R1's keys: the learner's own classes."""
 ROOT: Final = Path(__file__).resolve().parents[2]
 ENUM_MODULES: Final = (

@@ -17,6 +17,7 @@ from grpo_trainer.fleet import generation
 from grpo_trainer.learner import Learner
 from grpo_trainer.rewards import accuracy as accuracy_module
 from grpo_trainer.rewards import registry
+from grpo_trainer.rewards.arguments import RewardArguments
 from grpo_trainer.rewards.registry import RewardFunction
 from grpo_trainer.rewards.score import FAILED, Score
 
@@ -28,7 +29,7 @@ COMPLETIONS = [
     *(RIGHT, WRONG, NOTHING, NOTHING),  # of the problem whose solution is no answer
 ]
 ROWS = [{"prompt": "2 + 3?", "solution": "$5$"}] * G + [{"prompt": "Hello?", "solution": "hello"}] * G
-BUILT_IN = {name: registry.load(name) for name in registry.BUILT_IN}
+BUILT_IN = {name: registry.load(name, RewardArguments()) for name in ("accuracy", "format", "tag_count")}
 
 # Sums of accuracy, format and tag_count; None for the failed one. The second problem has no accuracy to count.
 GROUPS: list[list[float | None]] = [[3.0, 2.0, None, 0.0], [2.0, 2.0, 0.0, 0.0]]
@@ -154,7 +155,7 @@ def test_an_infinite_score_is_a_failed_one_and_the_log_says_so_once(
     def logarithm(completions: list[str], **_: object) -> list[Score]:
         return [0.0, -math.inf, -1.0, -2.0, math.inf, 0.0, -1.0, -2.0]
 
-    learner = make_learner({"logarithm": logarithm, "format": registry.load("format")})
+    learner = make_learner({"logarithm": logarithm, "format": BUILT_IN["format"]})
     for _ in range(2):
         advantages = advantages_of(learner)
         assert [number for number, advantage in enumerate(advantages) if advantage == 0] == [1, G]

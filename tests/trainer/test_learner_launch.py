@@ -11,6 +11,7 @@ import pytest
 
 from grpo_contract.config import Deadlines, RunConfig
 from grpo_contract.failure import USER_ERROR_EXIT_CODE
+from grpo_contract.rewards import BUILT_IN_REWARDS
 from harness.waiting import wait_for
 from trainer.learner_inputs import learner_config, write_problems
 from trainer.learner_pod import LearnerPod
@@ -65,7 +66,7 @@ MISTAKES: dict[str, tuple[dict[str, Any], str, str]] = {
         {"reward_funcs": ["acuracy"]},
         "RewardNotFound",
         "spec.recipe.reward_funcs: 'acuracy' is no reward function; did you mean 'accuracy'? "
-        "There are accuracy, format, tag_count, or 'package.module:function'.",
+        f"There are {', '.join(BUILT_IN_REWARDS)}, or 'package.module:function'.",
     ),
     "reward's package": (
         {"reward_funcs": ["accuracy", "nowhere:reward"]},

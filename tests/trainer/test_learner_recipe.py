@@ -41,6 +41,8 @@ def test_values_arrive_where_trl_and_open_r1_expect_them(tmp_path: Path) -> None
         attn_implementation="sdpa",
         dataset_prompt_column="problem",
         system_prompt="Think.",
+        cosine_max_len=2000,
+        soft_punish_cache="128",
     )
     assert recipe.training.learning_rate == 1e-6
     assert recipe.training.num_generations == 4
@@ -50,6 +52,7 @@ def test_values_arrive_where_trl_and_open_r1_expect_them(tmp_path: Path) -> None
     assert recipe.training.report_to == []
     assert recipe.script.reward_funcs == ["accuracy"]
     assert (recipe.script.dataset_prompt_column, recipe.script.system_prompt) == ("problem", "Think.")
+    assert (recipe.script.cosine_max_len, recipe.script.soft_punish_cache) == (2000, 128)
     assert model_arguments(recipe, None) == {
         "revision": "abc",
         "trust_remote_code": False,
@@ -106,6 +109,18 @@ MISTAKES: dict[str, tuple[dict[str, Any], str]] = {
         "spec.recipe: auto_find_batch_size is not supported by GRPO, because the generation batch must contain full "
         "prompt groups of num_generations completions, and reducing the batch size on out-of-memory breaks this "
         "invariant; Set auto_find_batch_size=False and lower per_device_train_batch_size instead.",
+    ),
+    "reward's parameter too small": (
+        {"cosine_max_len": 0},
+        "spec.recipe.cosine_max_len: 0 is too small; set it to 1 or more.",
+    ),
+    "reward's parameter too large": (
+        {"repetition_max_penalty": "0.5"},
+        "spec.recipe.repetition_max_penalty: 0.5 is too large; set it to 0 or less.",
+    ),
+    "reward's choice": (
+        {"target_language": "fr"},
+        "spec.recipe.target_language: 'fr' is not one of ar, el, en, he, hi, ja, ko, ru, th, zh.",
     ),
     "tracker": (
         {"report_to": ["clearml"]},

@@ -1,5 +1,6 @@
-"""Exact values of the built-in rewards, and how names become functions."""
+"""Exact values of the first built-in rewards, and how names become functions."""
 
+import inspect
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -11,6 +12,7 @@ from grpo_contract.rewards import BUILT_IN_REWARDS
 from grpo_trainer.rewards import accuracy as accuracy_module
 from grpo_trainer.rewards import registry
 from grpo_trainer.rewards.accuracy import accuracy_reward
+from grpo_trainer.rewards.arguments import RewardArguments
 from grpo_trainer.rewards.format import format_reward
 from grpo_trainer.rewards.score import FAILED
 from grpo_trainer.rewards.tag_count import tag_count_reward
@@ -101,7 +103,18 @@ def test_format_and_tag_count(completion: str, well_formed: float, tags: float) 
 
 def test_built_in_names_are_the_contracts() -> None:
     assert tuple(registry.BUILT_IN) == BUILT_IN_REWARDS
-    assert [registry.load(name) for name in BUILT_IN_REWARDS] == [accuracy_reward, format_reward, tag_count_reward]
+
+
+COLUMNS = {"accuracy": ["solution"], "cosine": ["solution"], "length": ["solution"]}
+
+
+@pytest.mark.parametrize("name", BUILT_IN_REWARDS)
+def test_a_built_in_reward_takes_what_trl_has_and_says_what_else_it_needs(name: str) -> None:
+    function = registry.load(name, RewardArguments())
+    assert registry.required_columns(function) == COLUMNS.get(name, [])
+    assert any(parameter.kind is parameter.VAR_KEYWORD for parameter in inspect.signature(function).parameters.values())
+    solution = {column: ["$5$"] for column in COLUMNS.get(name, [])}
+    assert len(function(prompts=["?"], completions=["5"], completion_ids=[[7]], trainer_state=None, **solution)) == 1
 
 
 @pytest.fixture
@@ -116,14 +129,19 @@ def rewards_module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.usefixtures("rewards_module")
 def test_a_function_of_somebody_else() -> None:
     registry.check_names(["my_rewards:length"])
-    assert registry.load("my_rewards:length")(["abc"]) == [3.0]
+    assert registry.load("my_rewards:length", RewardArguments())(["abc"]) == [3.0]
 
 
 ELSEWHERE = "install it in the learners' image, or put its folder on PYTHONPATH with spec.learners.env."
+BUILT_IN = ", ".join(BUILT_IN_REWARDS)
 NAMES = {
-    "acuracy": "is no reward function; did you mean 'accuracy'? There are accuracy, format, tag_count, or "
-    "'package.module:function'.",
-    "my_rewards.length": "is no reward function; use one of accuracy, format, tag_count, or 'package.module:function'.",
+    "acuracy": f"is no reward function; did you mean 'accuracy'? There are {BUILT_IN}, or 'package.module:function'.",
+    "my_rewards.length": f"is no reward function; use one of {BUILT_IN}, or 'package.module:function'.",
+    **dict.fromkeys(
+        ("code", "binary_code", "ioi_code", "cf_code"),
+        "is a reward that runs code, and runs cannot do that yet; use code_format, which looks at the layout, or "
+        "package.module:function of your own.",
+    ),
     "nowhere.rewards:length": f"cannot be imported (there is no package 'nowhere'); {ELSEWHERE}",
     "broken_rewards:length": f"cannot be imported (No module named 'there_is_no_such_module'); {ELSEWHERE}",
     "my_rewards:width": "names no function, my_rewards has no callable 'width'; correct the name after the colon.",
@@ -136,7 +154,7 @@ NAMES = {
 def test_names_that_are_no_reward_functions(name: str) -> None:
     with pytest.raises(UserError) as caught:
         registry.check_names([name])
-        registry.load(name)
+        registry.load(name, RewardArguments())
     assert caught.value.failure.reason == "RewardNotFound"
     assert str(caught.value) == f"spec.recipe.reward_funcs: {name!r} {NAMES[name]}"
 
@@ -150,4 +168,14 @@ def test_a_reward_whose_column_is_missing() -> None:
     assert str(caught.value) == (
         "spec.recipe.reward_funcs: 'accuracy' needs a column 'solution', data set 'data' has problem, answer; "
         "add the column to the data set or choose another reward."
+    )
+
+
+def test_an_overlong_punishment_that_is_longer_than_a_completion() -> None:
+    registry.load("soft_overlong_punishment", RewardArguments(max_completion_len=512, soft_punish_cache=512))
+    with pytest.raises(UserError) as caught:
+        registry.load("soft_overlong_punishment", RewardArguments(max_completion_len=512, soft_punish_cache=513))
+    assert caught.value.failure.reason == "InvalidRecipe"
+    assert str(caught.value) == (
+        "spec.recipe.soft_punish_cache: 513 is more than max_completion_len 512; lower it or raise max_completion_len."
     )

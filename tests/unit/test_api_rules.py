@@ -12,7 +12,13 @@ from grpo_operator.api.rules import build_rules
 from grpo_operator.api.spec import Generators, GRPORunSpec, Learners
 from grpo_trainer.rewards.registry import BUILT_IN
 
-TRL_DEFAULTS = {"per_device_train_batch_size": 8, "gradient_accumulation_steps": 1, "num_generations": 8}
+TRL_DEFAULTS = {
+    "per_device_train_batch_size": 8,
+    "gradient_accumulation_steps": 1,
+    "num_generations": 8,
+    "max_completion_len": 16384,
+    "soft_punish_cache": 4096,
+}
 
 
 @pytest.mark.parametrize(

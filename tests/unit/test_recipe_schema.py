@@ -35,7 +35,32 @@ def test_keys_of_open_r1() -> None:
         "description": "Column of the data set that holds the prompts.",
         "default": "prompt",
     }
+    assert KEYS["repetition_max_penalty"] == {
+        "type": "number",
+        "maximum": 0,
+        "description": "Reward `repetition_penalty`: the score that a completion of repeated phrases approaches.",
+        "default": -1.0,
+    }
     assert KEYS["reward_funcs"]["maxItems"] == 64
+    assert KEYS["code_language"]["enum"] == ["python", "javascript", "r", "java", "bash", "cpp"]
+
+
+OPEN_R1_DEFAULTS = {
+    "code_language": "python",
+    "cosine_max_len": 1000,
+    "cosine_max_value_correct": 1.0,
+    "cosine_max_value_wrong": -0.5,
+    "cosine_min_value_correct": 0.5,
+    "cosine_min_value_wrong": 0.0,
+    "max_completion_len": 16384,
+    "repetition_max_penalty": -1.0,
+    "repetition_n_grams": 3,
+    "soft_punish_cache": 4096,
+}
+
+
+def test_parameters_of_rewards_have_open_r1s_defaults() -> None:
+    assert {key: KEYS[key]["default"] for key in OPEN_R1_DEFAULTS} == OPEN_R1_DEFAULTS
 
 
 def test_every_key_has_a_text_and_they_are_in_order() -> None:

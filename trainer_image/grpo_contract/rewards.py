@@ -1,8 +1,37 @@
 """Names of the built-in reward functions: the API server refuses a misspelt one, the learner finds its code."""
 
+from collections.abc import Mapping
 from typing import Final
 
-BUILT_IN_REWARDS: Final = ("accuracy", "format", "tag_count")
+BUILT_IN_REWARDS: Final = (
+    "accuracy",
+    "format",
+    "tag_count",
+    "reasoning_steps",
+    "cosine",
+    "repetition_penalty",
+    "length",
+    "code_format",
+    "soft_overlong_punishment",
+    "language_consistency",
+)
+
+CODE_REWARDS: Final = ("code", "binary_code", "ioi_code", "cf_code")
+"""Open-R1's that run the program in a completion."""
+
+NO_CODE_REWARDS: Final = (
+    "is a reward that runs code, and runs cannot do that yet; use code_format, which looks at the layout, or "
+    "package.module:function of your own"
+)
 
 REWARD_IMPORT: Final = r"^[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*$"
 """`package.module:function` of somebody else's."""
+
+REWARD_BOUNDS: Final[Mapping[str, Mapping[str, int]]] = {
+    "cosine_max_len": {"minimum": 1},
+    "max_completion_len": {"minimum": 1},
+    "repetition_max_penalty": {"maximum": 0},
+    "repetition_n_grams": {"minimum": 1},
+    "soft_punish_cache": {"minimum": 0},
+}
+"""What the recipe's parameters of rewards may be, in a schema's words."""

@@ -14,10 +14,12 @@ from trl import GRPOConfig, ModelConfig, ScriptArguments, TrlParser
 
 from grpo_contract.failure import INVALID_RECIPE, UserError
 from grpo_contract.owned_keys import owned_keys
+from grpo_contract.rewards import REWARD_BOUNDS
+from grpo_trainer.rewards.arguments import RewardArguments
 
 
 @dataclass
-class OpenR1Arguments(ScriptArguments):  # type: ignore[misc]
+class OpenR1Arguments(RewardArguments, ScriptArguments):  # type: ignore[misc]
     """TRL's script arguments with the keys that Open-R1 adds to a GRPO recipe.
 
     The recipe's schema is made of the texts and defaults here.
@@ -78,6 +80,7 @@ def parse_recipe(recipe: dict[str, Any], owned: dict[str, Any]) -> Recipe:
     except (ValueError, TypeError) as error:
         raise invalid(str(error)) from error
     check_reporting(training)
+    check_bounds(script)
     return Recipe(training, model, script)
 
 
@@ -109,6 +112,15 @@ def check_choices(recipe: dict[str, Any]) -> None:
         choices, value = item.metadata.get("choices"), recipe[item.name]
         if choices and value is not None and value not in choices:
             raise invalid(f"{value!r} is not one of {', '.join(choices)}", item.name)
+
+
+def check_bounds(script: OpenR1Arguments) -> None:
+    for key, bounds in REWARD_BOUNDS.items():
+        value = getattr(script, key)
+        if value < bounds.get("minimum", value):
+            raise invalid(f"{value} is too small; set it to {bounds['minimum']} or more", key)
+        if value > bounds.get("maximum", value):
+            raise invalid(f"{value} is too large; set it to {bounds['maximum']} or less", key)
 
 
 def check_reporting(training: GRPOConfig) -> None:

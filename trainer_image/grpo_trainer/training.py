@@ -85,7 +85,7 @@ def owned_by_operator(config: RunConfig) -> dict[str, Any]:
 
 def load_rewards(recipe: Recipe, data: TrainingData) -> dict[str, RewardFunction]:
     """{name in the recipe: function}, in the recipe's order."""
-    rewards = {name: load(name) for name in recipe.script.reward_funcs}
+    rewards = {name: load(name, recipe.script) for name in recipe.script.reward_funcs}
     for name, function in rewards.items():
         check_columns(name, function, columns_of(data), recipe.script.dataset_name)
     return rewards

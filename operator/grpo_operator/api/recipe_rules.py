@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any, Final
 
-from grpo_contract.rewards import BUILT_IN_REWARDS, REWARD_IMPORT
+from grpo_contract.rewards import BUILT_IN_REWARDS, CODE_REWARDS, NO_CODE_REWARDS, REWARD_IMPORT
 from grpo_operator.api.cel import Path, Rule, present, value_of
 
 SPEC: Final[Path] = ("spec",)
@@ -12,8 +12,8 @@ REWARD: Final[Path] = ("spec", "recipe", "reward_funcs", "[]")
 
 
 def recipe_rules(trl_defaults: Mapping[str, Any]) -> list[Rule]:
-    """`trl_defaults`: what TRL does where the recipe is silent."""
-    return [*_RECIPE_RULES, *_batch_rules(trl_defaults)]
+    """`trl_defaults`: what TRL, or Open-R1, does where the recipe is silent."""
+    return [*_RECIPE_RULES, _overlong_rule(trl_defaults), *_batch_rules(trl_defaults)]
 
 
 def _missing(key: str, remedy: str) -> Rule:
@@ -34,9 +34,14 @@ _RECIPE_RULES: Final = (
     ),
     Rule(
         REWARD,
-        f"self in {list(BUILT_IN_REWARDS)} || self.matches(r'{REWARD_IMPORT}')",
+        f"self in {[*BUILT_IN_REWARDS, *CODE_REWARDS]} || self.matches(r'{REWARD_IMPORT}')",
         "spec.recipe.reward_funcs holds '{self}', which is no reward function; use "
         f"{', '.join(BUILT_IN_REWARDS)}, or package.module:function.",
+    ),
+    Rule(
+        REWARD,
+        f"!(self in {list(CODE_REWARDS)})",
+        f"spec.recipe.reward_funcs holds '{{self}}', which {NO_CODE_REWARDS}.",
     ),
     Rule(
         RECIPE,
@@ -68,6 +73,18 @@ _RECIPE_RULES: Final = (
         ".auto_find_batch_size",
     ),
 )
+
+
+def _overlong_rule(defaults: Mapping[str, Any]) -> Rule:
+    cache, longest = (value_of(key, str(defaults[key])) for key in ("soft_punish_cache", "max_completion_len"))
+    used = f"{present('reward_funcs')} && 'soft_overlong_punishment' in self.reward_funcs"
+    return Rule(
+        RECIPE,
+        f"!({used}) || {cache} <= {longest}",
+        f"spec.recipe.soft_punish_cache is {{{cache}}}, which is more than spec.recipe.max_completion_len "
+        f"{{{longest}}}; lower it or raise max_completion_len.",
+        ".soft_punish_cache",
+    )
 
 
 def _batch_rules(trl_defaults: Mapping[str, Any]) -> list[Rule]:

@@ -46,7 +46,7 @@ def score(answer: str, gold: str) -> Score:
     try:
         parsed_gold = parse(gold, extraction_mode="first_match", parsing_timeout=PARSE_TIMEOUT_S, raise_on_error=True)
         if not parsed_gold:
-            log.warning("the solution %.200r cannot be parsed: its completions get no accuracy reward", gold)
+            log.warning("the solution %.200r cannot be parsed: its completions get no reward for being right", gold)
             return None
         return float(verify(parsed_gold, parse_answer(answer), timeout_seconds=VERIFY_TIMEOUT_S, raise_on_error=True))
     except (Exception, TimeoutException) as error:  # any of sympy's; TimeoutException is a BaseException

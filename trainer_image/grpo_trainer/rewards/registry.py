@@ -9,7 +9,8 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Final
 
 from grpo_contract.failure import COLUMN_NOT_FOUND, REWARD_NOT_FOUND, UserError
-from grpo_contract.rewards import REWARD_IMPORT
+from grpo_contract.rewards import CODE_REWARDS, NO_CODE_REWARDS, REWARD_IMPORT
+from grpo_trainer.rewards.arguments import RewardArguments
 from grpo_trainer.rewards.score import Score
 
 RewardFunction = Callable[..., Sequence[Score]]
@@ -18,7 +19,19 @@ BUILT_IN: Final = {
     "accuracy": "grpo_trainer.rewards.accuracy:accuracy_reward",
     "format": "grpo_trainer.rewards.format:format_reward",
     "tag_count": "grpo_trainer.rewards.tag_count:tag_count_reward",
+    "reasoning_steps": "grpo_trainer.rewards.reasoning_steps:reasoning_steps_reward",
+    "cosine": "grpo_trainer.rewards.cosine:cosine_reward_for",
+    "repetition_penalty": "grpo_trainer.rewards.repetition_penalty:repetition_penalty_reward_for",
+    "length": "grpo_trainer.rewards.length:length_reward",
+    "code_format": "grpo_trainer.rewards.code_format:code_format_reward_for",
+    "soft_overlong_punishment": "grpo_trainer.rewards.soft_overlong_punishment:soft_overlong_punishment_for",
+    "language_consistency": "grpo_trainer.rewards.language_consistency:language_consistency_reward_for",
 }
+
+MADE_FOR_ARGUMENTS: Final = frozenset(
+    {"cosine", "repetition_penalty", "code_format", "soft_overlong_punishment", "language_consistency"}
+)
+"""Built-in ones with parameters: (RewardArguments) -> the reward function."""
 
 # What TRL hands to every reward function; the rest of its parameters are columns of the data set.
 FROM_TRL: Final = frozenset({"prompts", "completions", "completion_ids", "trainer_state", "log_extra", "log_metric"})
@@ -29,6 +42,8 @@ def check_names(names: Iterable[str]) -> None:
     for name in names:
         if name in BUILT_IN:
             continue
+        if name in CODE_REWARDS:
+            raise not_found(name, NO_CODE_REWARDS)
         if not re.match(REWARD_IMPORT, name):
             raise not_found(name, f"is no reward function; {remedy(name)}")
         package = name.partition(":")[0].partition(".")[0]
@@ -36,16 +51,22 @@ def check_names(names: Iterable[str]) -> None:
             raise not_importable(name, f"there is no package {package!r}")
 
 
-def load(name: str) -> RewardFunction:
+def load(name: str, arguments: RewardArguments) -> RewardFunction:
+    """`arguments` are the recipe's, for the built-in ones that take parameters."""
+    found = callable_named(name)
+    return found(arguments) if name in MADE_FOR_ARGUMENTS else found
+
+
+def callable_named(name: str) -> Callable[..., Any]:
     module_name, _, attribute = BUILT_IN.get(name, name).partition(":")
     try:
-        function = getattr(importlib.import_module(module_name), attribute, None)
+        found = getattr(importlib.import_module(module_name), attribute, None)
     except (ImportError, SyntaxError) as error:
         raise not_importable(name, str(error)) from error
-    if not callable(function):
+    if not callable(found):
         problem = f"names no function, {module_name} has no callable {attribute!r}"
         raise not_found(name, f"{problem}; correct the name after the colon")
-    return function  # type: ignore[no-any-return]
+    return found  # type: ignore[no-any-return]
 
 
 def remedy(name: str) -> str:

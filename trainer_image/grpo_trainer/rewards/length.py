@@ -1,0 +1,38 @@
+"""`length`: among the completions of one prompt the shorter ones score more, wrong ones never above 0 (Open-R1).
+
+After Kimi k1.5 (arXiv:2501.12599), section 2.3.3, and as there among the completions of the same prompt: Open-R1
+compares all that it is handed at once, so that easy prompts outdo those that need longer answers. Right or wrong is what
+`accuracy` says, None and FAILED included; in Open-R1 a solution that cannot be parsed makes every completion right.
+"""
+
+from collections import defaultdict
+from collections.abc import Sequence
+from typing import Any
+
+from grpo_trainer.rewards.accuracy import accuracy_reward
+from grpo_trainer.rewards.completion import Completion, text_of
+from grpo_trainer.rewards.score import FAILED, Score
+
+
+def length_reward(
+    prompts: Sequence[Any], completions: Sequence[Completion], solution: Sequence[str], **_: object
+) -> list[Score]:
+    """-0.5 to 0.5, or to 0 when wrong; 0 when all lengths are equal; None or FAILED as `accuracy`."""
+    scores = accuracy_reward(completions, solution)
+    groups: dict[str, list[int]] = defaultdict(list)
+    for index, (prompt, verdict) in enumerate(zip(prompts, scores, strict=True)):
+        if verdict is not None and verdict is not FAILED:
+            groups[repr(prompt)].append(index)
+    for indices in groups.values():
+        lengths = [len(text_of(completions[index])) for index in indices]
+        for index, reward in zip(indices, shortness(lengths), strict=True):
+            scores[index] = reward if scores[index] else min(0.0, reward)
+    return scores
+
+
+def shortness(lengths: Sequence[int]) -> list[float]:
+    """0.5 for the shortest, -0.5 for the longest."""
+    shortest, longest = min(lengths), max(lengths)
+    if shortest == longest:
+        return [0.0] * len(lengths)
+    return [0.5 - (length - shortest) / (longest - shortest) for length in lengths]
