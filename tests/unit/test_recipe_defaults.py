@@ -1,0 +1,78 @@
+"""Defaults of older TRLs: what a left-out key meant then, and what it means today."""
+
+from typing import Any
+
+import pytest
+
+from codegen.recipe_schema import read_recipe_schema
+from grpo_contract.recipe_defaults import MOVED_DEFAULTS, Era, moved_defaults, with_defaults
+
+KEYS = read_recipe_schema()["properties"]
+
+OF_018: dict[str, Any] = {
+    "beta": 0.04,
+    "loss_type": "bnpo",
+    "max_completion_length": 256,
+    "max_prompt_length": 512,
+    "bf16": False,
+    "use_bias_correction_kl": False,
+    "vllm_importance_sampling_correction": False,
+}
+OF_016 = OF_018 | {"temperature": 0.9, "top_k": 50}
+OF_014 = OF_018 | {
+    "loss_type": "grpo",
+    "temperature": 0.9,
+    "gradient_accumulation_steps": 8,
+    "per_device_train_batch_size": 8,
+}
+
+
+@pytest.mark.parametrize(
+    ("era", "filled"), [("trl-0.14", OF_014), ("trl-0.16", OF_016), ("trl-0.18", OF_018), ("current", {})]
+)
+def test_an_era_fills_what_is_left_out(era: Era, filled: dict[str, Any]) -> None:
+    recipe, notes = with_defaults({"seed": 1}, era)
+    assert recipe == {"seed": 1} | filled
+    assert {note.key for note in notes} == filled.keys()
+
+
+def test_what_is_set_stays() -> None:
+    recipe = dict.fromkeys(OF_018, "set") | {"temperature": 0.7, "top_k": None}
+    assert with_defaults(recipe, "trl-0.16") == (recipe, [])
+
+
+def test_notes_say_then_and_today() -> None:
+    notes = {note.key: note.action for note in with_defaults({}, "trl-0.16")[1]}
+    assert notes["beta"] == "Left out: 0.04 as in TRL 0.16; today it would be 0.0."
+    assert notes["bf16"] == "Left out: false as in TRL 0.16; today it would be true."
+    assert notes["max_prompt_length"] == "Left out: 512 as in TRL 0.16; today it would be no limit."
+
+
+def test_a_batch_of_014_is_a_prompt() -> None:
+    recipe, notes = with_defaults({"num_generations": 14}, "trl-0.14")
+    assert recipe["per_device_train_batch_size"] == 14
+    assert notes[-1].action == "Left out: 14, the completions of one prompt, as in TRL 0.14."
+    recipe, notes = with_defaults({"per_device_train_batch_size": 2}, "trl-0.14")
+    assert recipe["per_device_train_batch_size"] == 2
+    assert notes[-1].action == (
+        "Counted prompts in TRL 0.14 and counts completions today: for the batches of then, multiply it by "
+        "num_generations."
+    )
+
+
+def test_what_moved_is_told_of_what_is_left_out() -> None:
+    notes = {note.key: note.action for note in moved_defaults({"beta": 0})}
+    assert notes.keys() == MOVED_DEFAULTS.keys() - {"beta"}
+    assert notes["temperature"] == (
+        "Left out: 1.0 today; 0.9 in TRL 0.14 and 0.16. spec.recipeDefaults brings it back."
+    )
+    assert notes["loss_type"] == (
+        "Left out: dapo today; grpo in TRL 0.14, bnpo in TRL 0.16 and 0.18. spec.recipeDefaults brings it back."
+    )
+
+
+def test_todays_defaults_are_trls() -> None:
+    """bf16's is computed, and TRL has no max_prompt_length any more."""
+    computed = {"bf16", "max_prompt_length"}
+    todays = {key: values[-1] for key, values in MOVED_DEFAULTS.items() if key not in computed}
+    assert {key: KEYS[key]["default"] for key in todays} == todays

@@ -1,0 +1,98 @@
+"""What keys meant that a recipe leaves out: defaults of TRL that have moved since, where they change what is learnt.
+
+Read from the tags v0.14.0, v0.16.0 and v0.18.0 of TRL. Left aside are defaults that change memory, speed or logging only
+(`gradient_checkpointing`, `logging_steps`) and those of keys that a run's owner does not set (`use_vllm`).
+"""
+
+from collections.abc import Mapping
+from typing import Any, Final, Literal
+
+from grpo_contract.old_keys import Note, Recipe
+
+Era = Literal["trl-0.14", "trl-0.16", "trl-0.18", "current"]
+
+_BATCH_014: Final = "per_device_train_batch_size"
+_NUM_GENERATIONS: Final = 8
+"""TRL's default, then and today."""
+
+# In the order trl-0.14, trl-0.16, trl-0.18, today. None: no such key, or none set.
+_ERAS: Final[tuple[Era, ...]] = ("trl-0.14", "trl-0.16", "trl-0.18", "current")
+MOVED_DEFAULTS: Final[dict[str, tuple[Any, Any, Any, Any]]] = {
+    "beta": (0.04, 0.04, 0.04, 0.0),
+    # 0.14 took the mean of each completion's mean, 0.16 that of all tokens of a batch; both had no name for it.
+    "loss_type": ("grpo", "bnpo", "bnpo", "dapo"),
+    "temperature": (0.9, 0.9, 1.0, 1.0),
+    # 0.14 left it to vLLM, which considers all tokens; 0 says so today.
+    "top_k": (0, 50, 0, 0),
+    "max_completion_length": (256, 256, 256, 512),
+    "max_prompt_length": (512, 512, 512, None),
+    # transformers' False; TRL turns it on since.
+    "bf16": (False, False, False, True),
+    "use_bias_correction_kl": (False, False, False, True),
+    "vllm_importance_sampling_correction": (False, False, False, True),
+    "gradient_accumulation_steps": (8, 1, 1, 1),
+}
+
+
+def with_defaults(recipe: Mapping[str, Any], era: Era) -> tuple[Recipe, list[Note]]:
+    """The recipe, in today's keys, with what its left-out keys meant then; a note for each that means another today.
+
+    A key that is null is set: it takes TRL's null, and only silence takes a default.
+    """
+    if era == "current":
+        return dict(recipe), []
+    place, then = _ERAS.index(era), era.replace("trl-", "TRL ")
+    filled = {
+        key: values[place]
+        for key, values in MOVED_DEFAULTS.items()
+        if key not in recipe and values[place] != values[-1]
+    }
+    notes = [
+        Note(key, f"Left out: {_text(value)} as in {then}; today it would be {_text(MOVED_DEFAULTS[key][-1])}.")
+        for key, value in filled.items()
+    ]
+    if era == "trl-0.14":
+        batch, note = _batch_of_014(recipe)
+        filled |= batch
+        notes.append(note)
+    return dict(recipe) | filled, notes
+
+
+def _batch_of_014(recipe: Mapping[str, Any]) -> tuple[Recipe, Note]:
+    """TRL 0.14 counted prompts per device, and generated num_generations completions for each."""
+    if recipe.get(_BATCH_014) is not None:
+        action = (
+            "Counted prompts in TRL 0.14 and counts completions today: for the batches of then, multiply it by "
+            "num_generations."
+        )
+        return {}, Note(_BATCH_014, action)
+    group = recipe.get("num_generations") or _NUM_GENERATIONS
+    action = f"Left out: {group}, the completions of one prompt, as in TRL 0.14."
+    return {_BATCH_014: group}, Note(_BATCH_014, action)
+
+
+def moved_defaults(recipe: Mapping[str, Any]) -> list[Note]:
+    """Left-out keys that mean something else today than they did in an era, for who wonders about an old recipe."""
+    return [
+        Note(key, f"Left out: {_text(values[-1])} today; {_history(values)}. spec.recipeDefaults brings it back.")
+        for key, values in MOVED_DEFAULTS.items()
+        if key not in recipe
+    ]
+
+
+def _history(values: tuple[Any, ...]) -> str:
+    """`0.9 in TRL 0.14 and 0.16`, for each value that is not today's."""
+    eras: dict[str, list[str]] = {}
+    for era, value in zip(_ERAS, values[:-1], strict=False):
+        if value != values[-1]:
+            eras.setdefault(_text(value), []).append(era.removeprefix("trl-"))
+    return ", ".join(f"{value} in TRL {_and(names)}" for value, names in eras.items())
+
+
+def _and(names: list[str]) -> str:
+    return " and ".join(filter(None, (", ".join(names[:-1]), names[-1])))
+
+
+def _text(value: Any) -> str:
+    """As YAML writes it."""
+    return {"True": "true", "False": "false", "None": "no limit"}.get(str(value), str(value))
