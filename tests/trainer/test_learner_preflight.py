@@ -56,7 +56,7 @@ def test_a_long_listing_is_cut(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("implementation", "package"), [("flash_attention_2", "flash-attn"), ("flash_attention_3", "flash-attn-3")]
+    ("implementation", "package"), [("flash_attention_3", "flash-attn-3"), ("flash_attention_4", "flash-attn-4")]
 )
 def test_flash_attention_that_is_not_installed(implementation: str, package: str) -> None:
     with pytest.raises(UserError) as caught:
@@ -68,17 +68,19 @@ def test_flash_attention_that_is_not_installed(implementation: str, package: str
     )
 
 
-@pytest.mark.parametrize("installed", ["flash_attn-2.8.3", "kernels-0.12.0"])
+@pytest.mark.parametrize("installed", ["flash_attn_3-3.0.0", "kernels-0.12.0"])
 def test_flash_attention_that_is_installed(installed: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     name, version = installed.split("-")
     folder = tmp_path / f"{installed}.dist-info"
     folder.mkdir()
     (folder / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n")
     monkeypatch.syspath_prepend(tmp_path)
-    preflight.check(RECIPE | {"attn_implementation": "flash_attention_2"})
+    preflight.check(RECIPE | {"attn_implementation": "flash_attention_3"})
 
 
-@pytest.mark.parametrize("implementation", ["sdpa", "eager", "kernels-community/flash-attn2", None])
+@pytest.mark.parametrize(
+    "implementation", ["sdpa", "eager", "flash_attention_2", "kernels-community/flash-attn2", None]
+)
 def test_other_attention_is_left_to_transformers(implementation: str | None) -> None:
     preflight.check(RECIPE | {"attn_implementation": implementation})
 

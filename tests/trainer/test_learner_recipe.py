@@ -9,6 +9,8 @@ import pytest
 from accelerate.state import AcceleratorState, PartialState
 
 from grpo_contract.failure import UserError
+from grpo_contract.old_keys import translate
+from grpo_contract.recipe_defaults import Era, with_defaults
 from grpo_trainer.recipe import Recipe, model_arguments, parse_recipe
 from grpo_trainer.tokenizer import load_tokenizer
 from grpo_trainer.zero3 import zero3_config
@@ -74,6 +76,65 @@ def test_the_operators_values_win(tmp_path: Path) -> None:
     )
     assert (recipe.training.use_vllm, recipe.training.bf16) == (False, False)
     assert model_arguments(recipe, "float32")["dtype"] == "float32"
+
+
+def test_without_their_packages_sdpa_and_pytorch_compute(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO")
+    recipe = parse(tmp_path, attn_implementation="flash_attention_2", use_liger_kernel=True)
+    assert (recipe.model.attn_implementation, recipe.training.use_liger_kernel) == ("sdpa", False)
+    assert caplog.messages == [
+        "spec.recipe.attn_implementation: 'flash_attention_2' needs flash-attn, which is not installed; it is 'sdpa'",
+        "spec.recipe.use_liger_kernel: True needs liger-kernel, which is not installed; it is False",
+    ]
+
+
+@pytest.mark.parametrize("installed", ["flash_attn-2.8.3", "kernels-0.12.0"])
+def test_with_its_package_flash_attention_computes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, installed: str
+) -> None:
+    name, version = installed.split("-")
+    folder = tmp_path / f"{installed}.dist-info"
+    folder.mkdir()
+    (folder / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    assert parse(tmp_path, attn_implementation="flash_attention_2").model.attn_implementation == "flash_attention_2"
+
+
+def test_what_an_old_recipe_becomes_is_read(tmp_path: Path) -> None:
+    old = {
+        "torch_dtype": "bfloat16",
+        "dataset_configs": ["all"],
+        "max_prompt_length": 512,
+        "warmup_ratio": 0.1,
+        "scale_rewards": False,
+        "vllm_max_model_len": 4096,
+        "per_gpu_train_batch_size": 16,
+        "evaluation_strategy": "no",
+        "push_to_hub_model_id": "me/model",
+        "wandb_log_unique_prompts": True,
+        "vllm_device": "auto",
+        "num_processes": 7,
+        "overwrite_output_dir": True,
+        "logging_dir": "logs",
+    }
+    recipe = parse(tmp_path, **translate(old)[0])
+    assert (recipe.model.dtype, recipe.script.dataset_config) == ("bfloat16", "all")
+    assert recipe.script.max_prompt_length == 512
+    training = recipe.training
+    # As transformers 4 rounded a warmup_ratio.
+    assert [training.get_warmup_steps(steps) for steps in (1, 25, 100)] == [1, 3, 10]
+    assert (training.scale_rewards, training.vllm_max_model_length) == ("none", 4096)
+    assert (training.per_device_train_batch_size, training.log_unique_prompts) == (16, True)
+    assert (training.eval_strategy, training.hub_model_id) == ("no", "me/model")
+    all_steps = parse(tmp_path, **translate({"warmup_ratio": 1.0})[0]).training
+    assert [all_steps.get_warmup_steps(steps) for steps in (1, 25, 100_000)] == [1, 25, 100_000]
+
+
+@pytest.mark.parametrize("era", ["trl-0.14", "trl-0.16", "trl-0.18"])
+def test_defaults_of_an_era_are_read(tmp_path: Path, era: Era) -> None:
+    training = parse(tmp_path, **with_defaults({}, era)[0]).training
+    assert (training.beta, training.max_completion_length) == (0.04, 256)
+    assert training.vllm_importance_sampling_correction is False
 
 
 def test_trl_saves_only_what_the_recipe_asks_for(tmp_path: Path) -> None:

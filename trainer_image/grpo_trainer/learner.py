@@ -20,8 +20,11 @@ log = logging.getLogger(__name__)
 class Learner(FleetGRPOTrainer):
     """`clock`, `unscored` and `tokens` are for the report: seconds per phase, and counts since they were last taken."""
 
-    def __init__(self, *, rewards: Mapping[str, RewardFunction], **kwargs: Any) -> None:
+    def __init__(
+        self, *, rewards: Mapping[str, RewardFunction], max_prompt_length: int | None = None, **kwargs: Any
+    ) -> None:
         """`rewards` are reward functions by the recipe's names, under which TRL logs them: rewards/<name>/mean."""
+        self.max_prompt_length = max_prompt_length
         self.clock = PhaseClock()
         self.train_sampler: Any = None
         super().__init__(reward_funcs=list(rewards.values()), **kwargs)
@@ -46,6 +49,16 @@ class Learner(FleetGRPOTrainer):
             self._last_loaded_step = self.state.global_step
         with self.clock.phase(Phase.GENERATE):
             return super()._generate_single_turn(*args, **kwargs)
+
+    def _tokenize_prompts(self, prompts: list[Any]) -> Any:
+        """As TRL did until 0.18: of a prompt that is too long, rendered with its template, the last tokens are kept.
+
+        Generators get the same tokens; TRL's of then, 0.14 to 0.18, generated from the whole prompt.
+        """
+        prompt_ids, *others = super()._tokenize_prompts(prompts)
+        if self.max_prompt_length is not None:
+            prompt_ids = [ids[-self.max_prompt_length :] for ids in prompt_ids]
+        return prompt_ids, *others
 
     def _generate(self, prompts: list[Any]) -> Any:
         result = super()._generate(prompts)

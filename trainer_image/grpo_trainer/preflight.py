@@ -3,13 +3,13 @@
 import contextlib
 import json
 from contextlib import AbstractContextManager
-from importlib import metadata
 from pathlib import Path
 from typing import Any, Final
 
 from grpo_contract.failure import COLUMN_NOT_FOUND, DATASET_NOT_FOUND, INVALID_RECIPE, UserError
 from grpo_contract.model_folder import check_model_folder, model_permission, no_model
 from grpo_contract.paths import is_path, listing, open_each, permission_needed, siblings
+from grpo_trainer.optional_packages import KERNELS, is_installed
 from grpo_trainer.rewards import registry
 
 FILE_FORMATS: Final = {".jsonl": "json", ".json": "json", ".parquet": "parquet"}
@@ -17,13 +17,10 @@ FILE_FORMATS: Final = {".jsonl": "json", ".json": "json", ".parquet": "parquet"}
 WEIGHT_FILES: Final = ("*.safetensors", "*.bin")
 TOKENIZER_FILES: Final = ("tokenizer*", "vocab*")
 FLASH_ATTENTION: Final = {
-    "flash_attention_2": "flash-attn",
     "flash_attention_3": "flash-attn-3",
     "flash_attention_4": "flash-attn-4",
 }
-"""{attn_implementation: the distribution that transformers looks for}."""
-KERNELS: Final = "kernels"
-"""The distribution with which transformers takes them from the hub instead."""
+"""{attn_implementation: the distribution that transformers looks for}. Without flash_attention_2 there is sdpa."""
 
 
 def check(recipe: dict[str, Any]) -> None:
@@ -111,13 +108,6 @@ def check_attention(implementation: str | None) -> None:
         f"spec.recipe.attn_implementation: {implementation!r} needs the package {package}, which is not in the "
         f"learners' image; set it to sdpa, leave it out, or use an image that holds {package}.",
     )
-
-
-def is_installed(distribution: str) -> bool:
-    try:
-        return bool(metadata.version(distribution))
-    except metadata.PackageNotFoundError:
-        return False
 
 
 def column_not_found(dataset: str, column: str, columns: list[str]) -> UserError:

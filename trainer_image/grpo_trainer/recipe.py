@@ -15,12 +15,13 @@ from trl import GRPOConfig, ModelConfig, ScriptArguments, TrlParser
 from grpo_contract.failure import INVALID_RECIPE, UserError
 from grpo_contract.owned_keys import owned_keys
 from grpo_contract.rewards import REWARD_BOUNDS
+from grpo_trainer.optional_packages import without_missing_packages
 from grpo_trainer.rewards.arguments import RewardArguments
 
 
 @dataclass
 class OpenR1Arguments(RewardArguments, ScriptArguments):  # type: ignore[misc]
-    """TRL's script arguments with the keys that Open-R1 adds to a GRPO recipe.
+    """TRL's script arguments with the keys that Open-R1 adds to a GRPO recipe, and one that TRL has dropped.
 
     The recipe's schema is made of the texts and defaults here.
     """
@@ -42,6 +43,7 @@ class OpenR1Arguments(RewardArguments, ScriptArguments):  # type: ignore[misc]
         default=None,
         metadata={"help": "Chat template (Jinja) to use instead of the one that the model brings along."},
     )
+    max_prompt_length: int | None = field(default=None, metadata={"help": "Last tokens of a prompt that are taken."})
 
 
 @dataclass(frozen=True)
@@ -71,6 +73,7 @@ class RecipeParser(TrlParser):  # type: ignore[misc]
 def parse_recipe(recipe: dict[str, Any], owned: dict[str, Any]) -> Recipe:
     """`owned` are the operator's values; they win. GRPOConfig needs the process group (see `device.process_group`)."""
     check_owned(recipe)
+    recipe = without_missing_packages(recipe)
     parser = RecipeParser()
     check_known(recipe)
     check_choices(recipe)

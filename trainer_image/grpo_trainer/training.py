@@ -113,6 +113,7 @@ def build_learner(
     try:
         learner = Learner(
             rewards=rewards,
+            max_prompt_length=recipe.script.max_prompt_length,
             model=recipe.model.model_name_or_path,
             args=arguments,
             train_dataset=data,

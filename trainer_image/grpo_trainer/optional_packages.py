@@ -1,0 +1,36 @@
+"""Packages that recipes ask for and an image may lack, where the run computes the same without them."""
+
+import logging
+from collections.abc import Mapping
+from importlib import metadata
+from typing import Any, Final
+
+KERNELS: Final = "kernels"
+"""The distribution with which transformers takes flash attention from the hub instead."""
+
+# (key, value that needs a package, the distributions of which one will do, the value without)
+OPTIONAL: Final = (
+    ("attn_implementation", "flash_attention_2", ("flash-attn", KERNELS), "sdpa"),
+    ("use_liger_kernel", True, ("liger-kernel",), False),
+)
+
+log = logging.getLogger(__name__)
+
+
+def without_missing_packages(recipe: Mapping[str, Any]) -> dict[str, Any]:
+    """What contract: old_keys.py says of these keys is done here, where it is known what is installed."""
+    found = dict(recipe)
+    for key, value, distributions, instead in OPTIONAL:
+        if recipe.get(key) == value and not any(map(is_installed, distributions)):
+            log.info(
+                "spec.recipe.%s: %r needs %s, which is not installed; it is %r", key, value, distributions[0], instead
+            )
+            found[key] = instead
+    return found
+
+
+def is_installed(distribution: str) -> bool:
+    try:
+        return bool(metadata.version(distribution))
+    except metadata.PackageNotFoundError:
+        return False
