@@ -42,6 +42,16 @@ TRANSLATED: list[tuple[Recipe, Recipe, list[tuple[str, str]]]] = [
         [("torch_dtype", "Ignored: the recipe sets dtype, which it is today.")],
     ),
     (
+        {"torch_dtype": "float32", "dtype": None},
+        {"dtype": "float32"},
+        [("torch_dtype", "Is dtype today.")],
+    ),
+    (
+        {"warmup_ratio": 0.1, "warmup_steps": 0},
+        {"warmup_steps": 0.1},
+        [("warmup_ratio", "Is warmup_steps today, where a value below 1 is a share.")],
+    ),
+    (
         {"dtype": None, "torch_dtype": "float32"},
         {"dtype": "float32"},
         [("torch_dtype", "Is dtype today.")],
@@ -191,8 +201,8 @@ def test_the_articles_recipe() -> None:
         "warmup_steps": 0.1,
     }
     assert [note.key for note in notes] == [
-        "torch_dtype",
         "attn_implementation",
+        "torch_dtype",
         "dataset_configs",
         "num_processes",
         "vllm_device",

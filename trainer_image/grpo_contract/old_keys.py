@@ -170,12 +170,13 @@ OLD_VALUES: Final = (
 def translate(recipe: Mapping[str, Any]) -> tuple[Recipe, list[Note]]:
     """The recipe in today's keys and values, and a note for each key about which there is something to say.
 
-    An old key that is null is as good as absent, unless it is a key today as well. Where a recipe holds an old key and what it became, today's key wins.
+    An old key that is null is as good as absent, unless it is a key today as well. Where a recipe holds an old key and
+    what it became, today's wins, unless it is null, 0 or false: `warmup_steps: 0` never kept a `warmup_ratio` from it.
     """
     translated: Recipe = {}
     notes: list[Note] = []
-    for key, value in recipe.items():
-        said, action = _translate_one(key, value, recipe)
+    for key in sorted(recipe, key=OLD_KEYS.__contains__):  # old keys last: they replace what is null, 0 or false
+        said, action = _translate_one(key, recipe[key], recipe)
         translated |= said
         if action:
             notes.append(Note(key, action))
@@ -190,7 +191,7 @@ def _translate_one(key: str, value: Any, recipe: Mapping[str, Any]) -> tuple[Rec
         return ({key: None} if old.becomes == key else {}), None
     if old.becomes is None:
         return {}, old.action
-    if old.becomes != key and recipe.get(old.becomes) is not None:
+    if old.becomes != key and recipe.get(old.becomes):
         return {}, f"Ignored: the recipe sets {old.becomes}, which it is today."
     becomes = old.value(value)
     if becomes is None:
