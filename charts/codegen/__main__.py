@@ -7,6 +7,7 @@ from pathlib import Path
 from codegen.crd import crd_manifest
 from codegen.dashboard import run_dashboard
 from codegen.metrics_reference import metrics_reference
+from codegen.old_recipes import old_recipes
 from codegen.rbac import permission_templates
 from codegen.recipe_schema import read_recipe_schema
 from codegen.reference import api_reference
@@ -19,6 +20,7 @@ GENERATORS: dict[str, tuple[str, Callable[[], str]]] = {
     "crd": ("charts/grpo-operator/crds/grporuns.yaml", lambda: crd_manifest(read_recipe_schema())),
     "reference": ("docs/reference.md", lambda: api_reference(read_recipe_schema())),
     "metrics": ("docs/metrics.md", metrics_reference),
+    "old-recipes": ("docs/old-recipes.md", old_recipes),
     "rbac": ("charts/grpo-operator/templates/_permissions.tpl", permission_templates),
     "dashboard": ("charts/grpo-operator/dashboards/grpo-run.json", run_dashboard),
 }

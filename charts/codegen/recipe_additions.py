@@ -5,6 +5,14 @@ from typing import Final
 from codegen.recipe_types import ANYTHING, Schema
 from grpo_contract.rewards import REWARD_BOUNDS
 
+# Of old keys that are not what their name of today is; those without effect may hold anything.
+OLD_KEY_TYPES: Final[dict[str, Schema]] = {
+    "adafactor": {"type": "boolean", "nullable": True},
+    "dataset_configs": {"type": "array", "maxItems": 1, "items": {"type": "string"}, "nullable": True},
+    "max_prompt_length": {"type": "integer", "minimum": 1, "nullable": True},
+    "warmup_ratio": {"type": "number", "minimum": 0, "maximum": 1, "nullable": True},
+}
+
 _STRING_OR_LIST: Final[Schema] = ANYTHING | {"nullable": True}
 
 # Types that are annotated more narrowly than they are read, or more widely than an API may take them, and keys that a

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from enum import StrEnum
 from typing import Any
 
+from grpo_contract.old_keys import OLD_KEYS
 from grpo_contract.owned_keys import OWNED_KEYS, OwnedKey
 from grpo_operator.api.cel import Rule
 from grpo_operator.api.crd import build_crd
@@ -36,6 +37,7 @@ and Open-R1, unchanged. A key that is absent means TRL's default; the API server
   ({null_keys}), say it with `kubectl apply --server-side`.
 - **Several types**: where TRL takes a string or something else, the API server takes anything, and the learner refuses
   what TRL refuses ({any_keys}).
+- **Keys of older recipes** are taken as well, and translated: [Old recipes](old-recipes.md).
 - **YAML**: unquoted `no` is `false`; write `eval_strategy: "no"`.
 """
 
@@ -57,7 +59,7 @@ FROZEN = """\
 A run that exists can change in how its pods run: `image`, `resources`, `env`, `nodeSelector`, `tolerations`, `affinity`,
 `priorityClassName`, `runtimeClassName` and `podTemplate` of both roles. Generators are replaced one after the other;
 learners are left alone, and those of the next attempt have it. `spec.generators.replicas` and `spec.maxRestarts` can
-change at any time, and `spec.recipe` as long as `status.startedAt` is empty. All else is refused:
+change at any time, `spec.recipe` and `spec.recipeDefaults` as long as `status.startedAt` is empty. All else is refused:
 
 """
 
@@ -70,7 +72,7 @@ Written by the operator. Conditions are the truth, `phase` is one word made of t
 
 def api_reference(recipe_schema: dict[str, Any]) -> str:
     """The page as Markdown."""
-    properties = recipe_schema["properties"]
+    properties = {key: entry for key, entry in recipe_schema["properties"].items() if key not in OLD_KEYS}
     schema = build_crd(recipe_schema)["spec"]["versions"][0]["schema"]["openAPIV3Schema"]
     spec, status = schema["properties"]["spec"], schema["properties"]["status"]
     recipe = spec["properties"]["recipe"]

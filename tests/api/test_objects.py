@@ -15,6 +15,8 @@ from grpo_operator.api.status import (
     LastFailure,
     LearnerStatus,
     Phase,
+    RecipeNote,
+    RecipeStatus,
 )
 from harness.kubectl import Manifest
 from harness.merge_patch import merge_patch
@@ -41,6 +43,7 @@ def full_status() -> GRPORunStatus:
         GRPORunStatus,
         phase=Phase.RUNNING,
         conditions=conditions,
+        recipe=RecipeStatus(notes=[filled(RecipeNote)]),
         progress=filled(Steps),
         metrics=filled(Metrics),
         checkpoint=filled(CheckpointProgress, time=TIME),
@@ -56,6 +59,7 @@ def full_status() -> GRPORunStatus:
 def test_defaults(api_server: ApiServer, base_run: Manifest) -> None:
     answer = api_server.try_create(base_run)
     assert answer.body["spec"] == base_run["spec"] | {
+        "recipeDefaults": "current",
         "learners": {"replicas": 1, "gpus": 1},
         "generators": {"replicas": 1, "gpus": 1},
         "storage": {"size": "10Gi", "accessModes": ["ReadWriteMany"], "retain": False},

@@ -11,6 +11,7 @@ import pytest
 
 from grpo_contract.config import Deadlines, RunConfig
 from grpo_contract.failure import USER_ERROR_EXIT_CODE
+from grpo_contract.old_keys import Note
 from grpo_contract.rewards import BUILT_IN_REWARDS
 from harness.waiting import wait_for
 from trainer.learner_inputs import learner_config, write_problems
@@ -89,6 +90,15 @@ def test_mistakes_are_refused_before_torch_is_imported(mistake: str, tiny_model:
     assert pod.wait(60) == USER_ERROR_EXIT_CODE
     assert failure_of(pod) == {"reason": reason, "message": message.format(data=data)}
     assert message.format(data=data) in pod.tail()
+
+
+def test_what_was_done_to_the_recipe_is_in_the_log(tiny_model: Path, data: Path, start: Any) -> None:
+    notes = (Note("torch_dtype", "Is dtype today."), Note("beta", "Left out: 0.0 today; 0.04 in TRL 0.18."))
+    config = learner_config(tiny_model, data, reward_funcs=[]).model_copy(update={"recipe_notes": notes})
+    pod = start(config)
+    assert pod.wait(60) == USER_ERROR_EXIT_CODE
+    assert "spec.recipe.torch_dtype: Is dtype today.\n" in pod.tail()
+    assert "spec.recipe.beta: Left out: 0.0 today; 0.04 in TRL 0.18.\n" in pod.tail()
 
 
 def test_a_mistake_that_only_trl_sees(tiny_model: Path, data: Path, start: Any) -> None:

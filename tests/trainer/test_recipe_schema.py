@@ -9,11 +9,14 @@ import pytest
 import yaml
 from trl import GRPOConfig
 
+from grpo_contract.old_keys import OLD_KEYS, translate
+from grpo_contract.recipe_defaults import with_defaults
 from grpo_trainer.recipe import CLASSES
 
 ROOT = Path(__file__).parents[2]
 SCHEMA = ROOT / "operator/grpo_operator/api/recipe_schema.json"
 PROPERTIES: dict[str, dict[str, Any]] = json.loads(SCHEMA.read_text(encoding="utf-8"))["properties"]
+TODAYS = PROPERTIES.keys() - {key for key, old in OLD_KEYS.items() if old.becomes != key}
 FIELDS = {field.name: field for cls in CLASSES for field in dataclasses.fields(cls)}
 
 BATCH_KEYS = {"num_generations", "generation_batch_size", "steps_per_generation", "auto_find_batch_size"}
@@ -22,10 +25,10 @@ BATCH_CASES = [case for case in API_CASES if BATCH_KEYS & {case["field"].removep
 
 
 def test_the_keys_are_the_fields() -> None:
-    assert PROPERTIES.keys() == FIELDS.keys() - {"parallelism_config"}
+    assert FIELDS.keys() - {"parallelism_config"} == TODAYS
 
 
-@pytest.mark.parametrize("key", sorted(PROPERTIES))
+@pytest.mark.parametrize("key", sorted(TODAYS - OLD_KEYS.keys()))
 def test_text_and_default_are_the_fields(key: str) -> None:
     help_text = " ".join(FIELDS[key].metadata["help"].replace("%%", "%").split())
     assert PROPERTIES[key]["description"].startswith(help_text)
@@ -54,4 +57,6 @@ def world_size(spec: dict[str, Any]) -> int:
 
 
 def config_of(spec: dict[str, Any], folder: Path) -> GRPOConfig:
-    return GRPOConfig(output_dir=str(folder), bf16=False, use_cpu=True, **spec["recipe"])
+    recipe, _ = with_defaults(translate(spec["recipe"])[0], spec.get("recipeDefaults", "current"))
+    recipe.pop("max_prompt_length", None)  # the learner's
+    return GRPOConfig(output_dir=str(folder), **recipe | {"bf16": False, "use_cpu": True})

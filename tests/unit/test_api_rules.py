@@ -45,6 +45,7 @@ def test_the_batch_rules_count_with_trls_defaults() -> None:
         rule for rule in build_rules(TRL_DEFAULTS | {"num_generations": 77}) if "does not divide the" in rule.sentence
     )
     assert "self.recipe.num_generations : 77)" in rule.rule
+    assert "(self.recipeDefaults == 'trl-0.14' ? 8 : 1)" in rule.rule
 
 
 def test_no_field_is_forgotten_when_the_run_is_frozen() -> None:

@@ -4,7 +4,16 @@ from datetime import timedelta
 
 import pytest
 
-from grpo_operator.api.status import Condition, ConditionType, GeneratorStatus, GRPORunStatus, LastFailure, Phase
+from grpo_operator.api.status import (
+    Condition,
+    ConditionType,
+    GeneratorStatus,
+    GRPORunStatus,
+    LastFailure,
+    Phase,
+    RecipeNote,
+    RecipeStatus,
+)
 from grpo_operator.reconcile.conditions import MESSAGE_CHARACTERS, Statement, set_condition, set_conditions
 from grpo_operator.reconcile.events import NOTE_CHARACTERS, event_manifest, events_of
 from grpo_operator.reconcile.phase import has_ended, phase_of
@@ -133,6 +142,18 @@ def test_a_failed_attempt_is_told_once() -> None:
     assert events_of(with_conditions(make_run(), last_failure=failure), after) == []
     ended = after.model_copy(update={"conditions": [make_condition(FAILED, "True", "MaxRestartsExceeded")]})
     assert [event.reason for event in events_of(make_run(), ended)] == ["MaxRestartsExceeded"]
+
+
+def test_a_translated_recipe_is_told_once() -> None:
+    note = RecipeNote(key="torch_dtype", action="Is dtype today.")
+    after = GRPORunStatus(recipe=RecipeStatus(notes=[note, RecipeNote(key="beta", action="Left out.")]))
+    (event,) = events_of(make_run(), after)
+    assert (event.type, event.reason) == ("Normal", "RecipeTranslated")
+    assert event.note == (
+        "Keys of the recipe are old, or left out and mean something else today: torch_dtype, beta. "
+        "See status.recipe.notes."
+    )
+    assert events_of(with_conditions(make_run(), recipe=after.recipe), after) == []
 
 
 def test_the_name_of_an_event_is_that_of_its_news() -> None:

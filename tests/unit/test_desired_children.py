@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from grpo_contract.config import RunConfig
+from grpo_contract.old_keys import Note
 from grpo_operator.api.run import GRPORun
 from grpo_operator.desired.children import build_children
 from grpo_operator.desired.digest import digest_of, stamped
@@ -102,6 +103,26 @@ def test_the_config_file() -> None:
     assert (config.generators.tensor_parallel_size, config.generators.device) == (4, "cuda")
     assert config.generators.service == "math-generator.team.svc"
     assert (config.checkpoint.every_steps, config.checkpoint.keep) == (7, 3)
+
+
+def test_the_config_file_holds_the_recipe_in_todays_keys() -> None:
+    recipe = make_run().spec.recipe | {"torch_dtype": "bfloat16", "num_processes": 7, "warmup_ratio": 0.1}
+    run = make_run(recipe=recipe, recipeDefaults="trl-0.18")
+    (text,) = children_of(run)["ConfigMap/math-config"]["data"].values()
+    config = RunConfig.model_validate_json(text)
+    assert config.recipe == make_run().spec.recipe | {
+        "dtype": "bfloat16",
+        "warmup_steps": 0.1,
+        "beta": 0.04,
+        "loss_type": "bnpo",
+        "max_completion_length": 256,
+        "max_prompt_length": 512,
+        "bf16": False,
+        "use_bias_correction_kl": False,
+        "vllm_importance_sampling_correction": False,
+    }
+    assert config.recipe_notes[0] == Note("torch_dtype", "Is dtype today.")
+    assert run.spec.recipe == recipe
 
 
 def test_the_config_file_on_cpu() -> None:

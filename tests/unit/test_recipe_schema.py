@@ -7,6 +7,7 @@ import pytest
 from codegen.recipe_schema import check_additions, property_of, read_recipe_schema
 from codegen.recipe_source import SourceField
 from codegen.recipe_types import UnsayableError
+from grpo_contract.old_keys import OLD_KEYS
 
 KEYS = read_recipe_schema()["properties"]
 
@@ -63,6 +64,20 @@ def test_parameters_of_rewards_have_open_r1s_defaults() -> None:
     assert {key: KEYS[key]["default"] for key in OPEN_R1_DEFAULTS} == OPEN_R1_DEFAULTS
 
 
+def test_old_keys_take_what_they_are_today() -> None:
+    assert KEYS["per_gpu_train_batch_size"] == {
+        "type": "integer",
+        "minimum": 1,
+        "description": "Old key: Is per_device_train_batch_size today.",
+    }
+    assert KEYS["torch_dtype"]["enum"] == KEYS["dtype"]["enum"]
+    assert KEYS["vllm_device"] == {
+        "x-kubernetes-preserve-unknown-fields": True,
+        "description": "Old key: No effect: generators have GPUs of their own.",
+    }
+    assert [key for key in OLD_KEYS if "default" in KEYS[key]] == []
+
+
 def test_every_key_has_a_text_and_they_are_in_order() -> None:
     assert list(KEYS) == sorted(KEYS)
     assert [key for key, entry in KEYS.items() if not entry["description"]] == []
@@ -83,7 +98,7 @@ def test_a_table_that_outlives_its_key_is_named() -> None:
 
 
 def test_a_value_that_the_help_no_longer_names_is_named() -> None:
-    fields = {key: a_field(key, help="token sequence") for key in KEYS}
+    fields = {key: a_field(key, help="token sequence") for key in KEYS if key not in OLD_KEYS}
     fields["parallelism_config"] = a_field("parallelism_config")
     with pytest.raises(AssertionError, match=r"^loss_type: the help text does not name \['grpo', "):
         check_additions(fields)

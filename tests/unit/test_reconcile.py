@@ -7,7 +7,7 @@ import pytest
 
 from grpo_contract.failure import DATASET_NOT_FOUND, GENERATORS_LOST, USER_ERROR_EXIT_CODE
 from grpo_contract.progress import GeneratorProgress, Metrics, Progress, Stage, Steps
-from grpo_operator.api.status import ConditionType, Phase
+from grpo_operator.api.status import ConditionType, Phase, RecipeNote
 from grpo_operator.reconcile.world import Reading, Refusal
 from unit.desired_inputs import make_run
 from unit.observed_inputs import (
@@ -111,6 +111,25 @@ class TestStart:
         bad = make_run(recipe=good.spec.recipe | {"deepspeed": "z.json"})
         plan = look(then(bad, look(good)), *all_children(good))
         assert said(plan, ACCEPTED) == ("True", "Accepted")
+
+    def test_what_was_done_to_an_old_recipe_is_said(self) -> None:
+        run = make_run(recipe=make_run().spec.recipe | {"torch_dtype": "bfloat16"})
+        plan = look(run)
+        assert plan.status.recipe.notes[0] == RecipeNote(key="torch_dtype", action="Is dtype today.")
+        moved = {note.key: note.action for note in plan.status.recipe.notes[1:]}
+        assert moved["beta"] == (
+            "Left out: 0.0 today; 0.04 in TRL 0.14, 0.16 and 0.18. spec.recipeDefaults brings it back."
+        )
+        assert "torch_dtype" not in moved
+
+    def test_of_a_recipe_of_today_there_is_nothing_to_say(self) -> None:
+        assert look(make_run()).status.recipe.notes == []
+
+    def test_an_owned_key_under_its_old_name_starts_nothing(self) -> None:
+        plan = look(make_run(recipe=make_run().spec.recipe | {"evaluation_strategy": "steps"}))
+        assert written(plan) == set()
+        assert message(plan, ACCEPTED).startswith('spec.recipe.eval_strategy is "steps"')
+        assert plan.status.recipe.notes[0] == RecipeNote(key="evaluation_strategy", action="Is eval_strategy today.")
 
     def test_everything_ready_is_said(self) -> None:
         run = make_run()

@@ -8,6 +8,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from grpo_contract.old_keys import Note
+
 Device = Literal["cuda", "cpu"]
 Positive = Annotated[int, Field(ge=1)]
 
@@ -55,6 +57,9 @@ class RunConfig(_Strict):
     namespace: str
     uid: str
     recipe: dict[str, Any]
+    """In today's keys."""
+    recipe_notes: tuple[Note, ...] = ()
+    """What was done to the user's recipe on the way here."""
     learners: LearnerConfig
     generators: GeneratorConfig
     checkpoint: CheckpointConfig

@@ -64,6 +64,8 @@ def exit_on_signal(number: int, _: FrameType | None) -> None:
 
 def run(config: RunConfig, config_file: Path) -> None:
     """Returns when this pod's workers have finished their work; raises RunFailure when they have not."""
+    for note in config.recipe_notes:
+        log.info("spec.recipe.%s: %s", note.key, note.action)
     preflight.check(config.recipe)
     wait_for_name(config.learners.rendezvous_host, config.deadlines.rendezvous_s)
     run_workers(config, config_file)

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any, Final
 
+from grpo_contract.recipe_defaults import MOVED_DEFAULTS
 from grpo_contract.rewards import BUILT_IN_REWARDS, CODE_REWARDS, NO_CODE_REWARDS, REWARD_IMPORT
 from grpo_operator.api.cel import Path, Rule, present, value_of
 
@@ -87,6 +88,10 @@ def _overlong_rule(defaults: Mapping[str, Any]) -> Rule:
     )
 
 
+def _by_era(of_014: Any, since: Any) -> str:
+    return f"(self.recipeDefaults == 'trl-0.14' ? {of_014} : {since})"
+
+
 def _batch_rules(trl_defaults: Mapping[str, Any]) -> list[Rule]:
     """GRPOConfig.__post_init__: the completions of a generation must make whole groups and whole steps."""
 
@@ -96,10 +101,15 @@ def _batch_rules(trl_defaults: Mapping[str, Any]) -> list[Rule]:
     one_per_device = "(self.learners.gpus > 0 ? self.learners.gpus : 1)"
     processes = f"(has(self.learners.processes) ? self.learners.processes : {one_per_device})"
     world = f"(self.learners.replicas * {processes})"
-    per_device = of_recipe("per_device_train_batch_size")
-    per_step = f"({world} * {per_device})"
-    steps = of_recipe("steps_per_generation", of_recipe("gradient_accumulation_steps"))
     group = of_recipe("num_generations")
+    # TRL 0.14 took one prompt per device, and its default of the number of steps is the table's first.
+    completions_left_out = _by_era(group, trl_defaults["per_device_train_batch_size"])
+    per_device = of_recipe("per_device_train_batch_size", of_recipe("per_gpu_train_batch_size", completions_left_out))
+    per_step = f"({world} * {per_device})"
+    steps_left_out = _by_era(
+        MOVED_DEFAULTS["gradient_accumulation_steps"][0], trl_defaults["gradient_accumulation_steps"]
+    )
+    steps = of_recipe("steps_per_generation", of_recipe("gradient_accumulation_steps", steps_left_out))
     given = present("generation_batch_size", "self.recipe")
     # Other rules refuse what is not, and dividing by zero would hide their sentences.
     divisible = f"{group} >= 2 && {per_step} >= 1"

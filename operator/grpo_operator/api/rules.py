@@ -21,8 +21,11 @@ STORAGE: Final[Path] = ("spec", "storage")
 NAME_LENGTH: Final = 40
 """Leaves room in 63 characters for what the operator and the Job controller append to the names of children."""
 
-MUTABLE: Final = frozenset({"recipe", "learners", "generators", "maxRestarts"})
-"""Fields that are not frozen as a whole: the recipe has a rule of its own, pods have one per field."""
+RECIPE: Final = ("recipe", "recipeDefaults")
+"""They can be mended until the run is accepted."""
+
+MUTABLE: Final = frozenset({*RECIPE, "learners", "generators", "maxRestarts"})
+"""Fields that are not frozen as a whole: the recipe has rules of its own, pods have one per field."""
 
 MUTABLE_OF_PODS: Final = frozenset({*PodSettings.model_fields})
 """How pods run: generators roll, and the next attempt's learners have it. What remains decides what is computed."""
@@ -129,13 +132,16 @@ def _immutability_rules() -> list[Rule]:
         *((GENERATORS, key) for key in _aliases(Generators, without=MUTABLE_OF_PODS | {"replicas"})),
     ]
     return [
-        Rule(
-            ROOT,
-            "!has(self.status) || !has(self.status.startedAt) || self.spec.recipe == oldSelf.spec.recipe",
-            "spec.recipe cannot change once the run is accepted, since a run trains one model by one recipe; "
-            f"{remedy}.",
-            ".spec.recipe",
-            forbidden=True,
+        *(
+            Rule(
+                ROOT,
+                f"!has(self.status) || !has(self.status.startedAt) || self.spec.{key} == oldSelf.spec.{key}",
+                f"spec.{key} cannot change once the run is accepted, since a run trains one model by one recipe; "
+                f"{remedy}.",
+                f".spec.{key}",
+                forbidden=True,
+            )
+            for key in RECIPE
         ),
         *(
             _frozen(at, key, f"{'.'.join((*at, key))} cannot change once the run is created; {remedy}.")

@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic.alias_generators import to_camel
 
+from grpo_contract.recipe_defaults import Era
 from grpo_operator.api.core_types import Affinity, EnvironmentVariables, PodTemplate, Resources, Tolerations
 
 Object = dict[str, Any]
@@ -102,8 +103,18 @@ class GRPORunSpec(ApiModel):
 
     recipe: Annotated[
         Object,
-        Field(description="A TRL / Open-R1 GRPO recipe, keys unchanged. A key that is absent means TRL's default."),
+        Field(
+            description="A TRL / Open-R1 GRPO recipe, keys unchanged; those of older recipes are translated. A key that "
+            "is absent means TRL's default."
+        ),
     ]
+    recipe_defaults: Annotated[
+        Era,
+        Field(
+            description="Whose defaults the recipe's left-out keys have: TRL's of the time it was written for, or of "
+            "today."
+        ),
+    ] = "current"
     learners: Annotated[Learners, Field(description="Pods that learn: torchrun, DeepSpeed ZeRO-3, TRL.")] = Learners()
     generators: Annotated[Generators, Field(description="Pods that write completions: vLLM.")] = Generators()
     storage: Storage

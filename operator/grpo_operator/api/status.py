@@ -69,6 +69,20 @@ class Condition(_Status):
     """When `status` last changed."""
 
 
+class RecipeNote(_Status):
+    key: str
+    """Key of the recipe, as it is written there."""
+    action: str
+    """What was done about it."""
+
+
+class RecipeStatus(_Status):
+    """What became of the recipe."""
+
+    notes: list[RecipeNote] = []
+    """Keys of an older recipe that were translated or have no effect, and left-out keys whose defaults have moved."""
+
+
 class LearnerStatus(_Status):
     desired: int = 0
     """Pods that the run asks for."""
@@ -125,6 +139,7 @@ class GRPORunStatus(_Status):
     """The state of the run, one entry per type."""
     attempt: int = 1
     """Current attempt; a new one begins where the newest checkpoint was written."""
+    recipe: RecipeStatus = RecipeStatus()
     progress: Steps = Steps()
     metrics: Metrics = Metrics()
     """The last logged step's values under TRL's definitions, to four significant digits; Prometheus has all of them."""

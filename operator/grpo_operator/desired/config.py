@@ -7,6 +7,7 @@ from grpo_contract.files import CONFIG_FILE
 from grpo_operator.api.run import GRPORun
 from grpo_operator.desired import names
 from grpo_operator.desired.manifest import Manifest, build_metadata
+from grpo_operator.desired.recipe import todays_recipe
 
 
 def build_config_map(run: GRPORun) -> Manifest:
@@ -21,11 +22,13 @@ def build_config_map(run: GRPORun) -> Manifest:
 def run_config(run: GRPORun) -> RunConfig:
     name, namespace = run.metadata.name, run.metadata.namespace
     learners, generators, checkpoint = run.spec.learners, run.spec.generators, run.spec.checkpoint
+    recipe, notes = todays_recipe(run.spec)
     return RunConfig(
         name=name,
         namespace=namespace,
         uid=run.metadata.uid,
-        recipe=run.spec.recipe,
+        recipe=recipe,
+        recipe_notes=tuple(notes),
         learners=LearnerConfig(
             pods=learners.replicas,
             processes_per_pod=learners.processes_per_pod,

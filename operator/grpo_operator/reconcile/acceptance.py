@@ -6,6 +6,7 @@ from grpo_contract.owned_keys import owned_keys
 from grpo_operator.api.run import GRPORun
 from grpo_operator.api.status import ConditionType
 from grpo_operator.desired.children import Child
+from grpo_operator.desired.recipe import todays_recipe
 from grpo_operator.reconcile.changes import ref_of
 from grpo_operator.reconcile.conditions import Statement, is_true
 from grpo_operator.reconcile.observed import ObservedChild, Ref
@@ -17,7 +18,7 @@ ACCEPTED = Statement(ConditionType.ACCEPTED, "True", Reason.ACCEPTED, "The run c
 
 def judge_recipe(run: GRPORun) -> Statement | None:
     """None when the recipe leaves to the operator what is the operator's."""
-    messages = owned_keys(run.spec.recipe)
+    messages = owned_keys(todays_recipe(run.spec)[0])
     if not messages:
         return None
     return Statement(ConditionType.ACCEPTED, "False", Reason.OWNED_KEY, " ".join(messages))

@@ -45,7 +45,7 @@ class _News:
 def events_of(run: GRPORun, after: GRPORunStatus) -> list[RunEvent]:
     """What `after` tells that the run's status did not."""
     before = run.status
-    told = [*_of_conditions(before, after)]
+    told = [*_of_recipe(run, after), *_of_conditions(before, after)]
     if (
         after.last_failure
         and after.last_failure != before.last_failure
@@ -55,6 +55,16 @@ def events_of(run: GRPORun, after: GRPORunStatus) -> list[RunEvent]:
         note = f"Attempt {failure.attempt} failed: {failure.message}"
         told.append(_News("Warning", failure.reason, note, failure.time))
     return [_event(run, after, news) for news in told]
+
+
+def _of_recipe(run: GRPORun, after: GRPORunStatus) -> Iterator[_News]:
+    notes = after.recipe.notes
+    if notes and notes != run.status.recipe.notes:
+        keys = ", ".join(note.key for note in notes)
+        text = (
+            f"Keys of the recipe are old, or left out and mean something else today: {keys}. See status.recipe.notes."
+        )
+        yield _News("Normal", Reason.RECIPE_TRANSLATED, text, run.metadata.creation_timestamp)
 
 
 def _of_conditions(before: GRPORunStatus, after: GRPORunStatus) -> Iterator[_News]:

@@ -90,6 +90,10 @@ class Reason(StrEnum):
     MAX_RESTARTS_EXCEEDED = "MaxRestartsExceeded"
     """An attempt failed and `maxRestarts` allows no other. `status.lastFailure` says why the last one did."""
 
+    # An Event alone
+    RECIPE_TRANSLATED = "RecipeTranslated"
+    """The recipe holds keys of an older TRL or Open-R1. `status.recipe.notes` says what became of each."""
+
     # Why an attempt failed, when no pod has left a reason
     LEARNER_POD_LOST = "LearnerPodLost"
     """A learner pod was deleted, or is gone with its node."""

@@ -14,8 +14,11 @@ from grpo_operator.api.status import (
     GRPORunStatus,
     LastFailure,
     LearnerStatus,
+    RecipeNote,
+    RecipeStatus,
 )
 from grpo_operator.desired.names import selector_of
+from grpo_operator.desired.recipe import todays_recipe
 from grpo_operator.reconcile.acceptance import ACCEPTED
 from grpo_operator.reconcile.conditions import Statement, set_conditions, timestamp
 from grpo_operator.reconcile.failure import Cause
@@ -144,8 +147,14 @@ def _stated(run: GRPORun, status: GRPORunStatus, statements: Iterable[Statement]
             "observed_generation": run.metadata.generation,
             "conditions": conditions,
             "phase": phase_of(conditions),
+            "recipe": _recipe(run),
         }
     )
+
+
+def _recipe(run: GRPORun) -> RecipeStatus:
+    _, notes = todays_recipe(run.spec)
+    return RecipeStatus(notes=[RecipeNote(key=note.key, action=note.action) for note in notes])
 
 
 def _with_progress(status: GRPORunStatus, progress: Progress | None) -> GRPORunStatus:
