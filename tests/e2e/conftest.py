@@ -2,6 +2,7 @@
 
 import itertools
 from collections.abc import Iterator
+from functools import partial
 
 import pytest
 
@@ -18,6 +19,7 @@ from harness.installation import (
 )
 from harness.kubectl import Kubectl, Manifest
 from harness.prometheus import Prometheus
+from harness.waiting import wait_for
 
 _numbers = itertools.count(1)
 
@@ -58,12 +60,12 @@ def demo_namespace(cluster: Kubectl) -> Iterator[Kubectl]:
 @pytest.fixture
 def make_namespace(cluster: Kubectl, demo_namespace: Kubectl) -> Iterator[MakeNamespace]:
     """Makes namespaces whose claim `demo` is the same folder as that of `demo_namespace`; they go with the test."""
-    made: list[str] = []
+    made: list[Kubectl] = []
 
     def make() -> Kubectl:
         name = f"e2e-{next(_numbers)}"
         kubectl = create_namespace(cluster, name)
-        made.append(name)
+        made.append(kubectl)
         cluster("delete", "pv", f"{name}-demo", "--ignore-not-found")  # of tests that were interrupted
         claim = demo_namespace.get("pvc", "demo")
         volume = cluster.get("pv", claim["spec"]["volumeName"])
@@ -71,9 +73,15 @@ def make_namespace(cluster: Kubectl, demo_namespace: Kubectl) -> Iterator[MakeNa
         return kubectl
 
     yield make
-    for name in made:
-        cluster("delete", "namespace", name, "--timeout=120s")
-        cluster("delete", "pv", f"{name}-demo", "--ignore-not-found")
+    for kubectl in made:
+        cluster("delete", "namespace", str(kubectl.namespace), "--wait=false")
+        cluster("delete", "pv", f"{kubectl.namespace}-demo", "--ignore-not-found", "--wait=false")
+    for kubectl in made:  # not the namespaces: their end takes ten seconds more, while nothing happens
+        wait_for(f"the end of the pods of {kubectl.namespace}", partial(has_no_pods, kubectl), 120)
+
+
+def has_no_pods(kubectl: Kubectl) -> bool:
+    return not kubectl.find_all("pod")
 
 
 @pytest.fixture
