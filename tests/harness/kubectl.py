@@ -30,9 +30,7 @@ class Kubectl:
         return replace(self, namespace=namespace)
 
     def attempt(self, *arguments: str, stdin: str | None = None) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            self._command("kubectl", arguments), input=stdin, capture_output=True, text=True, check=False
-        )
+        return subprocess.run(self.command(*arguments), input=stdin, capture_output=True, text=True, check=False)
 
     def __call__(self, *arguments: str, stdin: str | None = None) -> str:
         return _output(self.attempt(*arguments, stdin=stdin))
@@ -56,10 +54,9 @@ class Kubectl:
         """Client-side apply, as a person does it: a second one of the same manifest must cause no write."""
         return self("apply", "-f", "-", stdin=yaml.safe_dump_all(manifests))
 
-    def popen(self, *arguments: str) -> subprocess.Popen[str]:
-        return subprocess.Popen(
-            self._command("kubectl", arguments), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
-        )
+    def command(self, *arguments: str) -> list[str]:
+        """kubectl with these arguments, for callers that keep it running."""
+        return self._command("kubectl", arguments)
 
     def _command(self, program: str, arguments: tuple[str, ...]) -> list[str]:
         command = [str(self.programs / program) if self.programs else program]

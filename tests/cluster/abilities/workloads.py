@@ -2,7 +2,6 @@
 
 import os
 import signal
-import subprocess
 import urllib.request
 
 from cluster import cgroups
@@ -20,6 +19,7 @@ from cluster.abilities.proof import (
 )
 from cluster.images import reference
 from cluster.layout import Manifest
+from cluster.port_forward import forwarded
 from cluster.processes import kubectl_command
 from cluster.waiting import wait_for
 
@@ -72,12 +72,8 @@ def logs_and_exec() -> None:
 
 def _fetch_through_port_forward(name: str) -> str:
     command = [*kubectl_command(binaries()), "-n", NAMESPACE, "port-forward", name, ":8080"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as forward:
-        assert forward.stdout
-        port = forward.stdout.readline().split(":")[1].split()[0]
-        with urllib.request.urlopen(f"http://127.0.0.1:{port}/index.html", timeout=10) as answer:
-            page: str = answer.read().decode()
-        forward.terminate()
+    with forwarded(command) as address, urllib.request.urlopen(f"{address}/index.html", timeout=10) as answer:
+        page: str = answer.read().decode()
     return page
 
 
