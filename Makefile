@@ -75,12 +75,14 @@ $(RECIPE_ENV)/.complete: | $(UV_ENV)/.complete
 	touch $@
 
 # One at a time, whichever checkout asks: who comes second finds what the first has made.
-ALONE = +@mkdir -p $(CACHE) && flock $(CACHE)/envs.lock $(MAKE) --no-print-directory
+LOCK  := $(CACHE)/envs.lock
+alone = +@mkdir -p $(CACHE) && flock --wait 3600 --conflict-exit-code 75 $(LOCK) $(MAKE) --no-print-directory $(1) \
+  || (test $$? -ne 75 || echo "$(LOCK) has been held by another make for an hour: is that one still at work?" >&2; exit 1)
 
 env-dev: ## make the environment of the operator, the linters and the tests
-	$(ALONE) made-dev
+	$(call alone,made-dev)
 env-trainer: ## make the environment of learners and generators on CPU
-	$(ALONE) made-trainer
+	$(call alone,made-trainer)
 made-dev: $(DEV_ENV)/.complete
 	@:
 made-trainer: $(TRAINER_ENV)/.complete
@@ -114,7 +116,7 @@ format: env-dev ## format the code and order its imports
 	$(DEV)/ruff format --quiet $(SOURCES) && $(DEV)/ruff check --quiet --select I --fix $(SOURCES)
 
 generate: env-dev ## write everything that is generated: recipe schema, CRD, RBAC, dashboard, references, golden manifests
-	$(ALONE) made-recipe
+	$(call alone,made-recipe)
 	$(PATHS):$(RECIPE_ENV) $(DEV)/python -m codegen.recipe_schema
 	$(PATHS) $(DEV)/python -m codegen all
 	$(PATHS) $(DEV)/python -m unit.golden

@@ -4,29 +4,43 @@ import os
 import subprocess
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 from cluster import cgroups
 from cluster.layout import KUBECONFIG, LOGS, PIDS, RUN, SOURCES
 from cluster.waiting import ClusterError, wait_for
 
+COMMAND_S = 900.0
+"""The longest installs packages, or unpacks an image on a node."""
+QUESTION_S = 30.0
 
-def run(*command: object, stdin: int | IO[bytes] = subprocess.DEVNULL, text: str | None = None) -> str:
+
+def run(
+    *command: object,
+    stdin: int | IO[bytes] = subprocess.DEVNULL,
+    text: str | None = None,
+    deadline_s: float = COMMAND_S,
+) -> str:
     """The standard output of a command that must succeed; `text` becomes its standard input."""
     parts = [str(part) for part in command]
-    if text is None:
-        done = subprocess.run(parts, check=False, stdin=stdin, capture_output=True, text=True)
-    else:
-        done = subprocess.run(parts, check=False, input=text, capture_output=True, text=True)
+    source: dict[str, Any] = {"stdin": stdin} if text is None else {"input": text}
+    try:
+        done: subprocess.CompletedProcess[str] = subprocess.run(
+            parts, check=False, capture_output=True, text=True, timeout=deadline_s, **source
+        )
+    except subprocess.TimeoutExpired:
+        raise ClusterError(f"{' '.join(parts)}: not within {deadline_s:.0f} s") from None
     if done.returncode:
         raise ClusterError(f"{' '.join(parts)}\n{done.stdout}{done.stderr}".strip())
     return done.stdout
 
 
-def output_or_nothing(*command: object) -> str:
+def output_or_nothing(*command: object, deadline_s: float = QUESTION_S) -> str:
     """For questions that are asked again and again until the answer is right."""
-    done = subprocess.run([str(part) for part in command], check=False, capture_output=True, text=True)
-    return done.stdout if done.returncode == 0 else ""
+    try:
+        return run(*command, deadline_s=deadline_s)
+    except ClusterError:
+        return ""
 
 
 def spawn(name: str, group: str, command: Sequence[object]) -> int:

@@ -1,4 +1,8 @@
-"""Deadlines, errors and timings. Nothing in this package waits without the deadline that is set here."""
+"""Deadlines, errors and timings.
+
+What is waited for in this package has a deadline: conditions here, commands in `processes`. Only the compilers of
+`build` may take as long as they take.
+"""
 
 import contextlib
 import time

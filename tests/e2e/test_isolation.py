@@ -22,7 +22,8 @@ def status(path, method, headers):
     except urllib.error.HTTPError as error:
         return error.code
 bearer = {"Authorization": f"Bearer {token}"}
-description = json.load(urllib.request.urlopen(urllib.request.Request(base + "/openapi.json", headers=bearer)))
+whole = urllib.request.Request(base + "/openapi.json", headers=bearer)
+description = json.load(urllib.request.urlopen(whole, timeout=20))
 answers = {f"{method} {path}": status(path, method.upper(), {}) for path, methods in description["paths"].items() for method in methods}
 print(json.dumps({"without": answers, "health": status("/health", "GET", {}), "with": status("/v1/models", "GET", bearer), "wrong": status("/v1/models", "GET", {"Authorization": "Bearer x"})}))
 """

@@ -13,6 +13,13 @@ Manifest = dict[str, Any]
 ENDED = {"Succeeded", "Failed"}
 """Phases of a GRPORun that no other follows."""
 
+REQUEST_S = 60.0
+"""How long one question may take."""
+COMMAND_S = 360.0
+"""How long any other command may; longer than what some are told to wait themselves, of which helm's 300 s are the longest."""
+TIMED_OUT = 124
+"""The exit code of a command that was ended at its deadline, as timeout(1) has it."""
+
 
 class CommandFailedError(Exception):
     """A command ended with an exit code other than 0; the message holds what it printed."""
@@ -29,25 +36,27 @@ class Kubectl:
     def within(self, namespace: str) -> "Kubectl":
         return replace(self, namespace=namespace)
 
-    def attempt(self, *arguments: str, stdin: str | None = None) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(self.command(*arguments), input=stdin, capture_output=True, text=True, check=False)
+    def attempt(
+        self, *arguments: str, stdin: str | None = None, deadline_s: float = COMMAND_S
+    ) -> subprocess.CompletedProcess[str]:
+        return _run(self.command(*arguments), stdin, deadline_s)
 
-    def __call__(self, *arguments: str, stdin: str | None = None) -> str:
-        return _output(self.attempt(*arguments, stdin=stdin))
+    def __call__(self, *arguments: str, stdin: str | None = None, deadline_s: float = COMMAND_S) -> str:
+        return _output(self.attempt(*arguments, stdin=stdin, deadline_s=deadline_s))
 
     def helm(self, *arguments: str) -> str:
-        return _output(subprocess.run(self._command("helm", arguments), capture_output=True, text=True, check=False))
+        return _output(_run(self._command("helm", arguments), None, COMMAND_S))
 
     def get(self, kind: str, name: str) -> Manifest:
-        found: Manifest = json.loads(self("get", kind, name, "-o", "json"))
+        found: Manifest = json.loads(self._ask(kind, name))
         return found
 
     def find(self, kind: str, name: str) -> Manifest | None:
-        answer = self("get", kind, name, "-o", "json", "--ignore-not-found")
+        answer = self._ask(kind, name, "--ignore-not-found")
         return json.loads(answer) if answer else None
 
     def find_all(self, kind: str, selector: str = "") -> list[Manifest]:
-        items: list[Manifest] = json.loads(self("get", kind, "-l", selector, "-o", "json"))["items"]
+        items: list[Manifest] = json.loads(self._ask(kind, "-l", selector))["items"]
         return items
 
     def apply(self, *manifests: Manifest) -> str:
@@ -58,6 +67,9 @@ class Kubectl:
         """kubectl with these arguments, for callers that keep it running."""
         return self._command("kubectl", arguments)
 
+    def _ask(self, *arguments: str) -> str:
+        return self("get", *arguments, "-o", "json", deadline_s=REQUEST_S)
+
     def _command(self, program: str, arguments: tuple[str, ...]) -> list[str]:
         command = [str(self.programs / program) if self.programs else program]
         if self.kubeconfig:
@@ -65,6 +77,13 @@ class Kubectl:
         if self.namespace:
             command.append(f"--namespace={self.namespace}")
         return [*command, *arguments]
+
+
+def _run(command: list[str], stdin: str | None, deadline_s: float) -> subprocess.CompletedProcess[str]:
+    try:
+        return subprocess.run(command, input=stdin, capture_output=True, text=True, check=False, timeout=deadline_s)
+    except subprocess.TimeoutExpired:
+        return subprocess.CompletedProcess(command, TIMED_OUT, "", f"not within {deadline_s:.1f} s")
 
 
 def _output(done: subprocess.CompletedProcess[str]) -> str:

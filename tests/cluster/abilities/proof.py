@@ -7,7 +7,7 @@ from pathlib import Path
 from cluster.images import reference
 from cluster.layout import Manifest
 from cluster.lifecycle import running_build
-from cluster.processes import kubectl_command
+from cluster.processes import COMMAND_S, kubectl_command
 
 NAMESPACE = "proof"
 HOST_NAME = "kubernetes.io/hostname"
@@ -31,7 +31,7 @@ def binaries() -> Path:
 
 def attempt(*arguments: str, text: str | None = None) -> subprocess.CompletedProcess[str]:
     command = [*kubectl_command(binaries()), "-n", NAMESPACE, *arguments]
-    return subprocess.run(command, check=False, input=text, capture_output=True, text=True)
+    return subprocess.run(command, check=False, input=text, capture_output=True, text=True, timeout=COMMAND_S)
 
 
 def kubectl(*arguments: str, text: str | None = None) -> str:
