@@ -10,6 +10,13 @@ ALL_KINDS = MADE_BY_OPERATOR + ",pod,endpointslice"
 SOON_S = 20.0
 
 
+class RunEndedError(Exception):
+    """A run ended before what was waited for; the message holds its status."""
+
+    def __init__(self, name: str, run: Manifest, wanted: str) -> None:
+        super().__init__(f"{name} is {phase(run)} at step {step(run)} and not {wanted}: {run['status']}")
+
+
 def phase(run: Manifest) -> str:
     return str(run.get("status", {}).get("phase", "Pending"))
 
@@ -19,22 +26,35 @@ def step(run: Manifest) -> int:
 
 
 def wait_for_phase(kubectl: Kubectl, name: str, wanted: str, timeout_s: float = SOON_S) -> Manifest:
-    """The run in the wanted phase; fails at once when it ended in another."""
+    """
+    Raises:
+        RunEndedError: in another phase.
+    """
 
     def look() -> Manifest | None:
         run = kubectl.get("grporun", name)
-        if phase(run) in ENDED and phase(run) != wanted:
-            raise AssertionError(f"{name} ended {phase(run)}: {run['status']}")
-        return run if phase(run) == wanted else None
+        if phase(run) == wanted:
+            return run
+        if phase(run) in ENDED:
+            raise RunEndedError(name, run, wanted)
+        return None
 
     return wait_for(f"phase {wanted} of {name}", look, timeout_s, interval_s=0.2)
 
 
 def wait_for_step(kubectl: Kubectl, name: str, wanted: int, timeout_s: float = 300) -> Manifest:
+    """
+    Raises:
+        RunEndedError: before this step.
+    """
+
     def look() -> Manifest | None:
         run = kubectl.get("grporun", name)
-        assert phase(run) not in ENDED or step(run) >= wanted, f"{name} ended at step {step(run)}: {run['status']}"
-        return run if step(run) >= wanted else None
+        if step(run) >= wanted:
+            return run
+        if phase(run) in ENDED:
+            raise RunEndedError(name, run, f"at step {wanted}")
+        return None
 
     return wait_for(f"step {wanted} of {name}", look, timeout_s, interval_s=0.2)
 

@@ -1,0 +1,31 @@
+"""Who waits for a run learns at once that it ended otherwise, with its status."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from harness.kubectl import Kubectl, Manifest
+from harness.runs import RunEndedError, wait_for_phase, wait_for_step
+
+FAILED: Manifest = {"status": {"phase": "Failed", "progress": {"step": 3}, "attempt": 2}}
+
+
+@pytest.fixture
+def kubectl(tmp_path: Path) -> Kubectl:
+    """Of a cluster with one run, which has failed at step 3."""
+    (tmp_path / "kubectl").write_text(f"#!/bin/sh\necho '{json.dumps(FAILED)}'\n")
+    (tmp_path / "kubectl").chmod(0o755)
+    return Kubectl(programs=tmp_path)
+
+
+def test_in_another_phase(kubectl: Kubectl) -> None:
+    with pytest.raises(RunEndedError, match=r"^r is Failed at step 3 and not Succeeded: .*'attempt': 2"):
+        wait_for_phase(kubectl, "r", "Succeeded")
+    assert wait_for_phase(kubectl, "r", "Failed") == FAILED
+
+
+def test_before_a_step(kubectl: Kubectl) -> None:
+    with pytest.raises(RunEndedError, match=r"^r is Failed at step 3 and not at step 4: .*'attempt': 2"):
+        wait_for_step(kubectl, "r", 4)
+    assert wait_for_step(kubectl, "r", 3) == FAILED
