@@ -79,8 +79,12 @@ def give_address(kubectl: Kubectl, pod: Manifest, address: str) -> None:
     _patch_status(kubectl, pod, {"podIP": address, "podIPs": [{"ip": address}]})
 
 
-def keep_waiting(kubectl: Kubectl, pod: Manifest, reason: str, message: str) -> None:
-    """As the kubelet reports a container that it cannot start."""
+def keep_waiting(
+    kubectl: Kubectl, pod: Manifest, reason: str, message: str, last_ended: Manifest | None = None
+) -> None:
+    """As the kubelet reports a container that it cannot start, or not again."""
+    state = {"waiting": {"reason": reason, "message": message}}
+    last_state = {"terminated": last_ended} if last_ended else {}
     now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
     _patch_status(
         kubectl,
@@ -88,9 +92,7 @@ def keep_waiting(kubectl: Kubectl, pod: Manifest, reason: str, message: str) -> 
         {
             "phase": "Pending",
             "conditions": [{"type": "Ready", "status": "False", "lastTransitionTime": now}],
-            "containerStatuses": [
-                _container(pod) | {"ready": False, "state": {"waiting": {"reason": reason, "message": message}}}
-            ],
+            "containerStatuses": [_container(pod) | {"ready": False, "state": state, "lastState": last_state}],
         },
     )
 

@@ -8,7 +8,7 @@ from harness.runs import SOON_S, pods, wait_for_condition, wait_for_phase
 from harness.waiting import wait_for
 from simulated.observed import count, events
 from simulated.operator_process import Operator
-from simulated.runs import delete_pod, end_pod, keep_waiting, start_run
+from simulated.runs import delete_pod, end_pod, keep_waiting, run_manifest, start_run, volume
 
 pytestmark = pytest.mark.usefixtures("operator")
 
@@ -76,14 +76,29 @@ def test_a_users_mistake_is_not_tried_again(kubectl: Kubectl, name: str) -> None
 
 
 def test_a_generator_that_cannot_work_fails_the_run(kubectl: Kubectl, name: str) -> None:
-    start_run(kubectl, name)
+    """On no node, so that none of them is ever ready."""
+    nowhere = {"replicas": 2, "gpus": 0, "nodeSelector": {"none": "such"}}
+    kubectl.apply(volume(f"{name}-volume"), run_manifest(name, generators=nowhere))
+    generators = wait_for("generators", lambda: pods(kubectl, name, "generator"), SOON_S)
     failure = Failure(reason="ModelNotFound", message="recipe.model_name_or_path 'm': no such model; correct it.")
-    end_pod(kubectl, pods(kubectl, name, "generator")[0], USER_ERROR_EXIT_CODE, failure.model_dump_json())
+    end_pod(kubectl, generators[0], USER_ERROR_EXIT_CODE, failure.model_dump_json())
     run = wait_for_phase(kubectl, name, "Failed")
     failed = condition(run, "Failed")
     assert failed is not None
     assert failed["reason"] == "ModelNotFound"
     wait_for("the end of learners", lambda: kubectl.find("job", f"{name}-learner-1") is None, SOON_S)
+
+
+def test_a_generator_that_cannot_work_any_more_is_named_and_the_run_goes_on(kubectl: Kubectl, name: str) -> None:
+    start_run(kubectl, name)
+    assert kubectl.get("grporun", name)["status"]["generators"]["firstReadyAt"]
+    failure = Failure(reason="InvalidRecipe", message="spec.generators.env: no such backend; correct it.")
+    ended = {"exitCode": USER_ERROR_EXIT_CODE, "reason": "Error", "message": failure.model_dump_json()}
+    keep_waiting(kubectl, pods(kubectl, name, "generator")[0], "CrashLoopBackOff", "Back-off", ended)
+    ready = wait_for_condition(kubectl, name, "GeneratorsReady", "GeneratorMisconfigured")
+    assert "no such backend" in ready["message"]
+    assert condition(kubectl.get("grporun", name), "Failed") is None
+    wait_for("the Event", lambda: ("Warning", "GeneratorMisconfigured") in events(kubectl, name), SOON_S)
 
 
 def test_an_image_that_cannot_be_pulled_is_named(kubectl: Kubectl, name: str) -> None:

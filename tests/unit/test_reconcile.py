@@ -388,6 +388,27 @@ class TestFailure:
         plan = look(make_run(), make_job(), make_pod("generator", phase="Running", containers=(crashed,)))
         assert said(plan, FAILED) == ("True", "ModelNotFound")
 
+    @pytest.mark.parametrize("is_known", ["by this look", "by the status"])
+    def test_a_generator_that_cannot_work_does_not_end_a_run_that_had_one(self, is_known: str) -> None:
+        text = failure_text("InvalidRecipe", "spec.generators.env: correct it.")
+        crashed = container(
+            "generator", 1, ended(USER_ERROR_EXIT_CODE, text=text), waiting={"reason": "CrashLoopBackOff"}
+        )
+        run, job, good = make_run(), make_job(), make_pod("generator", 1, ready=True)
+        rolled = make_pod("generator", containers=(crashed,))
+        if is_known == "by the status":
+            failed = make_job(conditions=(job_condition("Failed"),))
+            run = then(run, look(run, job, good))
+            run = then(run, look(run, failed, failed_learner()))
+            assert (run.status.attempt, run.status.generators.first_ready_at) == (2, ago(0))
+            plan = look(run, make_job(2), rolled, now=NOW + timedelta(seconds=5))
+        else:
+            plan = look(run, job, rolled, good)
+        assert said(plan, FAILED) is None
+        assert said(plan, ConditionType.GENERATORS_READY) == ("False", "GeneratorMisconfigured")
+        assert "spec.generators.env: correct it" in message(plan, ConditionType.GENERATORS_READY)
+        assert plan.status.generators.first_ready_at == ago(0)
+
 
 class TestEnd:
     def test_success_takes_the_last_report(self) -> None:

@@ -87,6 +87,15 @@ def test_users_mistake_of_a_generator_that_was_started_again(exit_code: int, fou
     assert cause is None or (cause.reason, cause.pod) == (DATASET_NOT_FOUND, again)
 
 
+def test_the_exit_code_of_other_containers_is_no_users_mistake() -> None:
+    ending = ended(USER_ERROR_EXIT_CODE, text=MISTAKE)
+    assert users_mistake_in([make_pod("generator", containers=(container("proxy", terminated=ending),))]) is None
+    learner = make_pod(phase="Failed", containers=(container("proxy", terminated=ending),))
+    cause = cause_of(FAILURE, [learner], NOW)
+    assert cause is not None
+    assert not cause.is_users_mistake
+
+
 @pytest.mark.parametrize(
     ("attempt", "seconds"), [(1, 0), (2, 0), (3, 10), (4, 20), (5, 40), (6, 80), (7, 160), (8, 300), (9, 300)]
 )

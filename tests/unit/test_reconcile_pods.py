@@ -66,6 +66,17 @@ TROUBLES: dict[str, tuple[ObservedPod, str | None, list[str]]] = {
         make_pod("generator", containers=(container("generator", 1, ended(137, "OOMKilled"), running={}),)),
         "OOMKilled", ["generators.resources.limits.memory"],
     ),
+    "a mistake of a generator": (
+        waiting("CrashLoopBackOff", "generator", ended(78, text=failure_text("InvalidRecipe", "No such dtype.")), 1),
+        "GeneratorMisconfigured", ["No such dtype", "generators.env"],
+    ),
+    "a mistake of a generator that was started again": (
+        make_pod("generator", containers=(container("generator", 1, ended(78), running={}),)),
+        "GeneratorMisconfigured", ["exit code 78"],
+    ),
+    "the same number from a sidecar": (
+        make_pod("generator", containers=(container("proxy", 1, ended(78), running={}),)), None, [],
+    ),
     "out of memory once, ready again": (
         make_pod("generator", ready=True, containers=(container("generator", 1, ended(137, "OOMKilled"), running={}),)),
         None, [],

@@ -95,7 +95,8 @@ def users_mistake(error: ValueError, arguments: Sequence[str]) -> UserError | No
 def no_room_for_cache(last_error: str) -> UserError | None:
     """vLLM's engine says it while it starts, once it has measured what the model leaves: never of one that has served.
 
-    Both numbers follow from the run (its model, its lengths, its memory), so that the next attempt would end the same.
+    Both numbers follow from the run (its model, its lengths, its memory), so that another start would end the same as
+    long as the run says the same.
     """
     found = NO_ROOM.search(last_error)
     if found is None:

@@ -99,6 +99,8 @@ class GeneratorStatus(_Status):
     """Pods that exist, for the scale subresource."""
     ready: int = 0
     """Pods that hold weights of the run and answer."""
+    first_ready_at: Time | None = None
+    """When the first of them was ready. From then on one that cannot work does not end the run."""
     in_sync: int = 0
     """Pods that hold the learner's current weights."""
     weight_version: str | None = None

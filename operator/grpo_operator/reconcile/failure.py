@@ -10,7 +10,7 @@ from grpo_contract.labels import Role
 from grpo_operator.reconcile.observed import Ended, JobFailure, ObservedContainer, ObservedPod
 from grpo_operator.reconcile.pod_trouble import OOM_REASON, out_of_memory
 from grpo_operator.reconcile.reasons import Reason
-from grpo_operator.reconcile.termination import failure_in
+from grpo_operator.reconcile.termination import failure_in, is_users_mistake
 
 CAUSE_GRACE_S: Final = 3.0
 """The Job's failure and its pods come over two watches, in any order."""
@@ -65,11 +65,13 @@ def cause_of(failure: JobFailure, learners: Sequence[ObservedPod], now: datetime
 
 
 def users_mistake_in(generators: Iterable[ObservedPod]) -> Cause | None:
-    """A generator that ended because of the run itself: its Deployment would start it again forever."""
+    """A generator that ended because of the run itself: its Deployment would start it again forever. To ask while no
+    generator of the run has been ready yet: once one was, what others cannot work with came into the run later, by a
+    field that may change at any time, and another change takes it out again."""
     for pod in generators:
         for container in pod.containers:
             for ended in (container.ended, container.last_ended):
-                if ended and ended.exit_code == contract.USER_ERROR_EXIT_CODE:
+                if ended and is_users_mistake(pod, container, ended):
                     return _cause_in_container(pod, container, ended)
     return None
 
@@ -98,8 +100,9 @@ def _cause_in_container(pod: ObservedPod, container: ObservedContainer, ended: E
     silent = f"Container {container.name} of pod {pod.name} ended with exit code {code}: see status.lastFailure.log."
     failure = failure_in(ended) or contract.Failure(reason=usual, message=silent)
     reason = failure.reason if failure.reason in _KNOWN_REASONS else usual
-    is_users_mistake = code == contract.USER_ERROR_EXIT_CODE
-    return Cause(reason, failure.message, pod, container.name, code, is_users_mistake, at)
+    return Cause(
+        reason, failure.message, pod, container.name, code, is_users_mistake(pod, container, ended), began_at=at
+    )
 
 
 _MAY_FOLLOW: Final = 3

@@ -8,7 +8,7 @@ from typing import Final
 from grpo_contract.labels import Role
 from grpo_operator.reconcile.observed import Ended, ObservedContainer, ObservedPod
 from grpo_operator.reconcile.reasons import Reason
-from grpo_operator.reconcile.termination import failure_in
+from grpo_operator.reconcile.termination import failure_in, is_users_mistake
 
 UNSCHEDULABLE_GRACE_S: Final = 15.0
 """Pods are unschedulable for a while when their volume is being bound, many are started at once, or others leave."""
@@ -110,6 +110,8 @@ def _container_trouble(pod: ObservedPod, container: ObservedContainer) -> Troubl
     ended = container.ended or container.last_ended
     if ended and ended.reason == OOM_REASON:
         return out_of_memory(pod.name, container.name, pod.role)
+    if pod.role is Role.GENERATOR and ended and is_users_mistake(pod, container, ended):
+        return Trouble(Reason.GENERATOR_MISCONFIGURED, _mistake_message(pod, ended))
     if waiting is None:
         return None
     if waiting.reason in _IMAGE_REASONS:
@@ -131,9 +133,20 @@ def _container_trouble(pod: ObservedPod, container: ObservedContainer) -> Troubl
 
 
 def _crash_message(pod: ObservedPod, container: ObservedContainer, ended: Ended | None) -> str:
-    failure = failure_in(ended) if ended else None
-    said = failure.message if failure else f"exit code {ended.exit_code}" if ended else "no exit code"
+    said = _last_words(ended) if ended else "no exit code"
     return (
-        f"Container {container.name} of pod {pod.name} ended {container.restarts} times ({said.rstrip('.')}): "
+        f"Container {container.name} of pod {pod.name} ended {container.restarts} times ({said}): "
         f"see `kubectl logs --previous {pod.name} -c {container.name}`."
     )
+
+
+def _mistake_message(pod: ObservedPod, ended: Ended) -> str:
+    return (
+        f"Generator pod {pod.name} cannot work as the run describes it now ({_last_words(ended)}): correct what was last "
+        "changed of generators.env, image, resources or podTemplate, and it is replaced at once."
+    )
+
+
+def _last_words(ended: Ended) -> str:
+    failure = failure_in(ended)
+    return failure.message.rstrip(".") if failure else f"exit code {ended.exit_code}"

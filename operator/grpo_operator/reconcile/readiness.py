@@ -28,6 +28,11 @@ def judge_learners(run: GRPORun, children: Children, now: datetime) -> Statement
     return _not_ready(ConditionType.LEARNERS_READY, ready, wanted, "learner", trouble)
 
 
+def has_had_generators(run: GRPORun, children: Children) -> bool:
+    """Whether any generator of the run was ever ready, in any attempt."""
+    return run.status.generators.first_ready_at is not None or any(pod.is_ready for pod in children.generators)
+
+
 def judge_generators(run: GRPORun, children: Children, now: datetime) -> Statement:
     deployment, wanted = children.deployment, run.spec.generators.replicas
     ready = deployment.ready if deployment else 0

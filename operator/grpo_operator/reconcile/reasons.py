@@ -53,6 +53,10 @@ class Reason(StrEnum):
     """A container ends again and again."""
     OOM_KILLED = "OOMKilled"
     """A container needed more memory than its limit, or than the node had."""
+    GENERATOR_MISCONFIGURED = "GeneratorMisconfigured"
+    """A generator cannot work as the run describes it now, and others could before: mostly a slip in `generators.env`,
+    `image` or `podTemplate`. The run goes on with the others; correct the field. As long as no generator of the run was
+    ever ready, the run fails instead."""
     DISRUPTED = "Disrupted"
     """The cluster took the pod away: eviction, preemption, or a lost node."""
     RUN_ENDED = "RunEnded"
@@ -107,6 +111,7 @@ POD_TROUBLES = frozenset(
         Reason.CONTAINER_CONFIG_ERROR,
         Reason.CRASH_LOOP,
         Reason.OOM_KILLED,
+        Reason.GENERATOR_MISCONFIGURED,
         Reason.DISRUPTED,
     }
 )

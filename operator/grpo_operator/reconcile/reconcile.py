@@ -19,7 +19,7 @@ from grpo_operator.reconcile.ongoing import judge_ongoing, progress_of_attempt
 from grpo_operator.reconcile.phase import has_ended
 from grpo_operator.reconcile.plan import LogSource, Plan
 from grpo_operator.reconcile.pod_trouble import seconds_until_settled
-from grpo_operator.reconcile.readiness import seconds_until_pods_are_missed
+from grpo_operator.reconcile.readiness import has_had_generators, seconds_until_pods_are_missed
 from grpo_operator.reconcile.reasons import Reason
 from grpo_operator.reconcile.restart import judge_left_behind, seconds_to_wait
 from grpo_operator.reconcile.storage import StorageVerdict, judge_storage
@@ -60,7 +60,7 @@ def reconcile(run: GRPORun, world: World, settings: Settings, now: datetime) -> 
         status = report.ongoing(run, children, attempt, [ACCEPTED, storage.statement], None, now)
         return Plan(status, look_again_s=storage.look_again_s)
 
-    if mistake := users_mistake_in(children.generators):
+    if not has_had_generators(run, children) and (mistake := users_mistake_in(children.generators)):
         return _fail(look, mistake)
     if is_complete(children, now):
         return Plan(report.succeeded(run, attempt, final_progress(children.first_learner), now), look_again_s=0)

@@ -24,7 +24,7 @@ from grpo_operator.reconcile.conditions import Statement, set_conditions, timest
 from grpo_operator.reconcile.failure import Cause
 from grpo_operator.reconcile.phase import phase_of
 from grpo_operator.reconcile.progressing import generators_in_sync
-from grpo_operator.reconcile.readiness import ready_learners
+from grpo_operator.reconcile.readiness import has_had_generators, ready_learners
 from grpo_operator.reconcile.reasons import Reason
 from grpo_operator.reconcile.world import Children
 
@@ -64,6 +64,8 @@ def ongoing(
                     "desired": run.spec.generators.replicas,
                     "replicas": deployment.replicas if deployment else 0,
                     "ready": deployment.ready if deployment else 0,
+                    "first_ready_at": old.first_ready_at
+                    or (timestamp(now) if has_had_generators(run, children) else None),
                     "selector": _selector(run),
                 }
             ),
@@ -131,6 +133,7 @@ def _ended(
             "learners": _learners(run, attempt, ready=0),
             "generators": GeneratorStatus(
                 desired=run.spec.generators.replicas,
+                first_ready_at=status.generators.first_ready_at,
                 weight_version=status.generators.weight_version,
                 selector=_selector(run),
             ),

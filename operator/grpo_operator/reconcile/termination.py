@@ -1,10 +1,15 @@
-"""What a container left in its termination file: why it failed, or how far the run got."""
+"""How a container ended: whether by a mistake in the run, and what it left in its termination file."""
 
 from pydantic import ValidationError
 
-from grpo_contract.failure import Failure
+from grpo_contract.failure import USER_ERROR_EXIT_CODE, Failure
 from grpo_contract.progress import Progress
-from grpo_operator.reconcile.observed import Ended
+from grpo_operator.reconcile.observed import Ended, ObservedContainer, ObservedPod
+
+
+def is_users_mistake(pod: ObservedPod, container: ObservedContainer, ended: Ended) -> bool:
+    """By the exit code of the role's own container: in other containers of the pod it means whatever they like."""
+    return container.name == pod.role.value and ended.exit_code == USER_ERROR_EXIT_CODE
 
 
 def failure_in(ended: Ended) -> Failure | None:
