@@ -13,6 +13,7 @@ import aiohttp
 from kubernetes.aio import client, config, dynamic
 from kubernetes.aio.client.exceptions import ApiException
 
+from grpo_operator.log_lines import last_lines
 from grpo_operator.resources import BY_KIND, GRPORUN, POD, Resource
 
 Manifest = dict[str, Any]
@@ -128,7 +129,7 @@ class Kube:
                 answer = await self._request("GET", POD.path(namespace, pod, "log"), query_params=query)
             except ApiError:
                 continue
-            if found := answer.decode(errors="replace").splitlines():
+            if found := last_lines(answer, lines):
                 return found
         return []
 

@@ -1,0 +1,17 @@
+"""What of a container's log goes into a status: an object of more than a megabyte or so is stored no more."""
+
+from typing import Final
+
+LINE_CHARACTERS: Final = 500
+CUT: Final = "…"
+
+
+def last_lines(log: bytes, count: int) -> list[str]:
+    """Long lines are cut, and of a progress bar, which writes over itself, only what stands in the end is kept."""
+    lines = log.decode(errors="replace").removesuffix("\n").split("\n")
+    return [_readable(line) for line in lines[-count:]] if log else []
+
+
+def _readable(line: str) -> str:
+    shown = line.rstrip("\r").rpartition("\r")[2]
+    return shown if len(shown) <= LINE_CHARACTERS else shown[: LINE_CHARACTERS - len(CUT)] + CUT
