@@ -5,6 +5,7 @@ import pytest
 from grpo_operator.desired.manifest import Manifest
 from grpo_operator.reconcile.observed import ObservedChild, ObservedPod
 from grpo_operator.reconcile.pod_trouble import (
+    SET_UP_S,
     UNSCHEDULABLE_GRACE_S,
     first_trouble,
     seconds_until_settled,
@@ -30,21 +31,37 @@ def waiting(reason: str, role: str = "learner", last: Manifest | None = None, re
     return make_pod(role, phase="Pending", containers=(container(role, restarts, last, waiting=state),))
 
 
-def unschedulable(since_s: float, role: str = "learner") -> ObservedPod:
+NO_GPUS = "0/2 nodes are available: 2 Insufficient nvidia.com/gpu."
+
+
+def unschedulable(since_s: float, role: str = "learner", message: str = NO_GPUS) -> ObservedPod:
     condition = {
         "type": "PodScheduled",
         "status": "False",
         "reason": "Unschedulable",
-        "message": "0/2 nodes are available: 2 Insufficient nvidia.com/gpu.",
+        "message": message,
         "lastTransitionTime": ago(since_s),
     }
     return make_pod(role, phase="Pending", status={"conditions": [condition]})
+
+
+def being_set_up(since_s: float, status: str = "False") -> ObservedPod:
+    condition = {"type": "PodReadyToStartContainers", "status": status, "lastTransitionTime": ago(since_s)}
+    creating = container("learner", waiting={"reason": "ContainerCreating"})
+    return make_pod(phase="Pending", containers=(creating,), status={"conditions": [condition]})
 
 
 TROUBLES: dict[str, tuple[ObservedPod, str | None, list[str]]] = {
     "ready": (make_pod(ready=True), None, []),
     "starting": (make_pod(), None, []),
     "being created": (waiting("ContainerCreating"), None, []),
+    "being set up": (being_set_up(SET_UP_S - 1), None, []),
+    "being set up for long": (being_set_up(SET_UP_S), "PodNotSetUp", ["kubectl describe pod math-learner-1-0-x", "learners.podTemplate"]),
+    "set up, and pulling a large image": (being_set_up(SET_UP_S, "True"), None, []),
+    "without a volume": (
+        unschedulable(UNSCHEDULABLE_GRACE_S, message="0/2 nodes are available: pod has unbound immediate PersistentVolumeClaims."),
+        "Unschedulable", ["StorageReady"],
+    ),
     "image pull": (waiting("ImagePullBackOff"), "ImagePullFailed", ["'trainer:1'", "learners.image, and delete the learners' Job", "the kubelet's words"]),
     "first image pull": (waiting("ErrImagePull", "generator"), "ImagePullFailed", ["generators.image."]),
     "image name": (waiting("InvalidImageName"), "ImagePullFailed", ["learners.image"]),
@@ -101,10 +118,11 @@ def test_the_same_trouble_is_told_once() -> None:
     assert trouble.message.startswith("2 of 3 pods: Pod math-learner-1-0-x cannot get image 'trainer:1'")
 
 
-def test_time_until_an_unschedulable_pod_is_spoken_of() -> None:
+def test_time_until_a_pod_is_spoken_of() -> None:
     young, younger = unschedulable(UNSCHEDULABLE_GRACE_S - 1), unschedulable(UNSCHEDULABLE_GRACE_S - 4)
     assert seconds_until_settled([make_pod(), young, younger], NOW) == 1
     assert seconds_until_settled([make_pod(), unschedulable(UNSCHEDULABLE_GRACE_S)], NOW) is None
+    assert seconds_until_settled([being_set_up(SET_UP_S - 3), being_set_up(SET_UP_S)], NOW) == 3
 
 
 REPLICA_FAILURE = {"type": "ReplicaFailure", "status": "True", "message": "exceeded quota"}

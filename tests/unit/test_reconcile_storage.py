@@ -1,11 +1,14 @@
 """StorageReady: what the claim's phase and access modes mean for a run, be the claim its own or the user's."""
 
+from datetime import timedelta
+
 import pytest
 
+from grpo_operator.api.run import GRPORun
 from grpo_operator.api.status import ConditionType
-from grpo_operator.reconcile.storage import judge_storage, needs_users_claim
+from grpo_operator.reconcile.storage import BINDING_S, LOOK_AGAIN_S, StorageVerdict, judge_storage, needs_users_claim
 from unit.desired_inputs import make_run
-from unit.observed_inputs import NAME, NOW, look, make_claim, said, then, written
+from unit.observed_inputs import NAME, NOW, look, make_claim, make_condition, said, then, with_conditions, written
 
 STORAGE, FAILED = ConditionType.STORAGE_READY, ConditionType.FAILED
 
@@ -45,6 +48,28 @@ def test_verdict(whose: str, case: tuple[tuple[str, ...], str | None]) -> None:
         verdict = judge_storage(run, make_claim("mine", phase or "Pending", modes, owner=None, run=None), None, NOW)
     assert (verdict.statement.status, verdict.statement.reason) == (status, reason)
     assert (verdict.is_hopeless, verdict.may_start) == (is_hopeless, not is_hopeless)
+
+
+@pytest.mark.parametrize("whose", ["own", "user's"])
+def test_a_claim_that_stays_without_a_volume_gets_a_remedy(whose: str) -> None:
+    run = make_run() if whose == "own" else make_run(storage={"claimName": "mine"})
+    name = f"{NAME}-volume" if whose == "own" else "mine"
+
+    def verdict(run: GRPORun, later_s: float) -> StorageVerdict:
+        claim = make_claim(name, "Pending")
+        own, users = (claim, None) if whose == "own" else (None, claim)
+        return judge_storage(run, users, own, NOW + timedelta(seconds=later_s))
+
+    first = verdict(run, 0)
+    assert first.statement.message == f"PersistentVolumeClaim {name} has no volume yet."
+    assert first.look_again_s == (BINDING_S if whose == "own" else LOOK_AGAIN_S)
+    pending = with_conditions(run, make_condition(STORAGE, "Unknown", "ClaimPending"))
+    assert verdict(pending, BINDING_S - 1).statement == first.statement
+    late = verdict(pending, BINDING_S)
+    for words in (f"`kubectl describe pvc {name}`", "storageClassName", "accessModes", RWX):
+        assert words in late.statement.message
+    assert (late.statement.status, late.may_start) == ("Unknown", True)
+    assert late.look_again_s == (None if whose == "own" else LOOK_AGAIN_S)
 
 
 @pytest.mark.parametrize("mode", [RWO, RWOP, ROX])

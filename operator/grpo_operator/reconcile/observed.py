@@ -123,6 +123,8 @@ class ObservedPod(ObservedChild):
     evicted: Waiting | None
     """The pod as a whole was thrown out: evicted, preempted, its node gone."""
     unschedulable: Unschedulable | None
+    being_set_up_since: datetime | None
+    """Since when its node has been about to mount its volumes and to make its network; images are pulled afterwards."""
     containers: tuple[ObservedContainer, ...]
 
     @property
@@ -219,6 +221,7 @@ def _observe_pod(kind: str, manifest: Manifest) -> ObservedPod:
         is_ready="Ready" in conditions,
         evicted=_evicted(status, conditions.get("DisruptionTarget")),
         unschedulable=_unschedulable(status),
+        being_set_up_since=_being_set_up_since(status),
         containers=tuple(
             _container(container)
             for field_name in ("initContainerStatuses", "containerStatuses")
@@ -250,6 +253,15 @@ def _unschedulable(status: Manifest) -> Unschedulable | None:
     for condition in status.get("conditions", ()):
         if condition["type"] == "PodScheduled" and condition.get("reason") == "Unschedulable":
             return Unschedulable(condition.get("message", ""), time_of(condition["lastTransitionTime"]))
+    return None
+
+
+def _being_set_up_since(status: Manifest) -> datetime | None:
+    if status.get("phase") != "Pending":
+        return None
+    for condition in status.get("conditions", ()):
+        if condition["type"] == "PodReadyToStartContainers" and condition["status"] == "False":
+            return time_of(condition["lastTransitionTime"])
     return None
 
 

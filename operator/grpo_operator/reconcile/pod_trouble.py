@@ -1,6 +1,6 @@
 """What keeps a pod from getting ready, in one sentence with the remedy, as soon as the pod's status shows it."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
@@ -12,6 +12,12 @@ from grpo_operator.reconcile.termination import failure_in, is_users_mistake
 
 UNSCHEDULABLE_GRACE_S: Final = 15.0
 """Pods are unschedulable for a while when their volume is being bound, many are started at once, or others leave."""
+
+SET_UP_S: Final = 120.0
+"""Network volumes may take a minute to be attached and mounted."""
+
+_UNBOUND: Final = "unbound immediate PersistentVolumeClaims"
+"""The scheduler's words for a claim without a volume."""
 
 _IMAGE_REASONS: Final = frozenset(
     {
@@ -72,15 +78,19 @@ def trouble_of(pod: ObservedPod, now: datetime) -> Trouble | None:
     if pod.evicted:
         why = f"{pod.evicted.reason}: {pod.evicted.message}".rstrip(": ")
         return Trouble(Reason.DISRUPTED, f"Pod {pod.name} was taken away by the cluster ({why}).")
-    if pod.unschedulable and _seconds_unschedulable(pod, now) >= UNSCHEDULABLE_GRACE_S:
+    if pod.unschedulable and _age_s(pod.unschedulable.since, now) >= UNSCHEDULABLE_GRACE_S:
         return Trouble(Reason.UNSCHEDULABLE, _unschedulable_message(pod, pod.unschedulable.message))
+    if pod.being_set_up_since and _age_s(pod.being_set_up_since, now) >= SET_UP_S:
+        return Trouble(Reason.POD_NOT_SET_UP, _not_set_up_message(pod))
     troubles = (_container_trouble(pod, container) for container in pod.containers)
     return next((trouble for trouble in troubles if trouble), None)
 
 
-def seconds_until_settled(pods: Iterable[ObservedPod], now: datetime) -> float | None:
-    """When a pod that is unschedulable will have been so for long enough to speak of it."""
-    rest = [UNSCHEDULABLE_GRACE_S - _seconds_unschedulable(pod, now) for pod in pods if pod.unschedulable]
+def seconds_until_settled(pods: Sequence[ObservedPod], now: datetime) -> float | None:
+    """When a pod will have lacked a node, or what its node makes for it, for long enough to speak of it."""
+    waits = [(pod.unschedulable.since, UNSCHEDULABLE_GRACE_S) for pod in pods if pod.unschedulable]
+    waits += [(pod.being_set_up_since, SET_UP_S) for pod in pods if pod.being_set_up_since]
+    rest = [patience_s - _age_s(since, now) for since, patience_s in waits]
     return min((seconds for seconds in rest if seconds > 0), default=None)
 
 
@@ -92,16 +102,26 @@ def out_of_memory(pod_name: str, container_name: str, role: Role) -> Trouble:
     )
 
 
-def _seconds_unschedulable(pod: ObservedPod, now: datetime) -> float:
-    return (now - pod.unschedulable.since).total_seconds() if pod.unschedulable else 0.0
+def _age_s(since: datetime, now: datetime) -> float:
+    return (now - since).total_seconds()
 
 
 def _unschedulable_message(pod: ObservedPod, scheduler_says: str) -> str:
     field = f"{pod.role.value}s"
+    if _UNBOUND in scheduler_says:
+        return f"Pod {pod.name} waits for the run's volume: the condition StorageReady says what to do."
     return (
         f"Pod {pod.name} fits no node ({scheduler_says.rstrip('.')}): free or add nodes; or correct {field}.resources, "
         f"nodeSelector, tolerations or affinity{_TAKES_EFFECT[pod.role]}; or start another run with fewer "
         f"{field}.gpus or other storage."
+    )
+
+
+def _not_set_up_message(pod: ObservedPod) -> str:
+    return (
+        f"The node of pod {pod.name} has not mounted its volumes or not made its network for more than {SET_UP_S:.0f} s: "
+        f"`kubectl describe pod {pod.name}` says why. Mostly it is a volume: another node holds it, its server does not "
+        f"answer, or {pod.role.value}s.podTemplate names a Secret or ConfigMap that does not exist."
     )
 
 

@@ -47,6 +47,9 @@ class Reason(StrEnum):
     """A node cannot get the image: a wrong name, a missing pull secret, or no way to the registry."""
     UNSCHEDULABLE = "Unschedulable"
     """No node has room, or none fits nodeSelector, tolerations and affinity."""
+    POD_NOT_SET_UP = "PodNotSetUp"
+    """The pod has a node, which has not mounted its volumes or not made its network for two minutes. Mostly it is a
+    volume: one that another node holds, or a Secret or ConfigMap of `podTemplate` that does not exist."""
     CONTAINER_CONFIG_ERROR = "ContainerConfigError"
     """The kubelet cannot make the container as it is described: mostly `env` or `podTemplate`."""
     CRASH_LOOP = "CrashLoop"
@@ -108,6 +111,7 @@ POD_TROUBLES = frozenset(
         Reason.PODS_NOT_CREATED,
         Reason.IMAGE_PULL_FAILED,
         Reason.UNSCHEDULABLE,
+        Reason.POD_NOT_SET_UP,
         Reason.CONTAINER_CONFIG_ERROR,
         Reason.CRASH_LOOP,
         Reason.OOM_KILLED,

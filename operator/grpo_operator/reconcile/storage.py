@@ -17,6 +17,9 @@ CLAIM_GRACE_S: Final = 30.0
 LOOK_AGAIN_S: Final = 5.0
 """The user's claim does not carry the run's label, so no watch tells of it."""
 
+BINDING_S: Final = 60.0
+"""Most volumes are made in less; then somebody should look why."""
+
 _SETTLED: Final = frozenset({Reason.BOUND, Reason.SINGLE_NODE_VOLUME})
 
 
@@ -73,9 +76,9 @@ def judge_storage(
     name = run.spec.storage.claim_name
     if name is None:
         modes = own_claim.access_modes if own_claim else tuple(run.spec.storage.access_modes)
-        return _judge_claim(run, own_claim, modes)
+        return _judge_claim(run, own_claim, modes, now)
     if users_claim:
-        return _judge_claim(run, users_claim, users_claim.access_modes)
+        return _judge_claim(run, users_claim, users_claim.access_modes, now)
     if _is_settled(run):
         return StorageVerdict(_repeat(run), may_start=True)
     message = (
@@ -83,12 +86,11 @@ def judge_storage(
         "create it, or name another."
     )
     statement = _statement("False", Reason.CLAIM_NOT_FOUND, message)
-    return StorageVerdict(
-        statement, may_start=False, is_hopeless=_seconds_missing(run, now) >= CLAIM_GRACE_S, look_again_s=LOOK_AGAIN_S
-    )
+    is_hopeless = _seconds_since(run, Reason.CLAIM_NOT_FOUND, now) >= CLAIM_GRACE_S
+    return StorageVerdict(statement, may_start=False, is_hopeless=is_hopeless, look_again_s=LOOK_AGAIN_S)
 
 
-def _judge_claim(run: GRPORun, claim: ObservedClaim | None, modes: tuple[str, ...]) -> StorageVerdict:
+def _judge_claim(run: GRPORun, claim: ObservedClaim | None, modes: tuple[str, ...], now: datetime) -> StorageVerdict:
     """The phase says whether there is a volume, and the access modes what pods can do with it."""
     if claim and claim.phase == "Lost":
         message = f"The volume of PersistentVolumeClaim {claim.name} is gone; start a new run with another claim."
@@ -99,12 +101,24 @@ def _judge_claim(run: GRPORun, claim: ObservedClaim | None, modes: tuple[str, ..
         message = f"PersistentVolumeClaim {claim_name(run)} {with_modes}: {use.sentence}"
         return StorageVerdict(_statement("False", use.reason, message), may_start=False, is_hopeless=True)
     if claim is None or claim.phase == "Pending":
-        message = f"PersistentVolumeClaim {claim_name(run)} has no volume yet."
-        statement = _statement("Unknown", Reason.CLAIM_PENDING, message)
-        is_watched = run.spec.storage.claim_name is None
-        return StorageVerdict(statement, may_start=True, look_again_s=None if is_watched else LOOK_AGAIN_S)
+        return _judge_pending(run, claim, now)
     message = f"PersistentVolumeClaim {claim.name} is bound {with_modes}: {use.sentence}"
     return StorageVerdict(_statement("True", use.reason, message), may_start=True)
+
+
+def _judge_pending(run: GRPORun, claim: ObservedClaim | None, now: datetime) -> StorageVerdict:
+    name, rest_s = claim_name(run), BINDING_S - _seconds_since(run, Reason.CLAIM_PENDING, now)
+    message = f"PersistentVolumeClaim {name} has no volume yet."
+    if claim and rest_s <= 0:
+        message = (
+            f"PersistentVolumeClaim {name} has had no volume for more than {BINDING_S:.0f} s: `kubectl describe pvc {name}` "
+            "says why. Mostly there is no such storageClassName, or the class cannot make volumes with these accessModes "
+            f"({_REMEDY}, in another run); a class that waits for a first pod needs one that fits a node."
+        )
+    statement = _statement("Unknown", Reason.CLAIM_PENDING, message)
+    is_watched = run.spec.storage.claim_name is None
+    until_it_is_late_s = rest_s if rest_s > 0 else None
+    return StorageVerdict(statement, may_start=True, look_again_s=until_it_is_late_s if is_watched else LOOK_AGAIN_S)
 
 
 def _statement(status: Truth, reason: Reason, message: str) -> Statement:
@@ -118,8 +132,9 @@ def _repeat(run: GRPORun) -> Statement:
     return Statement(condition.type, condition.status, condition.reason, condition.message)
 
 
-def _seconds_missing(run: GRPORun, now: datetime) -> float:
+def _seconds_since(run: GRPORun, reason: Reason, now: datetime) -> float:
+    """Since this was said of the claim, if it is what was said last."""
     condition = find(run.status.conditions, ConditionType.STORAGE_READY)
-    if condition is None or condition.reason != Reason.CLAIM_NOT_FOUND:
+    if condition is None or condition.reason != reason:
         return 0.0
     return (now - time_of(condition.last_transition_time)).total_seconds()
