@@ -131,6 +131,10 @@ READINESS: dict[str, tuple[str, list[ObservedChild], tuple[str, str]]] = {
     "no learner yet": ("learners", [make_job(age_s=9)], ("False", "Starting")),
     "no learner for long": ("learners", [make_job(age_s=10)], ("False", "PodsNotCreated")),
     "one of two learners": ("learners", [make_job(), make_pod(ready=True), make_pod(index=1)], ("False", "Starting")),
+    "a second learner that is not there yet": ("learners", [make_job(age_s=9), make_pod(ready=True)], ("False", "Starting")),
+    "a second learner that does not come": (
+        "learners", [make_job(age_s=10), make_pod(ready=True)], ("False", "PodsNotCreated"),
+    ),
     "both learners": ("learners", [make_job(), make_pod(ready=True), make_pod(index=1, ready=True)], ("True", "AllReady")),
     "a learner that has finished": ("learners", [make_job(), make_pod(ready=True), FINISHED], ("True", "AllReady")),
     "learners of an earlier attempt": ("learners", [make_job(2), make_pod(ready=True)], ("False", "PodsNotCreated")),
@@ -157,8 +161,24 @@ def test_readiness(case: str) -> None:
     assert (statement.status, statement.reason) == expected
 
 
-def test_time_until_pods_are_missed() -> None:
-    run = make_run()
-    assert seconds_until_pods_are_missed(sort_children(run, [make_job(age_s=4)], 1), NOW) == 6
-    assert seconds_until_pods_are_missed(sort_children(run, [make_job(age_s=11)], 1), NOW) is None
-    assert seconds_until_pods_are_missed(sort_children(run, [make_job(age_s=4), make_pod()], 1), NOW) is None
+def test_learners_that_do_not_come_are_counted() -> None:
+    run = make_run(learners={"replicas": 4})
+    message = judge_learners(run, sort_children(run, [make_job(), make_pod(), make_pod(index=1)], 1), NOW).message
+    assert message.startswith("2 of 4 learner pods are created: `kubectl describe job math-learner-1`")
+    assert "quota" in message
+
+
+MISSED: dict[str, tuple[list[ObservedChild], float | None]] = {
+    "no Job": ([], None),
+    "none": ([make_job(age_s=4)], 6),
+    "one of two": ([make_job(age_s=4), make_pod()], 6),
+    "both": ([make_job(age_s=4), make_pod(), make_pod(index=1)], None),
+    "missed already": ([make_job(age_s=11)], None),
+}
+
+
+@pytest.mark.parametrize("case", MISSED)
+def test_time_until_pods_are_missed(case: str) -> None:
+    observed, expected = MISSED[case]
+    run = make_run(learners={"replicas": 2})
+    assert seconds_until_pods_are_missed(run, sort_children(run, observed, 1), NOW) == expected

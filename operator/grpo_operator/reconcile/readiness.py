@@ -24,7 +24,7 @@ def judge_learners(run: GRPORun, children: Children, now: datetime) -> Statement
     succeeded = sum(pod.phase == "Succeeded" for pod in children.learners)
     if ready + succeeded >= wanted:
         return _ready(ConditionType.LEARNERS_READY, wanted, "learner")
-    trouble = first_trouble(children.learners, now) or _missing_learners(children, now)
+    trouble = first_trouble(children.learners, now) or _missing_learners(wanted, children, now)
     return _not_ready(ConditionType.LEARNERS_READY, ready, wanted, "learner", trouble)
 
 
@@ -44,20 +44,20 @@ def judge_generators(run: GRPORun, children: Children, now: datetime) -> Stateme
     return _not_ready(ConditionType.GENERATORS_READY, ready, wanted, "generator", trouble)
 
 
-def seconds_until_pods_are_missed(children: Children, now: datetime) -> float | None:
-    """When to look again at a Job that has no pods yet."""
-    if children.job is None or children.learners:
+def seconds_until_pods_are_missed(run: GRPORun, children: Children, now: datetime) -> float | None:
+    """When to look again at a Job that lacks pods."""
+    if children.job is None or len(children.learners) >= run.spec.learners.replicas:
         return None
     rest = NO_PODS_GRACE_S - _age_s(children.job, now)
     return rest if rest > 0 else None
 
 
-def _missing_learners(children: Children, now: datetime) -> Trouble | None:
-    job = children.job
-    if job is None or children.learners or _age_s(job, now) < NO_PODS_GRACE_S:
+def _missing_learners(wanted: int, children: Children, now: datetime) -> Trouble | None:
+    job, created = children.job, len(children.learners)
+    if job is None or created >= wanted or _age_s(job, now) < NO_PODS_GRACE_S:
         return None
     message = (
-        f"The learners' pods are not created: `kubectl describe job {job.name}` says why, "
+        f"{created} of {wanted} learner pods are created: `kubectl describe job {job.name}` says why, "
         "mostly a quota or an admission policy."
     )
     return Trouble(Reason.PODS_NOT_CREATED, message)

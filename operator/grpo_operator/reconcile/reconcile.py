@@ -156,7 +156,7 @@ def _waits(look: _Look) -> Iterable[float | None]:
         look.settings.progress_interval_s if first and first.is_running else None,
         REPORT_GRACE_S if job and job.completed_at else None,
         seconds_until_settled((*children.learners, *children.generators), now),
-        seconds_until_pods_are_missed(children, now),
+        seconds_until_pods_are_missed(look.run, children, now),
     )
 
 
