@@ -3,6 +3,7 @@
 import pytest
 
 from grpo_contract.failure import DATASET_NOT_FOUND, USER_ERROR_EXIT_CODE, Failure
+from grpo_operator.reconcile.restart import GONE_GRACE_S
 from harness.kubectl import Kubectl, condition
 from harness.runs import SOON_S, pods, wait_for_condition, wait_for_phase
 from harness.waiting import wait_for
@@ -48,6 +49,17 @@ def test_a_deleted_learner_is_a_restart(kubectl: Kubectl, name: str) -> None:
     delete_pod(kubectl, pods(kubectl, name, "learner")[1])
     wait_for("attempt 2", lambda: kubectl.find("job", f"{name}-learner-2"), SOON_S, 0.1)
     assert kubectl.get("grporun", name)["status"]["lastFailure"]["reason"] == "LearnerPodLost"
+
+
+def test_a_learner_whose_node_never_says_that_it_has_ended_is_a_restart(kubectl: Kubectl, name: str) -> None:
+    """Its Job does not count it as failed, as long as it may run."""
+    start_run(kubectl, name)
+    lost = pods(kubectl, name, "learner")[1]["metadata"]["name"]
+    kubectl("delete", "pod", lost, "--grace-period=1", "--wait=false")
+    wait_for("attempt 2", lambda: kubectl.find("job", f"{name}-learner-2"), GONE_GRACE_S + 2 * SOON_S)
+    failure = kubectl.get("grporun", name)["status"]["lastFailure"]
+    assert (failure["reason"], failure["pod"]) == ("LearnerNodeLost", lost)
+    wait_for_condition(kubectl, name, "LearnersReady", "AllReady")
 
 
 def test_no_restart_beyond_the_limit(kubectl: Kubectl, name: str) -> None:

@@ -167,6 +167,7 @@ def make_pod(
     ready: bool = False,
     containers: tuple[Manifest, ...] | None = None,
     age_s: float = 50,
+    node: str | None = None,
     status: Manifest | None = None,
     **metadata: Any,
 ) -> ObservedPod:
@@ -186,6 +187,7 @@ def make_pod(
             "ownerReferences": [{"uid": "a job", "controller": True}],
         }
         | metadata,
+        "spec": {"nodeName": node} if node else {},
         "status": {
             "phase": phase,
             "podIP": f"10.0.0.{index + 1}",

@@ -276,6 +276,11 @@ class TestProgress:
         plan = look(make_run(), make_job(), make_pod(ready=True), reading=reading)
         assert said(plan, PROGRESSING) == expected
 
+    def test_a_learner_that_is_being_deleted_owes_no_answer(self) -> None:
+        reading = Reading(error="no answer", failing_since=NOW - timedelta(seconds=60))
+        plan = look(make_run(), make_job(), make_pod(deletionTimestamp=ago(0)), reading=reading)
+        assert said(plan, PROGRESSING) == ("True", "Starting")
+
     def test_what_was_said_of_trouble_does_not_outlive_it(self) -> None:
         pending = make_pod(phase="Pending", status=unschedulable(20))
         run = then(make_run(), look(make_run(), make_job(), pending))
@@ -332,6 +337,31 @@ class TestFailure:
         plan = look(run, job, failed, other, *others)
         assert written(plan) == {f"Service/{NAME}-learner"}
         assert plan.look_again_s == 60
+
+    def test_a_learner_on_a_lost_node_ends_the_attempt_and_the_next_one_starts_without_it(self) -> None:
+        run, job, other = make_run(), make_job(), make_pod(index=1)
+        leaving, stuck = (make_pod(node="n1", deletionTimestamp=ago(late_s)) for late_s in (45, 60))
+        assert look(run, job, leaving, other).status.last_failure is None
+        assert look(run, job, leaving, other).look_again_s == 10, "the interval of reports"
+        assert look(run, job, leaving, other, now=NOW + timedelta(seconds=10)).look_again_s == 5
+        plan = look(run, job, stuck, other)
+        assert plan.status.last_failure is not None
+        assert (plan.status.attempt, plan.status.last_failure.reason) == (2, "LearnerNodeLost")
+        assert plan.status.phase is Phase.RESTARTING
+        run = then(run, plan)
+        others = [child for child in all_children(run) if child.kind != "Job"]
+        clearing = look(run, job, stuck, other, *others)
+        assert clearing.delete == (job,)
+        assert written(clearing) == {f"Service/{NAME}-learner"}, "the other learner may still write"
+        assert f"Job/{NAME}-learner-2" in written(look(run, stuck, *others))
+        assert said(look(run, make_job(2), stuck, make_pod(attempt=2, ready=True), *others), LEARNERS) == (
+            "True",
+            "AllReady",
+        )
+
+    def test_a_learner_on_a_lost_node_may_be_the_last_try(self) -> None:
+        plan = look(make_run(maxRestarts=0), make_job(), make_pod(node="n1", deletionTimestamp=ago(60)))
+        assert said(plan, FAILED) == ("True", "MaxRestartsExceeded")
 
     def test_a_learner_that_was_left_behind_is_named(self) -> None:
         """Its Job was deleted with --cascade=orphan, so that nothing deletes the pod."""

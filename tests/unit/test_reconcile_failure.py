@@ -5,7 +5,7 @@ from datetime import timedelta
 import pytest
 
 from grpo_contract.failure import DATASET_NOT_FOUND, LEARNER_ERROR, RENDEZVOUS_TIMEOUT, USER_ERROR_EXIT_CODE
-from grpo_operator.reconcile.failure import Cause, cause_of, should_restart, users_mistake_in
+from grpo_operator.reconcile.failure import Cause, cause_of, lost_learner, should_restart, users_mistake_in
 from grpo_operator.reconcile.observed import JobFailure, ObservedPod
 from grpo_operator.reconcile.restart import pause_s, seconds_to_wait
 from unit.observed_inputs import NOW, ago, container, ended, failed_learner, failure_text, make_pod
@@ -68,6 +68,26 @@ def test_the_pods_own_news_are_waited_for() -> None:
     just_now = JobFailure(reason="r", message="m", since=NOW - timedelta(seconds=2.9))
     assert cause_of(just_now, [make_pod()], NOW) is None
     assert cause_of(just_now, [failed_learner()], NOW) is not None
+
+
+GIVEN_UP: dict[str, tuple[ObservedPod, bool]] = {
+    "not deleted": (make_pod(), False),
+    "within its grace period": (make_pod(deletionTimestamp=ago(-30)), False),
+    "not yet for long": (make_pod(deletionTimestamp=ago(59)), False),
+    "for long": (make_pod(deletionTimestamp=ago(60), node="n1"), True),
+    "ended, and kept by its Job": (failed_learner(deletionTimestamp=ago(60)), False),
+}
+
+
+@pytest.mark.parametrize("case", GIVEN_UP)
+def test_a_learner_whose_node_is_lost(case: str) -> None:
+    pod, is_lost = GIVEN_UP[case]
+    cause = lost_learner([make_pod(index=1), pod], NOW)
+    assert (cause is not None) is is_lost
+    if cause:
+        assert (cause.reason, cause.pod, cause.is_users_mistake) == ("LearnerNodeLost", pod, False)
+        assert f"Pod {pod.name} was deleted" in cause.message
+        assert "`kubectl delete node n1`" in cause.message
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ from grpo_contract.labels import Role
 from grpo_operator.reconcile.observed import Ended, JobFailure, ObservedContainer, ObservedPod
 from grpo_operator.reconcile.pod_trouble import OOM_REASON, out_of_memory
 from grpo_operator.reconcile.reasons import Reason
+from grpo_operator.reconcile.restart import is_given_up
 from grpo_operator.reconcile.termination import failure_in, is_users_mistake
 
 CAUSE_GRACE_S: Final = 3.0
@@ -62,6 +63,18 @@ def cause_of(failure: JobFailure, learners: Sequence[ObservedPod], now: datetime
         return None
     message = f"A learner pod was deleted, or is gone with its node ({failure.reason}: {failure.message.rstrip('.')})."
     return Cause(Reason.LEARNER_POD_LOST, message)
+
+
+def lost_learner(learners: Iterable[ObservedPod], now: datetime) -> Cause | None:
+    """A pod of the current attempt that was given up. Its Job would wait for the node's word for ever."""
+    pod = next((pod for pod in learners if is_given_up(pod, now)), None)
+    if pod is None:
+        return None
+    message = (
+        f"Pod {pod.name} was deleted, and node {pod.node} does not say that it has ended: the node is lost, or cannot end "
+        f"it. Bring the node back or, if it is gone for good, `kubectl delete node {pod.node}`."
+    )
+    return Cause(Reason.LEARNER_NODE_LOST, message, pod)
 
 
 def users_mistake_in(generators: Iterable[ObservedPod]) -> Cause | None:

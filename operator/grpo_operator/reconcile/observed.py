@@ -118,6 +118,7 @@ class ObservedPod(ObservedChild):
     gone_at: datetime | None
     """The end of its grace period once it is being deleted: when it should be gone."""
     phase: str
+    node: str | None
     ip: str | None
     is_ready: bool
     evicted: Waiting | None
@@ -217,6 +218,7 @@ def _observe_pod(kind: str, manifest: Manifest) -> ObservedPod:
         deletion_asked_at=gone_at - grace_period if gone_at else None,
         gone_at=gone_at,
         phase=status.get("phase", "Pending"),
+        node=manifest.get("spec", {}).get("nodeName"),
         ip=status.get("podIP"),
         is_ready="Ready" in conditions,
         evicted=_evicted(status, conditions.get("DisruptionTarget")),

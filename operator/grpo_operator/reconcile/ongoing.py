@@ -14,6 +14,7 @@ from grpo_operator.reconcile.world import Children, Reading
 def judge_ongoing(run: GRPORun, children: Children, attempt: int, reading: Reading, now: datetime) -> list[Statement]:
     generators = judge_generators(run, children, now)
     learners = judge_learners(run, children, now)
+    reading = _of_the_living(children, reading)
     if _is_silent(children, reading) and _has_spoken(run) and not is_unreadable(reading, now):
         return [generators, learners]  # what was said of the rest still holds
     progress = progress_of_attempt(reading, attempt)
@@ -29,6 +30,12 @@ def progress_of_attempt(reading: Reading, attempt: int) -> Progress | None:
     """A report of an earlier attempt says nothing of this one."""
     progress = reading.progress
     return progress if progress and progress.attempt == attempt else None
+
+
+def _of_the_living(children: Children, reading: Reading) -> Reading:
+    """A learner that is being deleted owes no answer."""
+    first = children.first_learner
+    return Reading() if first and first.is_deleting and reading.progress is None else reading
 
 
 def _is_silent(children: Children, reading: Reading) -> bool:

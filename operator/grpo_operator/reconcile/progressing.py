@@ -38,8 +38,8 @@ def judge_progress(
     """`progress` is what `reading` holds of this attempt."""
     if is_unreadable(reading, now):
         message = (
-            f"Learner 0 runs, but its progress cannot be read ({reading.error}): "
-            "check the NetworkPolicies between it and the operator."
+            f"The progress of learner 0 cannot be read ({reading.error}): "
+            "check its node, and the NetworkPolicies between it and the operator."
         )
         return _progressing("Unknown", Reason.PROGRESS_UNREADABLE, message)
     if progress is not None and progress.stage not in _BEFORE_STEPS:

@@ -88,8 +88,8 @@ class Reason(StrEnum):
     LEARNER_LEFT_BEHIND = "LearnerLeftBehind"
     """A learner of an earlier attempt runs on although its Job was deleted (`--cascade=orphan`). Delete the pod."""
     PROGRESS_UNREADABLE = "ProgressUnreadable"
-    """Learner 0 runs, but the operator cannot read its progress. The run may be well; check that NetworkPolicies let
-    the operator reach it."""
+    """The operator cannot read learner 0's progress. The run may be well; check learner 0's node, and that NetworkPolicies
+    let the operator reach it."""
 
     # Succeeded, Failed
     COMPLETED = "Completed"
@@ -104,6 +104,9 @@ class Reason(StrEnum):
     # Why an attempt failed, when no pod has left a reason
     LEARNER_POD_LOST = "LearnerPodLost"
     """A learner pod was deleted, or is gone with its node."""
+    LEARNER_NODE_LOST = "LearnerNodeLost"
+    """A learner pod was deleted, and its node does not say that it has ended: the node is lost, or cannot end it. Bring
+    the node back, or delete it if it is gone for good."""
 
 
 POD_TROUBLES = frozenset(

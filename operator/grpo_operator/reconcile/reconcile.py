@@ -13,7 +13,14 @@ from grpo_operator.reconcile.acceptance import ACCEPTED, judge_recipe, judge_ref
 from grpo_operator.reconcile.changes import children_to_write, ref_of
 from grpo_operator.reconcile.completion import REPORT_GRACE_S, final_progress, is_complete
 from grpo_operator.reconcile.conditions import Statement
-from grpo_operator.reconcile.failure import CAUSE_GRACE_S, Cause, cause_of, should_restart, users_mistake_in
+from grpo_operator.reconcile.failure import (
+    CAUSE_GRACE_S,
+    Cause,
+    cause_of,
+    lost_learner,
+    should_restart,
+    users_mistake_in,
+)
 from grpo_operator.reconcile.observed import JobFailure, ObservedChild, time_of
 from grpo_operator.reconcile.ongoing import judge_ongoing, progress_of_attempt
 from grpo_operator.reconcile.phase import has_ended
@@ -21,7 +28,7 @@ from grpo_operator.reconcile.plan import LogSource, Plan
 from grpo_operator.reconcile.pod_trouble import seconds_until_settled
 from grpo_operator.reconcile.readiness import has_had_generators, seconds_until_pods_are_missed
 from grpo_operator.reconcile.reasons import Reason
-from grpo_operator.reconcile.restart import judge_left_behind, seconds_to_wait
+from grpo_operator.reconcile.restart import judge_left_behind, seconds_to_wait, seconds_until_given_up
 from grpo_operator.reconcile.storage import StorageVerdict, judge_storage
 from grpo_operator.reconcile.world import Children, World, current_attempt, sort_children
 from grpo_operator.resources import JOB
@@ -66,6 +73,8 @@ def reconcile(run: GRPORun, world: World, settings: Settings, now: datetime) -> 
         return Plan(report.succeeded(run, attempt, final_progress(children.first_learner), now), look_again_s=0)
     if children.job and children.job.failure:
         return _after_failure(look, children.job.failure, storage)
+    if lost := lost_learner(children.learners, now):
+        return _try_again_or_fail(look, lost)
     return _carry_on(look, storage)
 
 
@@ -93,10 +102,14 @@ def _carry_on(look: _Look, storage: StorageVerdict, news_due_s: float | None = N
 
 
 def _after_failure(look: _Look, failure: JobFailure, storage: StorageVerdict) -> Plan:
-    """The failure is put on record first; the next look, which follows at once, does what follows from it."""
     cause = cause_of(failure, look.children.learners, look.now)
     if cause is None:
         return _carry_on(look, storage, news_due_s=CAUSE_GRACE_S)
+    return _try_again_or_fail(look, cause)
+
+
+def _try_again_or_fail(look: _Look, cause: Cause) -> Plan:
+    """The failure is put on record first; the next look, which follows at once, does what follows from it."""
     if should_restart(cause, look.attempt, look.run.spec.max_restarts):
         status = report.restarting(look.run, look.attempt, cause, look.now)
         return Plan(status, log_source=_log_source(cause), look_again_s=0)
@@ -157,6 +170,7 @@ def _waits(look: _Look) -> Iterable[float | None]:
         REPORT_GRACE_S if job and job.completed_at else None,
         seconds_until_settled((*children.learners, *children.generators), now),
         seconds_until_pods_are_missed(look.run, children, now),
+        seconds_until_given_up(children.learners, now),
     )
 
 

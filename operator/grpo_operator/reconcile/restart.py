@@ -31,6 +31,16 @@ def seconds_to_wait(attempt: int, failed_at: datetime | None, leftovers: Iterabl
     return max(0.0, pause, *(_seconds_to_go(pod, now) for pod in leftovers))
 
 
+def is_given_up(pod: ObservedPod, now: datetime) -> bool:
+    """It should long be gone, and its node does not say that it has ended."""
+    return pod.gone_at is not None and _seconds_to_go(pod, now) <= 0 and not pod.is_over
+
+
+def seconds_until_given_up(pods: Iterable[ObservedPod], now: datetime) -> float | None:
+    rest = (_seconds_to_go(pod, now) for pod in pods if pod.gone_at)
+    return min((seconds for seconds in rest if seconds > 0), default=None)
+
+
 def _seconds_to_go(pod: ObservedPod, now: datetime) -> float:
     if pod.is_over:
         return 0.0
