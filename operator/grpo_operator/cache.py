@@ -25,7 +25,7 @@ Place = tuple[str, str, str]
 
 REMEMBERED_DELETIONS: Final = 1000
 
-_RUN_METADATA: Final = ("name", "namespace", "uid", "generation", "creationTimestamp", "deletionTimestamp")
+_RUN_METADATA: Final = ("name", "namespace", "uid", "generation", "deletionTimestamp")
 
 
 class _Known(NamedTuple):

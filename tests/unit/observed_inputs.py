@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from grpo_contract.failure import Failure
-from grpo_contract.labels import ATTEMPT_LABEL, JOB_INDEX_LABEL, ROLE_LABEL, RUN_LABEL
+from grpo_contract.labels import ATTEMPT_LABEL, JOB_INDEX_LABEL, ROLE_LABEL, RUN_LABEL, RUN_UID_LABEL
 from grpo_operator.api.run import GRPORun
 from grpo_operator.api.status import Condition, ConditionType, GRPORunStatus
 from grpo_operator.desired.children import build_children
@@ -166,14 +166,14 @@ def make_pod(
     phase: str = "Running",
     ready: bool = False,
     containers: tuple[Manifest, ...] | None = None,
-    age_s: float = 50,
+    run_uid: str = UID,
     node: str | None = None,
     status: Manifest | None = None,
     **metadata: Any,
 ) -> ObservedPod:
     """`containers`: container statuses; by default one that runs when the pod does. `status` has the last word."""
     name = f"{NAME}-{role}-{attempt}-{index}-x" if role == "learner" else f"{NAME}-generator-x-{index}"
-    labels = {RUN_LABEL: NAME, ROLE_LABEL: role}
+    labels = {RUN_LABEL: NAME, RUN_UID_LABEL: run_uid, ROLE_LABEL: role}
     if role == "learner":
         labels |= {ATTEMPT_LABEL: str(attempt), JOB_INDEX_LABEL: str(index)}
     usual = (container(role, running={"startedAt": ago(40)}),) if phase == "Running" else ()
@@ -182,7 +182,6 @@ def make_pod(
             "name": name,
             "uid": f"pod-{name}",
             "resourceVersion": "1",
-            "creationTimestamp": ago(age_s),
             "labels": labels,
             "ownerReferences": [{"uid": "a job", "controller": True}],
         }

@@ -174,6 +174,14 @@ def test_services_and_workloads_select_their_pods(attempt: int) -> None:
     assert children["Deployment/math-generator"]["spec"]["selector"] == {"matchLabels": of_generator}
 
 
+def test_pods_carry_the_uid_of_their_run_and_nothing_selects_by_it() -> None:
+    children = children_of(make_run())
+    for workload in ("Job/math-learner-1", "Deployment/math-generator"):
+        assert children[workload]["spec"]["template"]["metadata"]["labels"]["grpo.dev/run-uid"] == UID
+    selector = children["Deployment/math-generator"]["spec"]["selector"]["matchLabels"]
+    assert selector == {"grpo.dev/run": "math", "grpo.dev/role": "generator"}
+
+
 def test_services_are_headless_and_show_pods_that_are_not_ready() -> None:
     children = children_of(make_run())
     for name, ports in {"learner": {29500, 9400, 9401}, "generator": {8000}}.items():

@@ -231,7 +231,7 @@ def test_extra_devices_by_pod_template(role: str, build: Any) -> None:
 
 @BOTH
 def test_no_template_takes_pods_away_from_their_services_and_policies(role: str, build: Any) -> None:
-    labels = {"grpo.dev/run": "other", "grpo.dev/role": "other", "team": "math"}
+    labels = {"grpo.dev/run": "other", "grpo.dev/run-uid": "other", "grpo.dev/role": "other", "team": "math"}
     fields = {"podTemplate": {"metadata": {"labels": labels}}}
     given = build(make_run(**{f"{role}s": fields}))["metadata"]["labels"]
     assert given == build(make_run())["metadata"]["labels"] | {"team": "math"}

@@ -9,7 +9,7 @@ from grpo_contract.failure import DATASET_NOT_FOUND, GENERATORS_LOST, USER_ERROR
 from grpo_contract.progress import GeneratorProgress, Metrics, Progress, Stage, Steps
 from grpo_operator.api.status import ConditionType, Phase, RecipeNote
 from grpo_operator.reconcile.world import Reading, Refusal
-from unit.desired_inputs import make_run
+from unit.desired_inputs import UID, make_run
 from unit.observed_inputs import (
     NAME,
     NOW,
@@ -154,11 +154,10 @@ class TestStart:
         assert f"Deployment {NAME}-generator" in message(plan, ACCEPTED)
         assert plan.look_again_s == 60
 
-    def test_pods_older_than_the_run_are_not_its_own(self) -> None:
-        run = make_run()
-        created = run.metadata.model_copy(update={"creation_timestamp": ago(30)})
-        plan = look(run.model_copy(update={"metadata": created}), make_pod(ready=True, age_s=31))
-        assert plan.status.learners.ready == 0
+    @pytest.mark.parametrize(("run_uid", "ready"), [(UID, 1), ("another", 0)])
+    def test_pods_of_a_deleted_run_of_the_same_name_are_not_its_own(self, run_uid: str, ready: int) -> None:
+        plan = look(make_run(), make_pod(ready=True, run_uid=run_uid))
+        assert plan.status.learners.ready == ready
 
     def test_a_refusal_before_the_start_is_no_acceptance(self) -> None:
         plan = look(make_run(), refusals=(Refusal("ChildRefused", "The quota says no."),))

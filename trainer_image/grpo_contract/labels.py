@@ -6,6 +6,9 @@ from typing import Final
 API_GROUP: Final = "grpo.dev"
 
 RUN_LABEL: Final = f"{API_GROUP}/run"
+RUN_UID_LABEL: Final = f"{API_GROUP}/run-uid"
+"""Of pods only, whose owners are Jobs and ReplicaSets: tells them from those of a deleted run of the same name."""
+
 ROLE_LABEL: Final = f"{API_GROUP}/role"
 ATTEMPT_LABEL: Final = f"{API_GROUP}/attempt"
 

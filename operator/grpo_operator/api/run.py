@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any, Final
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict
 
 from grpo_contract.labels import API_GROUP
 from grpo_operator.api.spec import GRPORunSpec
@@ -22,7 +22,6 @@ class Metadata(BaseModel):
     namespace: str
     uid: str
     generation: int = 1
-    creation_timestamp: str = Field(alias="creationTimestamp")
 
 
 class GRPORun(BaseModel):

@@ -8,7 +8,7 @@ from functools import reduce
 from typing import Final
 
 from grpo_contract import environment, files
-from grpo_contract.labels import Role
+from grpo_contract.labels import RUN_UID_LABEL, Role
 from grpo_contract.network import METRICS_PATH
 from grpo_operator.api.run import GRPORun
 from grpo_operator.api.spec import Generators, Learners
@@ -42,7 +42,7 @@ def build_pod_template(run: GRPORun, settings: Settings, role: Role, specifics: 
 
 def metadata_of_pods(run: GRPORun, role: Role, metrics_port: int) -> Manifest:
     return {
-        "labels": names.labels_of(run.metadata.name, role),
+        "labels": names.labels_of(run.metadata.name, role) | {RUN_UID_LABEL: run.metadata.uid},
         "annotations": {
             "prometheus.io/scrape": "true",
             "prometheus.io/port": str(metrics_port),

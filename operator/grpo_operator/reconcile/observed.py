@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final
 
-from grpo_contract.labels import ATTEMPT_LABEL, JOB_INDEX_LABEL, ROLE_LABEL, RUN_LABEL, Role
+from grpo_contract.labels import ATTEMPT_LABEL, JOB_INDEX_LABEL, ROLE_LABEL, RUN_LABEL, RUN_UID_LABEL, Role
 from grpo_operator.desired.digest import digest_of
 from grpo_operator.resources import APPLIED, CLAIM, DEPLOYMENT, JOB, POD
 
@@ -113,7 +113,8 @@ class ObservedPod(ObservedChild):
     attempt: int | None
     index: int | None
     """Which learner it is."""
-    created_at: datetime
+    run_uid: str | None
+    """By its label."""
     deletion_asked_at: datetime | None
     gone_at: datetime | None
     """The end of its grace period once it is being deleted: when it should be gone."""
@@ -214,7 +215,7 @@ def _observe_pod(kind: str, manifest: Manifest) -> ObservedPod:
         role=Role(labels[ROLE_LABEL]),
         attempt=_number(labels.get(ATTEMPT_LABEL)),
         index=_number(labels.get(JOB_INDEX_LABEL)),
-        created_at=time_of(metadata["creationTimestamp"]),
+        run_uid=labels.get(RUN_UID_LABEL),
         deletion_asked_at=gone_at - grace_period if gone_at else None,
         gone_at=gone_at,
         phase=status.get("phase", "Pending"),

@@ -16,7 +16,6 @@ from grpo_operator.reconcile.observed import (
     ObservedJob,
     ObservedPod,
     Ref,
-    time_of,
 )
 from grpo_operator.resources import CLAIM, DEPLOYMENT, JOB
 
@@ -89,7 +88,7 @@ def current_attempt(run: GRPORun, children: Iterable[ObservedChild]) -> int:
 
 
 def sort_children(run: GRPORun, children: Iterable[ObservedChild], attempt: int) -> Children:
-    pods = [child for child in children if isinstance(child, ObservedPod) and _is_younger(child, run)]
+    pods = [child for child in children if isinstance(child, ObservedPod) and child.run_uid == run.metadata.uid]
     others = [child for child in children if not isinstance(child, ObservedPod)]
     own = {child.ref: child for child in others if belongs_to(run, child)}
     jobs = [child for child in own.values() if isinstance(child, ObservedJob)]
@@ -119,11 +118,6 @@ def belongs_to(run: GRPORun, child: ObservedChild) -> bool:
     if child.owner_uid is None and isinstance(child, ObservedClaim):
         return run.spec.storage.retain
     return child.owner_uid == run.metadata.uid
-
-
-def _is_younger(pod: ObservedPod, run: GRPORun) -> bool:
-    """Pods belong to Jobs and ReplicaSets; what is older than the run is left over from one that had its name."""
-    return pod.created_at >= time_of(run.metadata.creation_timestamp)
 
 
 def _index(pod: ObservedPod) -> int:
