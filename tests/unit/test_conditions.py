@@ -15,7 +15,7 @@ from grpo_operator.api.status import (
     RecipeStatus,
 )
 from grpo_operator.reconcile.conditions import MESSAGE_CHARACTERS, Statement, set_condition, set_conditions
-from grpo_operator.reconcile.events import NOTE_CHARACTERS, event_manifest, events_of
+from grpo_operator.reconcile.events import NOTE_BYTES, event_manifest, events_of
 from grpo_operator.reconcile.phase import has_ended, phase_of
 from unit.desired_inputs import make_run
 from unit.observed_inputs import NOW, make_condition, with_conditions
@@ -190,11 +190,27 @@ def test_a_second_lost_generator_is_news_though_the_condition_is_the_same() -> N
 
 
 def test_the_manifest_of_an_event() -> None:
-    long = make_condition(ACCEPTED, "False", "OwnedKey").model_copy(update={"message": "x" * 2000})
+    refused = make_condition(ACCEPTED, "False", "OwnedKey")
     run = make_run()
-    (event,) = events_of(run, GRPORunStatus(conditions=[long]))
+    (event,) = events_of(run, GRPORunStatus(conditions=[refused]))
     manifest = event_manifest(run, event, "operator-1", NOW)
     assert manifest["eventTime"] == "2026-06-01T12:00:00.000000Z"
     assert manifest["reportingInstance"] == "operator-1"
     assert manifest["regarding"]["uid"] == run.metadata.uid
-    assert len(manifest["note"]) == NOTE_CHARACTERS
+    assert manifest["note"] == refused.message
+
+
+@pytest.mark.parametrize(
+    ("message", "note"),
+    [
+        ("x" * NOTE_BYTES, "x" * NOTE_BYTES),
+        ("x" * (NOTE_BYTES + 1), "x" * NOTE_BYTES),
+        ("ä" * NOTE_BYTES, "ä" * (NOTE_BYTES // 2)),
+        ("x" + "ä" * NOTE_BYTES, "x" + "ä" * (NOTE_BYTES // 2 - 1)),
+    ],
+    ids=["as long as may be", "longer", "more bytes than characters", "half a character at the end"],
+)
+def test_a_note_is_cut_by_its_bytes(message: str, note: str) -> None:
+    long = make_condition(ACCEPTED, "False", "OwnedKey").model_copy(update={"message": message})
+    (event,) = events_of(make_run(), GRPORunStatus(conditions=[long]))
+    assert event.note == note

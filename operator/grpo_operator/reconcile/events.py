@@ -14,8 +14,8 @@ from grpo_operator.reconcile.conditions import find
 from grpo_operator.reconcile.reasons import POD_TROUBLES, Reason
 from grpo_operator.resources import EVENT, GRPORUN
 
-NOTE_CHARACTERS: Final = 1024
-"""The API server refuses longer ones."""
+NOTE_BYTES: Final = 1024
+"""In UTF-8. The API server refuses longer ones."""
 
 REPORTING_CONTROLLER: Final = f"{API_GROUP}/operator"
 ACTION: Final = "Reconcile"
@@ -101,9 +101,12 @@ def _event(run: GRPORun, after: GRPORunStatus, news: _News) -> RunEvent:
     # With its time: the same may happen again in one attempt, and then it is news.
     identity = f"{run.metadata.uid} {after.attempt} {news.since} {news.reason} {news.note}"
     digest = hashlib.sha256(identity.encode()).hexdigest()[:16]
-    return RunEvent(
-        name=f"{run.metadata.name}.{digest}", type=news.type, reason=news.reason, note=news.note[:NOTE_CHARACTERS]
-    )
+    return RunEvent(name=f"{run.metadata.name}.{digest}", type=news.type, reason=news.reason, note=_cut(news.note))
+
+
+def _cut(note: str) -> str:
+    """A character that does not fit as a whole is left out."""
+    return note.encode()[:NOTE_BYTES].decode(errors="ignore")
 
 
 def event_manifest(run: GRPORun, event: RunEvent, reporter: str, now: datetime) -> Manifest:
