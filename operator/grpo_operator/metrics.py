@@ -32,18 +32,22 @@ M = TypeVar("M", bound=MetricWrapperBase)
 
 
 class OperatorMetrics:
-    def __init__(self, phases: Callable[[], Iterable[str]], queue_depth: Callable[[], int]) -> None:
-        """`phases`: of all runs, asked for at every scrape."""
+    def __init__(
+        self, phases: Callable[[], Iterable[str]], queue_depth: Callable[[], int], is_leading: Callable[[], bool]
+    ) -> None:
+        """`phases`: of all runs. All are asked for at every scrape. A replica that waits knows the runs and queues them
+        too; told by each, they would be counted twice, and nothing be taken from its queue."""
         disable_created_metrics()  # type: ignore[no-untyped-call]
         self._registry = CollectorRegistry()
         ProcessCollector(registry=self._registry)
-        self._registry.register(_RunsByPhase(phases))
+        self._registry.register(_RunsByPhase(lambda: phases() if is_leading() else ()))
         self._restarts = self._make(Counter, "grpo_run_restarts_total")
         self._restarts.labels(Role.LEARNER, LEARNER_ERROR)  # at 0: a counter that begins at 1 shows no increase
         self._reconciles = self._make(Counter, "controller_runtime_reconcile_total")
         self._errors = self._make(Counter, "controller_runtime_reconcile_errors_total").labels(CONTROLLER)
         self._requests = self._make(Counter, "rest_client_requests_total")
-        self._make(Gauge, "workqueue_depth").labels(CONTROLLER).set_function(lambda: float(queue_depth()))
+        depth = self._make(Gauge, "workqueue_depth").labels(CONTROLLER)
+        depth.set_function(lambda: float(queue_depth() if is_leading() else 0))
         seconds = _BY_NAME["controller_runtime_reconcile_time_seconds"]
         self._seconds = Histogram(
             seconds.name, seconds.help, seconds.labels, registry=self._registry, buckets=seconds.buckets

@@ -58,11 +58,13 @@ def test_one_replica_works_at_a_time(kubectl: Kubectl, kubeconfig: Path, folder:
             assert holder(kubectl) == first
             assert count(two, "controller_runtime_reconcile_total") == 0
             assert count(two, "rest_client_requests_total", *WRITES) == 0
+            assert (count(one, "grpo_runs"), count(two, "grpo_runs"), count(two, "workqueue_depth")) == (1, 0, 0)
             stopped_at = time.monotonic()
             assert one.stop() == 0
             wait_for("the other to take over", lambda: holder(kubectl) not in ("", first), 10, 0.1)
             assert time.monotonic() - stopped_at < 5, "the lease was not given back"
             wait_for("a look", lambda: count(two, "controller_runtime_reconcile_total") >= 1, SOON_S, 0.1)
+            assert count(two, "grpo_runs") == 1
 
 
 def test_a_killed_leader_is_followed_when_its_lease_runs_out(kubectl: Kubectl, kubeconfig: Path, folder: Path) -> None:

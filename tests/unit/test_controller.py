@@ -68,7 +68,7 @@ def look(api: FakeApi, run: Manifest) -> None:
 
     async def test() -> None:
         cache, queue = Cache(), WorkQueue[Key]()
-        metrics = OperatorMetrics(cache.phases, lambda: queue.depth)
+        metrics = OperatorMetrics(cache.phases, lambda: queue.depth, lambda: True)
         kube: Any = api
         reader: Any = None
         controller = Controller(kube, SETTINGS, cache, queue, reader, metrics, "test")

@@ -23,8 +23,8 @@ def samples(metrics: OperatorMetrics) -> dict[tuple[str, tuple[str, ...]], float
     }
 
 
-def make_metrics(*phases: str) -> OperatorMetrics:
-    return OperatorMetrics(lambda: phases, lambda: 3)
+def make_metrics(*phases: str, is_leading: bool = True) -> OperatorMetrics:
+    return OperatorMetrics(lambda: phases, lambda: 3, lambda: is_leading)
 
 
 def test_every_metric_of_the_table_is_there() -> None:
@@ -44,6 +44,12 @@ def test_runs_are_counted_at_every_scrape() -> None:
     assert found["grpo_runs", ("Succeeded",)] == 0
     assert found["grpo_runs", ("Unheard",)] == 1, "of a newer operator"
     assert found["workqueue_depth", ("grporun",)] == 3
+
+
+def test_a_replica_that_waits_tells_of_no_runs() -> None:
+    found = samples(make_metrics("Running", is_leading=False))
+    assert found["grpo_runs", ("Running",)] == 0
+    assert found["workqueue_depth", ("grporun",)] == 0
 
 
 def test_looks_and_answers_are_counted() -> None:

@@ -126,12 +126,12 @@ def _operator(name: str, kind: Kind, help: str, *labels: str, buckets: tuple[flo
 
 # Names and meaning of the last five are controller-runtime's, so that existing dashboards for controllers work.
 OPERATOR_METRICS: Final = (
-    _operator("grpo_runs", Kind.GAUGE, "GRPORuns by phase.", "phase"),
+    _operator("grpo_runs", Kind.GAUGE, "GRPORuns by phase; 0 on a replica that waits.", "phase"),
     _operator("grpo_run_restarts_total", Kind.COUNTER, "Attempts that were started again.", "role", "reason"),
     _operator("controller_runtime_reconcile_total", Kind.COUNTER, "Reconciliations.", "controller", "result"),
     _operator("controller_runtime_reconcile_errors_total", Kind.COUNTER, "Reconciliations that failed.", "controller"),
     _operator("controller_runtime_reconcile_time_seconds", Kind.HISTOGRAM, "Duration of a reconciliation.", "controller",
               buckets=(0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 5, 30)),
-    _operator("workqueue_depth", Kind.GAUGE, "Runs waiting to be looked at.", "name"),
+    _operator("workqueue_depth", Kind.GAUGE, "Runs waiting to be looked at; 0 on a replica that waits.", "name"),
     _operator("rest_client_requests_total", Kind.COUNTER, "Requests to the API server.", "method", "code"),
 )  # fmt: skip
