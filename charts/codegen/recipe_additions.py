@@ -78,7 +78,7 @@ BOUNDS: Final[dict[str, Schema]] = {
 # Where a run differs from what the key's help text says.
 NOTES: Final[dict[str, str]] = {
     "bf16": "On CPU a run computes in float32, whatever this says.",
-    "dtype": "On CPU a run computes in float32, whatever this says.",
+    "dtype": "It is what learners load the model in; learners and generators compute in what bf16 and fp16 say.",
     "fp16": "On CPU a run computes in float32, whatever this says.",
     "save_strategy": "A run whose recipe sets neither save_strategy nor save_steps saves nothing of this kind: what it "
     "resumes from is written as spec.checkpoint says.",

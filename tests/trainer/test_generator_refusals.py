@@ -85,8 +85,8 @@ def test_a_run_that_is_right_is_accepted(answers: dict[str, tuple[str, str]]) ->
         ),
         (
             "dtype",
-            "spec.recipe.dtype: vLLM refuses float12, argument --dtype: invalid choice: 'float12'",
-            "; set it to bfloat16, float16 or float32.",
+            "spec.recipe.bf16 and fp16: vLLM refuses float12, argument --dtype: invalid choice: 'float12'",
+            "; set one of them to true, or both to false for float32.",
         ),
         (
             "architecture",

@@ -50,7 +50,11 @@ def test_the_command_line_of_a_gpu_run() -> None:
     ("recipe", "expected"),
     [
         ({}, {"--dtype": "bfloat16", "--max-model-len": "auto"}),
-        ({"dtype": "float16"}, {"--dtype": "float16"}),
+        ({"fp16": True}, {"--dtype": "float16"}),
+        ({"fp16": True, "bf16": None}, {"--dtype": "float16"}),
+        ({"bf16": False}, {"--dtype": "float32"}),
+        ({"bf16": True, "fp16": False, "dtype": "float32"}, {"--dtype": "bfloat16"}),
+        ({"dtype": "float16"}, {"--dtype": "bfloat16"}),
         ({"max_completion_length": 2048}, {"--max-model-len": "auto"}),
         ({"vllm_max_model_length": 128, "max_completion_length": 8}, {"--max-model-len": "128"}),
         ({"vllm_max_model_length": None}, {"--max-model-len": "auto"}),

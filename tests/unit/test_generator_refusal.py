@@ -60,8 +60,8 @@ def raising(error: Exception) -> Callable[[int], int]:
                 ValueError("argument --dtype: invalid choice: 'bad' (choose from 'auto')"),
                 argparse.ArgumentError(None, "invalid choice"),
             ),
-            "spec.recipe.dtype: vLLM refuses bad, argument --dtype: invalid choice: 'bad' (choose from 'auto'); "
-            "set it to bfloat16, float16 or float32.",
+            "spec.recipe.bf16 and fp16: vLLM refuses bad, argument --dtype: invalid choice: 'bad' (choose from 'auto'); "
+            "set one of them to true, or both to false for float32.",
         ),
         (
             ValueError("The repository contains custom code.\nPlease pass the argument `trust_remote_code=True`."),

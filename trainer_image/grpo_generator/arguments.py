@@ -48,10 +48,17 @@ def build_arguments(config: RunConfig, pod_name: str, host: str) -> list[str]:
 
 
 def _dtype(config: RunConfig) -> str:
-    """float32 on CPU, where bfloat16 is slower."""
+    """What the learners compute in, so that log-probabilities are of one policy.
+
+    That is DeepSpeed's bf16 or fp16, and float32 with neither; the recipe's `dtype` is only what they load the model
+    in. On CPU it is float32, bfloat16 being slower there.
+    """
     if config.generators.device == "cpu":
         return "float32"
-    return str(config.recipe.get("dtype") or "bfloat16")
+    if config.recipe.get("fp16"):
+        return "float16"
+    is_bf16 = config.recipe.get("bf16") in (None, True)  # TRL's default is true
+    return "bfloat16" if is_bf16 else "float32"
 
 
 def _switches(config: RunConfig) -> list[str]:

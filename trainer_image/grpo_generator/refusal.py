@@ -64,7 +64,7 @@ ORIGINS: Final = (
     ),
     Origin("architectures", "--model", "recipe.model_name_or_path", _OTHER_MODEL),
     Origin("model_type", "--model", "recipe.model_name_or_path", _OTHER_MODEL),
-    Origin("dtype", "--dtype", "recipe.dtype", "set it to bfloat16, float16 or float32"),
+    Origin("dtype", "--dtype", "recipe.bf16 and fp16", "set one of them to true, or both to false for float32"),
 )
 """The first whose words are in the refusal."""
 
