@@ -108,6 +108,24 @@ def test_a_large_tensor_is_streamed_in_parts_under_one_checksum(
         assert pull("127.0.0.1", offering.offer.port, offering.offer.token.encode() + b"\n") == stream_of(large)
 
 
+def test_a_checksum_is_computed_once_for_all_streams(server: WeightServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    tensors = [WeightTensor(tensor.info, tensor.data) for tensor in FIRST]
+    expected = stream_of(tensors)
+    summed: list[bytes] = []
+    crc32 = zlib.crc32
+
+    def counted(data: memoryview, start: int = 0) -> int:
+        summed.append(bytes(data))
+        return crc32(data, start)
+
+    monkeypatch.setattr(zlib, "crc32", counted)
+    server.publish(tensors)
+    for _ in range(3):
+        with server.offering() as offering:
+            assert pull("127.0.0.1", offering.offer.port, offering.offer.token.encode() + b"\n") == expected
+    assert summed == [b"abc", b"\x00\x01\x02\x03"]
+
+
 def test_a_closed_server_refuses_connections() -> None:
     server = WeightServer("127.0.0.1", 0, deadline_s=5)
     server.publish(FIRST)

@@ -10,6 +10,7 @@ import threading
 import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Final
 
 from grpo_contract.weights import CHECKSUM_BYTES, TOKEN_LINE_BYTES, TensorInfo, WeightOffer
@@ -17,6 +18,7 @@ from grpo_contract.weights import CHECKSUM_BYTES, TOKEN_LINE_BYTES, TensorInfo, 
 SILENCE_S: Final = 60.0
 """A generator that takes nothing for so long is gone."""
 CHUNK_BYTES: Final = 16 << 20
+"""SILENCE_S bounds the sending of one."""
 
 
 @dataclass(frozen=True)
@@ -24,6 +26,11 @@ class WeightTensor:
     info: TensorInfo
     data: memoryview
     """Its bytes, one by one (format B), row-major."""
+
+    @cached_property
+    def checksum(self) -> bytes:
+        """Computed by the first stream that gets here, so that publishing does not wait for it."""
+        return zlib.crc32(self.data).to_bytes(CHECKSUM_BYTES, "big")
 
 
 @dataclass(frozen=True)
@@ -130,10 +137,7 @@ def _read_token(connection: socket.socket) -> str:
 
 def _stream(connection: socket.socket, offering: Offering) -> None:
     for tensor in offering.tensors:
-        checksum = 0
         for start in range(0, len(tensor.data), CHUNK_BYTES):
-            chunk = tensor.data[start : start + CHUNK_BYTES]
-            checksum = zlib.crc32(chunk, checksum)
-            connection.sendall(chunk)
-        connection.sendall(checksum.to_bytes(CHECKSUM_BYTES, "big"))
+            connection.sendall(tensor.data[start : start + CHUNK_BYTES])
+        connection.sendall(tensor.checksum)
         offering.count(len(tensor.data))
