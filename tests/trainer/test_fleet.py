@@ -154,7 +154,9 @@ def test_prompts_are_shared_evenly_and_answered_in_their_order(
 
 def test_a_prompt_that_is_too_long_is_the_users_mistake(learner: Learner, generator: RunningGenerator) -> None:
     learner.find(generator)
-    with pytest.raises(UserError, match=r"maximum context length is 512 tokens.*vllm_max_model_length") as mistake:
+    with pytest.raises(
+        UserError, match=r"500 tokens and a completion of 400 need 900, generators take 512; set"
+    ) as mistake:
         learner.fleet.collect(learner.fleet.submit([[5] * 500], G, LONG))
     assert mistake.value.failure.reason == INVALID_RECIPE
 

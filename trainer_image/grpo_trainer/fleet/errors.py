@@ -6,10 +6,11 @@ from grpo_contract.failure import GENERATORS_LOST, Failure
 class GeneratorLost(Exception):
     """One generator is of no use for now: it does not answer, answers with an error, or holds other weights."""
 
-    def __init__(self, message: str, status: int | None = None) -> None:
+    def __init__(self, message: str, status: int | None = None, words: str = "") -> None:
+        """`status` and `words` are of the HTTP answer, where there was one."""
         super().__init__(message)
         self.status = status
-        """Of the HTTP answer, where there was one."""
+        self.words = words
 
 
 class GeneratorsLost(Exception):

@@ -19,13 +19,11 @@ import requests
 from requests.adapters import HTTPAdapter
 
 from grpo_contract.config import Deadlines
-from grpo_contract.failure import INVALID_RECIPE, UserError
 from grpo_contract.network import GENERATOR_HEADER, SERVED_MODEL_NAME
 from grpo_trainer.fleet.errors import GeneratorLost
+from grpo_trainer.fleet.refusal import REFUSALS, refused_completions, words_of
 from grpo_trainer.fleet.weights import Offering
 
-REFUSALS: Final = {HTTPStatus.BAD_REQUEST, HTTPStatus.REQUEST_ENTITY_TOO_LARGE, HTTPStatus.UNPROCESSABLE_ENTITY}
-"""Answers to a completion request that every generator would give: the request is wrong, not the generator."""
 FINISHED: Final = {"stop", "length"}
 KEEP_ALIVE: Final = (
     (socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1),
@@ -115,11 +113,7 @@ class Generator:
             answer = self._request("POST", "/v1/completions", body, self._deadlines.generate_s).json()
         except GeneratorLost as error:
             if error.status in REFUSALS:
-                raise UserError(
-                    INVALID_RECIPE,
-                    f"generator {self.name} refused a request for completions ({error}): change the recipe's "
-                    "vllm_max_model_length, max_completion_length or generation_kwargs",
-                ) from error
+                raise refused_completions(self.name, error.words) from error
             raise
         assert isinstance(answer, dict)
         return answer
@@ -167,7 +161,8 @@ class Generator:
             raise GeneratorLost(f"{path}: {error}") from error
         self.name = answer.headers.get(GENERATOR_HEADER, self.name)
         if not answer.ok:
-            raise GeneratorLost(f"{path}: {answer.status_code} {answer.text[:500]}", answer.status_code)
+            words = words_of(answer.text)
+            raise GeneratorLost(f"{path}: {answer.status_code} {words}", answer.status_code, words)
         return answer
 
     @contextlib.contextmanager

@@ -1,0 +1,114 @@
+"""A request that every generator would refuse: what the user is told of it."""
+
+import json
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, HTTPServer
+
+import pytest
+
+from grpo_contract.config import Deadlines
+from grpo_contract.failure import UserError
+from grpo_trainer.fleet.errors import GeneratorLost
+from grpo_trainer.fleet.generator import Generator
+
+
+class RefusingServer(HTTPServer):
+    """Gives one answer to everything."""
+
+    status = 400
+    body = ""
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), RefusalHandler)
+
+
+class RefusalHandler(BaseHTTPRequestHandler):
+    server: RefusingServer
+
+    def do_POST(self) -> None:
+        self.rfile.read(int(self.headers["Content-Length"]))
+        self.send_response(self.server.status)
+        self.send_header("X-Grpo-Generator", "generator-1")
+        self.end_headers()
+        self.wfile.write(self.server.body.encode())
+
+    def log_message(self, format: str, *args: object) -> None:
+        pass
+
+
+@pytest.fixture
+def server() -> Iterator[RefusingServer]:
+    with RefusingServer() as server:
+        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
+        thread.start()
+        yield server
+        server.shutdown()
+        thread.join()
+
+
+def complete(server: RefusingServer) -> None:
+    generator = Generator(f"http://127.0.0.1:{server.server_port}", "token", Deadlines())
+    generator.complete([[1, 2, 3]], 2, {}, "version")
+
+
+def of_vllm(message: str) -> str:
+    return json.dumps({"error": {"message": message, "type": "BadRequestError", "param": None, "code": 400}})
+
+
+TOO_LONG = (
+    "This model's maximum context length is 512 tokens. However, you requested 400 output tokens and your prompt "
+    "contains 500 input tokens, for a total of 900 tokens. Please reduce the length of the input prompt or the number "
+    "of requested output tokens."
+)
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "sentence"),
+    [
+        (
+            400,
+            of_vllm(TOO_LONG),
+            "spec.recipe.vllm_max_model_length: a prompt of 500 tokens and a completion of 400 need 900, generators "
+            "take 512; set it to at least 900, lower max_completion_length, or take so long prompts out of the data "
+            "set.",
+        ),
+        (
+            400,
+            of_vllm("best_of must be at least n.\nSee the documentation."),
+            "spec.recipe.generation_kwargs: generator generator-1 refuses a request for completions, best_of must be "
+            "at least n; correct it, or the recipe's other keys of sampling.",
+        ),
+        (
+            413,
+            "<html>Request Entity Too Large</html>",
+            "spec.recipe.generation_kwargs: generator generator-1 refuses a request for completions, <html>Request "
+            "Entity Too Large</html>; correct it, or the recipe's other keys of sampling.",
+        ),
+    ],
+)
+def test_a_refused_request_is_one_sentence(server: RefusingServer, status: int, body: str, sentence: str) -> None:
+    server.status, server.body = status, body
+    with pytest.raises(UserError) as caught:
+        complete(server)
+    assert caught.value.failure.reason == "InvalidRecipe"
+    assert str(caught.value) == sentence
+
+
+@pytest.mark.parametrize(
+    ("body", "words"),
+    [
+        (of_vllm("EngineCore encountered an issue."), "EngineCore encountered an issue."),
+        ('{"detail": "x"}', '{"detail": "x"}'),
+        ('{"error": "x"}', '{"error": "x"}'),
+        ("[]", "[]"),
+        ("x" * 1000, "x" * 500),
+    ],
+)
+def test_what_a_broken_generator_says_is_told_without_its_wrapping(
+    server: RefusingServer, body: str, words: str
+) -> None:
+    server.status, server.body = 500, body
+    with pytest.raises(GeneratorLost) as caught:
+        complete(server)
+    assert str(caught.value) == f"/v1/completions: 500 {words}"
