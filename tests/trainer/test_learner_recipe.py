@@ -1,6 +1,7 @@
 """From a recipe to TRL's configuration, and how mistakes in it are told."""
 
 import os
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -233,6 +234,62 @@ def test_the_tokenizer_takes_the_recipes_template(tmp_path: Path, tiny_model: Pa
     tokenizer = load_tokenizer(parse(tmp_path, model_name_or_path=str(tiny_model), chat_template=template))
     assert tokenizer.apply_chat_template([{"role": "user", "content": "2"}], tokenize=False) == "2!"
     assert tokenizer.padding_side == "left"
+
+
+REFUSES_SYSTEM = (
+    "{% if messages[0]['role'] == 'system' %}{{ raise_exception('System role not supported.') }}{% endif %}"
+    "{{ messages[0]['content'] }}"
+)
+WANTS_SYSTEM = (
+    "{% if messages[0]['role'] != 'system' %}{{ raise_exception('No system message.') }}{% endif %}"
+    "{{ messages[1]['content'] }}"
+)
+TEMPLATES: dict[str, tuple[dict[str, Any], str]] = {
+    "syntax": (
+        {"chat_template": "{% for message in messages %}{{ message }}"},
+        "spec.recipe.chat_template: it cannot render a conversation, Unexpected end of template. Jinja was looking for "
+        "the following tags: 'endfor' or 'else'. The innermost block that needs to be closed is 'for'; correct it, or "
+        "leave it out to use the tokenizer's.",
+    ),
+    "name": (
+        {"chat_template": "{{ mesages[0]['content'] }}"},
+        "spec.recipe.chat_template: it cannot render a conversation, 'mesages' is undefined; correct it, or leave it "
+        "out to use the tokenizer's.",
+    ),
+    "types": (
+        {"chat_template": "{{ messages[0]['content'] + 1 }}"},
+        'spec.recipe.chat_template: it cannot render a conversation, can only concatenate str (not "int") to str; '
+        "correct it, or leave it out to use the tokenizer's.",
+    ),
+    "system prompt": (
+        {"chat_template": REFUSES_SYSTEM, "system_prompt": "Think."},
+        "spec.recipe.system_prompt: the chat template refuses a system message, System role not supported; set "
+        "spec.recipe.chat_template to one that takes it, or remove system_prompt.",
+    ),
+}
+
+
+@pytest.mark.parametrize("mistake", TEMPLATES)
+def test_a_chat_template_that_does_not_work(tmp_path: Path, tiny_model: Path, mistake: str) -> None:
+    keys, sentence = TEMPLATES[mistake]
+    with pytest.raises(UserError) as caught:
+        load_tokenizer(parse(tmp_path, model_name_or_path=str(tiny_model), **keys))
+    assert caught.value.failure.reason == "InvalidRecipe"
+    assert str(caught.value) == sentence
+
+
+@pytest.mark.parametrize("keys", [{"chat_template": REFUSES_SYSTEM}, {"chat_template": WANTS_SYSTEM}])
+def test_a_chat_template_that_may_suit_the_data(tmp_path: Path, tiny_model: Path, keys: dict[str, Any]) -> None:
+    load_tokenizer(parse(tmp_path, model_name_or_path=str(tiny_model), **keys))
+
+
+def test_a_tokenizers_own_template_that_does_not_work(tmp_path: Path, tiny_model: Path) -> None:
+    model = shutil.copytree(tiny_model, tmp_path / "model")
+    (model / "chat_template.jinja").write_text("{{ 1 +* 2 }}")
+    with pytest.raises(
+        UserError, match=rf"^spec.recipe.model_name_or_path: the chat template of the tokenizer of '{model}'"
+    ):
+        load_tokenizer(parse(tmp_path, model_name_or_path=str(model)))
 
 
 def test_a_broken_tokenizer(tmp_path: Path, tiny_model: Path) -> None:

@@ -28,6 +28,11 @@ def chain(error: BaseException) -> Iterator[BaseException]:
         cause = cause.__cause__ or cause.__context__
 
 
+def first_line(error: BaseException) -> str:
+    """Of its message, to be quoted in a sentence."""
+    return (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")
+
+
 def modules_of(error: BaseException) -> list[str]:
     """The modules that the error went through; the last one raised it."""
     return [frame.f_globals["__name__"] for frame, _ in traceback.walk_tb(error.__traceback__)]

@@ -14,7 +14,7 @@ from pyarrow import ArrowInvalid
 
 from grpo_contract.failure import DATASET_NOT_FOUND, INVALID_RECIPE, UserError
 from grpo_contract.paths import is_path
-from grpo_trainer.causes import OF_THE_PATH, is_of_the_system, modules_of
+from grpo_trainer.causes import OF_THE_PATH, first_line, is_of_the_system, modules_of
 from grpo_trainer.preflight import FILE_FORMATS, check_dataset, column_not_found, dataset_permission
 from grpo_trainer.recipe import OpenR1Arguments
 
@@ -103,10 +103,6 @@ def load_from_hub(script: OpenR1Arguments) -> TrainingData:
             DATASET_NOT_FOUND,
             f"spec.recipe.dataset_train_split or dataset_config: {name!r} cannot be loaded, {first_line(error)}.",
         ) from error
-
-
-def first_line(error: BaseException) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")
 
 
 def columns_of(data: TrainingData) -> list[str]:
