@@ -2,6 +2,7 @@
 
 import builtins
 import errno
+import importlib
 import json
 import os
 from collections.abc import Callable, Iterator
@@ -13,6 +14,9 @@ import huggingface_hub
 import pytest
 from accelerate.state import AcceleratorState
 from datasets import arrow_writer
+from transformers.integrations.liger import apply_liger_kernel
+from transformers.trainer_optimizer import _get_adamw_anyprecision
+from transformers.utils import requires_backends
 
 from grpo_contract.config import RunConfig
 from grpo_contract.failure import UserError
@@ -20,6 +24,7 @@ from grpo_trainer import training
 from grpo_trainer.causes import is_of_the_system
 from grpo_trainer.data import load_from_hub, load_path, load_training_data
 from grpo_trainer.metrics import LearnerMetrics
+from grpo_trainer.missing_packages import packages_needed
 from grpo_trainer.progress import ProgressBoard
 from grpo_trainer.recipe import OpenR1Arguments, parse_recipe
 from grpo_trainer.tokenizer import load_tokenizer
@@ -159,3 +164,56 @@ def test_what_breaks_below_trl_is_not(build_with: Callable[..., None], monkeypat
     monkeypatch.setattr("trl.trainer.utils.AutoConfig.from_pretrained", broken)
     with pytest.raises(json.JSONDecodeError):
         build_with()
+
+
+LIGER = (
+    "You have set `use_liger_kernel` to `True` but liger-kernel >= 0.3.0 is not available. Please install it with "
+    "`pip install liger-kernel`"
+)
+MISSING_PACKAGES: list[tuple[dict[str, Any], Callable[[], Any], str]] = [
+    (
+        {"use_liger_kernel": True},
+        lambda: apply_liger_kernel(None, None),
+        f"spec.recipe.use_liger_kernel: true needs a package that is not in the learners' image ({LIGER}); ",
+    ),
+    (
+        {"optim": "adamw_anyprecision"},
+        lambda: _get_adamw_anyprecision(None),
+        'spec.recipe.optim: "adamw_anyprecision" needs a package that is not in the learners\' image (Please install '
+        "https://github.com/pytorch/torchdistx); ",
+    ),
+    (
+        {},
+        lambda: requires_backends(json, ["detectron2"]),
+        "spec.recipe: it needs a package that is not in the learners' image (",
+    ),
+]
+
+
+@pytest.mark.parametrize(("recipe", "need", "beginning"), MISSING_PACKAGES)
+def test_a_package_that_the_image_lacks_is_the_users(
+    recipe: dict[str, Any], need: Callable[[], Any], beginning: str
+) -> None:
+    with pytest.raises(UserError) as caught, packages_needed(recipe):
+        need()
+    assert caught.value.failure.reason == "InvalidRecipe"
+    assert str(caught.value).startswith(beginning)
+    assert str(caught.value).endswith("; choose something else, or use an image that holds it.")
+
+
+def test_other_errors_of_imports_and_values_are_not() -> None:
+    with pytest.raises(ModuleNotFoundError), packages_needed({}):
+        importlib.import_module("there_is_no_such_module")
+    with pytest.raises(json.JSONDecodeError), packages_needed({}):
+        json.loads("half a file")
+
+
+def test_nor_is_a_package_that_the_disk_did_not_give() -> None:
+    def fail_to_read() -> None:
+        raise OSError(errno.EIO, "Input/output error")
+
+    with pytest.raises(ImportError, match="liger-kernel"), packages_needed({}):
+        try:
+            fail_to_read()
+        except OSError:
+            apply_liger_kernel(None, None)

@@ -101,14 +101,28 @@ def test_what_was_done_to_the_recipe_is_in_the_log(tiny_model: Path, data: Path,
     assert "spec.recipe.beta: Left out: 0.0 today; 0.04 in TRL 0.18.\n" in pod.tail()
 
 
-def test_a_mistake_that_only_trl_sees(tiny_model: Path, data: Path, start: Any) -> None:
-    pod = start(learner_config(tiny_model, data, processes=1, lr_scheduler_type="cosin"))
+@pytest.mark.parametrize(
+    ("keys", "beginning"),
+    [
+        (
+            {"lr_scheduler_type": "cosin"},
+            "spec.recipe: cosin is not a valid SchedulerType, please select one of ['linear', 'cosine', ",
+        ),
+        (
+            {"optim": "adamw_bnb_8bit"},  # which is asked for when training begins
+            'spec.recipe.optim: "adamw_bnb_8bit" needs a package that is not in the learners\' image (You need to '
+            "install `bitsandbytes`",
+        ),
+    ],
+)
+def test_a_mistake_that_only_trl_sees(
+    keys: dict[str, Any], beginning: str, tiny_model: Path, data: Path, start: Any
+) -> None:
+    pod = start(learner_config(tiny_model, data, processes=1, **keys))
     assert pod.wait(START_S) == USER_ERROR_EXIT_CODE
     failure = failure_of(pod)
     assert failure["reason"] == "InvalidRecipe"
-    assert failure["message"].startswith(
-        "spec.recipe: cosin is not a valid SchedulerType, please select one of ['linear', 'cosine', "
-    )
+    assert failure["message"].startswith(beginning)
 
 
 def test_no_generator_until_the_deadline(tiny_model: Path, data: Path, start: Any) -> None:

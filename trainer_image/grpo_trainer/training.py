@@ -25,6 +25,7 @@ from grpo_trainer.fleet.generation import FleetSettings
 from grpo_trainer.fleet_report import FleetReport
 from grpo_trainer.learner import Learner
 from grpo_trainer.metrics import LearnerMetrics
+from grpo_trainer.missing_packages import packages_needed
 from grpo_trainer.partition import PartitionReport
 from grpo_trainer.progress import ProgressBoard
 from grpo_trainer.recipe import Recipe, invalid, model_arguments, parse_recipe
@@ -60,13 +61,14 @@ def train_in_group(config: RunConfig, metrics: LearnerMetrics, board: ProgressBo
         return publish(checkpoint.folder, config)
 
     recipe = parse_recipe(config.recipe, owned_by_operator(config))
-    tokenizer = load_tokenizer(recipe)
-    data = load_training_data(recipe.script, as_messages=tokenizer.chat_template is not None)
-    rewards = load_rewards(recipe, data)
-    learner = build_learner(config, recipe, tokenizer, data, rewards, checkpoint, metrics, board)
-    if checkpoint is not None:
-        log.info("resuming from the checkpoint of step %d", checkpoint.marker.step)
-    learner.train(resume_from_checkpoint=None if checkpoint is None else str(checkpoint.folder))
+    with packages_needed(config.recipe):
+        tokenizer = load_tokenizer(recipe)
+        data = load_training_data(recipe.script, as_messages=tokenizer.chat_template is not None)
+        rewards = load_rewards(recipe, data)
+        learner = build_learner(config, recipe, tokenizer, data, rewards, checkpoint, metrics, board)
+        if checkpoint is not None:
+            log.info("resuming from the checkpoint of step %d", checkpoint.marker.step)
+        learner.train(resume_from_checkpoint=None if checkpoint is None else str(checkpoint.folder))
     board.update(stage=Stage.SAVING)
     return save_final_model(learner, config)
 
