@@ -204,10 +204,10 @@ def completions() -> list[Line]:
                 "Ratio between learner and generator that corrects the mismatch. Healthy: the mean is 1.",
             ),
             lines(
-                "Unscored completions",
+                "Failed rewards",
                 "short",
                 by_ref((increase("grpo_reward_errors_total", "reward_func"), "{{reward_func}}")),
-                "Completions in the window that a reward function could not score; they get no reward. Healthy: 0.",
+                "Completions in the window whose scoring failed (time-out, error): their advantage is 0. Healthy: 0.",
             ),
         ],
     ]

@@ -110,7 +110,7 @@ def test_a_failed_completion_is_no_part_of_its_group(make_learner: MakeLearner, 
         ],
         abs=1e-6,
     )
-    assert learner.take_unscored() == [1 + G, 0, 0]
+    assert learner.take_failed() == [1, 0, 0]  # nothing to score is no failure
     metrics = learner._metrics["train"]
     assert metrics["reward"] == [pytest.approx(fmean(EVERY_SCORE))]
     assert metrics["rewards/accuracy/mean"] == [pytest.approx(1 / 3)]
@@ -159,7 +159,7 @@ def test_an_infinite_score_is_a_failed_one_and_the_log_says_so_once(
     for _ in range(2):
         advantages = advantages_of(learner)
         assert [number for number, advantage in enumerate(advantages) if advantage == 0] == [1, G]
-    assert learner.take_unscored() == [4, 0]
+    assert learner.take_failed() == [4, 0]
     assert [record.getMessage() for record in caplog.records if record.name == "grpo_trainer.learner"] == [
         "reward function logarithm: 2 of 8 completions have FAILED or an infinite score, and so no reward at all "
         "(said once)"

@@ -62,7 +62,7 @@ class Told:
             clock=PhaseClock(),
             reward_func_names=["accuracy", "mine:length"],
             take_tokens=lambda: {"prompt": 100, "completion": 640},
-            take_unscored=lambda: [0, 3],
+            take_failed=lambda: [0, 3],
         )
         self.keeper = stand_in(newest=None)
         fleet = FleetReport(self.metrics, self.board)

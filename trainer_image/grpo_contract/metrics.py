@@ -83,7 +83,7 @@ LEARNER_METRICS: Final = (
     _seconds("grpo_step_seconds", "Duration of a training step."),
     _seconds("grpo_phase_seconds", "Duration of a part of a training step.", "phase"),
     _counter("grpo_tokens_total", "Tokens of prompts and completions that were learnt from.", "kind"),
-    _counter("grpo_reward_errors_total", "Completions that a reward function could not score; they get no reward.",
+    _counter("grpo_reward_errors_total", "Completions whose scoring failed (time-out, error): they have no reward at all and advantage 0.",
              "reward_func"),
     _gauge("grpo_weight_version", "Weight updates published in this attempt."),
     _seconds("grpo_weight_sync_seconds", "Duration of a weight update of one generator."),

@@ -18,7 +18,7 @@ log = logging.getLogger(__name__)
 
 
 class Learner(FleetGRPOTrainer):
-    """`clock`, `unscored` and `tokens` are for the report: seconds per phase, and counts since they were last taken."""
+    """`clock`, `failed` and `tokens` are for the report: seconds per phase, and counts since they were last taken."""
 
     def __init__(
         self, *, rewards: Mapping[str, RewardFunction], max_prompt_length: int | None = None, **kwargs: Any
@@ -29,13 +29,13 @@ class Learner(FleetGRPOTrainer):
         self.train_sampler: Any = None
         super().__init__(reward_funcs=list(rewards.values()), **kwargs)
         self.reward_func_names = list(rewards)
-        self.unscored = [0] * len(self.reward_funcs)
+        self.failed = [0] * len(self.reward_funcs)
         self.tokens = {"prompt": 0, "completion": 0}
         self._told_of: set[str] = set()
 
-    def take_unscored(self) -> list[int]:
-        """Completions without a score, per reward function."""
-        taken, self.unscored = self.unscored, [0] * len(self.reward_funcs)
+    def take_failed(self) -> list[int]:
+        """Completions whose scoring failed, per reward function."""
+        taken, self.failed = self.failed, [0] * len(self.reward_funcs)
         return taken
 
     def take_tokens(self) -> dict[str, int]:
@@ -72,14 +72,14 @@ class Learner(FleetGRPOTrainer):
         """Completions of all ranks x reward functions; NaN where a function gave no reward, or where one failed."""
         with self.clock.phase(Phase.REWARD):
             scores: torch.Tensor = super()._calculate_rewards(*args, **kwargs)
-        missing = (~torch.isfinite(scores)).sum(dim=0).tolist()
-        self.unscored = [before + now for before, now in zip(self.unscored, missing, strict=True)]
-        self._tell_of_failed(scores)
+        failed = torch.isinf(scores).sum(dim=0).tolist()
+        self.failed = [before + now for before, now in zip(self.failed, failed, strict=True)]
+        self._tell_of_failed(failed, len(scores))
         return without_failed(scores)
 
-    def _tell_of_failed(self, scores: torch.Tensor) -> None:
+    def _tell_of_failed(self, failed_by_function: list[int], num_completions: int) -> None:
         """Once per function, on one rank: an infinite score may well be meant as a number."""
-        for name, failed in zip(self.reward_func_names, torch.isinf(scores).sum(dim=0).tolist(), strict=True):
+        for name, failed in zip(self.reward_func_names, failed_by_function, strict=True):
             if failed and name not in self._told_of and self.is_world_process_zero():
                 self._told_of.add(name)
                 log.warning(
@@ -87,7 +87,7 @@ class Learner(FleetGRPOTrainer):
                     "(said once)",
                     name,
                     failed,
-                    len(scores),
+                    num_completions,
                 )
 
     def _save_checkpoint(self, *args: Any, **kwargs: Any) -> None:

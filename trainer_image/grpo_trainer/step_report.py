@@ -65,7 +65,7 @@ class StepReport(TrainerCallback):  # type: ignore[misc]
         tokens = self.learner.take_tokens()
         for kind, count in tokens.items():
             self.metrics.add("grpo_tokens_total", count, kind)
-        for name, count in zip(self.rewards, self.learner.take_unscored(), strict=True):
+        for name, count in zip(self.rewards, self.learner.take_failed(), strict=True):
             self.metrics.add("grpo_reward_errors_total", count, name)
         self.pace.step_ended(time.monotonic(), tokens["completion"])
         self.tell_position(state)
