@@ -22,7 +22,7 @@ from grpo_contract.config import RunConfig
 from grpo_contract.failure import UserError
 from grpo_trainer import training
 from grpo_trainer.causes import is_of_the_system
-from grpo_trainer.data import load_from_hub, load_path, load_training_data
+from grpo_trainer.data import load_from_hub, load_path
 from grpo_trainer.metrics import LearnerMetrics
 from grpo_trainer.missing_packages import packages_needed
 from grpo_trainer.progress import ProgressBoard
@@ -138,9 +138,9 @@ def test_a_configuration_or_split_that_is_not_there_is_the_users(
 def build(config: RunConfig, folder: Path) -> None:
     """What training.train does until the learner is there, on one process without DeepSpeed."""
     recipe = parse_recipe(config.recipe, {"output_dir": str(folder), "use_cpu": True, "bf16": False, "report_to": []})
+    rewards = training.load_rewards(recipe)
     tokenizer = load_tokenizer(recipe)
-    data = load_training_data(recipe.script, as_messages=True)
-    rewards = training.load_rewards(recipe, data)
+    data = training.load_data(recipe, rewards, as_messages=True)
     training.build_learner(config, recipe, tokenizer, data, rewards, None, LearnerMetrics(None), ProgressBoard(1))
 
 

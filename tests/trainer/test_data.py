@@ -8,8 +8,9 @@ import datasets
 import pytest
 
 from grpo_contract.failure import UserError
-from grpo_trainer.data import check_size, columns_of, load_training_data
-from grpo_trainer.recipe import OpenR1Arguments
+from grpo_trainer.data import check_size, columns_of, declared_columns, load_training_data
+from grpo_trainer.recipe import OpenR1Arguments, Recipe
+from grpo_trainer.training import load_data
 from trainer.learner_inputs import write_rows
 
 ROWS = [{"problem": "1 + 1?", "solution": "$2$"}, {"problem": "2 + 2?", "solution": "$4$"}]
@@ -177,3 +178,73 @@ def test_too_few_prompts_for_one_batch() -> None:
         "spec.recipe.dataset_name: 'data' has 2 prompts, a generation batch needs 3; lower "
         "per_device_train_batch_size or gradient_accumulation_steps, or raise num_generations."
     )
+
+
+CARD = """---
+dataset_info:
+  features:
+  - name: problem
+    dtype: string
+  - name: solution
+    dtype: string
+  splits:
+  - name: train
+    num_bytes: 100
+    num_examples: 2
+  - name: test
+    num_bytes: 100
+    num_examples: 2
+---
+"""
+
+
+@pytest.fixture
+def repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """To `datasets`, a folder with files in it is what a repository of the hub is. Ours cannot be read any further."""
+    folder = tmp_path / "repository"
+    folder.mkdir()
+    (folder / "train.jsonl").write_text("this is no JSON")
+    (folder / "README.md").write_text(CARD)
+    monkeypatch.setattr("grpo_trainer.data.is_path", lambda name: False)
+    return str(folder)
+
+
+DECLARED: dict[str, tuple[dict[str, Any], str]] = {
+    "prompt": (
+        {"dataset_prompt_column": "question"},
+        "spec.recipe.dataset_prompt_column: data set '{name}' has no column 'question'; use one of problem, solution.",
+    ),
+    "split": (
+        {"dataset_train_split": "train[:10%]+validation"},
+        "spec.recipe.dataset_train_split: data set '{name}' has no split 'validation'; use one of train, test.",
+    ),
+    "reward": (
+        {},
+        "spec.recipe.reward_funcs: 'mine' needs a column 'answer', data set '{name}' has problem, solution; "
+        "add the column to the data set or choose another reward.",
+    ),
+}
+
+
+def needs_an_answer(completions: list[str], answer: list[str], **_: object) -> list[float]:
+    return [0.0] * len(completions)
+
+
+@pytest.mark.parametrize("mistake", DECLARED)
+def test_what_the_hub_declares_is_looked_at_before_the_download(repository: str, mistake: str) -> None:
+    keys, sentence = DECLARED[mistake]
+    script = OpenR1Arguments(dataset_name=repository, **({"dataset_prompt_column": "problem"} | keys))
+    with pytest.raises(UserError) as caught:
+        load_data(Recipe(None, None, script), {"mine": needs_an_answer}, as_messages=True)
+    assert str(caught.value) == sentence.format(name=repository)
+
+
+@pytest.mark.parametrize("split", ["train", "test", "train[:10%]+test[5:]", "all"])
+def test_splits_that_the_hub_declares(repository: str, split: str) -> None:
+    script = OpenR1Arguments(dataset_name=repository, dataset_prompt_column="problem", dataset_train_split=split)
+    assert declared_columns(script) == ["problem", "solution"]
+
+
+def test_a_hub_that_declares_nothing(repository: str) -> None:
+    Path(repository, "README.md").unlink()
+    assert declared_columns(OpenR1Arguments(dataset_name=repository)) == []

@@ -4,6 +4,8 @@ A data set of the volume is one file (JSON Lines, JSON or Parquet) or a folder w
 is missing is named together with what is there. Every rank loads the same data by itself, without any collective.
 """
 
+import contextlib
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, Final, TypeAlias
 
@@ -33,6 +35,32 @@ def load_training_data(script: OpenR1Arguments, *, as_messages: bool) -> Trainin
     if script.dataset_prompt_column not in columns_of(data):
         raise column_not_found(script.dataset_name, script.dataset_prompt_column, columns_of(data))
     return with_prompts(data, script, as_messages)
+
+
+def declared_columns(script: OpenR1Arguments) -> list[str]:
+    """Of a data set of the hub, before it is downloaded; none where its card does not tell, or where loading is quick.
+
+    Raises:
+        UserError: as load_training_data, as far as the card tells.
+    """
+    name = script.dataset_name
+    if is_path(name) or script.dataset_streaming:
+        return []
+    with hub_answers(name):
+        info = datasets.load_dataset_builder(name, name=script.dataset_config).info
+    check_splits(script, list(info.splits or []))
+    columns = list(info.features or [])
+    if columns and script.dataset_prompt_column not in columns:
+        raise column_not_found(name, script.dataset_prompt_column, columns)
+    return columns
+
+
+def check_splits(script: OpenR1Arguments, splits: list[str]) -> None:
+    """Several, and parts of them, may be asked for: train[:10%]+test."""
+    asked = [part.partition("[")[0].strip() for part in script.dataset_train_split.split("+")]
+    for split in asked:
+        if splits and split not in [*splits, str(datasets.Split.ALL)]:
+            raise split_not_found(script.dataset_name, split, splits)
 
 
 def load_path(script: OpenR1Arguments) -> TrainingData:
@@ -67,27 +95,36 @@ def read_path(script: OpenR1Arguments) -> dict[str, TrainingData]:
 def pick_split(splits: dict[str, TrainingData], script: OpenR1Arguments) -> TrainingData:
     split = script.dataset_train_split
     if split not in splits:
-        raise UserError(
-            DATASET_NOT_FOUND,
-            f"spec.recipe.dataset_train_split: data set {script.dataset_name!r} has no split {split!r}; "
-            f"use one of {', '.join(splits)}.",
-        )
+        raise split_not_found(script.dataset_name, split, splits)
     return splits[split]
 
 
-def load_from_hub(script: OpenR1Arguments) -> TrainingData:
-    """No answer from the hub is no mistake of the user's.
+def split_not_found(name: str, split: str, splits: Iterable[str]) -> UserError:
+    return UserError(
+        DATASET_NOT_FOUND,
+        f"spec.recipe.dataset_train_split: data set {name!r} has no split {split!r}; use one of {', '.join(splits)}.",
+    )
 
-    Raises ConnectionError then: another attempt may do better.
-    """
+
+def load_from_hub(script: OpenR1Arguments) -> TrainingData:
     name = script.dataset_name
-    try:
+    with hub_answers(name):
         return datasets.load_dataset(
             name,
             name=script.dataset_config,
             split=script.dataset_train_split,
             streaming=script.dataset_streaming,
         )
+
+
+@contextlib.contextmanager
+def hub_answers(name: str) -> Iterator[None]:
+    """No answer from the hub is no mistake of the user's.
+
+    Raises ConnectionError then: another attempt may do better.
+    """
+    try:
+        yield
     except DatasetNotFoundError as error:
         raise UserError(
             DATASET_NOT_FOUND,

@@ -1,4 +1,7 @@
-"""The learner's work on every rank, in reading order: recipe, data, rewards, model, training, the trained model."""
+"""The learner's work on every rank, in reading order: recipe, rewards, data, model, training, the trained model.
+
+What may take long, such as a download, comes after what can be refused without it.
+"""
 
 import logging
 import os
@@ -18,7 +21,7 @@ from grpo_contract.progress import Stage
 from grpo_trainer import device
 from grpo_trainer.causes import modules_of
 from grpo_trainer.checkpoints import Checkpoint, CheckpointKeeper, find_checkpoint
-from grpo_trainer.data import TrainingData, check_size, columns_of, load_training_data
+from grpo_trainer.data import TrainingData, check_size, columns_of, declared_columns, load_training_data
 from grpo_trainer.final_model import publish, save_final_model
 from grpo_trainer.fleet.discovery import ServiceDiscovery
 from grpo_trainer.fleet.generation import FleetSettings
@@ -62,9 +65,9 @@ def train_in_group(config: RunConfig, metrics: LearnerMetrics, board: ProgressBo
 
     recipe = parse_recipe(config.recipe, owned_by_operator(config))
     with packages_needed(config.recipe):
+        rewards = load_rewards(recipe)
         tokenizer = load_tokenizer(recipe)
-        data = load_training_data(recipe.script, as_messages=tokenizer.chat_template is not None)
-        rewards = load_rewards(recipe, data)
+        data = load_data(recipe, rewards, as_messages=tokenizer.chat_template is not None)
         learner = build_learner(config, recipe, tokenizer, data, rewards, checkpoint, metrics, board)
         if checkpoint is not None:
             log.info("resuming from the checkpoint of step %d", checkpoint.marker.step)
@@ -85,12 +88,23 @@ def owned_by_operator(config: RunConfig) -> dict[str, Any]:
     }
 
 
-def load_rewards(recipe: Recipe, data: TrainingData) -> dict[str, RewardFunction]:
+def load_rewards(recipe: Recipe) -> dict[str, RewardFunction]:
     """{name in the recipe: function}, in the recipe's order."""
-    rewards = {name: load(name, recipe.script) for name in recipe.script.reward_funcs}
+    return {name: load(name, recipe.script) for name in recipe.script.reward_funcs}
+
+
+def load_data(recipe: Recipe, rewards: Mapping[str, RewardFunction], *, as_messages: bool) -> TrainingData:
+    """The training data, which have the columns that the rewards need: those they declare are looked at first."""
+    if declared := declared_columns(recipe.script):
+        check_rewards(recipe, rewards, declared)
+    data = load_training_data(recipe.script, as_messages=as_messages)
+    check_rewards(recipe, rewards, columns_of(data))
+    return data
+
+
+def check_rewards(recipe: Recipe, rewards: Mapping[str, RewardFunction], columns: list[str]) -> None:
     for name, function in rewards.items():
-        check_columns(name, function, columns_of(data), recipe.script.dataset_name)
-    return rewards
+        check_columns(name, function, columns, recipe.script.dataset_name)
 
 
 def build_learner(
