@@ -26,6 +26,9 @@ def save_final_model(learner: Any, config: RunConfig) -> Path:
     """A collective: under ZeRO-3 every rank holds a part of each weight."""
     folder = Path(model_folder(config.name, config.uid))
     partial = partial_of(folder)
+    if learner.is_world_process_zero():
+        remove_partial(folder)
+    learner.accelerator.wait_for_everyone()
     learner.model.config.use_cache = True  # gradient checkpointing turned it off
     learner.save_model(str(partial))
     if learner.is_world_process_zero():
@@ -41,7 +44,7 @@ def publish(checkpoint: Path, config: RunConfig) -> Path:
     ranks = PartialState()
     if ranks.is_main_process:
         partial = partial_of(folder)
-        shutil.rmtree(partial, ignore_errors=True)
+        remove_partial(folder)
         shutil.copytree(checkpoint, partial, ignore=shutil.ignore_patterns(*NEEDED_TO_RESUME))
         put_in_place(partial, folder, config)
     ranks.wait_for_everyone()
@@ -50,6 +53,11 @@ def publish(checkpoint: Path, config: RunConfig) -> Path:
 
 def partial_of(folder: Path) -> Path:
     return folder.with_name(f".{folder.name}.partial")
+
+
+def remove_partial(folder: Path) -> None:
+    """What an attempt that ended while it wrote has left."""
+    shutil.rmtree(partial_of(folder), ignore_errors=True)
 
 
 def put_in_place(partial: Path, folder: Path, config: RunConfig) -> None:
