@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from grpo_contract.config import CheckpointConfig
+from grpo_trainer import checkpoints
 from grpo_trainer.checkpoints import (
     MARKER,
     Checkpoint,
@@ -147,3 +148,23 @@ def test_the_marker_comes_last(tmp_path: Path) -> None:
     checkpoint = write_checkpoint(tmp_path, marker(10))
     assert sorted(path.name for path in checkpoint.iterdir()) == sorted([MARKER, "weights"])
     assert Marker.model_validate_json((checkpoint / MARKER).read_text()) == marker(10)
+
+
+def test_what_other_ranks_still_write_is_flushed_as_well(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = tmp_path / "checkpoint-2"
+    folder.mkdir()
+    flushed: list[set[str]] = []
+
+    class TwoRanks:
+        """The other one is done with its part when it waits as well."""
+
+        is_local_main_process = is_main_process = True
+
+        def wait_for_everyone(self) -> None:
+            (folder / "rng_state_1.pth").touch()
+
+    monkeypatch.setattr(checkpoints, "PartialState", TwoRanks)
+    monkeypatch.setattr(checkpoints, "flush", lambda of: flushed.append({path.name for path in of.iterdir()}))
+    keeper = CheckpointKeeper(CheckpointConfig(every_steps=2, keep=2), tmp_path, save_total_limit=None, newest=None)
+    keeper.mark(marker(2))
+    assert "rng_state_1.pth" in flushed[0]

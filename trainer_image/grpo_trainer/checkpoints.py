@@ -178,6 +178,7 @@ class CheckpointKeeper(TrainerCallback):  # type: ignore[misc]
         """A collective: every rank's part is on the volume before the marker is."""
         folder = self.folder / f"{PREFIX_CHECKPOINT_DIR}-{marker.step}"
         ranks = PartialState()
+        ranks.wait_for_everyone()  # one flushes what all ranks of its node wrote
         if ranks.is_local_main_process:
             flush(folder)
         ranks.wait_for_everyone()
