@@ -40,6 +40,7 @@ class _News:
     reason: str
     note: str
     since: str
+    """Its time, or the generation of the run that it is about."""
 
 
 def events_of(run: GRPORun, after: GRPORunStatus) -> list[RunEvent]:
@@ -64,7 +65,7 @@ def _of_recipe(run: GRPORun, after: GRPORunStatus) -> Iterator[_News]:
         text = (
             f"Keys of the recipe are old, or left out and mean something else today: {keys}. See status.recipe.notes."
         )
-        yield _News("Normal", Reason.RECIPE_TRANSLATED, text, run.metadata.creation_timestamp)
+        yield _News("Normal", Reason.RECIPE_TRANSLATED, text, f"generation {run.metadata.generation}")
 
 
 def _of_conditions(before: GRPORunStatus, after: GRPORunStatus) -> Iterator[_News]:
