@@ -47,8 +47,11 @@ CASES: dict[str, tuple[list[ObservedPod], str, str]] = {
     "a deleted learner before those who missed it": (
         [failed_learner(0, at_s=20), deleted(1, asked_s=20, ended_s=15)], "LearnerPodLost", "was deleted",
     ),
-    "a failed learner before those whom the Job deleted": (
-        [failed_learner(0, text=RENDEZVOUS, at_s=20), deleted(1, asked_s=19, ended_s=19)], RENDEZVOUS_TIMEOUT, "Learner 1",
+    "a failed learner before those whom the Job deleted, all in one second": (
+        [deleted(0, asked_s=10, ended_s=10), failed_learner(1, text=RENDEZVOUS, at_s=10)], RENDEZVOUS_TIMEOUT, "Learner 1",
+    ),
+    "a failed learner that was deleted when its Job had failed": (
+        [deleted(0, asked_s=9, ended_s=12)], LEARNER_ERROR, "ended with exit code 143",
     ),
     "no pod left": ([], "LearnerPodLost", "gone with its node"),
     "a learner that still runs": ([make_pod()], "LearnerPodLost", "gone with its node"),

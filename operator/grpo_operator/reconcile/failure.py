@@ -1,7 +1,7 @@
 """Why an attempt failed, and whether another one may end otherwise."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Final
 
@@ -56,7 +56,7 @@ def cause_of(failure: JobFailure, learners: Sequence[ObservedPod], now: datetime
     One learner's end takes the others along: some fail because a neighbour is gone, the Job controller deletes the
     rest. So what cannot follow from a neighbour's end counts most, and of the rest what began first.
     """
-    causes = [cause for pod in learners if (cause := _cause_in(pod))]
+    causes = [cause for pod in learners if (cause := _cause_in(pod, failure.since))]
     if causes:
         return min(causes, key=_weight)
     if (now - failure.since).total_seconds() < CAUSE_GRACE_S:
@@ -89,7 +89,7 @@ def users_mistake_in(generators: Iterable[ObservedPod]) -> Cause | None:
     return None
 
 
-def _cause_in(pod: ObservedPod) -> Cause | None:
+def _cause_in(pod: ObservedPod, job_failed_at: datetime) -> Cause | None:
     """What made the pod fail, if it failed."""
     if pod.evicted:
         why = f"{pod.evicted.reason}: {pod.evicted.message.rstrip('.')}"
@@ -97,11 +97,13 @@ def _cause_in(pod: ObservedPod) -> Cause | None:
     ends = [(container, container.ended) for container in pod.containers if container.ended]
     causes = [_cause_in_container(pod, container, ended) for container, ended in ends if ended.exit_code != 0]
     cause = min(causes, key=lambda cause: cause.began_at, default=None)
-    if pod.deletion_asked_at and (cause is None or _rank(cause) == _MAY_FOLLOW):
-        message = f"Pod {pod.name} was deleted."
-        container = cause.container if cause else None
-        return Cause(Reason.LEARNER_POD_LOST, message, pod, container, began_at=pod.deletion_asked_at)
-    return cause
+    if pod.deletion_asked_at is None or (cause and _rank(cause) != _MAY_FOLLOW):
+        return cause
+    if pod.deletion_asked_at >= job_failed_at:  # by the Job controller, which ends what is left of a failed Job
+        return replace(cause, began_at=_LATEST) if cause else None
+    message = f"Pod {pod.name} was deleted."
+    container = cause.container if cause else None
+    return Cause(Reason.LEARNER_POD_LOST, message, pod, container, began_at=pod.deletion_asked_at)
 
 
 def _cause_in_container(pod: ObservedPod, container: ObservedContainer, ended: Ended) -> Cause:
@@ -131,5 +133,5 @@ def _rank(cause: Cause) -> int:
 
 
 def _weight(cause: Cause) -> tuple[int, datetime, bool, str]:
-    """Smaller counts more. In the same second a deletion came first: the Job controller's own take a second more."""
+    """Smaller counts more. In the same second a deletion came first: it takes a while to miss a neighbour."""
     return _rank(cause), cause.began_at, cause.reason != Reason.LEARNER_POD_LOST, cause.pod.name if cause.pod else ""

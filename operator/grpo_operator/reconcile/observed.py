@@ -44,6 +44,7 @@ class JobFailure:
     reason: str
     message: str
     since: datetime
+    """From here on the Job controller deletes what is left of the Job's pods."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -169,7 +170,8 @@ def _observe_plain(kind: str, manifest: Manifest) -> ObservedChild:
 
 def _observe_job(kind: str, manifest: Manifest) -> ObservedJob:
     metadata, conditions = manifest["metadata"], _conditions(manifest)
-    complete, failed = conditions.get("Complete"), conditions.get("Failed") or conditions.get("FailureTarget")
+    # FailureTarget comes with the failure; Failed when the pods that were left have ended, too.
+    complete, failed = conditions.get("Complete"), conditions.get("FailureTarget") or conditions.get("Failed")
     return ObservedJob(
         **_common(kind, manifest),
         attempt=_number(metadata.get("labels", {}).get(ATTEMPT_LABEL)) or 0,
