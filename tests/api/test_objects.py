@@ -48,7 +48,7 @@ def full_status() -> GRPORunStatus:
         metrics=filled(Metrics),
         checkpoint=filled(CheckpointProgress, time=TIME),
         learners=filled(LearnerStatus),
-        generators=filled(GeneratorStatus),
+        generators=filled(GeneratorStatus, first_ready_at=TIME),
         last_failure=filled(LastFailure, time=TIME),
         started_at=TIME,
         finished_at=TIME,
