@@ -147,6 +147,8 @@ cluster-status: ## show the cluster's processes, their memory, and its nodes
 	$(CLUSTER_TOOL) status
 cluster-kubeconfig: ## print the path to set KUBECONFIG to
 	@$(CLUSTER_TOOL) kubeconfig
+cluster-programs: ## print the folder to put on PATH: kubectl, helm, promtool
+	@$(CLUSTER_TOOL) bin
 
 ##@ Images
 

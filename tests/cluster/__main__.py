@@ -84,9 +84,9 @@ def _status(_: argparse.Namespace) -> None:
                 resident_mib = int(fields["VmRSS"].split()[0]) // 1024
                 print(f"{group:15} {pid:8} {resident_mib:5} MiB  {program}")
     if not KUBECONFIG.exists():
-        raise ClusterError("no cluster runs: `python3 -m cluster up` starts one")
+        raise ClusterError("no cluster runs: `make cluster-up` starts one")
     if dead := dead_daemons():
-        raise ClusterError(f"{', '.join(dead)} died: read run/logs, then `python3 -m cluster up` starts a new cluster")
+        raise ClusterError(f"{', '.join(dead)} died: read run/logs, then `make cluster-up` starts a new cluster")
     print(run(*kubectl_command(lifecycle.running_build().binaries), "get", "node"), end="")
 
 

@@ -121,14 +121,16 @@ def print_results(console: Console, report: dict[str, Any], run: Manifest, is_lo
         f"completions per generator    {', '.join(f'{name}: {count}' for name, count in report['completions_per_generator'].items())}",
         f"seconds                      {', '.join(f'{part} {seconds:.0f}' for part, seconds in report['seconds'].items())}",
         "",
-        f"trained model                {run['status']['model']} on the claim of the run, namespace {NAMESPACE}",
+        f"trained model                {run['status']['model']} on claim {run['spec']['storage']['claimName']}, namespace {NAMESPACE}",
         f"the figures as JSON          {REPORT}",
-        f"dashboard                    ConfigMap in the operator's namespace; JSON: {ROOT / 'charts/grpo-operator/dashboards/grpo-run.json'}",
+        f"dashboard                    to import into a Grafana: {ROOT / 'charts/grpo-operator/dashboards/grpo-run.json'}",
     ]
     if is_local:
         lines += [
             f"metrics                      Prometheus at {tool_output('cluster', 'prometheus-url')}",
-            "look around                  export KUBECONFIG=$(make -s cluster-kubeconfig); kubectl -n grpo-demo describe grpo demo",
+            "look around                  export KUBECONFIG=$(make -s cluster-kubeconfig) PATH=$(make -s cluster-programs):$PATH",
+            f"                             kubectl -n {NAMESPACE} describe grpo {run['metadata']['name']}",
+            "end it all                   make demo-down (the trained model goes with it)",
         ]
     for line in lines:
         console.print(line, highlight=False, soft_wrap=True)

@@ -491,7 +491,7 @@ class TestStorage:
         assert written(plan) == set()
         assert said(plan, STORAGE) == ("False", "ClaimNotFound")
         assert said(plan, ACCEPTED) == ("True", "Accepted")
-        assert "storage.claimName 'mine'" in message(plan, STORAGE)
+        assert "spec.storage.claimName 'mine'" in message(plan, STORAGE)
         assert plan.look_again_s == 5
 
     @pytest.mark.parametrize(("later_s", "phase"), [(29, Phase.STARTING), (30, Phase.FAILED)])

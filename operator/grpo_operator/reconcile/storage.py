@@ -82,7 +82,7 @@ def judge_storage(
     if _is_settled(run):
         return StorageVerdict(_repeat(run), may_start=True)
     message = (
-        f"storage.claimName {name!r}: namespace {run.metadata.namespace!r} has no PersistentVolumeClaim of that name; "
+        f"spec.storage.claimName {name!r}: namespace {run.metadata.namespace!r} has no PersistentVolumeClaim of that name; "
         "create it, or name another."
     )
     statement = _statement("False", Reason.CLAIM_NOT_FOUND, message)
