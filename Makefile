@@ -173,9 +173,8 @@ test-unit: env-dev ## tables over pure functions, golden manifests
 	$(call PYTEST,$(DEV)) tests/unit
 test-api: env-dev cluster-build ## every rule of the CRD against a real API server
 	$(call PYTEST,$(DEV)) tests/api
-# Two control planes side by side: these tests wait for the operator most of the time.
 test-operator: env-dev cluster-build ## the operator on a real control plane, with simulated pods
-	$(call PYTEST,$(DEV)) -n 2 --dist loadfile tests/simulated
+	$(call PYTEST,$(DEV)) tests/simulated
 test-chart: env-dev cluster-build ## helm lint, template, unit tests, install; images
 	$(call PYTEST,$(DEV)) tests/chart
 test-trainer: env-trainer ## real TRL, DeepSpeed and vLLM on CPU
