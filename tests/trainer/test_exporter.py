@@ -1,7 +1,9 @@
 """The learner's HTTP port: what it serves, under which names, and what is absent."""
 
 import json
+import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -131,6 +133,26 @@ def test_prometheus_3_gets_the_format_it_asks_for(learner_0: Served) -> None:
     answer = requests.get(f"http://127.0.0.1:{port}/metrics", headers=asked, timeout=5)
     assert answer.headers["Content-Type"].startswith("application/openmetrics-text; version=1.0.0")
     assert answer.text.endswith("# EOF\n")
+
+
+@pytest.mark.parametrize("seconds_ago", [(), (0.5,), (100, 70)], ids=["never", "once", "not for long"])
+def test_without_a_scraper_the_last_scrape_is_not_waited_for(learner_0: Served, seconds_ago: tuple[float, ...]) -> None:
+    for seconds in seconds_ago:
+        learner_0.server.scraped(time.monotonic() - seconds)
+    assert not learner_0.server.wait_for_last_scrape()
+
+
+def test_the_last_scrape_is_waited_for(learner_0: Served) -> None:
+    """Scraped every 20 s, the last time 10 s ago."""
+    for seconds in (30, 10):
+        learner_0.server.scraped(time.monotonic() - seconds)
+    learner_0.metrics.set("grpo_step", 40)
+    with ThreadPoolExecutor() as pool:
+        waiting = pool.submit(learner_0.server.wait_for_last_scrape)
+        learner_0.get("/healthz")
+        assert not waiting.done()
+        assert learner_0.samples()["grpo_step", ()] == 40
+        assert waiting.result(timeout=5)
 
 
 def test_what_the_fleet_tells(learner_0: Served) -> None:

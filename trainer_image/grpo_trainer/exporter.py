@@ -6,8 +6,11 @@ wrote; it takes no part in collectives and never waits for training, so that a h
 
 import socket
 import threading
+import time
+from collections import deque
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from itertools import pairwise
 from typing import Final
 
 from prometheus_client import PlatformCollector, ProcessCollector
@@ -16,6 +19,9 @@ from prometheus_client.registry import CollectorRegistry
 
 from grpo_contract.network import HEALTH_PATH, LEARNER_HTTP_PORT, METRICS_PATH, PROGRESS_PATH, every_address
 from grpo_trainer.progress import ProgressBoard
+
+LONGEST_WAIT_S: Final = 60.0
+"""For the last scrape: GPUs are held meanwhile."""
 
 JSON: Final = "application/json"
 TEXT: Final = "text/plain; charset=utf-8"
@@ -38,6 +44,8 @@ class Exporter(ThreadingHTTPServer):
     def __init__(self, registry: CollectorRegistry, board: ProgressBoard | None, port: int = LEARNER_HTTP_PORT) -> None:
         self.registry = registry
         self.board = board
+        self._scrapes: deque[float] = deque(maxlen=3)  # two Prometheus servers come in turns
+        self._scraped = threading.Condition()
         host = every_address()
         self.address_family = socket.AF_INET6 if ":" in host else socket.AF_INET
         super().__init__((host, port), _Handler)
@@ -47,6 +55,27 @@ class Exporter(ThreadingHTTPServer):
         if self.address_family == socket.AF_INET6:
             self.socket.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
         super().server_bind()
+
+    def wait_for_last_scrape(self) -> bool:
+        """Returns when Prometheus has read what there is now; false when it does not come, or never came.
+
+        It reads every so often, and a process that ends right after its last step takes that step's values along.
+        """
+        with self._scraped:
+            now = time.monotonic()
+            deadline_s = self._longest_pause_s() * 2 - (now - self._scrapes[-1] if self._scrapes else 0)
+            return self._scraped.wait_for(lambda: self._scraped_since(now), min(deadline_s, LONGEST_WAIT_S))
+
+    def scraped(self, began: float) -> None:
+        with self._scraped:
+            self._scrapes.append(began)
+            self._scraped.notify_all()
+
+    def _longest_pause_s(self) -> float:
+        return max((later - earlier for earlier, later in pairwise(self._scrapes)), default=0.0)
+
+    def _scraped_since(self, moment: float) -> bool:
+        return any(scrape > moment for scrape in self._scrapes)
 
     def answer(self, path: str, accept: str) -> tuple[HTTPStatus, str, bytes]:
         """Status, content type and body."""
@@ -66,12 +95,15 @@ class _Handler(BaseHTTPRequestHandler):
     """Seconds after which a client that says nothing is let go."""
 
     def do_GET(self) -> None:
-        status, content_type, body = self.server.answer(self.path.partition("?")[0], self.headers.get("Accept", ""))
+        path, began = self.path.partition("?")[0], time.monotonic()
+        status, content_type, body = self.server.answer(path, self.headers.get("Accept", ""))
         self.send_response(status)
         self.send_header("Content-Type", content_type)
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
         self.wfile.write(body)
+        if path == METRICS_PATH:
+            self.server.scraped(began)
 
     def log_message(self, format: str, *args: object) -> None:
         """Probes and scrapes come every few seconds: not worth a line in the log."""

@@ -39,8 +39,7 @@ def learn(config: RunConfig) -> None:
     is_first = os.environ["RANK"] == "0"
     registry = new_registry()
     board = ProgressBoard(attempt=int(os.environ.get(environment.ATTEMPT, "1")))
-    if os.environ["LOCAL_RANK"] == "0":
-        Exporter(registry, board if is_first else None)
+    exporter = Exporter(registry, board if is_first else None) if os.environ["LOCAL_RANK"] == "0" else None
     metrics = LearnerMetrics(registry if is_first else None)
 
     from grpo_trainer.training import train
@@ -50,6 +49,8 @@ def learn(config: RunConfig) -> None:
     if is_first:
         report_success(board.read())
         log.info("finished: the trained model is in %s", model_folder)
+        if exporter:
+            exporter.wait_for_last_scrape()
 
 
 def fail(failure: Failure, code: int) -> NoReturn:
