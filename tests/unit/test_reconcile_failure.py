@@ -35,6 +35,13 @@ CASES: dict[str, tuple[list[ObservedPod], str, str]] = {
         [failed_learner(0, at_s=30), failed_learner(1, exit_code=USER_ERROR_EXIT_CODE, text=MISTAKE, at_s=20)],
         DATASET_NOT_FOUND, "recipe.dataset_name",
     ),
+    "of two with the same mistake the one that keeps its log": (
+        [
+            failed_learner(0, exit_code=USER_ERROR_EXIT_CODE, text=MISTAKE, at_s=12, deletionTimestamp=ago(-30)),
+            failed_learner(1, exit_code=USER_ERROR_EXIT_CODE, text=failure_text(DATASET_NOT_FOUND, "Mine."), at_s=11),
+        ],
+        DATASET_NOT_FOUND, "Mine.",
+    ),
     "out of memory counts more than its consequences": (
         [failed_learner(0, at_s=30), failed_learner(1, exit_code=137, reason="OOMKilled", at_s=20)],
         "OOMKilled", "learners.resources.limits.memory",

@@ -132,6 +132,9 @@ def _rank(cause: Cause) -> int:
     return 2 if cause.reason == Reason.DISRUPTED else _MAY_FOLLOW
 
 
-def _weight(cause: Cause) -> tuple[int, datetime, bool, str]:
+def _weight(cause: Cause) -> tuple[int, bool, datetime, bool, str]:
     """Smaller counts more. In the same second a deletion came first: it takes a while to miss a neighbour."""
-    return _rank(cause), cause.began_at, cause.reason != Reason.LEARNER_POD_LOST, cause.pod.name if cause.pod else ""
+    # Every rank meets the run's mistake; the Job controller deletes those whom it saw at work, and their logs.
+    loses_log = cause.is_users_mistake and cause.pod is not None and cause.pod.is_deleting
+    is_consequence = cause.reason != Reason.LEARNER_POD_LOST
+    return _rank(cause), loses_log, cause.began_at, is_consequence, cause.pod.name if cause.pod else ""
