@@ -86,7 +86,7 @@ def told() -> Told:
 
 def test_a_step(told: Told) -> None:
     told.happen("on_train_begin", 0)
-    assert told.progress()["stage"] == "Training"
+    assert told.progress()["stage"] == "WaitingForGenerators"  # until the fleet says that one has the weights
     for step in (0, 1):
         told.happen("on_step_begin", step)
         with told.learner.clock.phase(Phase.REWARD):

@@ -91,7 +91,12 @@ def stored(manifest: Manifest, **metadata: Any) -> Manifest:
 
 
 def make_job(
-    attempt: int = 1, *, conditions: tuple[Manifest, ...] = (), age_s: float = 100, **metadata: Any
+    attempt: int = 1,
+    *,
+    conditions: tuple[Manifest, ...] = (),
+    age_s: float = 100,
+    is_started: bool = True,
+    **metadata: Any,
 ) -> ObservedJob:
     manifest = {
         "metadata": {
@@ -103,7 +108,7 @@ def make_job(
             "ownerReferences": [{"uid": UID, "controller": True}],
         }
         | metadata,
-        "status": {"conditions": list(conditions)},
+        "status": {"conditions": list(conditions)} | ({"startTime": ago(age_s)} if is_started else {}),
     }
     job = observe("Job", manifest)
     assert isinstance(job, ObservedJob)

@@ -7,6 +7,7 @@ import pytest
 
 from grpo_contract.config import RunConfig
 from grpo_contract.old_keys import Note
+from grpo_contract.recipe_defaults import with_defaults
 from grpo_operator.api.run import GRPORun
 from grpo_operator.desired.children import build_children
 from grpo_operator.desired.digest import digest_of, stamped
@@ -113,14 +114,9 @@ def test_the_config_file_holds_the_recipe_in_todays_keys() -> None:
     assert config.recipe == make_run().spec.recipe | {
         "dtype": "bfloat16",
         "warmup_steps": 0.1,
-        "beta": 0.04,
-        "loss_type": "bnpo",
-        "max_completion_length": 256,
-        "max_prompt_length": 512,
-        "bf16": False,
-        "use_bias_correction_kl": False,
-        "vllm_importance_sampling_correction": False,
+        **with_defaults({}, "trl-0.18")[0],
     }
+    assert config.recipe["beta"] == 0.04
     assert config.recipe_notes[0] == Note("torch_dtype", "Is dtype today.")
     assert run.spec.recipe == recipe
 

@@ -267,6 +267,26 @@ class TestProgress:
         assert plan.status.phase is Phase.RUNNING
         assert plan.status.progress.step == 7
 
+    def test_learners_that_have_ended_before_their_phase_says_so(self) -> None:
+        """The kubelet tells of a container's end first: the run must not seem to start anew."""
+        run = make_run()
+        run = then(run, look(run, make_job(), make_pod(ready=True), reading=Reading(TRAINING)))
+        plan = look(run, make_job(), make_pod(containers=(container(terminated=ended(0)),)))
+        assert plan.status.phase is Phase.RUNNING
+        assert said(plan, LEARNERS) == ("True", "AllReady")
+        assert said(plan, WEIGHTS) == said(run.status, WEIGHTS) == ("False", "OutOfSync")
+        failing = look(run, make_job(), make_pod(containers=(container(terminated=ended(1)),)))
+        assert failing.status.phase is Phase.RUNNING
+        assert said(failing, LEARNERS) == ("False", "Starting")
+
+    def test_the_first_step_of_an_attempt(self) -> None:
+        steps = {None: "The first step of this attempt is being made.", 2.0: "Steps are being made."}
+        for pace, expected in steps.items():
+            report = TRAINING.model_copy(update={"progress": Steps(step=7, max_steps=20, seconds_per_step=pace)})
+            plan = look(make_run(), make_job(), make_pod(ready=True), reading=Reading(report))
+            assert said(plan, PROGRESSING) == ("True", "Training")
+            assert message(plan, PROGRESSING) == expected
+
     @pytest.mark.parametrize(
         ("failing_s", "expected"), [(59, ("True", "Starting")), (60, ("Unknown", "ProgressUnreadable"))]
     )

@@ -130,6 +130,8 @@ FINISHED = make_pod(index=1, phase="Succeeded")
 READINESS: dict[str, tuple[str, list[ObservedChild], tuple[str, str]]] = {
     "no learner yet": ("learners", [make_job(age_s=9)], ("False", "Starting")),
     "no learner for long": ("learners", [make_job(age_s=10)], ("False", "PodsNotCreated")),
+    "a Job whose turn has not come": ("learners", [make_job(age_s=59, is_started=False)], ("False", "Starting")),
+    "a Job to which nobody comes": ("learners", [make_job(age_s=60, is_started=False)], ("False", "PodsNotCreated")),
     "one of two learners": ("learners", [make_job(), make_pod(ready=True), make_pod(index=1)], ("False", "Starting")),
     "a second learner that is not there yet": ("learners", [make_job(age_s=9), make_pod(ready=True)], ("False", "Starting")),
     "a second learner that does not come": (

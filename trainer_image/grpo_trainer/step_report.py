@@ -48,7 +48,7 @@ class StepReport(TrainerCallback):  # type: ignore[misc]
 
     def on_train_begin(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
         self.pace = Pace(time.monotonic())
-        self.board.update(stage=Stage.TRAINING)
+        self.board.update(stage=Stage.WAITING_FOR_GENERATORS)  # until the fleet has one with the first weights
         self.tell_position(state)
         if self.keeper.newest is not None:
             self.tell_checkpoint(self.keeper.newest)

@@ -51,6 +51,8 @@ class JobFailure:
 class ObservedJob(ObservedChild):
     attempt: int
     created_at: datetime
+    started_at: datetime | None
+    """When the Job controller first saw to it."""
     completed_at: datetime | None
     """When all its pods had succeeded."""
     failure: JobFailure | None
@@ -101,6 +103,10 @@ class ObservedContainer:
     """Before its last restart."""
     restarts: int
 
+    @property
+    def ended_well(self) -> bool:
+        return self.ended is not None and self.ended.exit_code == 0
+
 
 @dataclass(frozen=True, slots=True)
 class Unschedulable:
@@ -133,6 +139,17 @@ class ObservedPod(ObservedChild):
     @property
     def is_running(self) -> bool:
         return self.ip is not None and any(container.is_running for container in self.containers)
+
+    @property
+    def has_stopped(self) -> bool:
+        """Nothing runs in it any more; its phase may follow a moment later."""
+        return self.is_over or (bool(self.containers) and all(container.ended for container in self.containers))
+
+    @property
+    def has_succeeded(self) -> bool:
+        return (
+            self.phase != "Failed" and self.has_stopped and all(container.ended_well for container in self.containers)
+        )
 
     @property
     def is_over(self) -> bool:
@@ -170,12 +187,14 @@ def _observe_plain(kind: str, manifest: Manifest) -> ObservedChild:
 
 def _observe_job(kind: str, manifest: Manifest) -> ObservedJob:
     metadata, conditions = manifest["metadata"], _conditions(manifest)
+    started = manifest.get("status", {}).get("startTime")
     # FailureTarget comes with the failure; Failed when the pods that were left have ended, too.
     complete, failed = conditions.get("Complete"), conditions.get("FailureTarget") or conditions.get("Failed")
     return ObservedJob(
         **_common(kind, manifest),
         attempt=_number(metadata.get("labels", {}).get(ATTEMPT_LABEL)) or 0,
         created_at=time_of(metadata["creationTimestamp"]),
+        started_at=time_of(started) if started else None,
         completed_at=time_of(complete["lastTransitionTime"]) if complete else None,
         failure=_job_failure(failed) if failed else None,
     )

@@ -41,7 +41,7 @@ def _of_the_living(children: Children, reading: Reading) -> Reading:
 def _is_silent(children: Children, reading: Reading) -> bool:
     """Learner 0 has ended and the Job's end is not reported yet, or one question to it got no answer."""
     first = children.first_learner
-    return reading.progress is None and first is not None and (first.is_running or first.is_over)
+    return reading.progress is None and first is not None and (first.is_running or first.has_stopped)
 
 
 def _has_spoken(run: GRPORun) -> bool:

@@ -42,6 +42,8 @@ def judge_progress(
             "check its node, and the NetworkPolicies between it and the operator."
         )
         return _progressing("Unknown", Reason.PROGRESS_UNREADABLE, message)
+    if progress is not None and progress.stage is Stage.TRAINING and not has_made_steps(progress):
+        return _progressing("True", Reason.TRAINING, "The first step of this attempt is being made.")
     if progress is not None and progress.stage not in _BEFORE_STEPS:
         return _progressing("True", *_BY_STAGE[progress.stage])
     if progress is not None and has_made_steps(progress):

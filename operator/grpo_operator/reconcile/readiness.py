@@ -13,6 +13,8 @@ from grpo_operator.reconcile.world import Children
 
 NO_PODS_GRACE_S: Final = 10.0
 """The Job controller needs a moment to create pods."""
+NOT_STARTED_GRACE_S: Final = 60.0
+"""It comes to each Job in its turn, and there may be a thousand."""
 
 
 def ready_learners(children: Children) -> int:
@@ -21,7 +23,7 @@ def ready_learners(children: Children) -> int:
 
 def judge_learners(run: GRPORun, children: Children, now: datetime) -> Statement:
     wanted, ready = run.spec.learners.replicas, ready_learners(children)
-    succeeded = sum(pod.phase == "Succeeded" for pod in children.learners)
+    succeeded = sum(pod.has_succeeded for pod in children.learners)
     if ready + succeeded >= wanted:
         return _ready(ConditionType.LEARNERS_READY, wanted, "learner")
     trouble = first_trouble(children.learners, now) or _missing_learners(wanted, children, now)
@@ -48,13 +50,13 @@ def seconds_until_pods_are_missed(run: GRPORun, children: Children, now: datetim
     """When to look again at a Job that lacks pods."""
     if children.job is None or len(children.learners) >= run.spec.learners.replicas:
         return None
-    rest = NO_PODS_GRACE_S - _age_s(children.job, now)
+    rest = _grace_left_s(children.job, now)
     return rest if rest > 0 else None
 
 
 def _missing_learners(wanted: int, children: Children, now: datetime) -> Trouble | None:
     job, created = children.job, len(children.learners)
-    if job is None or created >= wanted or _age_s(job, now) < NO_PODS_GRACE_S:
+    if job is None or created >= wanted or _grace_left_s(job, now) > 0:
         return None
     message = (
         f"{created} of {wanted} learner pods are created: `kubectl describe job {job.name}` says why, "
@@ -63,8 +65,10 @@ def _missing_learners(wanted: int, children: Children, now: datetime) -> Trouble
     return Trouble(Reason.PODS_NOT_CREATED, message)
 
 
-def _age_s(job: ObservedJob, now: datetime) -> float:
-    return (now - job.created_at).total_seconds()
+def _grace_left_s(job: ObservedJob, now: datetime) -> float:
+    if job.started_at is None:
+        return NOT_STARTED_GRACE_S - (now - job.created_at).total_seconds()
+    return NO_PODS_GRACE_S - (now - job.started_at).total_seconds()
 
 
 def _ready(condition_type: ConditionType, wanted: int, noun: str) -> Statement:
