@@ -6,11 +6,9 @@ from pathlib import Path
 import pytest
 
 from harness.kubectl import Kubectl
-from harness.runs import children
-from harness.waiting import wait_for
 from simulated.cluster import simulated_cluster
 from simulated.operator_process import Operator, operator_kubeconfig, running_operator
-from simulated.runs import new_name
+from simulated.runs import name_of_a_run
 
 
 @pytest.fixture(scope="session")
@@ -38,9 +36,5 @@ def operator(kubeconfig: Path, folder: Path) -> Iterator[Operator]:
 
 @pytest.fixture
 def name(kubectl: Kubectl) -> Iterator[str]:
-    """Of the test's run, which is deleted in the end."""
-    name = new_name()
-    yield name
-    kubectl("delete", "grporun", name, "--ignore-not-found")
-    wait_for(f"the end of {name}", lambda: not children(kubectl, name), 60)
-    kubectl("delete", "pv", f"{name}-volume", "--ignore-not-found", "--wait=false")
+    with name_of_a_run(kubectl) as name:
+        yield name

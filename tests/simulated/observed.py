@@ -1,10 +1,9 @@
 """What a test sees of a run and of its operator."""
 
 from harness.kubectl import Kubectl
-from harness.runs import children, versions
-from harness.waiting import wait_for
+from harness.runs import versions
 from simulated.operator_process import Operator
-from simulated.runs import new_name, start_run
+from simulated.runs import name_of_a_run, start_run
 
 WRITES = ("PATCH", "POST", "DELETE")
 
@@ -16,11 +15,8 @@ def all_versions(kubectl: Kubectl, name: str) -> dict[str, str]:
 
 def wait_for_look(kubectl: Kubectl) -> None:
     """Until the operator has dealt with everything that happened before: it sees a new run through to ready pods."""
-    name = new_name()
-    start_run(kubectl, name)
-    kubectl("delete", "grporun", name)
-    wait_for(f"the end of {name}", lambda: not children(kubectl, name), 60)
-    kubectl("delete", "pv", f"{name}-volume", "--wait=false")
+    with name_of_a_run(kubectl) as name:
+        start_run(kubectl, name)
 
 
 def events(kubectl: Kubectl, name: str) -> list[tuple[str, str]]:

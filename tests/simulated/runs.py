@@ -2,19 +2,27 @@
 
 import itertools
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any
 
 from harness.kubectl import Kubectl, Manifest
-from harness.runs import SOON_S
+from harness.runs import SOON_S, children
 from harness.waiting import wait_for
 
 NUMBERS = itertools.count(1)
 RECIPE = {"model_name_or_path": "m", "dataset_name": "d", "reward_funcs": ["accuracy"]}
 
 
-def new_name() -> str:
-    return f"run-{next(NUMBERS)}"
+@contextmanager
+def name_of_a_run(kubectl: Kubectl) -> Iterator[str]:
+    """A new one; the run is deleted in the end."""
+    name = f"run-{next(NUMBERS)}"
+    yield name
+    kubectl("delete", "grporun", name, "--ignore-not-found")
+    wait_for(f"the end of {name}", lambda: not children(kubectl, name), 60)
+    kubectl("delete", "pv", f"{name}-volume", "--ignore-not-found", "--wait=false")
 
 
 def run_manifest(name: str, **spec: Any) -> Manifest:

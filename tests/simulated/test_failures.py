@@ -1,5 +1,7 @@
 """What becomes of a run when its pods end, are deleted, or cannot start."""
 
+from collections.abc import Iterator
+
 import pytest
 
 from grpo_contract.failure import DATASET_NOT_FOUND, USER_ERROR_EXIT_CODE, Failure
@@ -9,9 +11,19 @@ from harness.runs import SOON_S, pods, wait_for_condition, wait_for_phase
 from harness.waiting import wait_for
 from simulated.observed import count, events
 from simulated.operator_process import Operator
-from simulated.runs import delete_pod, end_pod, keep_waiting, run_manifest, start_run, volume
+from simulated.runs import delete_pod, end_pod, keep_waiting, name_of_a_run, run_manifest, start_run, volume
 
 pytestmark = pytest.mark.usefixtures("operator")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def on_a_lost_node(kubectl: Kubectl, operator: Operator) -> Iterator[tuple[str, str]]:
+    """A run and its learner, from before the first test of this file on: a node's word is waited for a minute."""
+    with name_of_a_run(kubectl) as name:
+        start_run(kubectl, name)
+        lost = pods(kubectl, name, "learner")[1]["metadata"]["name"]
+        kubectl("delete", "pod", lost, "--grace-period=1", "--wait=false")
+        yield name, lost
 
 
 def test_a_failed_learner_is_restarted_and_generators_are_left_alone(
@@ -49,17 +61,6 @@ def test_a_deleted_learner_is_a_restart(kubectl: Kubectl, name: str) -> None:
     delete_pod(kubectl, pods(kubectl, name, "learner")[1])
     wait_for("attempt 2", lambda: kubectl.find("job", f"{name}-learner-2"), SOON_S, 0.1)
     assert kubectl.get("grporun", name)["status"]["lastFailure"]["reason"] == "LearnerPodLost"
-
-
-def test_a_learner_whose_node_never_says_that_it_has_ended_is_a_restart(kubectl: Kubectl, name: str) -> None:
-    """Its Job does not count it as failed, as long as it may run."""
-    start_run(kubectl, name)
-    lost = pods(kubectl, name, "learner")[1]["metadata"]["name"]
-    kubectl("delete", "pod", lost, "--grace-period=1", "--wait=false")
-    wait_for("attempt 2", lambda: kubectl.find("job", f"{name}-learner-2"), GONE_GRACE_S + 2 * SOON_S)
-    failure = kubectl.get("grporun", name)["status"]["lastFailure"]
-    assert (failure["reason"], failure["pod"]) == ("LearnerNodeLost", lost)
-    wait_for_condition(kubectl, name, "LearnersReady", "AllReady")
 
 
 def test_no_restart_beyond_the_limit(kubectl: Kubectl, name: str) -> None:
@@ -119,3 +120,14 @@ def test_an_image_that_cannot_be_pulled_is_named(kubectl: Kubectl, name: str) ->
     ready = wait_for_condition(kubectl, name, "GeneratorsReady", "ImagePullFailed")
     assert "grpo-trainer-cpu:test" in ready["message"]
     assert "generators.image" in ready["message"]
+
+
+def test_a_learner_whose_node_never_says_that_it_has_ended_is_a_restart(
+    kubectl: Kubectl, on_a_lost_node: tuple[str, str]
+) -> None:
+    """Its Job does not count it as failed, as long as it may run."""
+    name, lost = on_a_lost_node
+    wait_for("attempt 2", lambda: kubectl.find("job", f"{name}-learner-2"), GONE_GRACE_S + 2 * SOON_S)
+    failure = kubectl.get("grporun", name)["status"]["lastFailure"]
+    assert (failure["reason"], failure["pod"]) == ("LearnerNodeLost", lost)
+    wait_for_condition(kubectl, name, "LearnersReady", "AllReady")
