@@ -1,13 +1,13 @@
-"""The local cluster with the operator installed by helm; namespaces that enforce the `restricted` Pod Security Standard."""
+"""The local cluster with the operator installed by helm, and what several files of tests need on it."""
 
-import itertools
 from collections.abc import Iterator
-from functools import partial
+from concurrent.futures import Future, ThreadPoolExecutor
 
 import pytest
 
 from demo.volume import on_local_cluster, prepare_volume, wait_for_volume
-from e2e.demo_runs import MakeNamespace
+from e2e import packed_image
+from e2e.namespaces import MakeNamespace, create_namespace, namespaces_with_volume
 from harness.installation import (
     install_operator,
     load_operator_image,
@@ -17,11 +17,8 @@ from harness.installation import (
     start_local_cluster,
     tool_output,
 )
-from harness.kubectl import Kubectl, Manifest
+from harness.kubectl import Kubectl
 from harness.prometheus import Prometheus
-from harness.waiting import wait_for
-
-_numbers = itertools.count(1)
 
 
 @pytest.fixture(scope="session")
@@ -39,14 +36,6 @@ def prometheus(cluster: Kubectl) -> Prometheus:
     return Prometheus(tool_output("cluster", "prometheus-url"))
 
 
-def create_namespace(cluster: Kubectl, name: str) -> Kubectl:
-    if cluster.find("namespace", name):
-        cluster("delete", "namespace", name, "--timeout=120s")
-    cluster("create", "namespace", name)
-    cluster("label", "namespace", name, "pod-security.kubernetes.io/enforce=restricted")
-    return cluster.within(name)
-
-
 @pytest.fixture(scope="session")
 def demo_namespace(cluster: Kubectl) -> Iterator[Kubectl]:
     """A namespace with the claim `demo`: the base model and the data of the demo lie on it."""
@@ -59,29 +48,8 @@ def demo_namespace(cluster: Kubectl) -> Iterator[Kubectl]:
 
 @pytest.fixture
 def make_namespace(cluster: Kubectl, demo_namespace: Kubectl) -> Iterator[MakeNamespace]:
-    """Makes namespaces whose claim `demo` is the same folder as that of `demo_namespace`; they go with the test."""
-    made: list[Kubectl] = []
-
-    def make() -> Kubectl:
-        name = f"e2e-{next(_numbers)}"
-        kubectl = create_namespace(cluster, name)
-        made.append(kubectl)
-        cluster("delete", "pv", f"{name}-demo", "--ignore-not-found")  # of tests that were interrupted
-        claim = demo_namespace.get("pvc", "demo")
-        volume = cluster.get("pv", claim["spec"]["volumeName"])
-        kubectl.apply(*same_folder(volume, claim, name))
-        return kubectl
-
-    yield make
-    for kubectl in made:
-        cluster("delete", "namespace", str(kubectl.namespace), "--wait=false")
-        cluster("delete", "pv", f"{kubectl.namespace}-demo", "--ignore-not-found", "--wait=false")
-    for kubectl in made:  # not the namespaces: their end takes ten seconds more, while nothing happens
-        wait_for(f"the end of the pods of {kubectl.namespace}", partial(has_no_pods, kubectl), 120)
-
-
-def has_no_pods(kubectl: Kubectl) -> bool:
-    return not kubectl.find_all("pod")
+    with namespaces_with_volume(cluster, demo_namespace) as make:
+        yield make
 
 
 @pytest.fixture
@@ -89,25 +57,19 @@ def namespace(make_namespace: MakeNamespace) -> Kubectl:
     return make_namespace()
 
 
-def same_folder(volume: Manifest, claim: Manifest, namespace: str) -> list[Manifest]:
-    spec = {key: volume["spec"][key] for key in ("accessModes", "capacity", "hostPath")}
-    name = f"{namespace}-demo"
-    return [
-        {
-            "apiVersion": "v1",
-            "kind": "PersistentVolume",
-            "metadata": {"name": name},
-            "spec": {**spec, "storageClassName": "by-hand", "persistentVolumeReclaimPolicy": "Retain"},
-        },
-        {
-            "apiVersion": "v1",
-            "kind": "PersistentVolumeClaim",
-            "metadata": {"name": "demo"},
-            "spec": {
-                "accessModes": claim["spec"]["accessModes"],
-                "resources": claim["spec"]["resources"],
-                "storageClassName": "by-hand",
-                "volumeName": name,
-            },
-        },
-    ]
+@pytest.fixture(scope="session", autouse=True)
+def image_on_its_way(request: pytest.FixtureRequest, cluster: Kubectl) -> Iterator[Future[None] | None]:
+    """The image that some test wants is built and loaded, which takes minutes, while tests before it wait for pods."""
+    if not any("image" in test.fixturenames for test in request.session.items if isinstance(test, pytest.Function)):
+        yield None
+        return
+    with ThreadPoolExecutor(max_workers=1) as pool:
+        yield pool.submit(packed_image.load)
+
+
+@pytest.fixture
+def image(image_on_its_way: Future[None]) -> Iterator[str]:
+    """Its name, on the node that has it."""
+    image_on_its_way.result(timeout=packed_image.DEADLINE_S)
+    yield packed_image.NAME
+    packed_image.unload()

@@ -1,13 +1,10 @@
 """GRPORuns for the tests: the demo's, whole and in small."""
 
-from collections.abc import Callable
 from typing import Any
 
 from harness.installation import ROOT
-from harness.kubectl import Kubectl, Manifest, load_manifests
+from harness.kubectl import Manifest, load_manifests
 from harness.merge_patch import merge_patch
-
-MakeNamespace = Callable[[], Kubectl]
 
 
 def demo_run(name: str = "demo", **changes: Any) -> Manifest:

@@ -1,11 +1,13 @@
 """A user's mistake ends the run within a minute of the pod's start, without a restart, in one sentence."""
 
+from collections.abc import Iterator
 from datetime import datetime
 from typing import Any
 
 import pytest
 
 from e2e.demo_runs import small_run
+from e2e.namespaces import create_namespace
 from harness.kubectl import Kubectl, condition
 from harness.runs import phase, pods, wait_for_phase
 from harness.waiting import wait_for
@@ -16,6 +18,16 @@ MISTAKES: dict[str, tuple[dict[str, Any], str, str]] = {
     "model": ({"model_name_or_path": "/volume/demo/none"}, "ModelNotFound", "/volume/demo/none"),
     "reward": ({"reward_funcs": ["accuracy", "nowhere:reward"]}, "RewardNotFound", "nowhere:reward"),
 }
+
+
+@pytest.fixture(scope="module", autouse=True)
+def without_claim(cluster: Kubectl) -> Iterator[Kubectl]:
+    """The namespace of a run whose claim is not there, from before the first test of this file on: claims are waited for
+    half a minute."""
+    kubectl = create_namespace(cluster, "e2e-without-claim")
+    kubectl.apply(small_run("wrong", storage={"claimName": "nowhere"}))
+    yield kubectl
+    cluster("delete", "namespace", str(kubectl.namespace), "--wait=false")
 
 
 @pytest.mark.parametrize("mistake", MISTAKES)
@@ -37,14 +49,14 @@ def test_mistake_ends_the_run(namespace: Kubectl, mistake: str) -> None:
     assert any(event["reason"] == reason and named in event["message"] for event in events)
 
 
-def test_claim_that_does_not_exist(namespace: Kubectl) -> None:
-    namespace.apply(small_run("wrong", storage={"claimName": "nowhere"}))
-    run = wait_for_phase(namespace, "wrong", "Failed", 60)
+def test_claim_that_does_not_exist(without_claim: Kubectl) -> None:
+    run = wait_for_phase(without_claim, "wrong", "Failed", 60)
     failed = condition(run, "Failed")
     assert failed is not None
     assert failed["reason"] == "ClaimNotFound"
     assert "nowhere" in failed["message"]
-    assert pods(namespace, "wrong", "learner") == []
+    assert _seconds_between(run["metadata"]["creationTimestamp"], run["status"]["finishedAt"]) <= 60
+    assert pods(without_claim, "wrong", "learner") == []
 
 
 def test_key_that_the_operator_owns(namespace: Kubectl) -> None:

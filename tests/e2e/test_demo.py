@@ -112,6 +112,12 @@ def test_prometheus_holds_every_metric_of_the_table(demo: Observed, prometheus: 
     assert "vllm:generation_tokens_total" in names
 
 
+def test_prometheus_holds_the_last_step(demo: Observed, prometheus: Prometheus) -> None:
+    window = f"[{int(time.time() - demo.started)}s]"
+    (last,) = prometheus.query(f'max_over_time(grpo_step{{namespace="e2e-demo",run="demo"}}{window})')
+    assert float(last["value"][1]) == demo.run["status"]["progress"]["step"]
+
+
 def test_prometheus_knows_run_and_role_of_every_target(demo: Observed, prometheus: Prometheus) -> None:
     window = f"[{int(time.time() - demo.started)}s]"  # not longer: an earlier demo had the same names
     served = prometheus.query(f'count by (run, role, pod) (last_over_time(up{{namespace="e2e-demo"}}{window}))')

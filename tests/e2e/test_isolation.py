@@ -1,14 +1,21 @@
 """Runs do not touch each other; strangers do not reach their pods."""
 
 import json
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 
-from e2e.demo_runs import MakeNamespace, small_run
+import pytest
+
+from e2e.demo_runs import small_run
+from e2e.namespaces import namespaces_with_volume
 from grpo_contract.network import GENERATOR_HEALTH_PATH, GENERATOR_PORT, LEARNER_HTTP_PORT, METRICS_PATH
 from harness.kubectl import Kubectl, Manifest
-from harness.runs import children, pods, wait_for_phase, wait_for_step
+from harness.runs import ALL_KINDS, children, pods, wait_for_phase, wait_for_step
+from harness.waiting import wait_for
 
 STEPS = 3
+ENDLESS = 500
 
 # Runs in a learner: every path of the generator's own API description, with and without the token.
 PROBE = """
@@ -37,31 +44,32 @@ for url in sys.argv[1:]:
 """
 
 
-def test_three_runs_at_once(make_namespace: MakeNamespace) -> None:
-    """Two runs in one namespace and one of the same name in another: all succeed, each with its own children."""
-    first, second = make_namespace(), make_namespace()
-    runs = [(first, "one"), (first, "two"), (second, "one")]
-    for kubectl, name in runs:
-        kubectl.apply(small_run(name, STEPS))
-    with ThreadPoolExecutor() as pool:
-        ended = list(pool.map(lambda entry: wait_for_phase(entry[0], entry[1], "Succeeded", 900), runs))
-    outputs = {run["status"]["output"] for run in ended}
-    assert len(outputs) == 3
-    for (kubectl, name), run in zip(runs, ended, strict=True):
-        assert run["status"]["progress"]["step"] == STEPS
-        assert run["status"]["attempt"] == 1
-        assert all(
-            owner["uid"] == run["metadata"]["uid"]
-            for child in children(kubectl, name).values()
-            for owner in child["metadata"]["ownerReferences"]
-        )
+@dataclass(frozen=True)
+class ThreeRuns:
+    """At once: two in one namespace, and in another one of the same name as the first, whose steps do not end."""
+
+    inside: Kubectl
+    outside: Kubectl
+
+    @property
+    def ending(self) -> list[tuple[Kubectl, str]]:
+        return [(self.inside, "two"), (self.outside, "one")]
 
 
-def test_only_the_run_reaches_its_generators(make_namespace: MakeNamespace) -> None:
-    inside, outside = make_namespace(), make_namespace()
-    inside.apply(small_run("guarded", steps=200))
-    wait_for_step(inside, "guarded", 1, timeout_s=400)
-    (generator,), (learner,) = pods(inside, "guarded", "generator"), pods(inside, "guarded", "learner")
+@pytest.fixture(scope="module")
+def runs(cluster: Kubectl, demo_namespace: Kubectl) -> Iterator[ThreeRuns]:
+    with namespaces_with_volume(cluster, demo_namespace) as make_namespace:
+        runs = ThreeRuns(make_namespace(), make_namespace())
+        runs.inside.apply(small_run("one", ENDLESS))
+        for kubectl, name in runs.ending:
+            kubectl.apply(small_run(name, STEPS))
+        yield runs
+
+
+def test_only_the_run_reaches_its_generators(runs: ThreeRuns) -> None:
+    inside = runs.inside
+    wait_for_step(inside, "one", 1, timeout_s=600)
+    (generator,), (learner,) = pods(inside, "one", "generator"), pods(inside, "one", "learner")
     address = f"http://{generator['status']['podIP']}:{GENERATOR_PORT}"
 
     answers = json.loads(run_in(inside, learner, PROBE, address))
@@ -78,10 +86,32 @@ def test_only_the_run_reaches_its_generators(make_namespace: MakeNamespace) -> N
         f"http://{learner['status']['podIP']}:{LEARNER_HTTP_PORT}{METRICS_PATH}",
     ]
     unguarded = dns_ready_url(inside)
-    for kubectl in (inside, outside):
+    for kubectl in (inside, runs.outside):
         # As long as a stranger tries, both answer the run's own pod: nothing but the policy keeps them from him.
         assert run_in(inside, learner, READ, *guarded).splitlines() == guarded
         assert reached_by_stranger(kubectl, unguarded, *guarded) == [unguarded]
+
+
+def test_runs_do_not_touch_each_other(runs: ThreeRuns) -> None:
+    """Those that end succeed; the other goes on until it is deleted, and takes nothing of them along."""
+    with ThreadPoolExecutor() as pool:
+        ended = list(pool.map(lambda entry: wait_for_phase(entry[0], entry[1], "Succeeded", 900), runs.ending))
+    endless = wait_for_step(runs.inside, "one", STEPS)
+    assert len({run["status"]["output"] for run in (*ended, endless)}) == 3
+    assert [run["status"]["attempt"] for run in (*ended, endless)] == [1, 1, 1]
+    assert owners(runs.inside, "one") == {endless["metadata"]["uid"]}
+
+    runs.inside("delete", "grporun", "one", "--timeout=60s")
+    wait_for("the end of its children", lambda: not children(runs.inside, "one", ALL_KINDS), 60)
+    for (kubectl, name), run in zip(runs.ending, ended, strict=True):
+        assert run["status"]["progress"]["step"] == STEPS
+        assert owners(kubectl, name) == {run["metadata"]["uid"]}
+
+
+def owners(kubectl: Kubectl, name: str) -> set[str]:
+    """Uids of whose the children are that carry the run's name."""
+    found = children(kubectl, name).values()
+    return {owner["uid"] for child in found for owner in child["metadata"]["ownerReferences"]}
 
 
 def run_in(kubectl: Kubectl, pod: Manifest, script: str, *arguments: str) -> str:
