@@ -145,7 +145,7 @@ cluster-down: ## end everything that cluster-up started; safe to repeat and afte
 	$(CLUSTER_TOOL) down
 cluster-status: ## show the cluster's processes, their memory, and its nodes
 	$(CLUSTER_TOOL) status
-cluster-kubeconfig: ## print the path to set KUBECONFIG to
+cluster-kubeconfig: ## print the path to set KUBECONFIG to; fails when no cluster runs
 	@$(CLUSTER_TOOL) kubeconfig
 cluster-programs: ## print the folder to put on PATH: kubectl, helm, promtool
 	@$(CLUSTER_TOOL) bin

@@ -43,7 +43,7 @@ def _parser() -> argparse.ArgumentParser:
     up.add_argument("--fresh", action="store_true", help="start anew even if a healthy cluster runs")
     command("down", _down, "end everything that `up` started; right at any time, twice, or after a crash")
     command("status", _status, "processes, their memory, nodes; fails when no cluster runs")
-    command("kubeconfig", _kubeconfig, "print the path for $KUBECONFIG")
+    command("kubeconfig", _kubeconfig, "print the path for $KUBECONFIG; fails when no cluster runs")
     command("bin", _bin, "print the folder of kubectl, helm, helm-unittest, promtool and the rest")
     command("prometheus-url", _prometheus_url, "print the address of Prometheus, as this machine reaches it")
     load = command("load", _load, "import docker-archives on every node, or on one")
@@ -83,15 +83,21 @@ def _status(_: argparse.Namespace) -> None:
                 fields = dict(line.split(":", 1) for line in Path(f"/proc/{pid}/status").read_text().splitlines())
                 resident_mib = int(fields["VmRSS"].split()[0]) // 1024
                 print(f"{group:15} {pid:8} {resident_mib:5} MiB  {program}")
-    if not KUBECONFIG.exists():
-        raise ClusterError("no cluster runs: `make cluster-up` starts one")
+    _require_cluster()
     if dead := dead_daemons():
         raise ClusterError(f"{', '.join(dead)} died: read run/logs, then `make cluster-up` starts a new cluster")
     print(run(*kubectl_command(lifecycle.running_build().binaries), "get", "node"), end="")
 
 
 def _kubeconfig(_: argparse.Namespace) -> None:
+    _require_cluster()
     print(KUBECONFIG)
+
+
+def _require_cluster() -> None:
+    # The file outlives a restart of the machine, the groups do not.
+    if not KUBECONFIG.exists() or not cgroups.existing():
+        raise ClusterError("no local cluster runs: `make cluster-up` starts one")
 
 
 def _bin(_: argparse.Namespace) -> None:
