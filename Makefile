@@ -90,6 +90,12 @@ made-trainer: $(TRAINER_ENV)/.complete
 made-recipe: $(RECIPE_ENV)/.complete
 	@:
 
+# Not while tests of another checkout run: what only that one uses goes as well, except for a running local cluster.
+clean-cache: ## remove from the cache what neither this checkout's sources nor a running local cluster use
+	$(call alone,cleaned-cache)
+cleaned-cache:
+	@PYTHONPATH=tests $(PYTHON) -m harness.clean_cache $(UV_ENV) $(DEV_ENV) $(LIBRARIES_ENV) $(TRAINER_ENV) $(RECIPE_ENV)
+
 env-path-dev: env-dev ## print the path of that environment
 	@echo $(DEV_ENV)
 env-path-trainer: env-trainer ## print the path of that environment
@@ -192,4 +198,4 @@ bench: env-dev cluster-build ## cost of the operator itself, printed and written
 help: ## list these commands
 	@awk 'BEGIN {FS = ":.*## "} /^##@/ {printf "\n%s\n", substr($$0, 5)} /^[a-z0-9-]+:.*## / {printf "  make %-20s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-.PHONY: made-dev made-trainer made-recipe $(shell awk -F: '/^[a-z0-9-]+:.*## / {print $$1}' $(MAKEFILE_LIST))
+.PHONY: made-dev made-trainer made-recipe cleaned-cache $(shell awk -F: '/^[a-z0-9-]+:.*## / {print $$1}' $(MAKEFILE_LIST))

@@ -28,10 +28,14 @@ def base_command(target: Path) -> list[object]:
     ]
 
 
+def base_archive() -> Path:
+    recipe = " ".join(map(str, base_command(Path("base.tar"))))
+    return CACHE / f"base-{hashlib.sha256(recipe.encode()).hexdigest()[:16]}.tar"
+
+
 def ensure_base() -> None:
     """The base image in buildah's storage, made now if it is not there."""
-    recipe = " ".join(map(str, base_command(Path("base.tar"))))
-    archive = CACHE / f"base-{hashlib.sha256(recipe.encode()).hexdigest()[:16]}.tar"
+    archive = base_archive()
     if not archive.exists():
         partial = archive.with_suffix(".partial.tar")  # mmdebstrap knows what to write by the end of the name
         with timed("mmdebstrap"):

@@ -28,9 +28,13 @@ def full_name(tag: str) -> str:
     return f"docker.io/library/{tag}"
 
 
+def archive_of(target: str, tag: str) -> Path:
+    """Where the image of the sources as they are is, or will be."""
+    return CACHE / f"{target}-{content_key(PROJECT, context_files(PROJECT), [tag])}.tar"
+
+
 def build_image(target: str, tag: str) -> Path:
-    key = content_key(PROJECT, context_files(PROJECT), [tag])
-    archive = CACHE / f"{target}-{key}.tar"
+    archive = archive_of(target, tag)
     with alone(LOCK):  # buildah's storage is one
         if not archive.exists():
             install_debian_packages()

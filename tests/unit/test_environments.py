@@ -66,6 +66,15 @@ def test_a_fresh_checkout_takes_what_is_there(tmp_path: Path, target: str) -> No
     assert made_by(dry_run(checkout, tmp_path, target)) == set()
 
 
+def test_cleaning_keeps_every_environment_of_the_checkout(tmp_path: Path) -> None:
+    checkout = make_checkout(tmp_path / "checkout")
+    (command,) = (line for line in dry_run(checkout, tmp_path, "clean-cache") if "harness.clean_cache" in line)
+    targets = ("made-dev", "made-trainer", "made-recipe")
+    made = set[Path]().union(*(made_by(dry_run(checkout, tmp_path, target)) for target in targets))
+    assert set(map(Path, command.partition("harness.clean_cache")[2].split())) == made
+    assert {path.name.split("-")[0] for path in made} == {"uv", "dev", "libraries", "trainer", "recipe"}
+
+
 def read_json(archive: Path, member: str) -> Any:
     with tarfile.open(archive) as tar:
         content = tar.extractfile(member)
