@@ -106,6 +106,13 @@ def test_a_step(told: Told) -> None:
     assert progress["etaSeconds"] == pytest.approx(progress["secondsPerStep"] * 38)
 
 
+def test_the_first_step_says_nothing_of_the_time_that_is_left(told: Told) -> None:
+    told.happen("on_train_begin", 0)
+    told.happen("on_step_begin", 0)
+    told.happen("on_step_end", 1)
+    assert told.progress()["progress"].keys() == {"step", "maxSteps", "epoch", "secondsPerStep", "tokensPerSecond"}
+
+
 def test_trls_log_becomes_gauges_and_progress(told: Told) -> None:
     told.happen("on_log", 7, logs=LOGS)
     assert told.value("grpo_reward") == 0.75
@@ -207,12 +214,23 @@ def test_a_checkpoint_between_steps_is_no_part_of_the_next(now: Callable[[float]
 
 def test_the_pace_is_that_of_the_last_ten_steps() -> None:
     pace = Pace(started=0.0)
-    assert (pace.seconds_per_step, pace.tokens_per_second) == (None, None)
-    pace.step_ended(100.0, 50)
-    assert (pace.seconds_per_step, pace.tokens_per_second) == (100.0, 0.5)
+    for step in range(1, 21):
+        pace.step_ended(100.0 * step, 50)
+    assert (pace.seconds_per_step, pace.tokens_per_second, pace.eta_s(5)) == (100.0, 0.5, 500.0)
     for step in range(1, 11):
-        pace.step_ended(100.0 + 2 * step, 50)
-    assert (pace.seconds_per_step, pace.tokens_per_second) == (2.0, 25.0)
+        pace.step_ended(2000.0 + 2 * step, 50)
+    assert (pace.seconds_per_step, pace.tokens_per_second, pace.eta_s(5)) == (2.0, 25.0, 10.0)
+
+
+def test_a_first_step_that_waited_for_generators_is_no_pace_for_the_others() -> None:
+    pace = Pace(started=0.0)
+    assert (pace.seconds_per_step, pace.tokens_per_second, pace.eta_s(39)) == (None, None, None)
+    pace.step_ended(100.0, 50)
+    assert (pace.seconds_per_step, pace.tokens_per_second, pace.eta_s(39)) == (100.0, 0.5, None)
+    pace.step_ended(102.0, 50)
+    assert (pace.seconds_per_step, pace.tokens_per_second, pace.eta_s(38)) == (2.0, 25.0, 76.0)
+    pace.step_ended(106.0, 50)
+    assert (pace.seconds_per_step, pace.eta_s(37)) == (3.0, 111.0)
 
 
 def test_stages_and_parts_change_without_touching_each_other() -> None:

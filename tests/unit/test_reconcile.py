@@ -222,6 +222,28 @@ class TestProgress:
             reward=0.6123, kl=0.00001235, loss=-0.25, completion_length=512.4, rewards={"accuracy": 0.3333}
         )
 
+    @pytest.mark.parametrize(
+        ("told", "stored"),
+        [
+            (
+                {"seconds_per_step": 3.14159265, "eta_seconds": 119.5001},
+                {"seconds_per_step": 3.142, "eta_seconds": 120},
+            ),
+            (
+                {"seconds_per_step": 1234.567, "eta_seconds": 98765.4321},
+                {"seconds_per_step": 1235, "eta_seconds": 98765},
+            ),
+            ({"tokens_per_second": 812.4567, "epoch": 0.1234567}, {"tokens_per_second": 812.5, "epoch": 0.1235}),
+            ({"seconds_per_step": 0.25, "eta_seconds": 0.0}, {"seconds_per_step": 0.25, "eta_seconds": 0}),
+            ({"epoch": None, "seconds_per_step": 2.0}, {"epoch": None, "seconds_per_step": 2}),
+        ],
+    )
+    def test_the_position_is_rounded(self, told: dict[str, float | None], stored: dict[str, float | None]) -> None:
+        steps = Steps(step=12345, max_steps=20000)
+        report = TRAINING.model_copy(update={"progress": steps.model_copy(update=told)})
+        plan = look(make_run(), make_job(), make_pod(ready=True), reading=Reading(report))
+        assert plan.status.progress == steps.model_copy(update=stored)
+
     @pytest.mark.parametrize("stage", [Stage.LOADING, Stage.WAITING_FOR_GENERATORS])
     def test_a_new_attempt_does_not_wipe_what_the_last_one_reached(self, stage: Stage) -> None:
         run, job, pod = make_run(), make_job(2), make_pod(attempt=2, ready=True)

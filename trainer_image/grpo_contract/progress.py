@@ -42,11 +42,11 @@ class Steps(_Camel):
     epoch: float | None = None
     """Passes over the data set done."""
     seconds_per_step: float | None = None
-    """Mean over the last ten steps of this attempt; absent before its first step."""
+    """Mean over the last ten steps of this attempt, without its first once there are others; absent before any step."""
     eta_seconds: float | None = None
-    """Seconds until the last step, at that pace."""
+    """Seconds until the last step, at that pace; absent before the second step of this attempt."""
     tokens_per_second: float | None = None
-    """Completion tokens per second over the last ten steps."""
+    """Completion tokens per second over the same steps."""
 
 
 class Metrics(_Camel):

@@ -32,17 +32,25 @@ class ProgressBoard:
 
 
 class Pace:
-    """Seconds per step and tokens per second over the last WINDOW_STEPS steps, checkpoints and waits included."""
+    """Seconds per step and tokens per second over the last WINDOW_STEPS steps, checkpoints and waits included.
+
+    An attempt's first step also waits for generators and for their first weights: it counts only while it is the only
+    one, and says nothing of the time that is left.
+    """
 
     def __init__(self, started: float) -> None:
         self._ends: deque[tuple[float, int]] = deque([(started, 0)], maxlen=WINDOW_STEPS + 1)
+        self._num_steps = 0
 
     def step_ended(self, now: float, completion_tokens: int) -> None:
+        self._num_steps += 1
+        if self._num_steps == 2:
+            self._ends.popleft()
         self._ends.append((now, completion_tokens))
 
-    @property
-    def _seconds(self) -> float:
-        return self._ends[-1][0] - self._ends[0][0]
+    def eta_s(self, steps_left: int) -> float | None:
+        pace = self.seconds_per_step
+        return None if pace is None or self._num_steps < 2 else pace * steps_left
 
     @property
     def seconds_per_step(self) -> float | None:
@@ -53,3 +61,7 @@ class Pace:
     def tokens_per_second(self) -> float | None:
         tokens = sum(tokens for _, tokens in list(self._ends)[1:])
         return tokens / self._seconds if tokens and self._seconds else None
+
+    @property
+    def _seconds(self) -> float:
+        return self._ends[-1][0] - self._ends[0][0]

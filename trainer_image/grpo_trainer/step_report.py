@@ -88,14 +88,13 @@ class StepReport(TrainerCallback):  # type: ignore[misc]
     def tell_position(self, state: TrainerState) -> None:
         self.metrics.set("grpo_step", state.global_step)
         self.metrics.set("grpo_max_steps", state.max_steps)
-        pace = self.pace.seconds_per_step
         self.board.update_part(
             "progress",
             step=state.global_step,
             max_steps=state.max_steps,
             epoch=state.epoch,
-            seconds_per_step=pace,
-            eta_seconds=None if pace is None else pace * (state.max_steps - state.global_step),
+            seconds_per_step=self.pace.seconds_per_step,
+            eta_seconds=self.pace.eta_s(state.max_steps - state.global_step),
             tokens_per_second=self.pace.tokens_per_second,
         )
 

@@ -6,7 +6,7 @@ from typing import Final
 
 from grpo_contract.files import run_folder
 from grpo_contract.labels import Role
-from grpo_contract.progress import Metrics, Progress
+from grpo_contract.progress import Metrics, Progress, Steps
 from grpo_operator.api.run import GRPORun
 from grpo_operator.api.status import (
     ConditionType,
@@ -168,7 +168,7 @@ def _with_progress(status: GRPORunStatus, progress: Progress | None) -> GRPORunS
     knows_position = progress.progress.max_steps is not None
     return status.model_copy(
         update={
-            "progress": progress.progress if knows_position else status.progress,
+            "progress": _readable_steps(progress.progress) if knows_position else status.progress,
             "metrics": _readable(progress.metrics) if progress.metrics != Metrics() else status.metrics,
             "checkpoint": progress.checkpoint or status.checkpoint,
             "model": progress.model or status.model,
@@ -184,6 +184,14 @@ def _readable(metrics: Metrics) -> Metrics:
     numbers: dict[str, float] = metrics.model_dump(exclude={"rewards"}, exclude_none=True)
     rounded = {name: _rounded(value) for name, value in numbers.items()}
     return Metrics(**rounded, rewards={name: _rounded(value) for name, value in metrics.rewards.items()})
+
+
+def _readable_steps(steps: Steps) -> Steps:
+    numbers = steps.model_dump(include={"epoch", "seconds_per_step", "tokens_per_second"}, exclude_none=True)
+    rounded = {name: _rounded(value) for name, value in numbers.items()}
+    return steps.model_copy(
+        update=rounded | {"eta_seconds": None if steps.eta_seconds is None else float(round(steps.eta_seconds))}
+    )
 
 
 def _rounded(value: float) -> float:
