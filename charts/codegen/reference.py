@@ -33,6 +33,9 @@ and Open-R1, unchanged. A key that is absent means TRL's default; the API server
 - **Unknown or misspelt keys** are refused by `kubectl apply` and `kubectl create`, and by server-side apply from any
   client. A CRD cannot refuse them from everybody: a client that sends a plain create or update and does not ask for
   `fieldValidation=Strict` gets a warning at most, and the key is dropped.
+- **Wrong types**, as a number in quotes: the API server's own sentence names the field and the two types, and not the
+  value, as in
+  `spec.recipe.beta: Invalid value: "string": spec.recipe.beta in body must be of type number: "string"`.
 - **null**: client-side `kubectl apply` drops keys whose value is null. Where null differs from TRL's default
   ({null_keys}), say it with `kubectl apply --server-side`.
 - **Several types**: where TRL takes a string or something else, the API server takes anything, and the learner refuses

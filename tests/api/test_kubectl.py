@@ -12,7 +12,9 @@ from grpo_operator.api.run import GRPORun
 from harness.kubectl import Kubectl, Manifest, load_manifests
 from harness.merge_patch import merge_patch
 
-SAMPLES = sorted(Path(__file__).parents[2].joinpath("manifests").glob("*.yaml"))
+ROOT = Path(__file__).parents[2]
+SAMPLES = sorted(ROOT.joinpath("manifests").glob("*.yaml"))
+REFERENCE = ROOT / "docs" / "reference.md"
 MISSPELT = {"spec": {"recipe": {"num_generation": 8}}}
 
 
@@ -44,6 +46,15 @@ def test_a_misspelt_key_is_refused(kubectl: Kubectl, base_run: Manifest, command
     )
     assert answer.returncode == 1
     assert answer.stderr.strip().endswith('strict decoding error: unknown field "spec.recipe.num_generation"')
+
+
+def test_a_wrong_type_is_refused_with_the_sentence_of_the_reference(kubectl: Kubectl, base_run: Manifest) -> None:
+    manifest = merge_patch(named(base_run, "mistyped"), {"spec": {"recipe": {"beta": "0.04"}}})
+    answer = kubectl.attempt("apply", "-f", "-", stdin=yaml.safe_dump(manifest))
+    sentence = 'spec.recipe.beta: Invalid value: "string": spec.recipe.beta in body must be of type number: "string"'
+    assert answer.returncode == 1
+    assert sentence in answer.stderr
+    assert f"`{sentence}`" in REFERENCE.read_text()
 
 
 @pytest.mark.parametrize("validation", ["--validate=true", "--validate=false"])

@@ -4,10 +4,12 @@ import ast
 
 import pytest
 
+from codegen.recipe_additions import NOT_YET
 from codegen.recipe_schema import check_additions, property_of, read_recipe_schema
 from codegen.recipe_source import SourceField
 from codegen.recipe_types import UnsayableError
 from grpo_contract.old_keys import OLD_KEYS
+from grpo_contract.owned_keys import OWNED_KEYS
 
 KEYS = read_recipe_schema()["properties"]
 
@@ -81,6 +83,24 @@ def test_old_keys_take_what_they_are_today() -> None:
 def test_every_key_has_a_text_and_they_are_in_order() -> None:
     assert list(KEYS) == sorted(KEYS)
     assert [key for key, entry in KEYS.items() if not entry["description"]] == []
+
+
+@pytest.mark.parametrize(
+    ("key", "beginning"),
+    [
+        ("use_peft", "Not supported yet: Whether to use PEFT for training."),
+        ("lora_r", "Not supported yet, and without effect while use_peft is false: LoRA R value."),
+        ("bnb_4bit_quant_type", "Not supported yet, and without effect while load_in_4bit is false: "),
+    ],
+)
+def test_keys_of_what_runs_cannot_do_yet_say_so_first(key: str, beginning: str) -> None:
+    assert KEYS[key]["description"].startswith(beginning)
+
+
+def test_every_key_of_peft_and_quantisation_says_so() -> None:
+    of_both = {key for key in KEYS if key.startswith(("lora_", "load_in_", "bnb_")) or key.endswith(("lora", "dora"))}
+    assert of_both | {"use_peft", "use_bnb_nested_quant"} == NOT_YET.keys()
+    assert OWNED_KEYS.keys() & NOT_YET.keys() == {"use_peft", "load_in_4bit", "load_in_8bit"}
 
 
 def a_field(name: str, annotation: str = "str", help: str = "Help.") -> SourceField:
