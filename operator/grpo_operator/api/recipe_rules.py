@@ -59,6 +59,14 @@ _RECIPE_RULES: Final = (
         "set it to 2 or more.",
         ".num_generations",
     ),
+    # transformers takes 0 at its word, and every negative number for -1.
+    Rule(
+        RECIPE,
+        f"!{present('max_steps')} || self.max_steps == -1 || self.max_steps >= 1",
+        "spec.recipe.max_steps is {self.max_steps}, which is no number of steps; set it to 1 or more, or to -1 to "
+        "train for num_train_epochs.",
+        ".max_steps",
+    ),
     Rule(
         RECIPE,
         f"!{present('generation_batch_size')} || !{present('steps_per_generation')}",
