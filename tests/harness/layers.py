@@ -14,6 +14,8 @@ from dataclasses import dataclass
 SUMMARY = re.compile(r"\bin \d+\.\d+s\b")
 # "SKIPPED [1] tests/unit/test_x.py:30: why", one line for each reason, before that line.
 SKIP = re.compile(r"^SKIPPED \[\d+\] (.*)$", re.MULTILINE)
+LONGEST_LAYER_S = 3600
+"""With nothing built and nothing cached. What hangs ends, and counts as failed."""
 COUNT = re.compile(r"(\d+) (passed|failed|error|skipped)")
 
 
@@ -43,7 +45,7 @@ def run_target(target: str) -> Result:
     layer = target.removeprefix("test-")
     print(f"\n==== {layer} ====", flush=True)
     started = time.monotonic()
-    command = ["make", "--no-print-directory", target]
+    command = ["timeout", "--kill-after=60", str(LONGEST_LAYER_S), "make", "--no-print-directory", target]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as process:
         summary, skips = "", list[str]()
         for line in _lines(process):

@@ -7,7 +7,7 @@ import pytest
 from grpo_contract.failure import DATASET_NOT_FOUND, USER_ERROR_EXIT_CODE, Failure
 from grpo_operator.reconcile.restart import GONE_GRACE_S
 from harness.kubectl import Kubectl, condition
-from harness.runs import SOON_S, pods, wait_for_condition, wait_for_phase
+from harness.runs import SOON_S, children, pods, wait_for_condition, wait_for_phase
 from harness.waiting import wait_for
 from simulated.observed import count, events
 from simulated.operator_process import Operator
@@ -24,6 +24,16 @@ def on_a_lost_node(kubectl: Kubectl, operator: Operator) -> Iterator[tuple[str, 
         lost = pods(kubectl, name, "learner")[1]["metadata"]["name"]
         kubectl("delete", "pod", lost, "--grace-period=1", "--wait=false")
         yield name, lost
+
+
+@pytest.fixture(scope="module", autouse=True)
+def without_claim(kubectl: Kubectl, operator: Operator) -> Iterator[str]:
+    """A run whose claim is not there, from before the first test of this file on: a claim is waited for half a minute."""
+    with name_of_a_run(kubectl) as name:
+        kubectl.apply(run_manifest(name, storage={"claimName": "none-such"}))
+        ready = wait_for_condition(kubectl, name, "StorageReady", "ClaimNotFound")
+        assert "storage.claimName 'none-such'" in ready["message"]
+        yield name
 
 
 def test_a_failed_learner_is_restarted_and_generators_are_left_alone(
@@ -120,6 +130,14 @@ def test_an_image_that_cannot_be_pulled_is_named(kubectl: Kubectl, name: str) ->
     ready = wait_for_condition(kubectl, name, "GeneratorsReady", "ImagePullFailed")
     assert "grpo-trainer-cpu:test" in ready["message"]
     assert "generators.image" in ready["message"]
+
+
+def test_a_missing_claim_fails_the_run(kubectl: Kubectl, without_claim: str) -> None:
+    run = wait_for_phase(kubectl, without_claim, "Failed", 60)
+    failed = condition(run, "Failed")
+    assert failed is not None
+    assert failed["reason"] == "ClaimNotFound"
+    assert children(kubectl, without_claim) == {}
 
 
 def test_a_learner_whose_node_never_says_that_it_has_ended_is_a_restart(

@@ -1,27 +1,14 @@
 """What keeps a run from starting is said in a condition, and nothing is started."""
 
-from collections.abc import Iterator
-
 import pytest
 
-from harness.kubectl import Kubectl, condition
-from harness.runs import SOON_S, children, wait_for_condition, wait_for_phase
+from harness.kubectl import Kubectl
+from harness.runs import SOON_S, children, wait_for_condition
 from harness.waiting import wait_for
 from simulated.observed import events
-from simulated.operator_process import Operator
-from simulated.runs import RECIPE, name_of_a_run, run_manifest
+from simulated.runs import RECIPE, run_manifest
 
 pytestmark = pytest.mark.usefixtures("operator")
-
-
-@pytest.fixture(scope="module", autouse=True)
-def without_claim(kubectl: Kubectl, operator: Operator) -> Iterator[str]:
-    """A run whose claim is not there, from before the first test of this file on: claims are waited for half a minute."""
-    with name_of_a_run(kubectl) as name:
-        kubectl.apply(run_manifest(name, storage={"claimName": "none-such"}))
-        ready = wait_for_condition(kubectl, name, "StorageReady", "ClaimNotFound")
-        assert "storage.claimName 'none-such'" in ready["message"]
-        yield name
 
 
 def test_an_owned_key_starts_nothing(kubectl: Kubectl, name: str) -> None:
@@ -56,11 +43,3 @@ def test_a_quota_is_named_and_the_run_starts_when_it_is_lifted(kubectl: Kubectl,
     # Any news of the run makes the operator look at it before its minute is over.
     kubectl("patch", "grporun", name, "--type=merge", "--patch", '{"spec":{"maxRestarts":4}}')
     assert wait_for_condition(kubectl, name, "Accepted", "Accepted")["status"] == "True"
-
-
-def test_a_missing_claim_fails_the_run(kubectl: Kubectl, without_claim: str) -> None:
-    run = wait_for_phase(kubectl, without_claim, "Failed", 60)
-    failed = condition(run, "Failed")
-    assert failed is not None
-    assert failed["reason"] == "ClaimNotFound"
-    assert children(kubectl, without_claim) == {}

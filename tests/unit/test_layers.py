@@ -48,6 +48,15 @@ def test_a_skipped_test_says_why(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     assert result.skips == ("test_image.py:8: the image needs 26 GB of disk, and 20 GB are free",)
 
 
+def test_a_layer_that_hangs_has_failed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "Makefile").write_text("test-e2e:\n\t@sleep 60\n")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("harness.layers.LONGEST_LAYER_S", 0.5)
+    result = run_target("test-e2e")
+    assert result.counts == Counts(failed=1)
+    assert result.seconds < 30
+
+
 def test_the_summary_names_what_was_skipped() -> None:
     results = [Result("unit", Counts(412), 11.9), Result("e2e", Counts(20, 1, 1), 900.4, ("test_image.py:8: no disk",))]
     assert summary_of(results) == [

@@ -14,6 +14,7 @@ from grpo_contract.config import RunConfig
 from grpo_contract.failure import LEARNER_ERROR, USER_ERROR_EXIT_CODE, Failure, RunFailure, UserError
 from grpo_contract.pod import read_config, report_failure, report_success
 from grpo_contract.progress import Stage
+from grpo_trainer.causes import first_line
 from grpo_trainer.exporter import Exporter, new_registry
 from grpo_trainer.fleet.errors import GeneratorsLost
 from grpo_trainer.logs import set_up_logging
@@ -31,8 +32,7 @@ def main(arguments: list[str]) -> None:
         fail(error.failure, USER_ERROR_EXIT_CODE if isinstance(error, UserError) else 1)
     except Exception as error:
         log.exception("the learner failed")
-        first_line = (str(error).strip().splitlines() or ["no message"])[0]
-        fail(Failure(reason=LEARNER_ERROR, message=f"{type(error).__name__}: {first_line}"), 1)
+        fail(Failure(reason=LEARNER_ERROR, message=f"{type(error).__name__}: {first_line(error)}"), 1)
 
 
 def learn(config: RunConfig) -> None:
