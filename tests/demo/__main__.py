@@ -68,6 +68,7 @@ def up(is_local: bool) -> None:
     if run["status"]["phase"] != "Succeeded":
         raise DemoError(f"The run failed: {json.dumps(run['status'].get('lastFailure', run['status']), indent=1)}")
     with stopwatch.part("evaluation"):
+        console.print("Asking the base model and the trained one held-out questions ...")
         evaluation = evaluate(inside, adapt, run["status"]["model"])
     report = summarize(inside, run, evaluation, stopwatch)
     REPORT.parent.mkdir(exist_ok=True)
