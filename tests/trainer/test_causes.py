@@ -35,6 +35,7 @@ BREAKAGES: list[tuple[Callable[[], BaseException], bool]] = [
     (lambda: OSError(errno.EIO, "Input/output error"), True),
     (lambda: OSError(errno.ESTALE, "Stale file handle"), True),
     (lambda: MemoryError(), True),
+    (lambda: TimeoutError("timed out"), True),
     (lambda: FileNotFoundError(errno.ENOENT, "No such file"), False),
     (lambda: PermissionError(errno.EACCES, "Permission denied"), False),
     (lambda: NotADirectoryError(errno.ENOTDIR, "Not a directory"), False),

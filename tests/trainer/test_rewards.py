@@ -117,12 +117,23 @@ def test_a_built_in_reward_takes_what_trl_has_and_says_what_else_it_needs(name: 
     assert len(function(prompts=["?"], completions=["5"], completion_ids=[[7]], trainer_state=None, **solution)) == 1
 
 
+BROKEN_MODULES = {
+    "broken_rewards": "import there_is_no_such_module\n",
+    "misspelt_rewards": "import re\nPATTERN = rex.compile('a')\n",
+    "unfinished_rewards": "def length(completions\n",
+    "ending_rewards": "import sys\nsys.exit('no licence')\n",
+    "waiting_rewards": "raise TimeoutError('timed out')\n",
+    "half_read_rewards": "import errno\ntry:\n    raise OSError(errno.EIO, 'I/O error')\nexcept OSError:\n    import nothing_\n",
+}
+
+
 @pytest.fixture
 def rewards_module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "my_rewards.py").write_text(
         "CONSTANT = 1\ndef length(completions, **columns): return [float(len(c)) for c in completions]\n"
     )
-    (tmp_path / "broken_rewards.py").write_text("import there_is_no_such_module\n")
+    for module, text in BROKEN_MODULES.items():
+        (tmp_path / f"{module}.py").write_text(text)
     monkeypatch.syspath_prepend(tmp_path)
 
 
@@ -144,6 +155,14 @@ NAMES = {
     ),
     "nowhere.rewards:length": f"cannot be imported (there is no package 'nowhere'); {ELSEWHERE}",
     "broken_rewards:length": f"cannot be imported (No module named 'there_is_no_such_module'); {ELSEWHERE}",
+    "misspelt_rewards:length": "cannot be imported, NameError: name 'rex' is not defined ({folder}/misspelt_rewards.py, "
+    "line 2); correct the module.",
+    "unfinished_rewards:length": "cannot be imported, SyntaxError: '(' was never closed (unfinished_rewards.py, line 1); "
+    "correct the module.",
+    "ending_rewards:length": "cannot be imported, SystemExit: no licence ({folder}/ending_rewards.py, line 2); correct "
+    "the module.",
+    "builtins:max": "is no function whose parameters can be read; wrap it in a function of your own that takes "
+    "completions and **kwargs.",
     "my_rewards:width": "names no function, my_rewards has no callable 'width'; correct the name after the colon.",
     "my_rewards:CONSTANT": "names no function, my_rewards has no callable 'CONSTANT'; correct the name after the colon.",
 }
@@ -151,12 +170,22 @@ NAMES = {
 
 @pytest.mark.usefixtures("rewards_module")
 @pytest.mark.parametrize("name", NAMES)
-def test_names_that_are_no_reward_functions(name: str) -> None:
+def test_names_that_are_no_reward_functions(name: str, tmp_path: Path) -> None:
     with pytest.raises(UserError) as caught:
         registry.check_names([name])
         registry.load(name, RewardArguments())
     assert caught.value.failure.reason == "RewardNotFound"
-    assert str(caught.value) == f"spec.recipe.reward_funcs: {name!r} {NAMES[name]}"
+    problem = NAMES[name].replace("{folder}", str(tmp_path))
+    assert str(caught.value) == f"spec.recipe.reward_funcs: {name!r} {problem}"
+
+
+@pytest.mark.usefixtures("rewards_module")
+@pytest.mark.parametrize(
+    ("module", "error"), [("waiting_rewards", TimeoutError), ("half_read_rewards", ModuleNotFoundError)]
+)
+def test_an_import_that_the_system_failed_is_no_mistake_of_the_users(module: str, error: type[Exception]) -> None:
+    with pytest.raises(error):
+        registry.load(f"{module}:length", RewardArguments())
 
 
 def test_a_reward_whose_column_is_missing() -> None:

@@ -11,10 +11,10 @@ OF_THE_PATH: Final = (FileNotFoundError, PermissionError, NotADirectoryError, Is
 def is_of_the_system(error: BaseException) -> bool:
     """A failing disk or network drive, a full volume, too little memory: no mistake of the user's.
 
-    The system's own errors have a number; an OSError of a library, such as "no tokenizer in this folder", has words only.
+    The system's own errors have a number (but for a socket's timeout); an OSError of a library, such as "no tokenizer in this folder", has words only.
     """
     return any(
-        isinstance(cause, MemoryError)
+        isinstance(cause, MemoryError | TimeoutError)
         or (isinstance(cause, OSError) and cause.errno is not None and not isinstance(cause, OF_THE_PATH))
         for cause in chain(error)
     )
@@ -31,6 +31,15 @@ def chain(error: BaseException) -> Iterator[BaseException]:
 def first_line(error: BaseException) -> str:
     """Of its message, to be quoted in a sentence."""
     return (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")
+
+
+def description(error: BaseException) -> str:
+    """Type, words and the line that raised it; the words of a SyntaxError hold its line already."""
+    words = f"{type(error).__name__}: {first_line(error)}"
+    if isinstance(error, SyntaxError):
+        return words
+    frame = traceback.extract_tb(error.__traceback__)[-1]
+    return f"{words} ({frame.filename}, line {frame.lineno})"
 
 
 def modules_of(error: BaseException) -> list[str]:

@@ -10,6 +10,7 @@ from typing import Any, Final
 
 from grpo_contract.failure import COLUMN_NOT_FOUND, REWARD_NOT_FOUND, UserError
 from grpo_contract.rewards import CODE_REWARDS, NO_CODE_REWARDS, REWARD_IMPORT
+from grpo_trainer.causes import description, is_of_the_system
 from grpo_trainer.rewards.arguments import RewardArguments
 from grpo_trainer.rewards.score import Score
 
@@ -59,14 +60,37 @@ def load(name: str, arguments: RewardArguments) -> RewardFunction:
 
 def callable_named(name: str) -> Callable[..., Any]:
     module_name, _, attribute = BUILT_IN.get(name, name).partition(":")
-    try:
-        found = getattr(importlib.import_module(module_name), attribute, None)
-    except (ImportError, SyntaxError) as error:
-        raise not_importable(name, str(error)) from error
+    found = imported(name, module_name, attribute)
     if not callable(found):
         problem = f"names no function, {module_name} has no callable {attribute!r}"
         raise not_found(name, f"{problem}; correct the name after the colon")
+    if not has_signature(found):
+        remedy = "wrap it in a function of your own that takes completions and **kwargs"
+        raise not_found(name, f"is no function whose parameters can be read; {remedy}")
     return found  # type: ignore[no-any-return]
+
+
+def imported(name: str, module: str, attribute: str) -> Any:
+    """What the module holds under that name, or None."""
+    try:
+        return getattr(importlib.import_module(module), attribute, None)
+    except ImportError as error:
+        if is_of_the_system(error):
+            raise
+        raise not_importable(name, str(error)) from error
+    except (Exception, SystemExit) as error:  # a module may raise anything while it is imported
+        if is_of_the_system(error):
+            raise
+        raise not_found(name, f"cannot be imported, {description(error)}; correct the module") from error
+
+
+def has_signature(found: Callable[..., Any]) -> bool:
+    """Some callables that are written in C have none."""
+    try:
+        inspect.signature(found)
+    except (ValueError, TypeError):
+        return False
+    return True
 
 
 def remedy(name: str) -> str:
