@@ -117,7 +117,7 @@ def test_lists_of_reward_functions_are_bounded(api_server: ApiServer, base_run: 
     assert complaints(api_server, base_run, {"reward_funcs": ["m:" + "f" * 252]}) == {
         "spec.recipe.reward_funcs[0]": "Too long: may not be more than 253 bytes"
     }
-    longest = api_server.try_create(run_with(base_run, {"reward_funcs": ["m:" + "f" * 251] * 64}))
+    longest = api_server.try_create(run_with(base_run, {"reward_funcs": [f"m:f{number:0250}" for number in range(64)]}))
     assert longest.accepted, longest.body
 
 

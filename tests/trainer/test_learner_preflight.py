@@ -49,6 +49,16 @@ def test_keys_that_every_run_needs(key: str) -> None:
         preflight.check(recipe)
 
 
+def test_a_reward_that_is_listed_twice() -> None:
+    preflight.check(RECIPE | {"reward_funcs": ["format", "accuracy"]})
+    with pytest.raises(UserError) as caught:
+        preflight.check(RECIPE | {"reward_funcs": ["format", "accuracy", "format"], "reward_weights": [1, 1, 1]})
+    assert caught.value.failure.reason == "InvalidRecipe"
+    assert str(caught.value) == (
+        "spec.recipe.reward_funcs holds 'format' more than once; list it once and give its weight in reward_weights."
+    )
+
+
 def test_a_long_listing_is_cut(tmp_path: Path) -> None:
     for number in range(12):
         (tmp_path / f"file{number:02}").touch()

@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, Final
@@ -29,7 +30,9 @@ def check(recipe: dict[str, Any]) -> None:
     dataset = required(recipe, "dataset_name", "a path on the volume or the id of a data set on the hub")
     check_dataset(dataset, recipe.get("dataset_prompt_column", "prompt"))
     check_attention(recipe.get("attn_implementation"))
-    registry.check_names(required(recipe, "reward_funcs", "a list of reward functions"))
+    rewards = required(recipe, "reward_funcs", "a list of reward functions")
+    check_listed_once(rewards)
+    registry.check_names(rewards)
 
 
 def required(recipe: dict[str, Any], key: str, what: str) -> Any:
@@ -108,6 +111,16 @@ def check_attention(implementation: str | None) -> None:
         f"spec.recipe.attn_implementation: {implementation!r} needs the package {package}, which is not in the "
         f"learners' image; set it to sdpa, leave it out, or use an image that holds {package}.",
     )
+
+
+def check_listed_once(rewards: Sequence[str]) -> None:
+    """The learner and the metrics tell rewards by their names: two of one name would be one."""
+    if twice := [name for name in rewards if rewards.count(name) > 1]:
+        raise UserError(
+            INVALID_RECIPE,
+            f"spec.recipe.reward_funcs holds {twice[0]!r} more than once; list it once and give its weight in "
+            f"reward_weights.",
+        )
 
 
 def column_not_found(dataset: str, column: str, columns: list[str]) -> UserError:

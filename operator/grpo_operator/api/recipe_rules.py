@@ -22,6 +22,8 @@ def _missing(key: str, remedy: str) -> Rule:
     return Rule(RECIPE, rule, f"spec.recipe.{key} is missing or empty; {remedy}.")
 
 
+_REWARDS_LISTED_TWICE: Final = "self.reward_funcs.filter(x, !self.reward_funcs.exists_one(y, y == x))"
+
 _RECIPE_RULES: Final = (
     _missing(
         "model_name_or_path",
@@ -43,6 +45,13 @@ _RECIPE_RULES: Final = (
         REWARD,
         f"!(self in {list(CODE_REWARDS)})",
         f"spec.recipe.reward_funcs holds '{{self}}', which {NO_CODE_REWARDS}.",
+    ),
+    Rule(
+        RECIPE,
+        f"!{present('reward_funcs')} || {_REWARDS_LISTED_TWICE}.size() == 0",
+        f"spec.recipe.reward_funcs holds '{{{_REWARDS_LISTED_TWICE}[0]}}' more than once; list it once and give its "
+        "weight in reward_weights.",
+        ".reward_funcs",
     ),
     Rule(
         RECIPE,
