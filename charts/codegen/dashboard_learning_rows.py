@@ -35,7 +35,7 @@ def overview() -> list[Line]:
                 "Reward",
                 "short",
                 value("grpo_reward"),
-                "Mean reward of the last step's completions, weighted over reward functions.",
+                "Mean reward of the last logged steps' completions, weighted over reward functions.",
                 decimals=3,
             ),
             number(

@@ -11,6 +11,8 @@ HEAD = """\
 All in base units, with few and bounded labels. Run and namespace are labels of the scrape target: pods of runs carry the labels `grpo.dev/run` and `grpo.dev/role`.
 
 When `beta` is 0 TRL computes no KL divergence, and `grpo_kl` is absent rather than 0: a panel then shows "no data", which is the truth.
+
+What comes from a key of TRL's is what TRL logged last: means over the steps since the log before, which is one step unless the recipe sets `logging_steps` or `logging_strategy`.
 """
 
 GENERATORS = """\

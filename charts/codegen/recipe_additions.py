@@ -103,6 +103,8 @@ NOTES: Final[dict[str, str]] = {
     "bf16": "On CPU a run computes in float32, whatever this says.",
     "dtype": "It is what learners load the model in; learners and generators compute in what bf16 and fp16 say.",
     "fp16": "On CPU a run computes in float32, whatever this says.",
+    "logging_steps": "A run whose recipe leaves it out logs every step. With more, the run's status and metrics show the "
+    "means over the steps since they were last logged.",
     "save_strategy": "A run whose recipe sets neither save_strategy nor save_steps saves nothing of this kind: what it "
     "resumes from is written as spec.checkpoint says.",
     "vllm_gpu_memory_utilization": "Generators have their GPUs to themselves and take this value; without it, vLLM's "

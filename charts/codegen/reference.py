@@ -27,8 +27,8 @@ RECIPE = """\
 ## spec.recipe
 
 Keys of TRL {trl} (`GRPOConfig`, `ModelConfig`, `ScriptArguments`), transformers {transformers} (`TrainingArguments`)
-and Open-R1, unchanged. A key that is absent means TRL's default; the API server fills none in. `model_name_or_path`,
-`dataset_name` and `reward_funcs` are required.
+and Open-R1, unchanged. A key that is absent means TRL's default (but for `logging_steps` and `save_strategy`, which say
+so); the API server fills none in. `model_name_or_path`, `dataset_name` and `reward_funcs` are required.
 
 - **Unknown or misspelt keys** are refused by `kubectl apply` and `kubectl create`, and by server-side apply from any
   client. A CRD cannot refuse them from everybody: a client that sends a plain create or update and does not ask for

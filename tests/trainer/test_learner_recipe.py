@@ -145,6 +145,13 @@ def test_trl_saves_only_what_the_recipe_asks_for(tmp_path: Path) -> None:
     assert (by_steps.save_strategy, by_steps.save_steps) == ("steps", 7)
 
 
+def test_every_step_is_logged_unless_the_recipe_says_otherwise(tmp_path: Path) -> None:
+    assert parse(tmp_path).training.logging_steps == 1
+    assert parse(tmp_path, logging_steps=20).training.logging_steps == 20
+    for strategy in ("epoch", "no"):
+        assert parse(tmp_path, logging_strategy=strategy).training.logging_strategy == strategy
+
+
 MISTAKES: dict[str, tuple[dict[str, Any], str]] = {
     "text for a number": (
         {"learning_rate": "fast"},

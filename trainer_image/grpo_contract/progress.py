@@ -50,7 +50,7 @@ class Steps(_Camel):
 
 
 class Metrics(_Camel):
-    """The last logged step's values under TRL's definitions."""
+    """What TRL logged last: means over the steps since the log before, under TRL's definitions."""
 
     reward: float | None = None
     """Mean reward of the completions, weighted sum over reward functions."""

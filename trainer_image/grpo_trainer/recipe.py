@@ -77,7 +77,7 @@ def parse_recipe(recipe: dict[str, Any], owned: dict[str, Any]) -> Recipe:
     parser = RecipeParser()
     check_known(recipe)
     check_choices(recipe)
-    parser.set_defaults_with_config(**defaults(recipe), **recipe | owned)
+    parser.set_defaults_with_config(**defaults(recipe) | recipe | owned)
     try:
         script, training, model = parser.parse_args_into_dataclasses(args=[], look_for_args_file=False)
     except (ValueError, TypeError) as error:
@@ -90,10 +90,11 @@ def parse_recipe(recipe: dict[str, Any], owned: dict[str, Any]) -> Recipe:
 def defaults(recipe: dict[str, Any]) -> dict[str, Any]:
     """Where a recipe is silent and TRL's default would not suit a run in a cluster.
 
-    TRL would keep a checkpoint every 500 steps for ever; spec.checkpoint has those that a run needs.
+    TRL would keep a checkpoint every 500 steps for ever; spec.checkpoint has those that a run needs. And it would log
+    every tenth step only, while a run's status and metrics are what TRL logs.
     """
     silent_on_saving = not recipe.keys() & {"save_strategy", "save_steps"}
-    return {"save_strategy": "no"} if silent_on_saving else {}
+    return {"logging_steps": 1} | ({"save_strategy": "no"} if silent_on_saving else {})
 
 
 def check_owned(recipe: dict[str, Any]) -> None:

@@ -18,9 +18,9 @@ SHORT_NAME: Final = "grpo"
 PRINTER_COLUMNS: Final = (
     ("Phase", "string", ".status.phase", "The conditions in one word."),
     ("Step", "integer", ".status.progress.step", "Optimizer steps done."),
-    ("Reward", "number", ".status.metrics.reward", "Mean reward of the last logged step."),
+    ("Reward", "number", ".status.metrics.reward", "Mean reward of the last logged steps."),
     ("KL", "number", ".status.metrics.kl", "KL divergence from the reference policy; empty when beta is 0."),
-    ("Loss", "number", ".status.metrics.loss", "Policy loss of the last logged step."),
+    ("Loss", "number", ".status.metrics.loss", "Mean policy loss of the last logged steps."),
     ("Age", "date", ".metadata.creationTimestamp", "Time since the run was created."),
 )
 

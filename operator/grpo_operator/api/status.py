@@ -144,7 +144,8 @@ class GRPORunStatus(_Status):
     recipe: RecipeStatus = RecipeStatus()
     progress: Steps = Steps()
     metrics: Metrics = Metrics()
-    """The last logged step's values under TRL's definitions, to four significant digits; Prometheus has all of them."""
+    """What TRL logged last: means over the steps since the log before (one step unless the recipe sets logging_steps), to
+    four significant digits; Prometheus has all of them."""
     checkpoint: CheckpointProgress | None = None
     learners: LearnerStatus = LearnerStatus()
     """Learner pods."""
