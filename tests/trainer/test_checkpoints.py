@@ -1,5 +1,7 @@
 """Which checkpoints count, which go, and which one a new attempt resumes from."""
 
+import errno
+import os
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -14,6 +16,7 @@ from grpo_trainer.checkpoints import (
     CheckpointKeeper,
     Marker,
     complete_checkpoints,
+    flush_one,
     newest_checkpoint,
     remove_incomplete,
     superseded,
@@ -43,6 +46,37 @@ def test_the_newest_complete_one_counts(tmp_path: Path) -> None:
     assert newest is not None
     assert newest.folder == tmp_path / "checkpoint-100"
     assert newest.progress.model_dump() == {"step": 100, "time": "2026-01-01T00:00:00Z"}
+
+
+def test_a_checkpoint_is_on_the_volume_before_older_ones_may_go(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    flushed: list[tuple[Path, bool]] = []
+    folder = write_checkpoint(tmp_path, None, step=20)
+
+    def note(descriptor: int) -> None:
+        flushed.append((Path(f"/proc/self/fd/{descriptor}").readlink(), (folder / MARKER).exists()))
+
+    monkeypatch.setattr(os, "fsync", note)
+    write_marker(folder, marker(20))
+    assert {path for path, is_marked in flushed if not is_marked} == {folder, folder / "weights", folder / f".{MARKER}"}
+    assert [path for path, is_marked in flushed if is_marked] == [folder, tmp_path]
+
+
+def test_a_folder_that_cannot_be_flushed_is_left_to_its_file_system(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(descriptor: int) -> None:
+        raise OSError(next(errors), "refused")
+
+    monkeypatch.setattr(os, "fsync", refuse)
+    (tmp_path / "file").touch()
+    errors = iter([errno.EINVAL, errno.EINVAL, errno.EIO])
+    flush_one(tmp_path)
+    with pytest.raises(OSError, match="refused"):
+        flush_one(tmp_path / "file")
+    with pytest.raises(OSError, match="refused"):
+        flush_one(tmp_path)
 
 
 def test_without_any_there_is_none(tmp_path: Path) -> None:

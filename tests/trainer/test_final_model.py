@@ -1,6 +1,7 @@
 """The folder of the trained model: whole or absent, and nothing of another attempt in it."""
 
 import json
+import os
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -28,10 +29,25 @@ class WritingLearner:
         (Path(folder) / "model.safetensors").write_text("trained")
 
 
-def test_what_an_attempt_left_half_written_is_no_part_of_the_model(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.fixture(autouse=True)
+def own_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(final_model, "model_folder", lambda name, uid: tmp_path / "model")
+
+
+@pytest.fixture
+def flushed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, bool]]:
+    """What was written through to the volume, and whether the model's folder had its name by then."""
+    paths: list[tuple[str, bool]] = []
+
+    def note(descriptor: int) -> None:
+        path = Path(f"/proc/self/fd/{descriptor}").readlink()
+        paths.append((str(path.relative_to(tmp_path)), (tmp_path / "model").exists()))
+
+    monkeypatch.setattr(os, "fsync", note)
+    return paths
+
+
+def test_what_an_attempt_left_half_written_is_no_part_of_the_model(tmp_path: Path) -> None:
     left = partial_of(tmp_path / "model")
     left.mkdir()
     (left / "model-00001-of-00002.safetensors").write_text("of an attempt that ended while it wrote")
@@ -39,3 +55,14 @@ def test_what_an_attempt_left_half_written_is_no_part_of_the_model(
     folder = save_final_model(learner, learner_config(tmp_path / "base", tmp_path / "train.jsonl"))
     assert sorted(path.name for path in folder.iterdir()) == ["README.md", "model.safetensors", "trainer_state.json"]
     assert not left.exists()
+
+
+def test_the_model_is_on_the_volume_before_it_has_its_name(tmp_path: Path, flushed: list[tuple[str, bool]]) -> None:
+    learner: Any = WritingLearner()
+    save_final_model(learner, learner_config(tmp_path / "base", tmp_path / "train.jsonl"))
+    files = {"README.md", "model.safetensors", "trainer_state.json"}
+    assert {path for path, has_name in flushed if not has_name} == {
+        ".model.partial",
+        *(f".model.partial/{file}" for file in files),
+    }
+    assert [path for path, has_name in flushed if has_name] == ["."]

@@ -5,6 +5,7 @@ from the newest one that counts and removes what an old attempt left half done. 
 work beside this: one folder may be wanted by both, and it goes when nobody wants it any more.
 """
 
+import errno
 import os
 import shutil
 from dataclasses import dataclass
@@ -117,13 +118,22 @@ def superseded(checkpoints: list[Checkpoint], keep: int, save_total_limit: int |
 
 
 def flush(folder: Path) -> None:
-    """Write through to the volume: a marker must not outlive a lost node's page cache."""
-    for file in (path for path in folder.rglob("*") if path.is_file()):
-        descriptor = os.open(file, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
+    """Write through to the volume: what says that it is whole must not outlive a lost node's page cache."""
+    for path in (folder, *folder.rglob("*")):
+        if path.is_file() or path.is_dir():
+            flush_one(path)
+
+
+def flush_one(path: Path) -> None:
+    """A file's content, or a folder's names."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    except OSError as error:
+        if error.errno != errno.EINVAL or not path.is_dir():  # some file systems cannot do that to a folder
+            raise
+    finally:
+        os.close(descriptor)
 
 
 def write_marker(folder: Path, marker: Marker) -> None:
@@ -131,6 +141,8 @@ def write_marker(folder: Path, marker: Marker) -> None:
     partial.write_text(marker.model_dump_json())
     flush(partial.parent)
     partial.rename(folder / MARKER)
+    flush_one(folder)
+    flush_one(folder.parent)
 
 
 class CheckpointKeeper(TrainerCallback):  # type: ignore[misc]

@@ -13,7 +13,7 @@ from transformers.trainer import TRAINER_STATE_NAME
 
 from grpo_contract.config import RunConfig
 from grpo_contract.files import model_folder
-from grpo_trainer.checkpoints import MARKER
+from grpo_trainer.checkpoints import MARKER, flush, flush_one
 from grpo_trainer.model_card import model_card
 
 MODEL_CARD: Final = "README.md"
@@ -63,6 +63,8 @@ def remove_partial(folder: Path) -> None:
 def put_in_place(partial: Path, folder: Path, config: RunConfig) -> None:
     history = json.loads((partial / TRAINER_STATE_NAME).read_text())["log_history"]
     (partial / MODEL_CARD).write_text(model_card(config.name, config.recipe, history))
+    flush(partial)
     if folder.exists():  # of an attempt that was ended a moment before it could say so
         shutil.rmtree(folder)
     partial.rename(folder)
+    flush_one(folder.parent)
