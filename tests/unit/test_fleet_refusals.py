@@ -1,16 +1,23 @@
-"""A request that every generator would refuse: what the user is told of it."""
+"""What a generator answers that is no completion: what the user is told of it."""
 
 import json
 import threading
 from collections.abc import Iterator
+from concurrent.futures import wait
+from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import pytest
 
 from grpo_contract.config import Deadlines
 from grpo_contract.failure import UserError
+from grpo_trainer.fleet import roster as roster_module
 from grpo_trainer.fleet.errors import GeneratorLost
 from grpo_trainer.fleet.generator import Generator
+from grpo_trainer.fleet.observer import GeneratorState
+from grpo_trainer.fleet.roster import Roster
+from grpo_trainer.fleet.weights import WeightServer
+from trainer.recording_observer import RecordingObserver
 
 
 class RefusingServer(HTTPServer):
@@ -28,6 +35,9 @@ class RefusalHandler(BaseHTTPRequestHandler):
 
     def do_POST(self) -> None:
         self.rfile.read(int(self.headers["Content-Length"]))
+        self.do_GET()
+
+    def do_GET(self) -> None:
         self.send_response(self.server.status)
         self.send_header("X-Grpo-Generator", "generator-1")
         self.end_headers()
@@ -47,9 +57,61 @@ def server() -> Iterator[RefusingServer]:
         thread.join()
 
 
+@dataclass
+class OnlyOne:
+    url: str
+
+    def urls(self) -> list[str]:
+        return [self.url]
+
+
 def complete(server: RefusingServer) -> None:
     generator = Generator(f"http://127.0.0.1:{server.server_port}", "token", Deadlines())
     generator.complete([[1, 2, 3]], 2, {}, "version")
+
+
+OTHER_ANSWERS = {
+    # 200 and this: (the request whose answer is not vLLM's, what came)
+    "<html>\nWelcome</html>": ("/weight_info", "<html> Welcome</html>"),
+    "": ("/weight_info", "nothing"),
+    "[]": ("/weight_info", "[]"),
+    '{"version": "version"}': ("/weight_info", '{"version": "version"}'),
+    **{
+        body: ("/v1/completions", body)
+        for body in (
+            '{"weight_version": "version"}',
+            '{"weight_version": "version", "choices": null}',
+            '{"weight_version": "version", "choices": [{"text": "a"}, {"text": "b"}]}',
+            '{"weight_version": "version", "choices": [{"index": 0, "text": "a"}, {"index": 1, "text": "b"}]}',
+        )
+    },
+}
+
+
+@pytest.mark.parametrize("body", OTHER_ANSWERS)
+def test_what_is_not_vllms_answer_is_a_lost_generator(server: RefusingServer, body: str) -> None:
+    server.status, server.body = 200, body
+    path, words = OTHER_ANSWERS[body]
+    with pytest.raises(GeneratorLost) as caught:
+        complete(server)
+    assert str(caught.value) == f"{path}: 200, but not what vLLM answers: {words}"
+
+
+def test_a_page_on_a_generators_port_is_told_and_asked_again_later(
+    server: RefusingServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(roster_module, "RETRY_S", (60.0,))
+    server.status, server.body = 200, "x" * 1000
+    weights, observer = WeightServer("127.0.0.1", 0, deadline_s=1), RecordingObserver()
+    url = f"http://127.0.0.1:{server.server_port}"
+    roster = Roster(OnlyOne(url), weights, lambda url: Generator(url, "token", Deadlines()), observer)
+    roster.look_around()
+    wait(roster.bringing_up(), timeout=5)
+    assert roster.describe() == f"generator-1: /weight_info: 200, but not what vLLM answers: {'x' * 500}"
+    roster.look_around()
+    assert roster.bringing_up() == []
+    assert observer.latest == {"generator-1": GeneratorState.LOST}
+    weights.close()
 
 
 def of_vllm(message: str) -> str:

@@ -19,6 +19,7 @@ import requests
 from requests.adapters import HTTPAdapter
 
 from grpo_contract.config import Deadlines
+from grpo_contract.failure import QUOTED_CHARACTERS
 from grpo_contract.network import GENERATOR_HEADER, SERVED_MODEL_NAME
 from grpo_trainer.fleet.errors import GeneratorLost
 from grpo_trainer.fleet.refusal import REFUSALS, refused_completions, words_of
@@ -105,18 +106,17 @@ class Generator:
             held = self._version()
             if held != version:
                 raise GeneratorLost(f"it holds weights {held} after a request that wanted {version}")
-            return _groups(answer, len(prompts), num_generations)
+            with _understood(answer) as content:
+                return _groups(content, len(prompts), num_generations)
 
-    def _completions(self, request: dict[str, Any]) -> dict[str, Any]:
+    def _completions(self, request: dict[str, Any]) -> requests.Response:
         body = {"model": SERVED_MODEL_NAME, **request, "return_token_ids": True, "return_tokens_as_token_ids": True}
         try:
-            answer = self._request("POST", "/v1/completions", body, self._deadlines.generate_s).json()
+            return self._request("POST", "/v1/completions", body, self._deadlines.generate_s)
         except GeneratorLost as error:
             if error.status in REFUSALS:
                 raise refused_completions(self.name, error.words) from error
             raise
-        assert isinstance(answer, dict)
-        return answer
 
     def _update(self, weights: WeightSource) -> Offering:
         control_s, sync_s = self._deadlines.control_s, self._deadlines.weight_sync_s
@@ -151,7 +151,8 @@ class Generator:
 
     def _version(self) -> str:
         answer = self._request("GET", "/weight_info", None, self._deadlines.control_s)
-        return str(answer.json()["weight_version"])
+        with _understood(answer) as content:
+            return str(content["weight_version"])
 
     def _request(self, method: str, path: str, body: dict[str, Any] | None, timeout_s: float) -> requests.Response:
         timeouts = (self._deadlines.control_s, timeout_s)
@@ -179,7 +180,22 @@ class _KeepAliveAdapter(HTTPAdapter):
         super().init_poolmanager(*args, socket_options=KEEP_ALIVE, **kwargs)
 
 
-def _groups(answer: dict[str, Any], num_prompts: int, num_generations: int) -> list[list[Completion]]:
+@contextlib.contextmanager
+def _understood(answer: requests.Response) -> Iterator[Any]:
+    """Its content, to be read in the `with` block: what says OK on a generator's port need not be vLLM.
+
+    Raises:
+        GeneratorLost: it is not what the block takes it for.
+    """
+    try:
+        yield answer.json()
+    except (ValueError, LookupError, TypeError) as error:
+        words = " ".join(answer.content[:QUOTED_CHARACTERS].decode(errors="replace").split())
+        path = answer.request.path_url
+        raise GeneratorLost(f"{path}: {answer.status_code}, but not what vLLM answers: {words or 'nothing'}") from error
+
+
+def _groups(answer: Any, num_prompts: int, num_generations: int) -> list[list[Completion]]:
     """vLLM orders the choices by prompt, the generations of one prompt next to each other."""
     choices = sorted(answer["choices"], key=lambda choice: choice["index"])
     if [choice["index"] for choice in choices] != list(range(num_prompts * num_generations)):
