@@ -2,7 +2,9 @@
 tests/trainer."""
 
 import socket
+import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -44,17 +46,14 @@ class PlayedGenerator(Generator):
         return self.held_version == version
 
     def update(self, weights: WeightSource) -> Update:
+        self.updates += 1
         self.held_version = weights.version
         return Update(weights.version, 0.1, 0)
 
     def complete(
         self, prompts: Sequence[list[int]], num_generations: int, sampling: Mapping[str, Any], version: str
     ) -> list[list[Completion]]:
-        try:
-            self.on_complete()
-        except GeneratorLost:
-            self.held_version = None
-            raise
+        self.on_complete()
         return [[Completion(prompt, [0.0] * len(prompt))] * num_generations for prompt in prompts]
 
 
@@ -122,16 +121,109 @@ def test_a_group_that_fails_wherever_it_goes_ends_the_run(weights: WeightServer)
     assert observer.groups_failed_over == MOST_SENDS
 
 
-def test_groups_of_a_lost_generator_go_elsewhere_and_finished_ones_are_kept(weights: WeightServer) -> None:
-    answers = {"http://a": lambda: None, "http://b": lose}
+SIX_PROMPTS = [[number] for number in range(6)]
+
+
+def two_generators(weights: WeightServer, how_b_completes: Callable[[], None]) -> tuple[Fleet, RecordingObserver]:
+    """In sync; three of six groups are for b."""
+    answers = {"http://a": lambda: None, "http://b": how_b_completes}
     fleet, observer = fleet_of(weights, lambda url: PlayedGenerator(url, answers[url]), "http://a", "http://b")
     fleet.submit([], 1, {})
     wait_for("both belong to the fleet", lambda: len(observer.synced_bytes) == 2, timeout_s=5, interval_s=0.01)
-    prompts = [[number] for number in range(6)]
-    groups = fleet.collect(fleet.submit(prompts, 2, {}))
-    assert [[completion.token_ids for completion in group] for group in groups] == [[prompt] * 2 for prompt in prompts]
-    assert observer.completions == {"a": 12}
+    return fleet, observer
+
+
+def collect_six(fleet: Fleet) -> None:
+    groups = fleet.collect(fleet.submit(SIX_PROMPTS, 2, {}))
+    assert [[completion.token_ids for completion in group] for group in groups] == [[p] * 2 for p in SIX_PROMPTS]
+
+
+@pytest.mark.parametrize("num_finished", [0, 1, 2])
+def test_groups_of_a_lost_generator_go_elsewhere_and_finished_ones_are_kept(
+    weights: WeightServer, monkeypatch: pytest.MonkeyPatch, num_finished: int
+) -> None:
+    monkeypatch.setattr(roster_module, "RETRY_S", (60.0,))
+    order = iter(range(3))
+
+    def finish_some() -> None:
+        if next(order) >= num_finished:
+            lose()
+
+    fleet, observer = two_generators(weights, finish_some)
+    collect_six(fleet)
+    assert observer.completions == Counter({"a": 12 - 2 * num_finished, "b": 2 * num_finished})
+    assert observer.groups_failed_over == 3 - num_finished
+
+
+def test_a_generator_that_is_lost_in_many_requests_is_lost_once(
+    weights: WeightServer, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(roster_module, "RETRY_S", (0.02, 60.0))
+    together = threading.Barrier(3)
+
+    def lose_together() -> None:
+        together.wait(timeout=5)
+        lose()
+
+    fleet, observer = two_generators(weights, lose_together)
+    collect_six(fleet)
+
+    def is_back() -> bool:
+        fleet.submit([], 1, {})  # looks around
+        return observer.latest["b"] == GeneratorState.IN_SYNC
+
+    wait_for("it is asked again soon, as after one failure", is_back, timeout_s=5, interval_s=0.01)
+    told = [record.getMessage() for record in caplog.records if record.name == "grpo_trainer.fleet.roster"]
+    assert told == ["generator b cannot be used: the engine died"]
     assert observer.groups_failed_over == 3
+
+
+def test_a_request_that_fails_late_takes_nothing_from_a_generator_that_is_back(weights: WeightServer) -> None:
+    order, is_back = iter(range(6)), threading.Event()
+
+    def fail_first_and_last() -> None:
+        number = next(order)
+        if number == 0:
+            lose()
+        if number == 1:
+            assert is_back.wait(timeout=5)
+            lose()
+
+    fleet, observer = two_generators(weights, fail_first_and_last)
+    tickets = fleet.submit(SIX_PROMPTS, 2, {})
+    wait_for("it is lost", lambda: observer.groups_failed_over == 1 or fleet.poll(tickets, 0.01), timeout_s=5)
+
+    def is_in_sync() -> bool:
+        fleet.submit([], 1, {})
+        return len(observer.synced_bytes["b"]) == 2
+
+    wait_for("it is back", is_in_sync, timeout_s=5, interval_s=0.01)
+    is_back.set()
+    assert len(fleet.collect(tickets)) == 6
+    assert observer.groups_failed_over == 2
+    assert len(observer.synced_bytes["b"]) == 2
+    fleet.submit([], 1, {})
+    assert observer.latest["b"] == GeneratorState.IN_SYNC
+
+
+@pytest.mark.parametrize(
+    ("num_prompts", "sizes"), [(0, []), (1, [1]), (3, [1] * 3), (32, [1] * 32), (40, [2] * 8 + [1] * 24)]
+)
+def test_a_generator_gets_its_share_in_requests_of_few_groups(
+    weights: WeightServer, num_prompts: int, sizes: list[int]
+) -> None:
+    requests: list[int] = []
+
+    class Counting(PlayedGenerator):
+        def complete(self, prompts: Sequence[list[int]], *arguments: Any) -> list[list[Completion]]:
+            requests.append(len(prompts))
+            return super().complete(prompts, *arguments)
+
+    fleet, _ = fleet_of(weights, lambda url: Counting(url, lambda: None), "http://a")
+    fleet.collect(fleet.submit([[1]], 1, {}))
+    requests.clear()
+    fleet.collect(fleet.submit([[number] for number in range(num_prompts)], 1, {}))
+    assert sorted(requests, reverse=True) == sizes
 
 
 def test_the_time_without_generators_starts_anew_when_one_was_there(weights: WeightServer) -> None:

@@ -3,9 +3,9 @@
 import json
 import threading
 from collections.abc import Iterator
-from concurrent.futures import wait
+from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import dataclass
-from http.server import BaseHTTPRequestHandler, HTTPServer
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
@@ -13,18 +13,23 @@ from grpo_contract.config import Deadlines
 from grpo_contract.failure import UserError
 from grpo_trainer.fleet import roster as roster_module
 from grpo_trainer.fleet.errors import GeneratorLost
-from grpo_trainer.fleet.generator import Generator
+from grpo_trainer.fleet.generator import MOST_REQUESTS, Completion, Generator
 from grpo_trainer.fleet.observer import GeneratorState
 from grpo_trainer.fleet.roster import Roster
 from grpo_trainer.fleet.weights import WeightServer
 from trainer.recording_observer import RecordingObserver
 
 
-class RefusingServer(HTTPServer):
+class RefusingServer(ThreadingHTTPServer):
     """Gives one answer to everything."""
 
+    request_queue_size = MOST_REQUESTS
     status = 400
     body = ""
+
+    @staticmethod
+    def on_completions() -> object:
+        """What happens while it completes."""
 
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), RefusalHandler)
@@ -35,6 +40,8 @@ class RefusalHandler(BaseHTTPRequestHandler):
 
     def do_POST(self) -> None:
         self.rfile.read(int(self.headers["Content-Length"]))
+        if self.path == "/v1/completions":
+            self.server.on_completions()
         self.do_GET()
 
     def do_GET(self) -> None:
@@ -95,6 +102,34 @@ def test_what_is_not_vllms_answer_is_a_lost_generator(server: RefusingServer, bo
     with pytest.raises(GeneratorLost) as caught:
         complete(server)
     assert str(caught.value) == f"{path}: 200, but not what vLLM answers: {words}"
+
+
+def test_a_request_under_which_the_weights_were_given_again_is_lost(
+    server: RefusingServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The version at its end is the one that was wanted, but not all tokens need be sampled from it."""
+    weights = WeightServer("127.0.0.1", 0, deadline_s=1)
+    generator = Generator(f"http://127.0.0.1:{server.server_port}", "token", Deadlines())
+    choice = {"index": 0, "token_ids": [7], "logprobs": {"token_logprobs": [-1.0]}, "finish_reason": "stop"}
+    server.status, server.body = 200, json.dumps({"weight_version": weights.version, "choices": [choice]})
+    assert generator.complete([[1]], 1, {}, weights.version) == [[Completion([7], [-1.0])]]
+    monkeypatch.setattr(server, "on_completions", lambda: generator.update(weights))
+    with pytest.raises(GeneratorLost, match="it was given its weights again during a request"):
+        generator.complete([[1]], 1, {}, weights.version)
+    weights.close()
+
+
+def test_all_requests_of_a_share_have_connections(
+    server: RefusingServer, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    together = threading.Barrier(MOST_REQUESTS)
+    monkeypatch.setattr(server, "on_completions", lambda: together.wait(timeout=5))
+    generator = Generator(f"http://127.0.0.1:{server.server_port}", "token", Deadlines())
+    server.status, server.body = 200, json.dumps({"weight_version": "version", "choices": []})
+    with ThreadPoolExecutor(MOST_REQUESTS) as pool:
+        answers = [pool.submit(generator.complete, [], 1, {}, "version") for _ in range(MOST_REQUESTS)]
+    assert [answer.result() for answer in answers] == [[]] * MOST_REQUESTS
+    assert caplog.messages == []  # of urllib3, whose pool has 10 otherwise
 
 
 def test_a_page_on_a_generators_port_is_told_and_asked_again_later(

@@ -1,13 +1,14 @@
 """Completions from generators that come and go: submit(prompts) -> tickets, collect(tickets) -> completions.
 
-A synchronous step is submit, collect, learn. The unit is the group, all generations of one prompt: groups of a request
-that failed go to other generators, finished ones are kept.
+A synchronous step is submit, collect, learn. The unit is the group, all generations of one prompt. A generator gets its
+share of the groups in many requests: those of requests that failed go to other generators, finished ones are kept.
 
 P prompts, G generations per prompt.
 """
 
 import logging
 import time
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from dataclasses import dataclass
@@ -15,9 +16,9 @@ from typing import Any, Final
 
 from grpo_trainer.fleet.background import in_background
 from grpo_trainer.fleet.errors import GeneratorLost, GeneratorsLost
-from grpo_trainer.fleet.generator import Completion
+from grpo_trainer.fleet.generator import MOST_REQUESTS, Completion
 from grpo_trainer.fleet.observer import FleetObserver
-from grpo_trainer.fleet.roster import Member, Roster
+from grpo_trainer.fleet.roster import Hold, Member, Roster
 
 POLL_S: Final = 0.5
 MOST_SENDS: Final = 5
@@ -53,6 +54,11 @@ class _Shard:
     member: Member
     terms: _Terms
     tickets: list[Ticket]
+
+
+def split(tickets: Sequence[Ticket], most: int) -> list[list[Ticket]]:
+    """Into parts of the same size, give or take one: `most` of them, if there are enough tickets."""
+    return [list(tickets[number::most]) for number in range(min(most, len(tickets)))]
 
 
 class Fleet:
@@ -109,8 +115,14 @@ class Fleet:
         if not happening:
             time.sleep(timeout_s)
         wait(happening, timeout_s, FIRST_COMPLETED)
+        failed: Counter[str] = Counter()
         for request in [request for request in self._running if request.done()]:
-            self._settle(request)
+            shard = self._running.pop(request)
+            if not self._settle(request, shard):
+                failed[shard.member.generator.name] += len(shard.tickets)
+        for name, num_groups in failed.items():
+            logger.warning("%d groups of generator %s go elsewhere", num_groups, name)
+            self._observer.failed_over(num_groups)
 
     def _dispatch(self) -> None:
         """Split what waits over the generators in sync, evenly."""
@@ -120,10 +132,12 @@ class Fleet:
         waiting, self._waiting = self._waiting, []
         for terms in dict.fromkeys(ticket.terms for ticket in waiting):
             tickets = [ticket for ticket in waiting if ticket.terms is terms]
-            for number, member in enumerate(members[: len(tickets)]):
-                self._send(_Shard(member, terms, tickets[number :: len(members)]))
+            for member, share in zip(members, split(tickets, len(members)), strict=False):
+                hold = in_background(self._roster.hold, member)
+                for part in split(share, MOST_REQUESTS):
+                    self._send(_Shard(member, terms, part), hold)
 
-    def _send(self, shard: _Shard) -> None:
+    def _send(self, shard: _Shard, hold: Future[Hold]) -> None:
         for ticket in shard.tickets:
             if ticket.sends == MOST_SENDS:
                 raise GeneratorsLost(
@@ -131,30 +145,28 @@ class Fleet:
                     f"time it failed: {self._roster.describe()}"
                 )
             ticket.sends += 1
-        self._running[in_background(self._complete, shard)] = shard
+        self._running[in_background(self._complete, shard, hold)] = shard
 
-    def _complete(self, shard: _Shard) -> Groups:
-        version = self._roster.hold(shard.member)
-        prompts = [ticket.prompt for ticket in shard.tickets]
+    def _complete(self, shard: _Shard, of_share: Future[Hold]) -> Groups:
+        hold = of_share.result()
+        prompts, terms = [ticket.prompt for ticket in shard.tickets], shard.terms
         try:
-            return shard.member.generator.complete(prompts, shard.terms.num_generations, shard.terms.sampling, version)
+            return shard.member.generator.complete(prompts, terms.num_generations, terms.sampling, hold.version)
         except GeneratorLost as error:
-            self._roster.lose(shard.member, error)
+            self._roster.lose(shard.member, hold, error)
             raise
 
-    def _settle(self, request: Future[Groups]) -> None:
-        shard = self._running.pop(request)
-        name = shard.member.generator.name
+    def _settle(self, request: Future[Groups], shard: _Shard) -> bool:
+        """Whether the request was answered; if not, its groups wait again."""
         try:
             groups = request.result()
         except GeneratorLost:
-            logger.warning("%d groups of generator %s go elsewhere", len(shard.tickets), name)
-            self._observer.failed_over(len(shard.tickets))
             self._waiting += shard.tickets
-            return
+            return False
         for ticket, completions in zip(shard.tickets, groups, strict=True):
             ticket.completions = completions
-        self._observer.completed(name, len(groups) * shard.terms.num_generations)
+        self._observer.completed(shard.member.generator.name, len(groups) * shard.terms.num_generations)
+        return True
 
     def _check_deserted(self) -> None:
         if self._running or self._roster.in_sync():

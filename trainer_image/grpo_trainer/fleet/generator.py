@@ -26,6 +26,8 @@ from grpo_trainer.fleet.refusal import REFUSALS, refused_completions, words_of
 from grpo_trainer.fleet.weights import Offering
 
 FINISHED: Final = {"stop", "length"}
+MOST_REQUESTS: Final = 32
+"""For completions, that one share of the prompts is split into. All are under way together: vLLM batches their prompts."""
 KEEP_ALIVE: Final = (
     (socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1),
     (socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, 15),
@@ -63,13 +65,16 @@ class Generator:
         """Of its pod, once it answered."""
         self.held_version: str | None = None
         """What it is known to hold; None when it was never updated or anything went wrong since."""
+        self.updates = 0
+        """How many were begun."""
         self._deadlines = deadlines
         self._session = requests.Session()
         self._session.trust_env = False  # a proxy for the hub is none for pods
         self._session.headers["Authorization"] = f"Bearer {token}"
         # vLLM closes idle connections after 5 s: one that it closes as we send would look like a dead generator.
         self._session.headers["Connection"] = "close"
-        self._session.mount("http://", _KeepAliveAdapter())
+        # Groups of a lost generator come on top of its own share.
+        self._session.mount("http://", _KeepAliveAdapter(pool_maxsize=4 * MOST_REQUESTS))
 
     def holds(self, version: str) -> bool:
         """Whether it says so itself and nothing has gone wrong since it was given that version.
@@ -87,6 +92,7 @@ class Generator:
             GeneratorLost: it does not hold them, or that is not known.
         """
         started = time.perf_counter()
+        self.updates += 1
         with self._knowing_no_version_on_failure():
             offering = self._update(weights)
         self.held_version = offering.version
@@ -101,13 +107,15 @@ class Generator:
             GeneratorLost: it failed, or other weights came in between.
             UserError: it says that the request is wrong.
         """
-        with self._knowing_no_version_on_failure():
-            answer = self._completions({"prompt": list(prompts), "n": num_generations, **sampling})
-            held = self._version()
-            if held != version:
-                raise GeneratorLost(f"it holds weights {held} after a request that wanted {version}")
-            with _understood(answer) as content:
-                return _groups(content, len(prompts), num_generations)
+        updates = self.updates
+        answer = self._completions({"prompt": list(prompts), "n": num_generations, **sampling})
+        held = self._version()
+        if held != version:
+            raise GeneratorLost(f"it holds weights {held} after a request that wanted {version}")
+        if self.updates != updates:  # and nobody knows what it held before that
+            raise GeneratorLost("it was given its weights again during a request")
+        with _understood(answer) as content:
+            return _groups(content, len(prompts), num_generations)
 
     def _completions(self, request: dict[str, Any]) -> requests.Response:
         body = {"model": SERVED_MODEL_NAME, **request, "return_token_ids": True, "return_tokens_as_token_ids": True}

@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import Future, wait
+from dataclasses import dataclass
 from typing import Final
 
 from grpo_trainer.fleet.background import in_background
@@ -28,6 +29,15 @@ Connect = Callable[[str], Generator]
 logger = logging.getLogger(__name__)
 
 
+@dataclass(frozen=True)
+class Hold:
+    """That a generator holds weights: from an update on until it is lost."""
+
+    version: str
+    update: int
+    """Which of the generator's updates brought them."""
+
+
 class Member:
     """A generator and what the fleet remembers of it."""
 
@@ -35,6 +45,8 @@ class Member:
         self.generator = generator
         self.lock = threading.Lock()
         """Held while its weights are looked at or changed."""
+        self.counting = threading.Lock()
+        """Held for a moment while a failure is counted."""
         self.bringing_up: Future[None] | None = None
         self.answers = False
         self.failures = 0
@@ -51,7 +63,7 @@ class Member:
 
 
 class Roster:
-    """Used from one thread; only `hold` runs in others."""
+    """Used from one thread; only `hold` and `lose` run in others."""
 
     def __init__(self, discovery: Discovery, weights: WeightSource, connect: Connect, observer: FleetObserver) -> None:
         self._discovery = discovery
@@ -84,8 +96,8 @@ class Roster:
         wait([self._start(member) for member in belonging if not self._is_in_sync(member)])
         self.look_around()
 
-    def hold(self, member: Member) -> str:
-        """See to it that it holds the newest weights and return their version; the observer knows how that went.
+    def hold(self, member: Member) -> Hold:
+        """See to it that it holds the newest weights; the observer knows how that went.
 
         Raises:
             GeneratorLost: it does not hold them.
@@ -94,19 +106,20 @@ class Roster:
             try:
                 version = self._hold(member.generator)
             except GeneratorLost as error:
-                self.lose(member, error)
+                with member.counting:
+                    self._count_failure(member, error)
                 raise
             member.answers, member.failures = True, 0
-            return version
+            return Hold(version, member.generator.updates)
 
-    def lose(self, member: Member, error: GeneratorLost) -> None:
-        """It is asked again after a while."""
-        if member.failures == 0:
-            logger.warning("generator %s cannot be used: %s", member.generator.name, error)
-        member.answers = False
-        member.last_error = str(error)
-        member.retry_at = time.monotonic() + RETRY_S[min(member.failures, len(RETRY_S) - 1)]
-        member.failures += 1
+    def lose(self, member: Member, hold: Hold, error: GeneratorLost) -> None:
+        """A request under that hold failed. Of several, the first one counts: the generator is asked again after a while,
+        and what the others say later must not take away what it was given since."""
+        generator = member.generator
+        with member.counting:
+            if generator.held_version is not None and generator.updates == hold.update:
+                generator.held_version = None
+                self._count_failure(member, error)
 
     def describe(self) -> str:
         """Why there is no generator, for people."""
@@ -127,7 +140,7 @@ class Roster:
         return member.bringing_up
 
     def _bring_up(self, member: Member) -> None:
-        with contextlib.suppress(GeneratorLost):  # `lose` remembers it
+        with contextlib.suppress(GeneratorLost):  # the member remembers it
             self.hold(member)
 
     def _hold(self, generator: Generator) -> str:
@@ -142,6 +155,14 @@ class Roster:
         self._observer.synced(generator.name, update.seconds, update.size_bytes)
         logger.info("generator %s holds weights %s", generator.name, update.version)
         return update.version
+
+    def _count_failure(self, member: Member, error: GeneratorLost) -> None:
+        if member.failures == 0:
+            logger.warning("generator %s cannot be used: %s", member.generator.name, error)
+        member.answers = False
+        member.last_error = str(error)
+        member.retry_at = time.monotonic() + RETRY_S[min(member.failures, len(RETRY_S) - 1)]
+        member.failures += 1
 
     def _is_in_sync(self, member: Member) -> bool:
         return member.generator.held_version == self._weights.version
