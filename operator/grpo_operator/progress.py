@@ -1,10 +1,14 @@
 """Asks learner 0 of a run how far it is, at most once per interval. A learner that does not answer holds nobody up for
 long, and is asked more and more seldom.
+
+Who answers is whatever image the run's owner chose, and this operator serves everybody: so no answer may take more than
+a little memory, or send the operator elsewhere in the network.
 """
 
 import asyncio
 from dataclasses import dataclass
 from datetime import datetime
+from http import HTTPStatus
 from typing import Final
 
 import aiohttp
@@ -16,6 +20,16 @@ from grpo_operator.reconcile.world import Reading
 
 DEADLINE: Final = aiohttp.ClientTimeout(total=2.0)
 LONGEST_PAUSE_S: Final = 60.0
+
+LONGEST_ANSWER_BYTES: Final = 256 * 1024
+"""Enough for the progress of a thousand generators and a hundred rewards."""
+
+_CHUNK_BYTES: Final = 16 * 1024
+_UNPACKED: Final = {"Accept-Encoding": "identity"}
+
+
+class _AnswerError(Exception):
+    """An answer that is none of a learner; in words that can be said of it."""
 
 
 @dataclass(frozen=True)
@@ -40,7 +54,7 @@ class ProgressReader:
         host = f"[{ip}]" if ":" in ip else ip
         try:
             progress = await self._ask(f"http://{host}:{LEARNER_HTTP_PORT}{PROGRESS_PATH}")
-        except (aiohttp.ClientError, TimeoutError, ValidationError) as error:
+        except (aiohttp.ClientError, TimeoutError, ValidationError, _AnswerError) as error:
             failures = memory.failures + 1 if memory else 1
             reading = Reading(before.progress, _said(error), before.failing_since or now)
         else:
@@ -53,14 +67,28 @@ class ProgressReader:
         self._memory.pop(pod_uid, None)
 
     async def _ask(self, url: str) -> Progress:
-        async with self._session.get(url, timeout=DEADLINE, raise_for_status=True) as answer:
-            return Progress.model_validate_json(await answer.read())
+        # What is compressed nevertheless is left so: it is no JSON, and unpacked it may be a thousand times as long.
+        async with self._session.get(
+            url, timeout=DEADLINE, headers=_UNPACKED, auto_decompress=False, allow_redirects=False
+        ) as answer:
+            if answer.status != HTTPStatus.OK:
+                raise _AnswerError(f"HTTP {answer.status}")
+            return Progress.model_validate_json(await _bounded(answer.content))
+
+
+async def _bounded(content: aiohttp.StreamReader) -> bytes:
+    body = bytearray()
+    async for chunk in content.iter_chunked(_CHUNK_BYTES):
+        body += chunk
+        if len(body) > LONGEST_ANSWER_BYTES:
+            raise _AnswerError(f"the answer is longer than {LONGEST_ANSWER_BYTES // 1024} KiB")
+    return bytes(body)
 
 
 def _said(error: Exception) -> str:
     """One line, without the address of the pod: it must not change from one try to the next."""
-    if isinstance(error, aiohttp.ClientResponseError):
-        return f"HTTP {error.status}"
+    if isinstance(error, _AnswerError):
+        return str(error)
     if isinstance(error, ValidationError):
         return "the answer is of another version of the trainer image"
     return "no answer" if isinstance(error, TimeoutError) else "no connection"

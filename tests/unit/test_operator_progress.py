@@ -11,22 +11,29 @@ from aiohttp import web
 
 from grpo_contract.network import LEARNER_HTTP_PORT, PROGRESS_PATH
 from grpo_contract.progress import Progress, Stage, Steps
-from grpo_operator.progress import ProgressReader
+from grpo_operator.progress import LONGEST_ANSWER_BYTES, ProgressReader
 from grpo_operator.reconcile.world import Reading
 from unit.observed_inputs import NOW
 
 ADDRESS = "127.9.4.3"
+ELSEWHERE = "/elsewhere"
 PROGRESS = Progress(attempt=1, stage=Stage.TRAINING, progress=Steps(step=3))
 Answer = Callable[[], web.Response]
 
 
 class Learner:
     def __init__(self, answer: Answer) -> None:
-        self.answer, self.asked, self.asked_at = answer, 0, 0.0
+        self.answer, self.asked, self.asked_at, self.was_followed = answer, 0, 0.0, False
+        self.encodings: set[str | None] = set()
 
-    async def handle(self, _: web.Request) -> web.Response:
+    async def handle(self, request: web.Request) -> web.Response:
         self.asked, self.asked_at = self.asked + 1, asyncio.get_running_loop().time()
+        self.encodings.add(request.headers.get("Accept-Encoding"))
         return self.answer()
+
+    async def elsewhere(self, _: web.Request) -> web.Response:
+        self.was_followed = True
+        return good()
 
 
 def with_reader(answer: Answer, interval_s: float, test: Callable[[ProgressReader, Learner], Awaitable[None]]) -> None:
@@ -34,6 +41,7 @@ def with_reader(answer: Answer, interval_s: float, test: Callable[[ProgressReade
         learner = Learner(answer)
         application = web.Application()
         application.router.add_get(PROGRESS_PATH, learner.handle)
+        application.router.add_get(ELSEWHERE, learner.elsewhere)
         runner = web.AppRunner(application)
         await runner.setup()
         await web.TCPSite(runner, ADDRESS, LEARNER_HTTP_PORT).start()
@@ -56,8 +64,19 @@ async def read_anew(reader: ProgressReader, learner: Learner, now: datetime) -> 
         await asyncio.sleep(0.002)
 
 
-def good() -> web.Response:
-    return web.Response(text=PROGRESS.to_json())
+def good(length: int = 0) -> web.Response:
+    """`length`: at least so many bytes."""
+    return web.Response(text=PROGRESS.to_json().ljust(length))
+
+
+def redirected() -> web.Response:
+    return web.Response(status=302, headers={"Location": ELSEWHERE}, text=PROGRESS.to_json())
+
+
+def compressed() -> web.Response:
+    answer = good()
+    answer.enable_compression(web.ContentCoding.gzip)
+    return answer
 
 
 def test_an_answer_is_read_once_per_interval() -> None:
@@ -80,6 +99,9 @@ def test_an_answer_is_read_once_per_interval() -> None:
     [
         (lambda: web.Response(status=503), "HTTP 503"),
         (lambda: web.Response(text='{"attempt": "x"}'), "the answer is of another version of the trainer image"),
+        (redirected, "HTTP 302"),
+        (compressed, "the answer is of another version of the trainer image"),
+        (lambda: good(LONGEST_ANSWER_BYTES + 1), "the answer is longer than 256 KiB"),
     ],
 )
 def test_a_bad_answer_keeps_the_last_good_one(answer: Answer, error: str) -> None:
@@ -93,8 +115,18 @@ def test_a_bad_answer_keeps_the_last_good_one(answer: Answer, error: str) -> Non
         learner.answer = good
         third = await read_anew(reader, learner, NOW)
         assert (third.progress, third.error, third.failing_since) == (PROGRESS, None, None)
+        assert not learner.was_followed
+        assert learner.encodings == {"identity"}
 
     with_reader(good, 0.01, test)
+
+
+def test_an_answer_may_be_as_long_as_the_bound() -> None:
+    async def test(reader: ProgressReader, learner: Learner) -> None:
+        reading = await reader.read("pod", ADDRESS, NOW)
+        assert (reading.progress, reading.error) == (PROGRESS, None)
+
+    with_reader(lambda: good(LONGEST_ANSWER_BYTES), 60, test)
 
 
 def test_a_learner_that_is_not_there() -> None:
