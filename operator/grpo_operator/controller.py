@@ -165,7 +165,7 @@ class Controller:
         return tuple(outcome for outcome in outcomes if isinstance(outcome, Refusal))
 
     async def _write_child(self, run: GRPORun, child: Child, memory: _Memory) -> Refusal | None:
-        kind, name = ref = ref_of(child)
+        kind, _ = ref = ref_of(child)
         is_known = ref in memory.markers
         # As long as a child is not known to be ours, what somebody else has set otherwise is a conflict. A ConfigMap of
         # somebody else has no field in common with ours, and would be taken over.
@@ -177,11 +177,11 @@ class Controller:
                 written = await self._kube.apply(child.manifest, force=is_known)
         except RefusedError as refused:
             if refused.is_conflict and not is_known:
-                return name_taken(kind, name)
-            return refused_child(kind, name, refused.message)
+                return name_taken(child)
+            return refused_child(child, refused.message)
         observed = observe(kind, written)
         if not belongs_to(run, observed):
-            return name_taken(kind, name)
+            return name_taken(child)
         self._cache.put_written(kind, written)
         memory.markers[ref] = observed.marker
         return None

@@ -101,7 +101,10 @@ EVENTS: dict[str, tuple[list[Condition], list[Condition], list[tuple[str, str]]]
         [("Warning", "ImagePullFailed")],
     ),
     "trouble is told of the pods, not of progress too": ([], [make_condition(PROGRESSING, "False", "Unschedulable")], []),
-    "a refusal while it runs": ([], [make_condition(PROGRESSING, "False", "ChildRefused")], [("Warning", "ChildRefused")]),
+    "a refusal while it runs": (
+        [], [make_condition(LEARNERS, "False", "ChildRefused"), make_condition(PROGRESSING, "False", "ChildRefused")],
+        [("Warning", "ChildRefused")],
+    ),
     "starting": ([], [make_condition(LEARNERS, "False", "Starting"), make_condition(PROGRESSING, "True", "Starting")], []),
     "training": ([make_condition(PROGRESSING, "True", "Loading")], [make_condition(PROGRESSING, "True", "Training")], [("Normal", "Training")]),
     "waiting for a first generator": ([], [make_condition(PROGRESSING, "True", "WaitingForGenerators")], []),

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from grpo_contract.labels import RUN_LABEL
+from grpo_operator.api.status import ConditionType
 from grpo_operator.cache import Cache, Key
 from grpo_operator.controller import Controller
 from grpo_operator.kube import RefusedError
@@ -14,7 +15,7 @@ from grpo_operator.metrics import OperatorMetrics
 from grpo_operator.resources import Resource
 from grpo_operator.workqueue import WorkQueue
 from unit.desired_inputs import make_run
-from unit.observed_inputs import NAME, SETTINGS, ago
+from unit.observed_inputs import NAME, SETTINGS, ago, make_condition
 
 Manifest = dict[str, Any]
 
@@ -27,6 +28,7 @@ class FakeApi:
         self.version = 0
         self.status: Manifest = {}
         self.has_reported = asyncio.Event()
+        self.refused: str | None = None
         for manifest in objects:
             self._store(manifest)
 
@@ -36,6 +38,8 @@ class FakeApi:
         return self._store(manifest)
 
     async def apply(self, manifest: Manifest, force: bool) -> Manifest:
+        if _reference(manifest) == self.refused:
+            raise RefusedError(403, "exceeded quota: pods")
         return self._store(manifest)
 
     async def get(self, resource: Resource, namespace: str, name: str) -> Manifest | None:
@@ -108,3 +112,22 @@ def test_the_claim_that_an_earlier_run_left_is_used() -> None:
     (accepted,) = [entry for entry in api.status["conditions"] if entry["type"] == "Accepted"]
     assert accepted["status"] == "True"
     assert f"Job/{NAME}-learner-1" in api.objects
+
+
+@pytest.mark.parametrize(
+    ("refused", "condition_type"),
+    [
+        (f"Deployment/{NAME}-generator", "GeneratorsReady"),
+        (f"Service/{NAME}-generator", "GeneratorsReady"),
+        (f"NetworkPolicy/{NAME}-learner", "LearnersReady"),
+    ],
+)
+def test_what_is_refused_to_an_accepted_run_is_said_of_its_role(refused: str, condition_type: str) -> None:
+    api = FakeApi()
+    api.refused = refused
+    accepted = make_condition(ConditionType.ACCEPTED, "True", "Accepted").model_dump(mode="json", by_alias=True)
+    look(api, run_manifest() | {"status": {"conditions": [accepted]}})
+    told = {entry["type"]: entry for entry in api.status["conditions"] if entry["reason"] == "ChildRefused"}
+    assert set(told) == {condition_type, "Progressing"}
+    assert refused.replace("/", " ") in told[condition_type]["message"]
+    assert "(exceeded quota: pods)" in told[condition_type]["message"]

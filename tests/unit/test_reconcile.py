@@ -6,8 +6,10 @@ from datetime import timedelta
 import pytest
 
 from grpo_contract.failure import DATASET_NOT_FOUND, GENERATORS_LOST, USER_ERROR_EXIT_CODE
+from grpo_contract.labels import Role
 from grpo_contract.progress import GeneratorProgress, Metrics, Progress, Stage, Steps
 from grpo_operator.api.status import ConditionType, Phase, RecipeNote
+from grpo_operator.reconcile.events import events_of
 from grpo_operator.reconcile.world import Reading, Refusal
 from unit.desired_inputs import UID, make_run
 from unit.observed_inputs import (
@@ -191,11 +193,48 @@ class TestStart:
         (container,) = written_job["spec"]["template"]["spec"]["containers"]
         assert container["resources"]["limits"]["memory"] == "8Gi"
 
-    def test_a_refusal_later_stops_progress_only(self) -> None:
+    @pytest.mark.parametrize(
+        ("role", "kind", "other"),
+        [(Role.GENERATOR, GENERATORS, LEARNERS), (Role.LEARNER, LEARNERS, GENERATORS), (None, LEARNERS, GENERATORS)],
+    )
+    @pytest.mark.parametrize("reason", ["ChildRefused", "NameTaken"])
+    def test_a_refusal_later_is_said_of_its_role(
+        self, role: Role | None, kind: ConditionType, other: ConditionType, reason: str
+    ) -> None:
         run = then(make_run(), look(make_run()))
-        plan = look(run, refusals=(Refusal("ChildRefused", "The quota says no."),))
+        plan = look(run, refusals=(Refusal(reason, "The quota says no.", role),))
         assert said(plan, ACCEPTED) == ("True", "Accepted")
-        assert said(plan, PROGRESSING) == ("False", "ChildRefused")
+        assert said(plan, kind) == ("False", reason)
+        assert message(plan, kind) == "The quota says no."
+        assert said(plan, other) == ("False", "Starting")
+        assert said(plan, PROGRESSING) == ("False", reason), "no learner says that steps are made"
+        assert plan.look_again_s == 60
+        assert [(event.type, event.reason) for event in events_of(run, plan.status)] == [("Warning", reason)]
+
+    def test_each_role_has_its_own_refusal(self) -> None:
+        run = then(make_run(), look(make_run()))
+        refusals = (Refusal("ChildRefused", "First.", Role.LEARNER), Refusal("NameTaken", "Second.", Role.GENERATOR))
+        plan = look(run, refusals=refusals)
+        assert (message(plan, LEARNERS), message(plan, GENERATORS)) == ("First.", "Second.")
+
+    def test_a_refusal_does_not_hide_that_steps_are_made(self) -> None:
+        run = then(make_run(), look(make_run()))
+        children = (make_job(), make_pod(ready=True), make_deployment(ready=1))
+        refusals = (Refusal("ChildRefused", "No such toleration.", Role.GENERATOR),)
+        plan = look(run, *children, reading=Reading(TRAINING), refusals=refusals)
+        assert plan.status.phase is Phase.RUNNING
+        assert said(plan, PROGRESSING) == ("True", "Training")
+        assert said(plan, LEARNERS) == ("True", "AllReady")
+        assert said(plan, GENERATORS) == ("False", "ChildRefused")
+        assert plan.look_again_s == SETTINGS.progress_interval_s
+        told = [event.reason for event in events_of(run, plan.status) if event.type == "Warning"]
+        assert told == ["ChildRefused"]
+
+    def test_a_name_that_was_taken_later_is_said_of_its_role(self) -> None:
+        run = then(make_run(), look(make_run()))
+        plan = look(run, replace(make_deployment(), owner_uid="another"))
+        assert said(plan, ACCEPTED) == ("True", "Accepted")
+        assert said(plan, GENERATORS) == ("False", "NameTaken")
 
 
 class TestProgress:

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from grpo_contract.labels import Role
+from grpo_contract.labels import ROLE_LABEL, Role
 from grpo_operator.api.run import API_VERSION, KIND, GRPORun
 from grpo_operator.desired.names import labels_of
 
@@ -16,6 +16,12 @@ def build_metadata(run: GRPORun, name: str, role: Role | None = None) -> Manifes
         "labels": labels_of(run.metadata.name, role),
         "ownerReferences": [owner_reference(run)],
     }
+
+
+def role_of(manifest: Manifest) -> Role | None:
+    """None for what both roles share."""
+    role = manifest["metadata"]["labels"].get(ROLE_LABEL)
+    return Role(role) if role else None
 
 
 def owner_reference(run: GRPORun) -> Manifest:

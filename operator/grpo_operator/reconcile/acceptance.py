@@ -6,6 +6,7 @@ from grpo_contract.owned_keys import owned_keys
 from grpo_operator.api.run import GRPORun
 from grpo_operator.api.status import ConditionType
 from grpo_operator.desired.children import Child
+from grpo_operator.desired.manifest import role_of
 from grpo_operator.desired.recipe import todays_recipe
 from grpo_operator.reconcile.changes import ref_of
 from grpo_operator.reconcile.conditions import Statement, is_true
@@ -26,30 +27,32 @@ def judge_recipe(run: GRPORun) -> Statement | None:
 
 def taken_names(wanted: Iterable[Child], foreign: Mapping[Ref, ObservedChild]) -> list[Refusal]:
     """Children that cannot be written because somebody else's object has their name."""
-    return [name_taken(*ref) for ref in map(ref_of, wanted) if ref in foreign]
+    return [name_taken(child) for child in wanted if ref_of(child) in foreign]
 
 
-def name_taken(kind: str, name: str) -> Refusal:
-    return Refusal(
-        Reason.NAME_TAKEN,
-        f"{kind} {name} exists and does not belong to this run, by owner or by label: delete or rename it, or give the "
-        "run another name. (What a deleted run of the same name left goes by itself.)",
+def name_taken(child: Child) -> Refusal:
+    message = (
+        f"{_named(child)} exists and does not belong to this run, by owner or by label: delete or rename it, or give the "
+        "run another name. (What a deleted run of the same name left goes by itself.)"
     )
+    return Refusal(Reason.NAME_TAKEN, message, role_of(child.manifest))
 
 
-def refused_child(kind: str, name: str, server_says: str) -> Refusal:
-    return Refusal(
-        Reason.CHILD_REFUSED,
-        f"The API server refused {kind} {name} of this run ({server_says.rstrip('.')}): "
-        "correct the field that it names, or lift the quota or policy. It is tried again every minute.",
+def refused_child(child: Child, server_says: str) -> Refusal:
+    message = (
+        f"The API server refused {_named(child)} of this run ({server_says.rstrip('.')}): "
+        "correct the field that it names, or lift the quota or policy. It is tried again at least once a minute."
     )
+    return Refusal(Reason.CHILD_REFUSED, message, role_of(child.manifest))
 
 
-def judge_refusals(run: GRPORun, refusals: Iterable[Refusal]) -> Statement | None:
-    """A run that was accepted once stays so: then a refusal stops its progress, not its acceptance."""
+def _named(child: Child) -> str:
+    return " ".join(ref_of(child))
+
+
+def judge_acceptance(run: GRPORun, refusals: Iterable[Refusal]) -> Statement:
+    """A run that was accepted once stays so: of a later refusal, the condition of its role tells."""
     first = next(iter(refusals), None)
-    if first is None:
-        return None
-    was_accepted = is_true(run.status.conditions, ConditionType.ACCEPTED)
-    condition_type = ConditionType.PROGRESSING if was_accepted else ConditionType.ACCEPTED
-    return Statement(condition_type, "False", first.reason, first.message)
+    if first is None or is_true(run.status.conditions, ConditionType.ACCEPTED):
+        return ACCEPTED
+    return Statement(ConditionType.ACCEPTED, "False", first.reason, first.message)

@@ -1,19 +1,27 @@
 """What is to be said of a run that goes on: its pods, and what learner 0 reports."""
 
+from collections.abc import Sequence
 from datetime import datetime
+from typing import Final
 
+from grpo_contract.labels import Role
 from grpo_contract.progress import Progress
 from grpo_operator.api.run import GRPORun
 from grpo_operator.api.status import ConditionType
 from grpo_operator.reconcile.conditions import Statement, find
 from grpo_operator.reconcile.progressing import REPORTED, is_unreadable, judge_progress, judge_weights
 from grpo_operator.reconcile.readiness import judge_generators, judge_learners
-from grpo_operator.reconcile.world import Children, Reading
+from grpo_operator.reconcile.world import Children, Reading, Refusal
+
+_READINESS: Final = {Role.GENERATOR: ConditionType.GENERATORS_READY, Role.LEARNER: ConditionType.LEARNERS_READY}
 
 
-def judge_ongoing(run: GRPORun, children: Children, attempt: int, reading: Reading, now: datetime) -> list[Statement]:
-    generators = judge_generators(run, children, now)
-    learners = judge_learners(run, children, now)
+def judge_ongoing(
+    run: GRPORun, children: Children, attempt: int, reading: Reading, refusals: Sequence[Refusal], now: datetime
+) -> list[Statement]:
+    """`refusals`: of an accepted run. They keep from a role what the run asks for, whatever its pods do meanwhile."""
+    generators = _refused(Role.GENERATOR, refusals) or judge_generators(run, children, now)
+    learners = _refused(Role.LEARNER, refusals) or judge_learners(run, children, now)
     reading = _of_the_living(children, reading)
     if _is_silent(children, reading) and _has_spoken(run) and not is_unreadable(reading, now):
         return [generators, learners]  # what was said of the rest still holds
@@ -24,6 +32,12 @@ def judge_ongoing(run: GRPORun, children: Children, attempt: int, reading: Readi
         judge_weights(progress),
         judge_progress(attempt, progress, reading, learners, generators, now),
     ]
+
+
+def _refused(role: Role, refusals: Sequence[Refusal]) -> Statement | None:
+    """Of what both roles need, learners tell: a new attempt of theirs needs it first."""
+    first = next((refusal for refusal in refusals if (refusal.role or Role.LEARNER) is role), None)
+    return Statement(_READINESS[role], "False", first.reason, first.message) if first else None
 
 
 def progress_of_attempt(reading: Reading, attempt: int) -> Progress | None:

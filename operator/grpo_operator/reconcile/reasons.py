@@ -12,9 +12,11 @@ class Reason(StrEnum):
     """The run can be started as it is written."""
     OWNED_KEY = "OwnedKey"
     """The recipe sets a key that the operator sets itself. Nothing was started: remove the key and apply the run again."""
+    # Accepted; of a run that was accepted once, LearnersReady and GeneratorsReady
     CHILD_REFUSED = "ChildRefused"
     """The API server refused an object of the run: a quota, an admission policy, or a field of the run that only the
-    API server can judge, such as `resources` or `podTemplate`. Tried again every minute."""
+    API server can judge, such as `resources` or `podTemplate`. Tried again at least once a minute. A run that has
+    started goes on with what it has."""
     NAME_TAKEN = "NameTaken"
     """An object that belongs to somebody else, or to a deleted run of the same name whose objects are still being
     removed, has the name that an object of this run needs. The run starts when it is gone."""
@@ -36,7 +38,7 @@ class Reason(StrEnum):
     READ_ONLY_VOLUME = "ReadOnlyVolume"
     """No access mode of the volume lets a pod write, and learners write checkpoints. Use ReadWriteMany."""
 
-    # LearnersReady, GeneratorsReady
+    # LearnersReady, GeneratorsReady, beside CHILD_REFUSED and NAME_TAKEN
     ALL_READY = "AllReady"
     """All pods of the role are ready."""
     STARTING = "Starting"
@@ -111,6 +113,8 @@ class Reason(StrEnum):
 
 POD_TROUBLES = frozenset(
     {
+        Reason.CHILD_REFUSED,
+        Reason.NAME_TAKEN,
         Reason.PODS_NOT_CREATED,
         Reason.IMAGE_PULL_FAILED,
         Reason.UNSCHEDULABLE,

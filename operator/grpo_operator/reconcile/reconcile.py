@@ -9,7 +9,7 @@ from grpo_operator.api.run import GRPORun
 from grpo_operator.api.status import ConditionType
 from grpo_operator.desired.children import Child, build_children
 from grpo_operator.reconcile import report
-from grpo_operator.reconcile.acceptance import ACCEPTED, judge_recipe, judge_refusals, taken_names
+from grpo_operator.reconcile.acceptance import ACCEPTED, judge_acceptance, judge_recipe, taken_names
 from grpo_operator.reconcile.changes import children_to_write, ref_of
 from grpo_operator.reconcile.completion import REPORT_GRACE_S, final_progress, is_complete
 from grpo_operator.reconcile.conditions import Statement
@@ -35,7 +35,7 @@ from grpo_operator.resources import JOB
 from grpo_operator.settings import Settings
 
 REFUSED_AGAIN_S: Final = 60.0
-"""Until the next try of a child that the API server refused: quotas are lifted and names become free."""
+"""The longest until the next try of a child that the API server refused: quotas are lifted and names become free."""
 
 
 @dataclass(frozen=True)
@@ -84,15 +84,17 @@ def _carry_on(look: _Look, storage: StorageVerdict, news_due_s: float | None = N
     pause_s = _pause_before_attempt(look)
     wanted = _wanted_children(look, with_learners=pause_s == 0)
     taken = taken_names(wanted, children.foreign)
-    refusal = judge_refusals(run, taken or world.refusals)
+    refusals = taken or world.refusals
+    acceptance = judge_acceptance(run, refusals)
+    of_roles = refusals if acceptance is ACCEPTED else ()
     statements = [
-        ACCEPTED,
+        acceptance,
         storage.statement,
-        *judge_ongoing(run, children, look.attempt, world.reading, now),
-        *(statement for statement in (_left_behind(look), refusal) if statement),
+        *judge_ongoing(run, children, look.attempt, world.reading, of_roles, now),
+        *filter(None, [_left_behind(look)]),
     ]
     progress = progress_of_attempt(world.reading, look.attempt)
-    waits = (storage.look_again_s, news_due_s, pause_s or None, REFUSED_AGAIN_S if refusal else None, *_waits(look))
+    waits = (storage.look_again_s, news_due_s, pause_s or None, REFUSED_AGAIN_S if refusals else None, *_waits(look))
     return Plan(
         status=report.ongoing(run, children, look.attempt, statements, progress, now),
         write=() if taken else children_to_write(wanted, children.own, world.markers, world.is_full_pass),

@@ -36,6 +36,8 @@ class Refusal:
 
     reason: str
     message: str
+    role: Role | None = None
+    """Whose child it is; None: both roles need it."""
 
 
 @dataclass(frozen=True)
