@@ -16,7 +16,7 @@ _NUM_GENERATIONS: Final = 8
 """TRL's default, then and today."""
 
 # In the order trl-0.14, trl-0.16, trl-0.18, today. None: no such key, or none set.
-_ERAS: Final[tuple[Era, ...]] = ("trl-0.14", "trl-0.16", "trl-0.18", "current")
+ERAS: Final[tuple[Era, ...]] = ("trl-0.14", "trl-0.16", "trl-0.18", "current")
 MOVED_DEFAULTS: Final[dict[str, tuple[Any, Any, Any, Any]]] = {
     "beta": (0.04, 0.04, 0.04, 0.0),
     # 0.14 took the mean of each completion's mean, 0.16 that of all tokens of a batch; both had no name for it.
@@ -41,7 +41,7 @@ def with_defaults(recipe: Mapping[str, Any], era: Era) -> tuple[Recipe, list[Not
     """
     if era == "current":
         return dict(recipe), []
-    place, then = _ERAS.index(era), era.replace("trl-", "TRL ")
+    place, then = ERAS.index(era), era.replace("trl-", "TRL ")
     filled = {
         key: values[place]
         for key, values in MOVED_DEFAULTS.items()
@@ -83,7 +83,7 @@ def moved_defaults(recipe: Mapping[str, Any]) -> list[Note]:
 def _history(values: tuple[Any, ...]) -> str:
     """`0.9 in TRL 0.14 and 0.16`, for each value that is not today's."""
     eras: dict[str, list[str]] = {}
-    for era, value in zip(_ERAS, values[:-1], strict=False):
+    for era, value in zip(ERAS, values[:-1], strict=False):
         if value != values[-1]:
             eras.setdefault(_text(value), []).append(era.removeprefix("trl-"))
     return ", ".join(f"{value} in TRL {_and(names)}" for value, names in eras.items())

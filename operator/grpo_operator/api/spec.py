@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic.alias_generators import to_camel
 
-from grpo_contract.recipe_defaults import Era
+from grpo_contract.recipe_defaults import ERAS
 from grpo_operator.api.core_types import Affinity, EnvironmentVariables, PodTemplate, Resources, Tolerations
 
 Object = dict[str, Any]
@@ -109,10 +109,11 @@ class GRPORunSpec(ApiModel):
         ),
     ]
     recipe_defaults: Annotated[
-        Era,
+        str,
         Field(
+            json_schema_extra={"enum": list(ERAS)},
             description="Whose defaults the recipe's left-out keys have: TRL's of the time it was written for, or of "
-            "today."
+            "today.",
         ),
     ] = "current"
     learners: Annotated[Learners, Field(description="Pods that learn: torchrun, DeepSpeed ZeRO-3, TRL.")] = Learners()

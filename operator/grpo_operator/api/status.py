@@ -1,9 +1,13 @@
-"""`status` of a GRPORun. Conditions are the truth; `phase` is derived from them for people."""
+"""`status` of a GRPORun. Conditions are the truth; `phase` is derived from them for people.
 
+A stored status may be a newer operator's: what it holds and this operator does not know is passed over.
+"""
+
+from collections.abc import Mapping, Sequence
 from enum import StrEnum
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 from pydantic.alias_generators import to_camel
 
 from grpo_contract.progress import CheckpointProgress, Metrics, Steps
@@ -67,6 +71,16 @@ class Condition(_Status):
     """metadata.generation that this was seen at."""
     last_transition_time: Time
     """When `status` last changed."""
+
+
+def _of_known_types(conditions: Sequence[Any]) -> list[Any]:
+    """Of another operator's conditions it alone can say whether they still hold."""
+    return [entry for entry in conditions if not isinstance(entry, Mapping) or entry.get("type") in set(ConditionType)]
+
+
+def _known_phase(phase: str) -> str:
+    """It is derived anew at each look."""
+    return phase if phase in set(Phase) else Phase.PENDING
 
 
 class RecipeNote(_Status):
@@ -133,9 +147,12 @@ class GRPORunStatus(_Status):
 
     observed_generation: int = 0
     """metadata.generation that this status was made from."""
-    phase: Annotated[Phase, Field(description="The conditions in one word.")] = Phase.PENDING
+    phase: Annotated[Phase, BeforeValidator(_known_phase), Field(description="The conditions in one word.")] = (
+        Phase.PENDING
+    )
     conditions: Annotated[
         list[Condition],
+        BeforeValidator(_of_known_types),
         Field(json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["type"]}),
     ] = []
     """The state of the run, one entry per type."""

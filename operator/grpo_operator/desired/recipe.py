@@ -1,14 +1,22 @@
 """A run's recipe in today's keys, as learners and generators get it. The user's own is left as it is."""
 
 from grpo_contract.old_keys import Note, Recipe, translate
-from grpo_contract.recipe_defaults import moved_defaults, with_defaults
+from grpo_contract.recipe_defaults import ERAS, Era, moved_defaults, with_defaults
 from grpo_operator.api.spec import GRPORunSpec
+
+
+def era_of(spec: GRPORunSpec) -> Era | None:
+    """None for one that only a newer operator knows."""
+    return next((era for era in ERAS if era == spec.recipe_defaults), None)
 
 
 def todays_recipe(spec: GRPORunSpec) -> tuple[Recipe, list[Note]]:
     """Who uses old keys and names no era is told of defaults that have moved; who writes a recipe today is not."""
     translated, notes = translate(spec.recipe)
-    if spec.recipe_defaults == "current":
+    era = era_of(spec)
+    if era is None:
+        return translated, notes
+    if era == "current":
         return translated, [*notes, *(moved_defaults(translated) if notes else ())]
-    filled, of_defaults = with_defaults(translated, spec.recipe_defaults)
+    filled, of_defaults = with_defaults(translated, era)
     return filled, [*notes, *of_defaults]

@@ -3,11 +3,12 @@
 from collections.abc import Iterable, Mapping
 
 from grpo_contract.owned_keys import owned_keys
+from grpo_contract.recipe_defaults import ERAS
 from grpo_operator.api.run import GRPORun
 from grpo_operator.api.status import ConditionType
 from grpo_operator.desired.children import Child
 from grpo_operator.desired.manifest import role_of
-from grpo_operator.desired.recipe import todays_recipe
+from grpo_operator.desired.recipe import era_of, todays_recipe
 from grpo_operator.reconcile.changes import ref_of
 from grpo_operator.reconcile.conditions import Statement, is_true
 from grpo_operator.reconcile.observed import ObservedChild, Ref
@@ -15,6 +16,17 @@ from grpo_operator.reconcile.reasons import Reason
 from grpo_operator.reconcile.world import Refusal
 
 ACCEPTED = Statement(ConditionType.ACCEPTED, "True", Reason.ACCEPTED, "The run can be started as it is written.")
+
+
+def judge_era(run: GRPORun) -> Statement | None:
+    """None when this operator knows whose defaults the recipe has: else it cannot tell what the recipe means."""
+    if era_of(run.spec) is not None:
+        return None
+    message = (
+        f"spec.recipeDefaults is {run.spec.recipe_defaults!r}, which this operator does not know: set it to one of "
+        f"{', '.join(ERAS)}, or install an operator that knows it. Until then it leaves everything of this run as it is."
+    )
+    return Statement(ConditionType.ACCEPTED, "False", Reason.UNKNOWN_RECIPE_DEFAULTS, message)
 
 
 def judge_recipe(run: GRPORun) -> Statement | None:

@@ -12,6 +12,8 @@ class Reason(StrEnum):
     """The run can be started as it is written."""
     OWNED_KEY = "OwnedKey"
     """The recipe sets a key that the operator sets itself. Nothing was started: remove the key and apply the run again."""
+    UNKNOWN_RECIPE_DEFAULTS = "UnknownRecipeDefaults"
+    """Only a newer operator knows `recipeDefaults` of the run. This one starts, repairs and restarts nothing of it."""
     # Accepted; of a run that was accepted once, LearnersReady and GeneratorsReady
     CHILD_REFUSED = "ChildRefused"
     """The API server refused an object of the run: a quota, an admission policy, or a field of the run that only the

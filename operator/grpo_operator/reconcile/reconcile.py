@@ -9,7 +9,7 @@ from grpo_operator.api.run import GRPORun
 from grpo_operator.api.status import ConditionType
 from grpo_operator.desired.children import Child, build_children
 from grpo_operator.reconcile import report
-from grpo_operator.reconcile.acceptance import ACCEPTED, judge_acceptance, judge_recipe, taken_names
+from grpo_operator.reconcile.acceptance import ACCEPTED, judge_acceptance, judge_era, judge_recipe, taken_names
 from grpo_operator.reconcile.changes import children_to_write, ref_of
 from grpo_operator.reconcile.completion import REPORT_GRACE_S, final_progress, is_complete
 from grpo_operator.reconcile.conditions import Statement
@@ -57,6 +57,8 @@ def reconcile(run: GRPORun, world: World, settings: Settings, now: datetime) -> 
 
     if has_ended(run.status.conditions):
         return _clear_away(look)
+    if objection := judge_era(run):
+        return Plan(report.refused(run, objection, now))
     if run.status.started_at is None and (objection := judge_recipe(run)):
         return Plan(report.refused(run, objection, now))
 
@@ -132,7 +134,7 @@ def _clear_away(look: _Look) -> Plan:
     """An ended run burns no GPUs. The learners' Job stays for its pods' logs, unless it still runs."""
     children, job = look.children, look.children.job
     is_at_work = job is not None and job.completed_at is None and job.failure is None
-    status = look.run.status.model_copy(update={"observed_generation": look.run.metadata.generation})
+    status = report.still_ended(look.run)
     return Plan(
         status, delete=_not_deleting((children.deployment, job if is_at_work else None, *children.previous_jobs))
     )

@@ -39,7 +39,7 @@ _OVER: Final = (
 
 
 def refused(run: GRPORun, statement: Statement, now: datetime) -> GRPORunStatus:
-    """Of a run of which nothing was started, so that its recipe may still change."""
+    """Of a run of which nothing is started or, because it cannot be told what it wants, repaired."""
     return _stated(run, run.status, [statement], now)
 
 
@@ -121,6 +121,12 @@ def succeeded(run: GRPORun, attempt: int, progress: Progress | None, now: dateti
     message = f"{status.progress.step} steps are done and the model is saved{where}."
     statement = Statement(ConditionType.SUCCEEDED, "True", Reason.COMPLETED, message)
     return _ended(run, attempt, status, [statement], now)
+
+
+def still_ended(run: GRPORun) -> GRPORunStatus:
+    """Only the phase may have another name: that of a newer operator was not understood."""
+    phase = phase_of(run.status.conditions)
+    return run.status.model_copy(update={"observed_generation": run.metadata.generation, "phase": phase})
 
 
 def _ended(
