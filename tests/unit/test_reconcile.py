@@ -7,7 +7,7 @@ import pytest
 
 from grpo_contract.failure import DATASET_NOT_FOUND, GENERATORS_LOST, USER_ERROR_EXIT_CODE
 from grpo_contract.labels import Role
-from grpo_contract.progress import GeneratorProgress, Metrics, Progress, Stage, Steps
+from grpo_contract.progress import CheckpointProgress, GeneratorProgress, Metrics, Progress, Stage, Steps
 from grpo_operator.api.status import ConditionType, Phase, RecipeNote
 from grpo_operator.reconcile.events import events_of
 from grpo_operator.reconcile.world import Reading, Refusal
@@ -320,6 +320,12 @@ class TestProgress:
         assert plan.status.phase is Phase.STARTING
         assert said(plan, PROGRESSING) == ("True", "WaitingForGenerators")
 
+    def test_a_later_attempt_says_that_it_waits_for_generators(self) -> None:
+        waiting = Progress(attempt=2, stage=Stage.WAITING_FOR_GENERATORS, progress=Steps(step=7, max_steps=20))
+        plan = look(make_run(), make_job(2), make_pod(attempt=2, ready=True), reading=Reading(waiting))
+        assert said(plan, PROGRESSING) == ("True", "WaitingForGenerators")
+        assert message(plan, PROGRESSING) == "Learners wait for a generator that answers."
+
     def test_without_news_the_last_report_holds(self) -> None:
         run = make_run()
         run = then(run, look(run, make_job(), make_pod(ready=True), reading=Reading(TRAINING)))
@@ -381,6 +387,22 @@ def unschedulable(since_s: float) -> dict[str, object]:
 
 
 class TestFailure:
+    @pytest.mark.parametrize(
+        ("checkpoint", "start"),
+        [
+            (None, "Attempt 2 starts from the beginning: the run has written no checkpoint yet."),
+            (CheckpointProgress(step=5, time=ago(60)), "Attempt 2 starts from the newest checkpoint."),
+        ],
+    )
+    def test_where_the_next_attempt_starts_is_said(self, checkpoint: CheckpointProgress | None, start: str) -> None:
+        run, report = make_run(), TRAINING.model_copy(update={"checkpoint": checkpoint})
+        run = then(run, look(run, make_job(), make_pod(ready=True), reading=Reading(report)))
+        plan = look(run, make_job(conditions=(job_condition("Failed"),)), failed_learner())
+        assert message(plan, PROGRESSING).endswith(f"). {start}")
+        later = look(then(run, plan), make_job(2), make_pod(attempt=2))
+        assert said(later, PROGRESSING) == ("True", "Restarting")
+        assert message(later, PROGRESSING) == start
+
     def test_the_failure_is_on_record_before_anything_is_done_about_it(self) -> None:
         pod = failed_learner(text=failure_text(GENERATORS_LOST, "No generator answers."))
         plan = look(make_run(), make_job(conditions=(job_condition("Failed"),)), pod, make_deployment(ready=1))

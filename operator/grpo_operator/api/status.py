@@ -30,7 +30,7 @@ class Phase(StrEnum):
     RUNNING = "Running"
     """Steps are being made, or were until all generators were lost."""
     RESTARTING = "Restarting"
-    """An attempt failed; the next one starts from the newest checkpoint."""
+    """An attempt failed; the next one starts from the newest checkpoint, or from the beginning when there is none."""
     SUCCEEDED = "Succeeded"
     """All steps were made and the model is saved."""
     FAILED = "Failed"
@@ -157,7 +157,7 @@ class GRPORunStatus(_Status):
     ] = []
     """The state of the run, one entry per type."""
     attempt: int = 1
-    """Current attempt; a new one begins where the newest checkpoint was written."""
+    """Current attempt; a new one begins at the newest checkpoint, or at the first step when there is none."""
     recipe: RecipeStatus = RecipeStatus()
     progress: Steps = Steps()
     metrics: Metrics = Metrics()

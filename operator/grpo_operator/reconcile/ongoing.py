@@ -30,7 +30,7 @@ def judge_ongoing(
         generators,
         learners,
         judge_weights(progress),
-        judge_progress(attempt, progress, reading, learners, generators, now),
+        judge_progress(run, attempt, progress, reading, learners, generators, now),
     ]
 
 

@@ -7,9 +7,11 @@ from datetime import datetime
 from typing import Final
 
 from grpo_contract.progress import Progress, Stage
+from grpo_operator.api.run import GRPORun
 from grpo_operator.api.status import ConditionType
 from grpo_operator.reconcile.conditions import Statement, Truth
 from grpo_operator.reconcile.reasons import POD_TROUBLES, Reason
+from grpo_operator.reconcile.restart import start_of
 from grpo_operator.reconcile.world import Reading
 
 UNREADABLE_GRACE_S: Final = 60.0
@@ -33,7 +35,13 @@ def is_unreadable(reading: Reading, now: datetime) -> bool:
 
 
 def judge_progress(
-    attempt: int, progress: Progress | None, reading: Reading, learners: Statement, generators: Statement, now: datetime
+    run: GRPORun,
+    attempt: int,
+    progress: Progress | None,
+    reading: Reading,
+    learners: Statement,
+    generators: Statement,
+    now: datetime,
 ) -> Statement:
     """`progress` is what `reading` holds of this attempt."""
     if is_unreadable(reading, now):
@@ -52,9 +60,9 @@ def judge_progress(
     for statement in (learners, generators):
         if statement.reason in POD_TROUBLES:
             return _progressing("False", statement.reason, statement.message)
-    if attempt > 1:
-        message = f"Attempt {attempt} starts from the newest checkpoint."
-        return _progressing("True", Reason.RESTARTING, message)
+    is_waiting = progress is not None and progress.stage is Stage.WAITING_FOR_GENERATORS
+    if attempt > 1 and not is_waiting:
+        return _progressing("True", Reason.RESTARTING, start_of(attempt, run.status.checkpoint))
     if progress is None:
         return _progressing("True", Reason.STARTING, "Pods are being created and started.")
     return _progressing("True", *_BY_STAGE[progress.stage])

@@ -88,7 +88,7 @@ class Reason(StrEnum):
     SAVING = "Saving"
     """Training is over; the model is being saved."""
     RESTARTING = "Restarting"
-    """An attempt failed; the next one starts from the newest checkpoint."""
+    """An attempt failed; the next one starts from the newest checkpoint, or from the beginning when there is none."""
     LEARNER_LEFT_BEHIND = "LearnerLeftBehind"
     """A learner of an earlier attempt runs on although its Job was deleted (`--cascade=orphan`). Delete the pod."""
     PROGRESS_UNREADABLE = "ProgressUnreadable"

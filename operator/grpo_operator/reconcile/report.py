@@ -26,6 +26,7 @@ from grpo_operator.reconcile.phase import phase_of
 from grpo_operator.reconcile.progressing import generators_in_sync
 from grpo_operator.reconcile.readiness import has_had_generators, ready_learners
 from grpo_operator.reconcile.reasons import Reason
+from grpo_operator.reconcile.restart import start_of
 from grpo_operator.reconcile.world import Children
 
 SIGNIFICANT_DIGITS: Final = 4
@@ -91,10 +92,8 @@ def restarting(run: GRPORun, failed_attempt: int, cause: Cause, now: datetime) -
             "generators": run.status.generators.model_copy(update={"in_sync": 0, "weight_version": None}),
         }
     )
-    message = (
-        f"Attempt {failed_attempt} failed ({cause.message.rstrip('.')}). "
-        f"Attempt {attempt} starts from the newest checkpoint."
-    )
+    start = start_of(attempt, status.checkpoint)
+    message = f"Attempt {failed_attempt} failed ({cause.message.rstrip('.')}). {start}"
     statements = [
         ACCEPTED,
         Statement(ConditionType.LEARNERS_READY, "False", Reason.RESTARTING, message),

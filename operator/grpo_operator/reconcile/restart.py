@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from datetime import datetime
 from typing import Final
 
+from grpo_contract.progress import CheckpointProgress
 from grpo_operator.api.status import ConditionType
 from grpo_operator.reconcile.conditions import Statement
 from grpo_operator.reconcile.observed import ObservedPod
@@ -23,6 +24,13 @@ def pause_s(attempt: int) -> float:
         return 0.0
     pause: float = min(LONGEST_PAUSE_S, FIRST_PAUSE_S * 2 ** (attempt - 3))
     return pause
+
+
+def start_of(attempt: int, checkpoint: CheckpointProgress | None) -> str:
+    """Where the attempt begins, in a sentence. `checkpoint`: the newest that the run's status knows."""
+    if checkpoint is None:
+        return f"Attempt {attempt} starts from the beginning: the run has written no checkpoint yet."
+    return f"Attempt {attempt} starts from the newest checkpoint."
 
 
 def seconds_to_wait(attempt: int, failed_at: datetime | None, leftovers: Iterable[ObservedPod], now: datetime) -> float:
