@@ -14,11 +14,12 @@ Device = Literal["cuda", "cpu"]
 Positive = Annotated[int, Field(ge=1)]
 
 
-class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+class _Config(BaseModel):
+    # An unknown field is of a newer operator: it writes the file for pods whose image the run may have pinned.
+    model_config = ConfigDict(extra="ignore", frozen=True)
 
 
-class LearnerConfig(_Strict):
+class LearnerConfig(_Config):
     pods: Positive
     processes_per_pod: Positive
     device: Device
@@ -26,19 +27,19 @@ class LearnerConfig(_Strict):
     """DNS name of learner 0."""
 
 
-class GeneratorConfig(_Strict):
+class GeneratorConfig(_Config):
     service: str
     """DNS name with one address per generator, ready or not."""
     tensor_parallel_size: Positive
     device: Device
 
 
-class CheckpointConfig(_Strict):
+class CheckpointConfig(_Config):
     every_steps: Positive
     keep: Positive
 
 
-class Deadlines(_Strict):
+class Deadlines(_Config):
     """Seconds after which a step across a process boundary ends in a named reason instead of waiting on."""
 
     rendezvous_s: float = 900
@@ -52,7 +53,7 @@ class Deadlines(_Strict):
     collective_s: float = 1800
 
 
-class RunConfig(_Strict):
+class RunConfig(_Config):
     name: str
     namespace: str
     uid: str

@@ -29,7 +29,8 @@ QUOTED_CHARACTERS: Final = 500
 class Failure(BaseModel):
     """What a failing pod leaves in its termination file."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    # An unknown field is of a newer image than the operator's.
+    model_config = ConfigDict(extra="ignore", frozen=True)
 
     reason: str
     message: str

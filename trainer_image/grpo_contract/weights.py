@@ -15,19 +15,20 @@ TOKEN_LINE_BYTES: Final = 128
 """No token with its newline is longer."""
 
 
-class TensorInfo(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+class _Offer(BaseModel):
+    # An unknown field is of a learner with a newer image; nothing may be in one that a generator must heed.
+    model_config = ConfigDict(extra="ignore", frozen=True)
 
+
+class TensorInfo(_Offer):
     name: str
     dtype: str
     """As torch names it, without "torch."."""
     shape: tuple[int, ...]
 
 
-class WeightOffer(BaseModel):
+class WeightOffer(_Offer):
     """One version of the weights: what it consists of and where to fetch it."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     host: str
     port: int

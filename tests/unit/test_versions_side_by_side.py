@@ -1,0 +1,59 @@
+"""What operator, learners and generators tell each other may come from a newer image: what it adds is ignored."""
+
+from typing import Any
+
+import pytest
+from pydantic import BaseModel
+
+from grpo_contract.config import CheckpointConfig
+from grpo_contract.failure import GENERATORS_LOST, Failure
+from grpo_contract.progress import CheckpointProgress, GeneratorProgress, Progress, Stage, Steps
+from grpo_contract.weights import TensorInfo, WeightOffer
+from grpo_operator.desired.config import run_config
+from unit.desired_inputs import make_run
+
+FREE = ("recipe", "rewards")
+"""Fields whose keys are the user's."""
+
+OLD_RECIPE = make_run().spec.recipe | {"torch_dtype": "bfloat16"}
+TOLD: dict[str, BaseModel] = {
+    "config": run_config(make_run(recipe=OLD_RECIPE)),
+    "progress": Progress(
+        attempt=1,
+        stage=Stage.TRAINING,
+        progress=Steps(step=3),
+        checkpoint=CheckpointProgress(step=2, time="2026-06-01T12:00:00Z"),
+        generators=[GeneratorProgress(name="a", in_sync=True, completions=4)],
+    ),
+    "failure": Failure(reason=GENERATORS_LOST, message="None answers."),
+    "offer of weights": WeightOffer(
+        host="10.0.0.1",
+        port=7,
+        token="t",
+        tensors=(TensorInfo(name="w", dtype="float32", shape=(2, 3)),),
+        total_bytes=24,
+        deadline_s=60,
+    ),
+}
+
+
+def grown(value: Any) -> Any:
+    """With one more field in each object."""
+    if isinstance(value, list):
+        return [grown(entry) for entry in value]
+    if not isinstance(value, dict):
+        return value
+    fields = {key: entry if key in FREE else grown(entry) for key, entry in value.items()}
+    return fields | {"of_a_newer_version": 1}
+
+
+@pytest.mark.parametrize("what", TOLD)
+def test_a_field_of_a_newer_version_is_ignored(what: str) -> None:
+    told = TOLD[what]
+    assert type(told).model_validate(grown(told.model_dump(mode="json", by_alias=True))) == told
+
+
+def test_a_misspelt_field_of_our_own_is_found_by_the_types() -> None:
+    """mypy complains of the comment when it does not find the mistake."""
+    written = CheckpointConfig(every_steps=1, keep=2, kep=3)  # type: ignore[call-arg]
+    assert written == CheckpointConfig(every_steps=1, keep=2)
