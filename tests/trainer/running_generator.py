@@ -26,7 +26,6 @@ STOP_S = 30
 def run_config(recipe: Mapping[str, Any], tensor_parallel_size: int = 1) -> RunConfig:
     return RunConfig(
         name="test",
-        namespace="default",
         uid="11111111-2222-3333-4444-555555555555",
         recipe=dict(recipe),
         learners=LearnerConfig(pods=1, processes_per_pod=1, device="cpu", rendezvous_host="localhost"),

@@ -97,7 +97,7 @@ def test_the_config_file() -> None:
     )
     (text,) = children_of(run)["ConfigMap/math-config"]["data"].values()
     config = RunConfig.model_validate_json(text)
-    assert (config.name, config.namespace, config.uid) == ("math", "team", UID)
+    assert (config.name, config.uid) == ("math", UID)
     assert config.recipe == run.spec.recipe
     assert (config.learners.pods, config.learners.processes_per_pod, config.learners.device) == (2, 8, "cuda")
     assert config.learners.rendezvous_host == "math-learner.team.svc"

@@ -13,7 +13,6 @@ from grpo_generator.environment import build_environment
 def config(recipe: dict[str, Any], device: Device = "cuda", gpus: int = 1) -> RunConfig:
     return RunConfig(
         name="run",
-        namespace="default",
         uid="uid-1",
         recipe={"model_name_or_path": "Qwen/Qwen2.5-1.5B-Instruct"} | recipe,
         learners=LearnerConfig(pods=1, processes_per_pod=1, device=device, rendezvous_host="run-learner-0"),

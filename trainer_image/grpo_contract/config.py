@@ -55,7 +55,6 @@ class Deadlines(_Config):
 
 class RunConfig(_Config):
     name: str
-    namespace: str
     uid: str
     recipe: dict[str, Any]
     """In today's keys."""

@@ -25,7 +25,6 @@ def run_config(run: GRPORun) -> RunConfig:
     recipe, notes = todays_recipe(run.spec)
     return RunConfig(
         name=name,
-        namespace=namespace,
         uid=run.metadata.uid,
         recipe=recipe,
         recipe_notes=tuple(notes),
