@@ -99,6 +99,10 @@ def test_an_answer_is_read_once_per_interval() -> None:
     [
         (lambda: web.Response(status=503), "HTTP 503"),
         (lambda: web.Response(text='{"attempt": "x"}'), "the answer is of another version of the trainer image"),
+        (
+            lambda: web.Response(text='{"attempt": 1, "stage": "Training", "progress": {"etaSeconds": 1e400}}'),
+            "the answer is of another version of the trainer image",
+        ),
         (redirected, "HTTP 302"),
         (compressed, "the answer is of another version of the trainer image"),
         (lambda: good(LONGEST_ANSWER_BYTES + 1), "the answer is longer than 256 KiB"),

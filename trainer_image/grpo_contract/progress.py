@@ -28,6 +28,7 @@ class _Camel(BaseModel):
         populate_by_name=True,
         extra="ignore",
         ser_json_inf_nan="null",
+        allow_inf_nan=False,
         use_attribute_docstrings=True,
     )
 

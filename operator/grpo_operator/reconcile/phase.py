@@ -1,4 +1,4 @@
-"""The phase: one word for people, derived from the conditions alone."""
+"""The phase: one word for people, derived from the conditions and the attempt."""
 
 from collections.abc import Sequence
 from typing import Final
@@ -12,23 +12,22 @@ _BY_PROGRESS: Final[dict[tuple[str, str], Phase]] = {
     ("True", Reason.SAVING): Phase.RUNNING,
     ("Unknown", Reason.PROGRESS_UNREADABLE): Phase.RUNNING,
     ("False", Reason.WAITING_FOR_GENERATORS): Phase.RUNNING,  # "True" before the first step
-    ("True", Reason.RESTARTING): Phase.RESTARTING,
-    ("False", Reason.LEARNER_LEFT_BEHIND): Phase.RESTARTING,
 }
-"""Of a run that goes on, by status and reason of Progressing; all else is Starting."""
+"""Of a run that goes on, by status and reason of Progressing; all else is on the way there."""
 
 
-def phase_of(conditions: Sequence[Condition]) -> Phase:
+def phase_of(conditions: Sequence[Condition], attempt: int) -> Phase:
     if is_true(conditions, ConditionType.FAILED):
         return Phase.FAILED
     if is_true(conditions, ConditionType.SUCCEEDED):
         return Phase.SUCCEEDED
     if not is_true(conditions, ConditionType.ACCEPTED):
         return Phase.PENDING
+    on_the_way = Phase.RESTARTING if attempt > 1 else Phase.STARTING
     progressing = find(conditions, ConditionType.PROGRESSING)
     if progressing is None:
-        return Phase.STARTING
-    return _BY_PROGRESS.get((progressing.status, progressing.reason), Phase.STARTING)
+        return on_the_way
+    return _BY_PROGRESS.get((progressing.status, progressing.reason), on_the_way)
 
 
 def has_ended(conditions: Sequence[Condition]) -> bool:

@@ -124,7 +124,7 @@ def succeeded(run: GRPORun, attempt: int, progress: Progress | None, now: dateti
 
 def still_ended(run: GRPORun) -> GRPORunStatus:
     """Only the phase may have another name: that of a newer operator was not understood."""
-    phase = phase_of(run.status.conditions)
+    phase = phase_of(run.status.conditions, run.status.attempt)
     return run.status.model_copy(update={"observed_generation": run.metadata.generation, "phase": phase})
 
 
@@ -154,7 +154,7 @@ def _stated(run: GRPORun, status: GRPORunStatus, statements: Iterable[Statement]
         update={
             "observed_generation": run.metadata.generation,
             "conditions": conditions,
-            "phase": phase_of(conditions),
+            "phase": phase_of(conditions, status.attempt),
             "recipe": _recipe(run),
         }
     )
