@@ -5,6 +5,7 @@ from typing import Any
 
 from grpo_contract.failure import Failure
 from grpo_contract.labels import ATTEMPT_LABEL, JOB_INDEX_LABEL, ROLE_LABEL, RUN_LABEL, RUN_UID_LABEL
+from grpo_contract.progress import GeneratorProgress, Metrics, Progress, Stage, Steps
 from grpo_operator.api.run import GRPORun
 from grpo_operator.api.status import Condition, ConditionType, GRPORunStatus
 from grpo_operator.desired.children import build_children
@@ -26,6 +27,32 @@ from unit.desired_inputs import TOKEN, UID, make_settings
 NOW = datetime(2026, 6, 1, 12, 0, 0, tzinfo=UTC)
 SETTINGS = make_settings()
 NAME = "math"
+
+EVERYTHING = {
+    f"ConfigMap/{NAME}-config",
+    f"Secret/{NAME}-token",
+    f"PersistentVolumeClaim/{NAME}-volume",
+    f"Service/{NAME}-learner",
+    f"Service/{NAME}-generator",
+    f"NetworkPolicy/{NAME}-learner",
+    f"NetworkPolicy/{NAME}-generator",
+    f"Deployment/{NAME}-generator",
+    f"Job/{NAME}-learner-1",
+}
+"""Kind and name of each child of a run NAME."""
+
+TRAINING = Progress(
+    attempt=1,
+    stage=Stage.TRAINING,
+    progress=Steps(step=7, max_steps=20),
+    metrics=Metrics(reward=0.5),
+    weight_version="7",
+    generators=[
+        GeneratorProgress(name="a", in_sync=True, completions=4),
+        GeneratorProgress(name="b", in_sync=False, completions=4),
+    ],
+)
+"""What learner 0 reports in the middle of attempt 1."""
 
 
 def ago(seconds: float) -> str:

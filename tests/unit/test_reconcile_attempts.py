@@ -1,0 +1,237 @@
+"""Looks at a run whose attempts fail, or that ends: what is reported, made again and removed."""
+
+from datetime import timedelta
+
+import pytest
+
+from grpo_contract.failure import DATASET_NOT_FOUND, GENERATORS_LOST, USER_ERROR_EXIT_CODE
+from grpo_contract.progress import CheckpointProgress, Progress, Stage, Steps
+from grpo_operator.api.status import ConditionType, Phase
+from grpo_operator.reconcile.world import Reading
+from unit.desired_inputs import make_run
+from unit.observed_inputs import (
+    NAME,
+    NOW,
+    TRAINING,
+    ago,
+    all_children,
+    container,
+    ended,
+    failed_learner,
+    failure_text,
+    job_condition,
+    look,
+    make_deployment,
+    make_job,
+    make_pod,
+    message,
+    said,
+    then,
+    written,
+)
+
+LEARNERS = ConditionType.LEARNERS_READY
+PROGRESSING = ConditionType.PROGRESSING
+SUCCEEDED = ConditionType.SUCCEEDED
+FAILED = ConditionType.FAILED
+
+
+class TestFailure:
+    @pytest.mark.parametrize(
+        ("checkpoint", "start"),
+        [
+            (None, "Attempt 2 starts from the beginning: the run has written no checkpoint yet."),
+            (CheckpointProgress(step=5, time=ago(60)), "Attempt 2 starts from the newest checkpoint."),
+        ],
+    )
+    def test_where_the_next_attempt_starts_is_said(self, checkpoint: CheckpointProgress | None, start: str) -> None:
+        run, report = make_run(), TRAINING.model_copy(update={"checkpoint": checkpoint})
+        run = then(run, look(run, make_job(), make_pod(ready=True), reading=Reading(report)))
+        plan = look(run, make_job(conditions=(job_condition("Failed"),)), failed_learner())
+        assert message(plan, PROGRESSING).endswith(f"). {start}")
+        later = look(then(run, plan), make_job(2), make_pod(attempt=2))
+        assert said(later, PROGRESSING) == ("True", "Restarting")
+        assert message(later, PROGRESSING) == start
+
+    def test_the_failure_is_on_record_before_anything_is_done_about_it(self) -> None:
+        pod = failed_learner(text=failure_text(GENERATORS_LOST, "No generator answers."))
+        plan = look(make_run(), make_job(conditions=(job_condition("Failed"),)), pod, make_deployment(ready=1))
+        assert written(plan) == set()
+        assert plan.delete == ()
+        assert plan.look_again_s == 0
+        assert plan.log_source is not None
+        assert (plan.log_source.pod.name, plan.log_source.container) == (pod.name, "learner")
+        assert (plan.status.attempt, plan.status.learners.restarts) == (2, 1)
+        assert plan.status.phase is Phase.RESTARTING
+        last = plan.status.last_failure
+        assert last is not None
+        assert (last.attempt, last.reason, last.message, last.exit_code) == (
+            1,
+            GENERATORS_LOST,
+            "No generator answers.",
+            1,
+        )
+
+    def test_the_next_look_removes_the_old_attempt_and_starts_the_new_one(self) -> None:
+        run, job = make_run(), make_job(conditions=(job_condition("Failed"),))
+        pod = failed_learner()
+        run = then(run, look(run, job, pod))
+        others = [child for child in all_children(run) if child.kind != "Job"]
+        plan = look(run, job, pod, *others)
+        assert plan.delete == (job,)
+        assert written(plan) == {f"Job/{NAME}-learner-2", f"Service/{NAME}-learner"}
+
+    def test_the_new_attempt_waits_for_learners_of_the_old_one(self) -> None:
+        run, job = make_run(), make_job(conditions=(job_condition("FailureTarget"),))
+        failed, other = failed_learner(0), make_pod(index=1)
+        run = then(run, look(run, job, failed, other))
+        others = [child for child in all_children(run) if child.kind != "Job"]
+        plan = look(run, job, failed, other, *others)
+        assert written(plan) == {f"Service/{NAME}-learner"}
+        assert plan.look_again_s == 60
+
+    def test_a_learner_on_a_lost_node_ends_the_attempt_and_the_next_one_starts_without_it(self) -> None:
+        run, job, other = make_run(), make_job(), make_pod(index=1)
+        leaving, stuck = (make_pod(node="n1", deletionTimestamp=ago(late_s)) for late_s in (45, 60))
+        assert look(run, job, leaving, other).status.last_failure is None
+        assert look(run, job, leaving, other).look_again_s == 10, "the interval of reports"
+        assert look(run, job, leaving, other, now=NOW + timedelta(seconds=10)).look_again_s == 5
+        plan = look(run, job, stuck, other)
+        assert plan.status.last_failure is not None
+        assert (plan.status.attempt, plan.status.last_failure.reason) == (2, "LearnerNodeLost")
+        assert plan.status.phase is Phase.RESTARTING
+        run = then(run, plan)
+        others = [child for child in all_children(run) if child.kind != "Job"]
+        clearing = look(run, job, stuck, other, *others)
+        assert clearing.delete == (job,)
+        assert written(clearing) == {f"Service/{NAME}-learner"}, "the other learner may still write"
+        assert f"Job/{NAME}-learner-2" in written(look(run, stuck, *others))
+        assert said(look(run, make_job(2), stuck, make_pod(attempt=2, ready=True), *others), LEARNERS) == (
+            "True",
+            "AllReady",
+        )
+
+    def test_a_learner_on_a_lost_node_may_be_the_last_try(self) -> None:
+        plan = look(make_run(maxRestarts=0), make_job(), make_pod(node="n1", deletionTimestamp=ago(60)))
+        assert said(plan, FAILED) == ("True", "MaxRestartsExceeded")
+
+    def test_a_learner_that_was_left_behind_is_named(self) -> None:
+        """Its Job was deleted with --cascade=orphan, so that nothing deletes the pod."""
+        failed, left = failed_learner(0), make_pod(index=1)
+        run = then(make_run(), look(make_run(), make_job(conditions=(job_condition("Failed"),)), failed, left))
+        others = [child for child in all_children(run) if child.kind != "Job"]
+        early = look(run, failed, left, *others, now=NOW + timedelta(seconds=59))
+        assert said(early, PROGRESSING) == ("True", "Restarting")
+        leaving = look(run, make_job(), failed, left, *others, now=NOW + timedelta(seconds=60))
+        assert said(leaving, PROGRESSING) == ("True", "Restarting"), "its Job is there and takes it along"
+        late = look(run, failed, left, *others, now=NOW + timedelta(seconds=60))
+        assert said(late, PROGRESSING) == ("False", "LearnerLeftBehind")
+        assert f"Pod {left.name} of attempt 1" in message(late, PROGRESSING)
+        assert late.status.phase is Phase.RESTARTING
+        assert written(late) == {f"Service/{NAME}-learner"}
+        over = look(then(run, late), failed, *others, now=NOW + timedelta(seconds=61))
+        assert said(over, PROGRESSING) == ("True", "Restarting")
+        assert f"Job/{NAME}-learner-2" in written(over)
+
+    def test_jobs_are_ahead_of_a_status_that_could_not_be_stored(self) -> None:
+        plan = look(make_run(), make_job(1, conditions=(job_condition("Failed"),)), make_job(2))
+        assert plan.status.attempt == 2
+        assert [child.name for child in plan.delete] == [f"{NAME}-learner-1"]
+
+    def test_a_users_mistake_ends_the_run(self) -> None:
+        text = failure_text(DATASET_NOT_FOUND, "recipe.dataset_name: correct it.")
+        pod = failed_learner(exit_code=USER_ERROR_EXIT_CODE, text=text)
+        plan = look(make_run(), make_job(conditions=(job_condition("Failed"),)), pod)
+        assert plan.status.phase is Phase.FAILED
+        assert said(plan, FAILED) == ("True", DATASET_NOT_FOUND)
+        assert message(plan, FAILED) == "recipe.dataset_name: correct it."
+        assert said(plan, LEARNERS) == ("False", "RunEnded")
+        assert plan.status.attempt == 1
+        assert plan.status.finished_at == "2026-06-01T12:00:00Z"
+
+    @pytest.mark.parametrize(("attempt", "phase"), [(1, Phase.RESTARTING), (2, Phase.RESTARTING), (3, Phase.FAILED)])
+    def test_restarts_end_at_the_limit(self, attempt: int, phase: Phase) -> None:
+        job = make_job(attempt, conditions=(job_condition("Failed"),))
+        plan = look(make_run(maxRestarts=2), job, failed_learner(attempt=attempt))
+        assert plan.status.phase is phase
+        if phase is Phase.FAILED:
+            assert said(plan, FAILED) == ("True", "MaxRestartsExceeded")
+            assert message(plan, FAILED).startswith("Attempt 3 failed and maxRestarts is 2: ")
+
+    def test_a_failed_job_without_a_failed_pod_is_looked_at_again_first(self) -> None:
+        plan = look(make_run(), make_job(conditions=(job_condition("Failed", since_s=1),)))
+        assert plan.status.last_failure is None
+        assert plan.look_again_s == 3
+
+    def test_a_generator_that_cannot_work_ends_the_run(self) -> None:
+        text = failure_text("ModelNotFound", "recipe.model_name_or_path: correct it.")
+        last = ended(USER_ERROR_EXIT_CODE, text=text)
+        crashed = container("generator", 2, last, waiting={"reason": "CrashLoopBackOff"})
+        plan = look(make_run(), make_job(), make_pod("generator", phase="Running", containers=(crashed,)))
+        assert said(plan, FAILED) == ("True", "ModelNotFound")
+
+    @pytest.mark.parametrize("is_known", ["by this look", "by the status"])
+    def test_a_generator_that_cannot_work_does_not_end_a_run_that_had_one(self, is_known: str) -> None:
+        text = failure_text("InvalidRecipe", "spec.generators.env: correct it.")
+        crashed = container(
+            "generator", 1, ended(USER_ERROR_EXIT_CODE, text=text), waiting={"reason": "CrashLoopBackOff"}
+        )
+        run, job, good = make_run(), make_job(), make_pod("generator", 1, ready=True)
+        rolled = make_pod("generator", containers=(crashed,))
+        if is_known == "by the status":
+            failed = make_job(conditions=(job_condition("Failed"),))
+            run = then(run, look(run, job, good))
+            run = then(run, look(run, failed, failed_learner()))
+            assert (run.status.attempt, run.status.generators.first_ready_at) == (2, ago(0))
+            plan = look(run, make_job(2), rolled, now=NOW + timedelta(seconds=5))
+        else:
+            plan = look(run, job, rolled, good)
+        assert said(plan, FAILED) is None
+        assert said(plan, ConditionType.GENERATORS_READY) == ("False", "GeneratorMisconfigured")
+        assert "spec.generators.env: correct it" in message(plan, ConditionType.GENERATORS_READY)
+        assert plan.status.generators.first_ready_at == ago(0)
+
+
+class TestEnd:
+    def test_success_takes_the_last_report(self) -> None:
+        report = Progress(attempt=1, stage=Stage.FINISHED, progress=Steps(step=20, max_steps=20), model="/volume/m")
+        pod = make_pod(phase="Succeeded", containers=(container(terminated=ended(0, "Completed", report.to_json())),))
+        plan = look(make_run(), make_job(conditions=(job_condition("Complete"),)), pod, make_deployment(ready=1))
+        assert plan.status.phase is Phase.SUCCEEDED
+        assert said(plan, SUCCEEDED) == ("True", "Completed")
+        assert message(plan, SUCCEEDED) == "20 steps are done and the model is saved in /volume/m on the volume."
+        assert (plan.status.model, plan.status.progress.step) == ("/volume/m", 20)
+        assert (plan.status.learners.ready, plan.status.generators.ready) == (0, 0)
+        assert plan.look_again_s == 0
+
+    def test_success_waits_a_moment_for_the_last_report(self) -> None:
+        plan = look(make_run(), make_job(conditions=(job_condition("Complete", since_s=1),)), make_pod())
+        assert said(plan, SUCCEEDED) is None
+        assert plan.look_again_s == 3
+
+    def test_success_does_not_wait_for_ever(self) -> None:
+        plan = look(make_run(), make_job(conditions=(job_condition("Complete", since_s=3),)))
+        assert said(plan, SUCCEEDED) == ("True", "Completed")
+
+    def test_an_ended_run_keeps_its_job_and_loses_its_generators(self) -> None:
+        job, pod = make_job(conditions=(job_condition("Complete"),)), make_pod(phase="Succeeded")
+        run = then(make_run(), look(make_run(), job, pod))
+        plan = look(run, job, pod, make_deployment(ready=1))
+        assert [child.kind for child in plan.delete] == ["Deployment"]
+        assert written(plan) == set()
+        assert plan.status == run.status
+        assert plan.look_again_s is None
+
+    def test_a_failed_run_stops_learners_that_still_work(self) -> None:
+        text = failure_text("ModelNotFound", "Correct it.")
+        crashed = container("generator", terminated=ended(USER_ERROR_EXIT_CODE, text=text))
+        generator = make_pod("generator", containers=(crashed,))
+        run = then(make_run(), look(make_run(), make_job(), generator))
+        plan = look(run, make_job(), make_pod(), make_deployment())
+        assert {child.kind for child in plan.delete} == {"Deployment", "Job"}
+
+    def test_what_is_being_deleted_is_not_deleted_again(self) -> None:
+        job = make_job(conditions=(job_condition("Complete"),))
+        run = then(make_run(), look(make_run(), job, make_pod(phase="Succeeded")))
+        leaving = make_job(conditions=(job_condition("Failed"),), deletionTimestamp=ago(1))
+        assert look(run, leaving).delete == ()
