@@ -123,8 +123,10 @@ def make_job(
     conditions: tuple[Manifest, ...] = (),
     age_s: float = 100,
     is_started: bool = True,
+    counts: Manifest | None = None,
     **metadata: Any,
 ) -> ObservedJob:
+    """`counts`: of its pods, in its status."""
     manifest = {
         "metadata": {
             "name": f"{NAME}-learner-{attempt}",
@@ -135,7 +137,9 @@ def make_job(
             "ownerReferences": [{"uid": UID, "controller": True}],
         }
         | metadata,
-        "status": {"conditions": list(conditions)} | ({"startTime": ago(age_s)} if is_started else {}),
+        "status": {"conditions": list(conditions)}
+        | ({"startTime": ago(age_s)} if is_started else {})
+        | (counts or {}),
     }
     job = observe("Job", manifest)
     assert isinstance(job, ObservedJob)

@@ -137,6 +137,16 @@ READINESS: dict[str, tuple[str, list[ObservedChild], tuple[str, str]]] = {
     "a second learner that does not come": (
         "learners", [make_job(age_s=10), make_pod(ready=True)], ("False", "PodsNotCreated"),
     ),
+    "a learner that was deleted, before its Job knows": (
+        "learners", [make_job(counts={"active": 2}), make_pod(ready=True)], ("False", "Starting"),
+    ),
+    "a learner that was deleted, and its Job knows": (
+        "learners", [make_job(counts={"active": 1, "failed": 1}), make_pod(ready=True)], ("False", "Starting"),
+    ),
+    "learners on their way out": ("learners", [make_job(counts={"terminating": 1, "succeeded": 1})], ("False", "Starting")),
+    "a quota for one learner": (
+        "learners", [make_job(counts={"active": 1}), make_pod(ready=True)], ("False", "PodsNotCreated"),
+    ),
     "both learners": ("learners", [make_job(), make_pod(ready=True), make_pod(index=1, ready=True)], ("True", "AllReady")),
     "a learner that has finished": ("learners", [make_job(), make_pod(ready=True), FINISHED], ("True", "AllReady")),
     "learners of an earlier attempt": ("learners", [make_job(2), make_pod(ready=True)], ("False", "PodsNotCreated")),
@@ -176,6 +186,7 @@ MISSED: dict[str, tuple[list[ObservedChild], float | None]] = {
     "one of two": ([make_job(age_s=4), make_pod()], 6),
     "both": ([make_job(age_s=4), make_pod(), make_pod(index=1)], None),
     "missed already": ([make_job(age_s=11)], None),
+    "both gone": ([make_job(age_s=4, counts={"failed": 2})], None),
 }
 
 

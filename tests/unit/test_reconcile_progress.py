@@ -140,6 +140,22 @@ class TestProgress:
         assert failing.status.phase is Phase.RUNNING
         assert said(failing, LEARNERS) == ("False", "Starting")
 
+    @pytest.mark.parametrize("attempt", [1, 2])
+    def test_a_learner_that_is_gone_before_its_job_fails(self, attempt: int) -> None:
+        training = Reading(TRAINING.model_copy(update={"attempt": attempt}))
+        first, second = (make_pod(index=index, attempt=attempt, ready=True) for index in (0, 1))
+        job = make_job(attempt, counts={"active": 2})
+        run = make_run(learners={"replicas": 2})
+        run = then(run, look(run, job, first, second, reading=training))
+        plan = look(run, job, second)
+        assert (plan.status.phase, said(plan, PROGRESSING)) == (Phase.RUNNING, ("True", "Training"))
+        assert said(plan, LEARNERS) == ("False", "Starting")
+
+    def test_a_job_that_is_made_again_starts(self) -> None:
+        run = make_run()
+        run = then(run, look(run, make_job(), make_pod(ready=True), reading=Reading(TRAINING)))
+        assert said(look(run, make_job(age_s=1)), PROGRESSING) == ("True", "Starting")
+
     def test_the_first_step_of_an_attempt(self) -> None:
         steps = {None: "The first step of this attempt is being made.", 2.0: "Steps are being made."}
         for pace, expected in steps.items():

@@ -53,6 +53,8 @@ class ObservedJob(ObservedChild):
     created_at: datetime
     started_at: datetime | None
     """When the Job controller first saw to it."""
+    pods_created: int
+    """So many the Job controller has counted, those that are gone included."""
     completed_at: datetime | None
     """When all its pods had succeeded."""
     failure: JobFailure | None
@@ -186,8 +188,8 @@ def _observe_plain(kind: str, manifest: Manifest) -> ObservedChild:
 
 
 def _observe_job(kind: str, manifest: Manifest) -> ObservedJob:
-    metadata, conditions = manifest["metadata"], _conditions(manifest)
-    started = manifest.get("status", {}).get("startTime")
+    metadata, conditions, status = manifest["metadata"], _conditions(manifest), manifest.get("status", {})
+    started = status.get("startTime")
     # FailureTarget comes with the failure; Failed when the pods that were left have ended, too.
     complete, failed = conditions.get("Complete"), conditions.get("FailureTarget") or conditions.get("Failed")
     return ObservedJob(
@@ -195,6 +197,7 @@ def _observe_job(kind: str, manifest: Manifest) -> ObservedJob:
         attempt=_number(metadata.get("labels", {}).get(ATTEMPT_LABEL)) or 0,
         created_at=time_of(metadata["creationTimestamp"]),
         started_at=time_of(started) if started else None,
+        pods_created=sum(status.get(count, 0) for count in ("active", "terminating", "succeeded", "failed")),
         completed_at=time_of(complete["lastTransitionTime"]) if complete else None,
         failure=_job_failure(failed) if failed else None,
     )

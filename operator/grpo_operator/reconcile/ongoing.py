@@ -53,9 +53,13 @@ def _of_the_living(children: Children, reading: Reading) -> Reading:
 
 
 def _is_silent(children: Children, reading: Reading) -> bool:
-    """Learner 0 has ended and the Job's end is not reported yet, or one question to it got no answer."""
-    first = children.first_learner
-    return reading.progress is None and first is not None and (first.is_running or first.has_stopped)
+    """Learner 0 has ended or is gone and the Job's end is not reported yet, or one question to it got no answer."""
+    if reading.progress is not None:
+        return False
+    first, job = children.first_learner, children.job
+    if first is None:
+        return job is not None and job.pods_created > 0
+    return first.is_running or first.has_stopped
 
 
 def _has_spoken(run: GRPORun) -> bool:

@@ -48,14 +48,14 @@ def judge_generators(run: GRPORun, children: Children, now: datetime) -> Stateme
 
 def seconds_until_pods_are_missed(run: GRPORun, children: Children, now: datetime) -> float | None:
     """When to look again at a Job that lacks pods."""
-    if children.job is None or len(children.learners) >= run.spec.learners.replicas:
+    if children.job is None or _created_learners(children) >= run.spec.learners.replicas:
         return None
     rest = _grace_left_s(children.job, now)
     return rest if rest > 0 else None
 
 
 def _missing_learners(wanted: int, children: Children, now: datetime) -> Trouble | None:
-    job, created = children.job, len(children.learners)
+    job, created = children.job, _created_learners(children)
     if job is None or created >= wanted or _grace_left_s(job, now) > 0:
         return None
     message = (
@@ -63,6 +63,11 @@ def _missing_learners(wanted: int, children: Children, now: datetime) -> Trouble
         "mostly a quota or an admission policy."
     )
     return Trouble(Reason.PODS_NOT_CREATED, message)
+
+
+def _created_learners(children: Children) -> int:
+    """Those that are gone included, whichever of the two watches, of pods or of Jobs, is ahead."""
+    return max(len(children.learners), children.job.pods_created if children.job else 0)
 
 
 def _grace_left_s(job: ObservedJob, now: datetime) -> float:
