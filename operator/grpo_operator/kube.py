@@ -15,6 +15,7 @@ from kubernetes.aio.client.exceptions import ApiException
 
 from grpo_operator.log_lines import last_lines
 from grpo_operator.resources import BY_KIND, GRPORUN, POD, Resource
+from grpo_operator.yaml_text import yaml_text
 
 Manifest = dict[str, Any]
 
@@ -27,6 +28,8 @@ PAGE_SIZE: Final = 100
 
 _REFUSALS: Final = frozenset({400, 403, 409, 413, 422})
 _METADATA_ONLY: Final = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
+_APPLIED_YAML: Final = "application/apply-patch+yaml; charset=utf-8"
+"""The client leaves the text of bodies of this type alone; without the parameter it writes them as JSON in ASCII."""
 
 
 class ApiError(Exception):
@@ -166,17 +169,17 @@ class Kube:
         return await self._json(
             "PATCH",
             path,
-            manifest,
-            content_type="application/apply-patch+yaml",
+            yaml_text(manifest),
+            content_type=_APPLIED_YAML,
             field_manager=FIELD_MANAGER,
             force_conflicts="true" if force else "false",
         )
 
-    async def _json(self, method: str, path: str, body: Manifest | None = None, **parameters: Any) -> Manifest:
+    async def _json(self, method: str, path: str, body: Manifest | bytes | None = None, **parameters: Any) -> Manifest:
         answer: Manifest = json.loads(await self._request(method, path, body, **parameters))
         return answer
 
-    async def _request(self, method: str, path: str, body: Manifest | None = None, **parameters: Any) -> bytes:
+    async def _request(self, method: str, path: str, body: Manifest | bytes | None = None, **parameters: Any) -> bytes:
         try:
             response = await self._cluster.request(
                 method, path, body=body, serialize=False, _request_timeout=DEADLINE_S, **parameters

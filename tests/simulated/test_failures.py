@@ -86,7 +86,11 @@ def test_no_restart_beyond_the_limit(kubectl: Kubectl, name: str) -> None:
 
 def test_a_users_mistake_is_not_tried_again(kubectl: Kubectl, name: str) -> None:
     start_run(kubectl, name)
-    failure = Failure(reason=DATASET_NOT_FOUND, message="recipe.dataset_name 'd': no such folder; correct it.")
+    # Of a name that anybody may have chosen: what JSON and YAML write differently must come through as well.
+    name_of_data = "\N{ROCKET} \x00 \x7f \x85 \u2028 \ufeff \\ud83d \\N"
+    failure = Failure(
+        reason=DATASET_NOT_FOUND, message=f"recipe.dataset_name '{name_of_data}': no such folder; correct it."
+    )
     end_pod(kubectl, pods(kubectl, name, "learner")[0], USER_ERROR_EXIT_CODE, failure.model_dump_json())
     run = wait_for_phase(kubectl, name, "Failed")
     failed = condition(run, "Failed")

@@ -137,9 +137,7 @@ def make_job(
             "ownerReferences": [{"uid": UID, "controller": True}],
         }
         | metadata,
-        "status": {"conditions": list(conditions)}
-        | ({"startTime": ago(age_s)} if is_started else {})
-        | (counts or {}),
+        "status": {"conditions": list(conditions)} | ({"startTime": ago(age_s)} if is_started else {}) | (counts or {}),
     }
     job = observe("Job", manifest)
     assert isinstance(job, ObservedJob)
