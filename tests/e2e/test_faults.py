@@ -8,7 +8,7 @@ import signal
 from cluster.cgroups import processes_of_pod
 from e2e.demo_runs import demo_run
 from harness.kubectl import Kubectl, Manifest
-from harness.runs import children, last_words, log_of, pods, wait_for_phase, wait_for_step
+from harness.runs import children, events_of, last_words, log_of, pods, wait_for_phase, wait_for_step
 from harness.waiting import wait_for
 
 STEPS = 16
@@ -26,6 +26,8 @@ def test_generator_killed_and_learner_deleted(namespace: Kubectl) -> None:
     run = wait_for_step(namespace, "tough", 5)
     wait_for("the restart of the generator", lambda: restarts(namespace, victim) == 1, 60)
     assert run["status"]["attempt"] == 1, "a lost generator must not cost the learners their attempt"
+    note = wait_for("the Event", lambda: warnings(namespace).get("GeneratorEnded"), 10)
+    assert f"Pod {victim['metadata']['name']} ended (exit code 137)" in note
 
     wait_for("a checkpoint", lambda: namespace.get("grporun", "tough")["status"].get("checkpoint"), 60)
     generators_before = {pod["metadata"]["uid"] for pod in pods(namespace, "tough", "generator")}
@@ -46,6 +48,7 @@ def test_generator_killed_and_learner_deleted(namespace: Kubectl) -> None:
     resumed_at = int(RESUMED.findall(first_learner_log(namespace))[0])
     assert checkpoint_step <= resumed_at < STEPS
     assert "Job/tough-learner-1" not in children(namespace, "tough")
+    assert warnings(namespace).keys() == {"GeneratorEnded", "LearnerPodLost"}
 
 
 def kill_processes(pod: Manifest) -> None:
@@ -53,6 +56,11 @@ def kill_processes(pod: Manifest) -> None:
     for pid in processes_of_pod(pod["metadata"]["uid"]):
         with contextlib.suppress(ProcessLookupError):  # its parent took it along
             os.kill(pid, signal.SIGKILL)
+
+
+def warnings(kubectl: Kubectl) -> dict[str, str]:
+    """{reason: note}"""
+    return {event["reason"]: event["note"] for event in events_of(kubectl, "tough") if event["type"] == "Warning"}
 
 
 def restarts(kubectl: Kubectl, pod: Manifest) -> int:

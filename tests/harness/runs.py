@@ -84,6 +84,12 @@ def versions(kubectl: Kubectl, run: str) -> dict[str, str]:
     return {name: child["metadata"]["resourceVersion"] for name, child in children(kubectl, run).items()}
 
 
+def events_of(kubectl: Kubectl, run: str) -> list[Manifest]:
+    found = kubectl.find_all("events.events.k8s.io")
+    about = {"kind": "GRPORun", "name": run}
+    return [event for event in found if event["regarding"].items() >= about.items()]
+
+
 def log_of(kubectl: Kubectl, pod: Manifest) -> str:
     return kubectl("logs", pod["metadata"]["name"], "--tail=-1")
 

@@ -1,7 +1,7 @@
 """What a test sees of a run and of its operator."""
 
 from harness.kubectl import Kubectl
-from harness.runs import versions
+from harness.runs import events_of, versions
 from simulated.operator_process import Operator
 from simulated.runs import name_of_a_run, start_run
 
@@ -20,14 +20,8 @@ def wait_for_look(kubectl: Kubectl) -> None:
 
 
 def events(kubectl: Kubectl, name: str) -> list[tuple[str, str]]:
-    listed = kubectl(
-        "get",
-        "events.events.k8s.io",
-        "-o",
-        "jsonpath={range .items[*]}{.regarding.kind}/{.regarding.name} {.type} {.reason}{'\\n'}{end}",
-    )
-    lines = [line.split() for line in listed.splitlines()]
-    return sorted((line[1], line[2]) for line in lines if line[0] == f"GRPORun/{name}")
+    """Type and reason."""
+    return sorted((event["type"], event["reason"]) for event in events_of(kubectl, name))
 
 
 def count(operator: Operator, metric: str, *labels: str) -> float:

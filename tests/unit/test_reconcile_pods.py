@@ -19,6 +19,7 @@ from unit.observed_inputs import (
     ago,
     container,
     ended,
+    failed_learner,
     failure_text,
     make_deployment,
     make_job,
@@ -83,6 +84,21 @@ TROUBLES: dict[str, tuple[ObservedPod, str | None, list[str]]] = {
         make_pod("generator", containers=(container("generator", 1, ended(137, "OOMKilled"), running={}),)),
         "OOMKilled", ["generators.resources.limits.memory"],
     ),
+    "a generator that was killed": (
+        make_pod("generator", containers=(container("generator", terminated=ended(137)),)),
+        "GeneratorEnded", ["math-generator-x-0", "exit code 137", "kubectl logs --previous math-generator-x-0 -c generator"],
+    ),
+    "a generator that was killed and loads anew": (
+        make_pod("generator", containers=(container("generator", 1, ended(137), running={}),)), "GeneratorEnded", ["137"],
+    ),
+    "a generator that was killed and answers": (
+        make_pod("generator", ready=True, containers=(container("generator", 1, ended(137), running={}),)), None, [],
+    ),
+    "a generator that is being deleted": (
+        make_pod("generator", ready=True, deletionTimestamp=ago(0)), "GeneratorReplaced", ["math-generator-x-0", "deleted"],
+    ),
+    "a learner that is being deleted": (make_pod(ready=True, deletionTimestamp=ago(0)), None, []),
+    "a learner that has ended": (failed_learner(), None, []),
     "a mistake of a generator": (
         waiting("CrashLoopBackOff", "generator", ended(78, text=failure_text("InvalidRecipe", "No such dtype.")), 1),
         "GeneratorMisconfigured", ["No such dtype", "generators.env"],
@@ -116,6 +132,14 @@ def test_the_same_trouble_is_told_once() -> None:
     trouble = first_trouble([waiting("ErrImagePull"), make_pod(), waiting("ImagePullBackOff")], NOW)
     assert trouble is not None
     assert trouble.message.startswith("2 of 3 pods: Pod math-learner-1-0-x cannot get image 'trainer:1'")
+
+
+def test_what_passes_by_itself_comes_last() -> None:
+    deleted = make_pod("generator", index=0, deletionTimestamp=ago(0))
+    homeless = unschedulable(UNSCHEDULABLE_GRACE_S, "generator")
+    trouble = first_trouble([deleted, homeless, deleted], NOW)
+    assert trouble is not None
+    assert trouble.reason == "Unschedulable"
 
 
 def test_time_until_a_pod_is_spoken_of() -> None:

@@ -6,8 +6,8 @@ from datetime import datetime
 from typing import Final
 
 from grpo_contract.labels import Role
-from grpo_operator.reconcile.observed import Ended, ObservedContainer, ObservedPod
-from grpo_operator.reconcile.reasons import Reason
+from grpo_operator.reconcile.observed import Ended, ObservedContainer, ObservedPod, Waiting
+from grpo_operator.reconcile.reasons import POD_TROUBLES, Reason
 from grpo_operator.reconcile.termination import failure_in, is_users_mistake
 
 UNSCHEDULABLE_GRACE_S: Final = 15.0
@@ -62,17 +62,18 @@ class Trouble:
 
 
 def first_trouble(pods: Sequence[ObservedPod], now: datetime) -> Trouble | None:
-    """Of the first pod that has one; others mostly have the same."""
+    """Of the first pod that has one; others mostly have the same. What passes by itself comes after what does not."""
     troubles = [trouble for pod in pods if (trouble := trouble_of(pod, now))]
-    if not troubles:
+    first = min(troubles, key=lambda trouble: trouble.reason not in POD_TROUBLES, default=None)
+    if first is None:
         return None
-    same = sum(trouble.reason == troubles[0].reason for trouble in troubles)
-    if same == 1:
-        return troubles[0]
-    return Trouble(troubles[0].reason, f"{same} of {len(pods)} pods: {troubles[0].message}")
+    same = sum(trouble.reason == first.reason for trouble in troubles)
+    return first if same == 1 else Trouble(first.reason, f"{same} of {len(pods)} pods: {first.message}")
 
 
 def trouble_of(pod: ObservedPod, now: datetime) -> Trouble | None:
+    if pod.role is Role.GENERATOR and pod.is_deleting and not pod.evicted:
+        return Trouble(Reason.GENERATOR_REPLACED, f"Pod {pod.name} is being deleted, and another takes its place.")
     if pod.is_ready:
         return None
     if pod.evicted:
@@ -126,14 +127,25 @@ def _not_set_up_message(pod: ObservedPod) -> str:
 
 
 def _container_trouble(pod: ObservedPod, container: ObservedContainer) -> Trouble | None:
-    waiting, field = container.waiting, f"{pod.role.value}s"
     ended = container.ended or container.last_ended
     if ended and ended.reason == OOM_REASON:
         return out_of_memory(pod.name, container.name, pod.role)
     if pod.role is Role.GENERATOR and ended and is_users_mistake(pod, container, ended):
         return Trouble(Reason.GENERATOR_MISCONFIGURED, _mistake_message(pod, ended))
-    if waiting is None:
-        return None
+    if container.waiting and (trouble := _waiting_trouble(pod, container, container.waiting, ended)):
+        return trouble
+    if container.name == Role.GENERATOR.value and ended:
+        return Trouble(
+            Reason.GENERATOR_ENDED,
+            f"Pod {pod.name} ended ({_last_words(ended)}) and is started again: see `{_previous_log(pod, container)}`.",
+        )
+    return None
+
+
+def _waiting_trouble(
+    pod: ObservedPod, container: ObservedContainer, waiting: Waiting, ended: Ended | None
+) -> Trouble | None:
+    field = f"{pod.role.value}s"
     if waiting.reason in _IMAGE_REASONS:
         return Trouble(
             Reason.IMAGE_PULL_FAILED,
@@ -156,8 +168,12 @@ def _crash_message(pod: ObservedPod, container: ObservedContainer, ended: Ended 
     said = _last_words(ended) if ended else "no exit code"
     return (
         f"Container {container.name} of pod {pod.name} ended {container.restarts} times ({said}): "
-        f"see `kubectl logs --previous {pod.name} -c {container.name}`."
+        f"see `{_previous_log(pod, container)}`."
     )
+
+
+def _previous_log(pod: ObservedPod, container: ObservedContainer) -> str:
+    return f"kubectl logs --previous {pod.name} -c {container.name}"
 
 
 def _mistake_message(pod: ObservedPod, ended: Ended) -> str:

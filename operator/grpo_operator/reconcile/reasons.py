@@ -64,6 +64,12 @@ class Reason(StrEnum):
     """A generator cannot work as the run describes it now, and others could before: mostly a slip in `generators.env`,
     `image` or `podTemplate`. The run goes on with the others; correct the field. As long as no generator of the run was
     ever ready, the run fails instead."""
+    GENERATOR_ENDED = "GeneratorEnded"
+    """A generator ended and is started again, or loads the model anew. The run goes on with the others. Look into
+    `kubectl logs --previous` when it happens again."""
+    GENERATOR_REPLACED = "GeneratorReplaced"
+    """A generator pod is being deleted, by somebody or because the run has changed, and another takes its place. The run
+    goes on with the others."""
     DISRUPTED = "Disrupted"
     """The cluster took the pod away: eviction, preemption, or a lost node."""
     RUN_ENDED = "RunEnded"
