@@ -4,7 +4,6 @@ import sys
 from pathlib import Path
 
 import torch
-from accelerate import PartialState
 
 from grpo_contract.files import checkpoint_folder
 from grpo_contract.pod import read_config
@@ -14,11 +13,11 @@ from grpo_trainer.checkpoints import find_checkpoint
 
 def main() -> None:
     config = read_config(Path(sys.argv[1]))
-    with device.process_group("cpu", collective_timeout_s=120):
+    with device.process_group("cpu", collective_timeout_s=120) as ranks:
         print("looking", flush=True)
         checkpoint = find_checkpoint(Path(checkpoint_folder(config.name, config.uid)))
         print(f"resumes from {checkpoint.folder if checkpoint else None}", flush=True)
-        PartialState().wait_for_everyone()  # the ranks meet at rank 0, which must not leave first
+        ranks.wait_for_everyone()  # the ranks meet at rank 0, which must not leave first
     print(f"in a process group: {torch.distributed.is_initialized()}", flush=True)
 
 

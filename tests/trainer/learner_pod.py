@@ -6,12 +6,14 @@ With `alone`, the network is its own as well: its ports are taken by nobody, and
 import os
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 from grpo_contract import environment
 from grpo_contract.config import RunConfig
 from grpo_contract.files import VOLUME
+from harness.daemons import free_port
 from trainer.running_generator import TOKEN
 
 SOURCES = Path(__file__).parents[2] / "trainer_image"
@@ -77,3 +79,25 @@ class LearnerPod:
     def kill(self) -> None:
         self.process.kill()
         self.process.wait(10)
+
+
+@contextmanager
+def two_pods(folder: Path, config: RunConfig, program: Path, *arguments: str) -> Iterator[list[LearnerPod]]:
+    """Of one rank each, which runs `program` instead of the launcher."""
+    place = {"WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free_port()), "LOCAL_RANK": "0"}
+    ranks = [
+        LearnerPod(
+            folder / str(rank),
+            config,
+            program=[str(program)],
+            arguments=arguments,
+            alone=False,
+            env=place | {"RANK": str(rank), "PYTHONPATH": f"{SOURCES}:{SOURCES.parent / 'tests'}"},
+        )
+        for rank in (0, 1)
+    ]
+    try:
+        yield ranks
+    finally:
+        for rank in ranks:
+            rank.kill()

@@ -63,7 +63,6 @@ def use_plain_ddp() -> None:
     """TRL as anybody would run it on two processes without DeepSpeed."""
     replace(
         device,
-        process_group=lambda device, timeout_s: plain_process_group(),
         training_arguments=lambda device: {"use_cpu": True, "bf16": False, "ddp_backend": "gloo"},
     )
     replace(training, zero3_config=lambda device: None)
@@ -85,10 +84,13 @@ def main() -> None:
     set_up_logging()
     replace(generation, FleetGeneration=ScriptedGeneration)
     replace(training, Learner=ExaminedLearner)
-    if sys.argv[2] == "ddp":
+    is_zero3 = sys.argv[2] == "zero3"
+    if not is_zero3:
         use_plain_ddp()
     torch.set_num_threads(1)
-    training.train(read_config(Path(sys.argv[1])), LearnerMetrics(None), ProgressBoard(1))
+    config = read_config(Path(sys.argv[1]))
+    with device.process_group("cpu", collective_timeout_s=600) if is_zero3 else plain_process_group():
+        training.train(config, LearnerMetrics(None), ProgressBoard(1))
 
 
 if __name__ == "__main__":

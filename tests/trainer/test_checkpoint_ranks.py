@@ -11,10 +11,9 @@ from grpo_contract.config import RunConfig
 from grpo_contract.failure import RunFailure
 from grpo_contract.files import VOLUME, checkpoint_folder
 from grpo_trainer.checkpoints import Checkpoint, Marker, wait_until_visible, write_marker
-from harness.daemons import free_port
 from harness.waiting import wait_for
 from trainer.learner_inputs import learner_config
-from trainer.learner_pod import LearnerPod
+from trainer.learner_pod import LearnerPod, two_pods
 
 RANK = Path(__file__).with_name("checkpoint_rank.py")
 START_S = 120
@@ -39,14 +38,8 @@ def nodes(tmp_path: Path, config: RunConfig) -> Iterator[list[LearnerPod]]:
     for rank in (0, 1):
         write_checkpoint(tmp_path / str(rank) / "volume" / in_volume, 4)
     write_checkpoint(tmp_path / "0" / "volume" / in_volume, 6)
-    place = {"WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free_port()), "LOCAL_RANK": "0"}
-    pods = [
-        LearnerPod(tmp_path / str(rank), config, program=[str(RANK)], alone=False, env=place | {"RANK": str(rank)})
-        for rank in (0, 1)
-    ]
-    yield pods
-    for pod in pods:
-        pod.kill()
+    with two_pods(tmp_path, config, RANK) as pods:
+        yield pods
 
 
 def test_all_ranks_resume_from_what_rank_0_sees(nodes: list[LearnerPod], config: RunConfig) -> None:

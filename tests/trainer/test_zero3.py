@@ -3,7 +3,6 @@
 import json
 import re
 import shutil
-from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,7 +13,7 @@ from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM
 
 from grpo_contract.config import RunConfig
-from grpo_trainer import device, final_model, training
+from grpo_trainer import final_model, training
 from grpo_trainer.checkpoints import MARKER
 from grpo_trainer.metrics import LearnerMetrics
 from grpo_trainer.progress import ProgressBoard
@@ -180,7 +179,6 @@ def test_an_attempt_after_the_last_step_only_saves_the_model(
     run_folder = tmp_path / "run"
     shutil.copytree(zero3.run_folder, run_folder)
     shutil.rmtree(run_folder / "model")
-    monkeypatch.setattr(device, "process_group", lambda device, timeout_s: nullcontext())
     monkeypatch.setattr(training, "checkpoint_folder", lambda name, uid: run_folder / "checkpoints")
     monkeypatch.setattr(final_model, "model_folder", lambda name, uid: run_folder / "model")
     board = ProgressBoard(2)

@@ -8,9 +8,12 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from grpo_contract.config import Device
+
+if TYPE_CHECKING:
+    from accelerate import PartialState
 
 BACKENDS: Final[dict[Device, str]] = {"cuda": "nccl", "cpu": "gloo"}
 
@@ -24,7 +27,7 @@ CPU_ARGUMENTS: Final[dict[str, Any]] = {"bf16": False, "fp16": False, "tf32": No
 
 
 @contextmanager
-def process_group(device: Device, collective_timeout_s: float) -> Iterator[None]:
+def process_group(device: Device, collective_timeout_s: float) -> Iterator["PartialState"]:
     """Joined to the process group under DeepSpeed. Must come before any TrainingArguments.
 
     A rank that is done leaves the group: an interpreter that ends with gloo's threads still running aborts now and then
@@ -38,7 +41,7 @@ def process_group(device: Device, collective_timeout_s: float) -> Iterator[None]
     from accelerate import PartialState
 
     ranks = PartialState(backend=BACKENDS[device], timeout=timedelta(seconds=collective_timeout_s))
-    yield
+    yield ranks
     ranks.destroy_process_group()
 
 

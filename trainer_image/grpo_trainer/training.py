@@ -48,14 +48,9 @@ log = logging.getLogger(__name__)
 def train(config: RunConfig, metrics: LearnerMetrics, board: ProgressBoard) -> Path:
     """Train, or go on where the newest checkpoint is; returns the folder of the trained model.
 
-    Raises UserError, GeneratorsLost, or whatever else goes wrong.
+    In a process group, on all of its ranks, which come to the end together. Raises UserError, GeneratorsLost, or whatever
+    else goes wrong.
     """
-    with device.process_group(config.learners.device, config.deadlines.collective_s):
-        return train_in_group(config, metrics, board)
-
-
-def train_in_group(config: RunConfig, metrics: LearnerMetrics, board: ProgressBoard) -> Path:
-    """Every rank comes to the end together, when the model is in its folder."""
     checkpoint = find_checkpoint(Path(checkpoint_folder(config.name, config.uid)))
     if checkpoint is not None and checkpoint.is_last:
         log.info("step %d was the last one: only the model is to be saved", checkpoint.marker.step)

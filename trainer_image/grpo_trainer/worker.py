@@ -42,15 +42,19 @@ def learn(config: RunConfig) -> None:
     exporter = Exporter(registry, board if is_first else None) if os.environ["LOCAL_RANK"] == "0" else None
     metrics = LearnerMetrics(registry if is_first else None)
 
+    from grpo_trainer.device import process_group
     from grpo_trainer.training import train
 
-    model_folder = train(config, metrics, board)
-    board.update(stage=Stage.FINISHED, model=str(model_folder))
-    if is_first:
-        report_success(board.read())
-        log.info("finished: the trained model is in %s", model_folder)
-        if exporter:
-            exporter.wait_for_last_scrape()
+    with process_group(config.learners.device, config.deadlines.collective_s) as ranks:
+        model_folder = train(config, metrics, board)
+        board.update(stage=Stage.FINISHED, model=str(model_folder))
+        if is_first:
+            report_success(board.read())
+            log.info("finished: the trained model is in %s", model_folder)
+            if exporter:
+                exporter.wait_for_last_scrape()
+        # Their launchers end together, and a pod whose ranks are gone before would be unready for that long.
+        ranks.wait_for_everyone()
 
 
 def fail(failure: Failure, code: int) -> NoReturn:
