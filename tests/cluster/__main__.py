@@ -72,7 +72,8 @@ def _up(arguments: argparse.Namespace) -> None:
 
 
 def _down(_: argparse.Namespace) -> None:
-    lifecycle.down()
+    was_there = lifecycle.down()
+    print("The local cluster has ended, and what ran in it is gone." if was_there else "No local cluster was there.")
 
 
 def _status(_: argparse.Namespace) -> None:

@@ -140,10 +140,13 @@ def _are_nodes_ready(shape: Shape, made: Build) -> bool:
     return set(found.split()) >= {"coredns=1", "prometheus=1"}
 
 
-def down() -> None:
-    """End everything that any `up` started on this machine; right at any time, twice, and after a crash."""
+def down() -> bool:
+    """End everything that any `up` started on this machine; right at any time, twice, and after a crash. Says whether
+    there was anything."""
     with alone():
+        was_there = bool(cgroups.existing()) or RUN.exists()
         _end_everything()
+    return was_there
 
 
 def _end_everything() -> None:

@@ -58,6 +58,11 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
         {"use_peft": True},
         "spec.recipe.use_peft is true, but runs cannot do that yet; leave it out to train all parameters.",
     ),
+    (
+        {"output_dir": "runs/\N{ROCKET}"},
+        'spec.recipe.output_dir is "runs/\N{ROCKET}", but a run has a folder of its own on the volume, named in '
+        "status.output; leave it out.",
+    ),
 ]
 
 ACCEPTED: list[dict[str, Any]] = [

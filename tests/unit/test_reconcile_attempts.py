@@ -144,7 +144,11 @@ class TestFailure:
         plan = look(make_run(), make_job(conditions=(job_condition("Failed"),)), pod)
         assert plan.status.phase is Phase.FAILED
         assert said(plan, FAILED) == ("True", DATASET_NOT_FOUND)
-        assert message(plan, FAILED) == "recipe.dataset_name: correct it."
+        assert message(plan, FAILED) == (
+            "recipe.dataset_name: correct it. To try again, delete this run and apply the corrected one."
+        )
+        assert plan.status.last_failure is not None
+        assert plan.status.last_failure.message == "recipe.dataset_name: correct it."
         assert said(plan, LEARNERS) == ("False", "RunEnded")
         assert plan.status.attempt == 1
         assert plan.status.finished_at == "2026-06-01T12:00:00Z"

@@ -157,7 +157,7 @@ class TestProgress:
         assert said(look(run, make_job(age_s=1)), PROGRESSING) == ("True", "Starting")
 
     def test_the_first_step_of_an_attempt(self) -> None:
-        steps = {None: "The first step of this attempt is being made.", 2.0: "Steps are being made."}
+        steps = {None: "The first step of attempt 1 is being made.", 2.0: "Steps are being made."}
         for pace, expected in steps.items():
             report = TRAINING.model_copy(update={"progress": Steps(step=7, max_steps=20, seconds_per_step=pace)})
             plan = look(make_run(), make_job(), make_pod(ready=True), reading=Reading(report))

@@ -144,6 +144,9 @@ class TestStart:
         assert plan.status.phase is Phase.PENDING
         assert plan.status.started_at is None
         assert plan.look_again_s == 60
+        assert said(plan, LEARNERS) == said(plan, PROGRESSING) == ("False", "ChildRefused")
+        (event,) = events_of(make_run(), plan.status)
+        assert (event.type, event.reason, event.note) == ("Warning", "ChildRefused", "The quota says no.")
 
     def test_a_refusal_that_lasts_is_said_once(self) -> None:
         """Accepted is stated twice in one look; its time of transition must not move for that."""
@@ -224,7 +227,7 @@ class TestStorage:
         assert "spec.storage.claimName 'mine'" in message(plan, STORAGE)
         assert plan.look_again_s == 5
 
-    @pytest.mark.parametrize(("later_s", "phase"), [(29, Phase.STARTING), (30, Phase.FAILED)])
+    @pytest.mark.parametrize(("later_s", "phase"), [(29, Phase.PENDING), (30, Phase.FAILED)])
     def test_a_claim_that_does_not_come_fails_the_run(self, later_s: float, phase: Phase) -> None:
         run = make_run(storage={"claimName": "mine"})
         plan = look(then(run, look(run)), now=NOW + timedelta(seconds=later_s))

@@ -61,7 +61,9 @@ def test_a_claim_that_stays_without_a_volume_gets_a_remedy(whose: str) -> None:
         return judge_storage(run, users, own, NOW + timedelta(seconds=later_s))
 
     first = verdict(run, 0)
-    assert first.statement.message == f"PersistentVolumeClaim {name} has no volume yet."
+    assert first.statement.message == (
+        f"PersistentVolumeClaim {name} has no volume yet: `kubectl describe pvc {name}` says what it waits for."
+    )
     assert first.look_again_s == (BINDING_S if whose == "own" else LOOK_AGAIN_S)
     pending = with_conditions(run, make_condition(STORAGE, "Unknown", "ClaimPending"))
     assert verdict(pending, BINDING_S - 1).statement == first.statement

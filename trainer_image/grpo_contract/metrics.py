@@ -89,7 +89,7 @@ LEARNER_METRICS: Final = (
     _seconds("grpo_weight_sync_seconds", "Duration of a weight update of one generator."),
     _counter("grpo_weight_sync_bytes_total", "Bytes of weights sent to generators."),
     _counter("grpo_weight_sync_failures_total", "Weight updates of a generator that failed."),
-    _gauge("grpo_generators", "Generators that the learner knows, by state.", "state"),
+    _gauge("grpo_generators", "Generators that the learner knows: in_sync hold its current weights, ready answer and do not, lost do not answer.", "state"),
     _counter("grpo_generator_failovers_total", "Groups that were sent to another generator after theirs failed."),
     _counter("grpo_generator_completions_total", "Completions taken from a generator.", "generator"),
     _gauge("grpo_checkpoint_timestamp_seconds", "Unix time of the newest checkpoint."),

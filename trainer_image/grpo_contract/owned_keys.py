@@ -90,5 +90,5 @@ def owned_keys(recipe: Mapping[str, Any]) -> list[str]:
 
 
 def _sentence(key: str, value: Any, owned: OwnedKey) -> str:
-    said = "is set" if owned.secret else f"is {json.dumps(value)}"
+    said = "is set" if owned.secret else f"is {json.dumps(value, ensure_ascii=False)}"
     return f"spec.recipe.{key} {said}, but {owned.reason}; {owned.remedy}."

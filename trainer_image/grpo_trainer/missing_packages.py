@@ -37,7 +37,7 @@ def is_missing_package(error: BaseException) -> bool:
 
 
 def missing(key: str | None, recipe: Mapping[str, Any], words: str) -> UserError:
-    subject = f"spec.recipe.{key}: {json.dumps(recipe.get(key))}" if key else "spec.recipe: it"
+    subject = f"spec.recipe.{key}: {json.dumps(recipe.get(key), ensure_ascii=False)}" if key else "spec.recipe: it"
     return UserError(
         INVALID_RECIPE,
         f"{subject} needs a package that is not in the learners' image ({words}); "

@@ -81,7 +81,20 @@ _POD_RULES: Final = (
     ),
 )
 
+
+def _name_rule(at: Path, key: str, what: str) -> Rule:
+    return Rule(
+        at,
+        f"!has(self.{key}) || !format.dns1123Subdomain().validate(self.{key}).hasValue()",
+        f"{'.'.join((*at, key))} is '{{self.{key}}}', which can be no name of a {what}: a name has lower-case letters, "
+        "digits, '-' and '.', and begins and ends with a letter or a digit; correct it.",
+        f".{key}",
+    )
+
+
 _STORAGE_RULES: Final = (
+    _name_rule(STORAGE, "claimName", "PersistentVolumeClaim"),
+    _name_rule(STORAGE, "storageClassName", "StorageClass"),
     Rule(
         STORAGE,
         "has(self.size) || has(self.claimName)",
@@ -119,6 +132,13 @@ _STORAGE_RULES: Final = (
         "!has(self.claimName) || self.accessModes == ['ReadWriteMany']",
         "spec.storage.accessModes is '{self.accessModes.join(', ')}', but it is for a new claim and "
         "spec.storage.claimName is '{self.claimName}'; leave accessModes out.",
+        ".accessModes",
+    ),
+    Rule(
+        STORAGE,
+        "self.accessModes.exists(mode, mode == 'ReadWriteMany' || mode == 'ReadWriteOnce')",
+        "spec.storage.accessModes is '{self.accessModes.join(', ')}', but a run has several pods that write to one volume; "
+        "use ReadWriteMany, or ReadWriteOnce when all of them run on one node.",
         ".accessModes",
     ),
 )

@@ -53,7 +53,8 @@ def name_taken(child: Child) -> Refusal:
 def refused_child(child: Child, server_says: str) -> Refusal:
     message = (
         f"The API server refused {_named(child)} of this run ({server_says.rstrip('.')}): "
-        "correct the field that it names, or lift the quota or policy. It is tried again at least once a minute."
+        "correct the field that it names, where lists begin with what the operator adds, or lift the quota or policy. "
+        "It is tried again at least once a minute."
     )
     return Refusal(Reason.CHILD_REFUSED, message, role_of(child.manifest))
 

@@ -55,7 +55,8 @@ def events_of(run: GRPORun, after: GRPORunStatus) -> list[RunEvent]:
         failure = after.last_failure
         note = f"Attempt {failure.attempt} failed: {failure.message}"
         told.append(_News("Warning", failure.reason, note, failure.time))
-    return [_event(run, after, news) for news in told]
+    events = [_event(run, after, news) for news in told]
+    return list({event.name: event for event in events}.values())  # several conditions may say the same
 
 
 def _of_recipe(run: GRPORun, after: GRPORunStatus) -> Iterator[_News]:

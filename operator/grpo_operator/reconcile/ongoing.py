@@ -19,7 +19,7 @@ _READINESS: Final = {Role.GENERATOR: ConditionType.GENERATORS_READY, Role.LEARNE
 def judge_ongoing(
     run: GRPORun, children: Children, attempt: int, reading: Reading, refusals: Sequence[Refusal], now: datetime
 ) -> list[Statement]:
-    """`refusals`: of an accepted run. They keep from a role what the run asks for, whatever its pods do meanwhile."""
+    """`refusals` keep from a role what the run asks for, whatever its pods do meanwhile."""
     generators = _refused(Role.GENERATOR, refusals) or judge_generators(run, children, now)
     learners = _refused(Role.LEARNER, refusals) or judge_learners(run, children, now)
     reading = _of_the_living(children, reading)

@@ -21,7 +21,8 @@ def phase_of(conditions: Sequence[Condition], attempt: int) -> Phase:
         return Phase.FAILED
     if is_true(conditions, ConditionType.SUCCEEDED):
         return Phase.SUCCEEDED
-    if not is_true(conditions, ConditionType.ACCEPTED):
+    storage = find(conditions, ConditionType.STORAGE_READY)
+    if not is_true(conditions, ConditionType.ACCEPTED) or (storage and storage.reason == Reason.CLAIM_NOT_FOUND):
         return Phase.PENDING
     on_the_way = Phase.RESTARTING if attempt > 1 else Phase.STARTING
     progressing = find(conditions, ConditionType.PROGRESSING)

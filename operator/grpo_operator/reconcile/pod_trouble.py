@@ -110,7 +110,7 @@ def _age_s(since: datetime, now: datetime) -> float:
 def _unschedulable_message(pod: ObservedPod, scheduler_says: str) -> str:
     field = f"{pod.role.value}s"
     if _UNBOUND in scheduler_says:
-        return f"Pod {pod.name} waits for the run's volume: the condition StorageReady says what to do."
+        return f"Pod {pod.name} waits for the run's volume: see the condition StorageReady."
     return (
         f"Pod {pod.name} fits no node ({scheduler_says.rstrip('.')}): free or add nodes; or correct {field}.resources, "
         f"nodeSelector, tolerations or affinity{_TAKES_EFFECT[pod.role]}; or start another run with fewer "

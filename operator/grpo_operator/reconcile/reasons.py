@@ -11,7 +11,8 @@ class Reason(StrEnum):
     ACCEPTED = "Accepted"
     """The run can be started as it is written."""
     OWNED_KEY = "OwnedKey"
-    """The recipe sets a key that the operator sets itself. Nothing was started: remove the key and apply the run again."""
+    """The recipe sets a key that the operator sets itself, or asks for what runs cannot do yet. Nothing was started: remove
+    the key and apply the run again."""
     UNKNOWN_RECIPE_DEFAULTS = "UnknownRecipeDefaults"
     """Only a newer operator knows `recipeDefaults` of the run. This one starts, repairs and restarts nothing of it."""
     # Accepted; of a run that was accepted once, LearnersReady and GeneratorsReady
@@ -27,7 +28,8 @@ class Reason(StrEnum):
     BOUND = "Bound"
     """The volume is there and every pod can mount it."""
     CLAIM_NOT_FOUND = "ClaimNotFound"
-    """`storage.claimName` names no PersistentVolumeClaim of the namespace. The run fails after a short while."""
+    """`storage.claimName` names no PersistentVolumeClaim of the namespace. The run fails when it is not there within half a
+    minute."""
     CLAIM_PENDING = "ClaimPending"
     """The claim has no volume yet. Some storage classes wait for a first pod; if it lasts, `kubectl describe pvc`."""
     CLAIM_LOST = "ClaimLost"

@@ -38,6 +38,10 @@ REFUSED_AGAIN_S: Final = 60.0
 """The longest until the next try of a child that the API server refused: quotas are lifted and names become free."""
 
 
+_TO_TRY_AGAIN: Final = "To try again, delete this run and apply the corrected one."
+"""A run that has failed stays as it is, and most of its fields cannot change."""
+
+
 @dataclass(frozen=True)
 class _Look:
     """What every part of a decision reads."""
@@ -87,12 +91,10 @@ def _carry_on(look: _Look, storage: StorageVerdict, news_due_s: float | None = N
     wanted = _wanted_children(look, with_learners=pause_s == 0)
     taken = taken_names(wanted, children.foreign)
     refusals = taken or world.refusals
-    acceptance = judge_acceptance(run, refusals)
-    of_roles = refusals if acceptance is ACCEPTED else ()
     statements = [
-        acceptance,
+        judge_acceptance(run, refusals),
         storage.statement,
-        *judge_ongoing(run, children, look.attempt, world.reading, of_roles, now),
+        *judge_ongoing(run, children, look.attempt, world.reading, refusals, now),
         *filter(None, [_left_behind(look)]),
     ]
     progress = progress_of_attempt(world.reading, look.attempt)
@@ -121,7 +123,7 @@ def _try_again_or_fail(look: _Look, cause: Cause) -> Plan:
 
 
 def _fail(look: _Look, cause: Cause, statements: Iterable[Statement] = ()) -> Plan:
-    reason, message = cause.reason, cause.message
+    reason, message = cause.reason, f"{cause.message} {_TO_TRY_AGAIN}"
     if not cause.is_users_mistake:
         reason = Reason.MAX_RESTARTS_EXCEEDED
         message = f"Attempt {look.attempt} failed and maxRestarts is {look.run.spec.max_restarts}: {cause.message}"

@@ -41,13 +41,13 @@ class _Use:
     sentence: str
 
 
-_REMEDY: Final = "use a storage class and access modes with ReadWriteMany"
+_REMEDY: Final = "start another run with a storage class and accessModes for ReadWriteMany"
 _USES: Final = {
     "ReadWriteMany": _Use(True, Reason.BOUND, "every pod can mount it."),
     "ReadWriteOnce": _Use(
         True,
         Reason.SINGLE_NODE_VOLUME,
-        f"pods can only use it together on one node. To run on several, {_REMEDY} in another run.",
+        f"pods can only use it together on one node. To run on several, {_REMEDY}.",
     ),
     "ReadWriteOncePod": _Use(
         False, Reason.SINGLE_POD_VOLUME, f"one pod can use it, and a run has at least two: {_REMEDY}."
@@ -81,12 +81,10 @@ def judge_storage(
         return _judge_claim(run, users_claim, users_claim.access_modes, now)
     if _is_settled(run):
         return StorageVerdict(_repeat(run), may_start=True)
-    message = (
-        f"spec.storage.claimName {name!r}: namespace {run.metadata.namespace!r} has no PersistentVolumeClaim of that name; "
-        "create it, or name another."
-    )
-    statement = _statement("False", Reason.CLAIM_NOT_FOUND, message)
     is_hopeless = _seconds_since(run, Reason.CLAIM_NOT_FOUND, now) >= CLAIM_GRACE_S
+    message = f"spec.storage.claimName {name!r}: namespace {run.metadata.namespace!r} has no PersistentVolumeClaim of that name; "
+    message += "create it, or name another." if is_hopeless else f"create it within {CLAIM_GRACE_S:.0f} s."
+    statement = _statement("False", Reason.CLAIM_NOT_FOUND, message)
     return StorageVerdict(statement, may_start=False, is_hopeless=is_hopeless, look_again_s=LOOK_AGAIN_S)
 
 
@@ -108,12 +106,12 @@ def _judge_claim(run: GRPORun, claim: ObservedClaim | None, modes: tuple[str, ..
 
 def _judge_pending(run: GRPORun, claim: ObservedClaim | None, now: datetime) -> StorageVerdict:
     name, rest_s = claim_name(run), BINDING_S - _seconds_since(run, Reason.CLAIM_PENDING, now)
-    message = f"PersistentVolumeClaim {name} has no volume yet."
+    message = f"PersistentVolumeClaim {name} has no volume yet: `kubectl describe pvc {name}` says what it waits for."
     if claim and rest_s <= 0:
         message = (
             f"PersistentVolumeClaim {name} has had no volume for more than {BINDING_S:.0f} s: `kubectl describe pvc {name}` "
             "says why. Mostly there is no such storageClassName, or the class cannot make volumes with these accessModes "
-            f"({_REMEDY}, in another run); a class that waits for a first pod needs one that fits a node."
+            f"({_REMEDY}); a class that waits for a first pod needs one that fits a node."
         )
     statement = _statement("Unknown", Reason.CLAIM_PENDING, message)
     is_watched = run.spec.storage.claim_name is None
