@@ -2,6 +2,7 @@
 
 import errno
 import os
+import shutil
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -18,6 +19,7 @@ from grpo_trainer.checkpoints import (
     complete_checkpoints,
     flush_one,
     newest_checkpoint,
+    remove,
     remove_incomplete,
     superseded,
     write_marker,
@@ -89,6 +91,21 @@ def test_what_is_half_written_is_removed(tmp_path: Path) -> None:
     (tmp_path / "completions").mkdir()
     remove_incomplete(tmp_path)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["checkpoint-10", "completions"]
+
+
+def test_what_cannot_be_removed_does_not_count_and_ends_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """As on a network drive, where a file that somebody has open stays under another name."""
+    write_checkpoint(tmp_path, marker(10))
+
+    def busy(folder: Path) -> None:
+        raise OSError(errno.ENOTEMPTY, "Directory not empty", str(folder))
+
+    monkeypatch.setattr(shutil, "rmtree", busy)
+    remove(Checkpoint(tmp_path / "checkpoint-10", marker(10)))
+    assert newest_checkpoint(tmp_path) is None
+    assert "checkpoint-10 cannot be removed: [Errno 39] Directory not empty" in caplog.text
 
 
 @pytest.mark.parametrize(("step", "is_last"), [(39, False), (40, True)])

@@ -6,6 +6,7 @@ work beside this: one folder may be wanted by both, and it goes when nobody want
 """
 
 import errno
+import logging
 import os
 import shutil
 from dataclasses import dataclass
@@ -29,6 +30,8 @@ MARKER: Final = "complete.json"
 VISIBLE_WITHIN_S: Final = 180.0
 """For all nodes to see what one has written. NFS clients may go by what they remember of a folder for 60 s."""
 LOOK_EVERY_S: Final = 0.5
+
+log = logging.getLogger(__name__)
 
 
 class Marker(BaseModel):
@@ -106,7 +109,17 @@ def wait_until_visible(checkpoint: Checkpoint, deadline_s: float) -> None:
 def remove_incomplete(folder: Path) -> None:
     for checkpoint in folder.glob(f"{PREFIX_CHECKPOINT_DIR}-*"):
         if not (checkpoint / MARKER).exists():
-            shutil.rmtree(checkpoint)
+            shutil.rmtree(checkpoint, ignore_errors=True)
+
+
+def remove(checkpoint: Checkpoint) -> None:
+    """Its marker first, for what is half removed must not count. What a network drive does not let go of stays behind
+    until the next attempt begins: no reason to end this one."""
+    try:
+        (checkpoint.folder / MARKER).unlink()
+        shutil.rmtree(checkpoint.folder)
+    except OSError as error:
+        log.warning("%s cannot be removed: %s", checkpoint.folder, error)
 
 
 def superseded(checkpoints: list[Checkpoint], keep: int, save_total_limit: int | None) -> list[Checkpoint]:
@@ -197,5 +210,5 @@ class CheckpointKeeper(TrainerCallback):  # type: ignore[misc]
         if ranks.is_main_process:
             write_marker(folder, marker)
             for old in superseded(complete_checkpoints(self.folder), self.config.keep, self.save_total_limit):
-                shutil.rmtree(old.folder)
+                remove(old)
         self.newest = Checkpoint(folder, marker)
