@@ -80,6 +80,22 @@ def test_the_pods_own_news_are_waited_for() -> None:
     assert cause_of(just_now, [failed_learner()], NOW) is not None
 
 
+def test_a_mistake_that_only_the_job_tells_of_is_one() -> None:
+    def failed(since_s: float) -> JobFailure:
+        since = NOW - timedelta(seconds=since_s)
+        return JobFailure(reason="PodFailurePolicy", message="Container learner failed with exit code 78.", since=since)
+
+    assert cause_of(failed(59), [], NOW) is None
+    cause = cause_of(failed(60), [], NOW)
+    assert cause is not None
+    assert (cause.reason, cause.is_users_mistake) == (LEARNER_ERROR, True)
+    assert "exit code 78" in cause.message
+    mistake = failed_learner(exit_code=USER_ERROR_EXIT_CODE, text=MISTAKE)
+    known = cause_of(failed(1), [mistake], NOW)
+    assert known is not None
+    assert known.reason == DATASET_NOT_FOUND
+
+
 GIVEN_UP: dict[str, tuple[ObservedPod, bool]] = {
     "not deleted": (make_pod(), False),
     "within its grace period": (make_pod(deletionTimestamp=ago(-30)), False),

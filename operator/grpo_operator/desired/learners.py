@@ -13,6 +13,9 @@ from grpo_operator.settings import Settings
 
 GRACE_PERIOD_S: Final = 30
 
+MISTAKE_REASON: Final = "PodFailurePolicy"
+"""Of a Job that failed by `_user_error_rule`, in the words of the Job controller."""
+
 
 def build_learner_job(run: GRPORun, settings: Settings, attempt: int) -> Manifest:
     metadata = build_metadata(run, names.learner_job(run.metadata.name, attempt), Role.LEARNER)
@@ -35,7 +38,7 @@ def build_learner_job(run: GRPORun, settings: Settings, attempt: int) -> Manifes
 
 
 def _user_error_rule() -> Manifest:
-    """Makes the Job say by its reason (PodFailurePolicy) that another attempt would end the same way."""
+    """Makes the Job say by its reason that another attempt would end the same way."""
     exit_codes = {"containerName": Role.LEARNER.value, "operator": "In", "values": [USER_ERROR_EXIT_CODE]}
     return {"action": "FailJob", "onExitCodes": exit_codes}
 

@@ -7,6 +7,7 @@ from typing import Final
 
 from grpo_contract import failure as contract
 from grpo_contract.labels import Role
+from grpo_operator.desired.learners import MISTAKE_REASON
 from grpo_operator.reconcile.observed import Ended, JobFailure, ObservedContainer, ObservedPod
 from grpo_operator.reconcile.pod_trouble import OOM_REASON, out_of_memory
 from grpo_operator.reconcile.reasons import Reason
@@ -15,6 +16,9 @@ from grpo_operator.reconcile.termination import failure_in, is_users_mistake
 
 CAUSE_GRACE_S: Final = 3.0
 """The Job's failure and its pods come over two watches, in any order."""
+
+MISTAKE_GRACE_S: Final = 60.0
+"""When the Job itself says that a learner found a mistake in the run, what the learner says of it is worth waiting for."""
 
 _KNOWN_REASONS: Final = frozenset(
     {
@@ -59,8 +63,14 @@ def cause_of(failure: JobFailure, learners: Sequence[ObservedPod], now: datetime
     causes = [cause for pod in learners if (cause := _cause_in(pod, failure.since))]
     if causes:
         return min(causes, key=_weight)
-    if (now - failure.since).total_seconds() < CAUSE_GRACE_S:
+    is_mistake = failure.reason == MISTAKE_REASON
+    if (now - failure.since).total_seconds() < (MISTAKE_GRACE_S if is_mistake else CAUSE_GRACE_S):
         return None
+    if is_mistake:
+        message = (
+            f"A learner found a mistake in the run, and its pod is gone with its words ({failure.message.rstrip('.')})."
+        )
+        return Cause(contract.LEARNER_ERROR, message, is_users_mistake=True)
     message = f"A learner pod was deleted, or is gone with its node ({failure.reason}: {failure.message.rstrip('.')})."
     return Cause(Reason.LEARNER_POD_LOST, message)
 
