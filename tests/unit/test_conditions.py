@@ -136,6 +136,12 @@ def test_a_lost_generator_is_told_and_a_wanted_one_is_not(before: int, after: in
     assert [event.reason for event in told] == expected
 
 
+def test_generators_that_the_user_took_away_are_no_loss() -> None:
+    ready = make_condition(GENERATORS, "True", "AllReady")
+    run = with_conditions(make_run(), ready, generators=GeneratorStatus(ready=2))
+    assert events_of(run, GRPORunStatus(conditions=[ready], generators=GeneratorStatus(ready=1))) == []
+
+
 def test_a_failed_attempt_is_told_once() -> None:
     failure = LastFailure(attempt=1, time=NOW_TEXT, reason="GeneratorsLost", message="None answers.")
     after = GRPORunStatus(attempt=2, last_failure=failure)

@@ -96,7 +96,8 @@ def _is_trouble(condition: Condition) -> bool:
 def _is_loss(condition: Condition, before: GRPORunStatus, after: GRPORunStatus) -> bool:
     """A generator that was ready is so no more, and the run goes on."""
     fewer = after.generators.ready < before.generators.ready
-    return condition.type is ConditionType.GENERATORS_READY and fewer and condition.reason != Reason.RUN_ENDED
+    is_wanted = condition.status == "True" or condition.reason == Reason.RUN_ENDED
+    return condition.type is ConditionType.GENERATORS_READY and fewer and not is_wanted
 
 
 def _event(run: GRPORun, after: GRPORunStatus, news: _News) -> RunEvent:
