@@ -39,7 +39,7 @@ class LosableGenerators:
 
 def settings(discovery: LosableGenerators) -> FleetSettings:
     deadlines = Deadlines(generators_s=1, generate_s=60, weight_sync_s=30)
-    return FleetSettings(discovery, TOKEN, "127.0.0.1", 0, deadlines, RecordingObserver())
+    return FleetSettings(discovery, lambda: TOKEN, "127.0.0.1", 0, deadlines, RecordingObserver())
 
 
 def main() -> None:

@@ -39,11 +39,11 @@ class RunningGenerator:
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self.name = name
-        self.token = TOKEN
+        self.token_file = folder / "token"
         self.termination_file = folder / f"{name}-termination.json"
         self.log = folder / f"{name}.log"
         (folder / "run.json").write_text(config.model_dump_json())
-        (folder / "token").write_text(TOKEN + "\n")
+        self.token_file.write_text(TOKEN + "\n")
         command = [sys.executable, "-m", "grpo_generator", f"--config={folder / 'run.json'}"]
         with self.log.open("wb") as log:
             self.process = subprocess.Popen(
@@ -52,7 +52,7 @@ class RunningGenerator:
                 | {
                     "PYTHONPATH": str(Path(grpo_generator.__file__).parents[1]),  # of all processes that vLLM spawns
                     environment.POD_NAME: name,
-                    environment.TOKEN_FILE: str(folder / "token"),
+                    environment.TOKEN_FILE: str(self.token_file),
                     environment.TERMINATION_FILE: str(self.termination_file),
                 },
                 stdout=log,
@@ -75,6 +75,10 @@ class RunningGenerator:
 
     def post(self, path: str, body: Any = None) -> requests.Response:
         return requests.post(self.url + path, json=body or {}, headers=self.authorization, timeout=60)
+
+    @property
+    def token(self) -> str:
+        return self.token_file.read_text().strip()
 
     @property
     def authorization(self) -> dict[str, str]:

@@ -107,7 +107,7 @@ def learner() -> Iterator[Learner]:
     observer = RecordingObserver()
     deadlines = Deadlines(generate_s=60, weight_sync_s=30, control_s=HANG_S)
     learner = Learner(None, weights, observer, [])  # type: ignore[arg-type]
-    roster = Roster(learner, weights, lambda url: Generator(url, TOKEN, deadlines), observer)
+    roster = Roster(learner, weights, lambda url: Generator(url, lambda: TOKEN, deadlines), observer)
     learner.fleet = Fleet(roster, observer, generators_s=60)
     learner.learn()
     yield learner

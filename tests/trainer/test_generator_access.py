@@ -7,7 +7,7 @@ import pytest
 import requests
 
 from grpo_contract.network import GENERATOR_HEADER, GENERATOR_OPEN_PATHS, METRICS_PATH
-from trainer.running_generator import RunningGenerator
+from trainer.running_generator import TOKEN, RunningGenerator
 
 NO_TOKEN: Mapping[str, str] = {}
 LEAST_ROUTES = {"/v1/completions", "/update_weights", "/collective_rpc", "/weight_info", "/pause"}
@@ -106,3 +106,15 @@ def test_refused_requests_do_not_change_readiness(generator: RunningGenerator) -
     for path in ("/update_weights", "/finish_weight_update"):
         assert ask(generator, "POST", path, NO_TOKEN).status_code == 401
     assert ask(generator, "GET", "/ready", NO_TOKEN).status_code == before
+
+
+def test_a_token_that_was_made_anew_counts_at_once(generator: RunningGenerator) -> None:
+    """As the kubelet gives it to a running pod when the run's Secret was deleted and made again."""
+    old = generator.authorization
+    try:
+        generator.token_file.write_text("a-new-one\n")
+        assert generator.authorization == {"Authorization": "Bearer a-new-one"}
+        assert ask(generator, "GET", "/v1/models", old).status_code == 401
+        assert ask(generator, "GET", "/v1/models", generator.authorization).status_code == 200
+    finally:
+        generator.token_file.write_text(f"{TOKEN}\n")

@@ -39,7 +39,7 @@ def weights() -> Iterator[WeightServer]:
 
 @pytest.fixture
 def client(generator: RunningGenerator) -> Generator:
-    return Generator(generator.url, generator.token, Deadlines(generate_s=120, weight_sync_s=60))
+    return Generator(generator.url, lambda: generator.token, Deadlines(generate_s=120, weight_sync_s=60))
 
 
 def difference(client: Generator, model: Qwen2ForCausalLM, version: str) -> float:

@@ -39,7 +39,7 @@ class PlayedGenerator(Generator):
     """Takes weights as it should; `on_complete` is how it completes."""
 
     def __init__(self, url: str, on_complete: Callable[[], None]) -> None:
-        super().__init__(url, "token", Deadlines())
+        super().__init__(url, lambda: "token", Deadlines())
         self.on_complete = on_complete
 
     def holds(self, version: str) -> bool:
@@ -91,7 +91,7 @@ def test_without_any_generator_the_run_ends_at_the_deadline(weights: WeightServe
 
 def test_the_reason_names_each_generator_and_its_last_error(weights: WeightServer) -> None:
     def connect(url: str) -> Generator:
-        return Generator(url, "token", Deadlines(control_s=0.2))
+        return Generator(url, lambda: "token", Deadlines(control_s=0.2))
 
     fleet, observer = fleet_of(weights, connect, "http://127.0.0.1:1")
     with pytest.raises(GeneratorsLost, match=r"127\.0\.0\.1:1: /weight_info: .*Connection refused"):
@@ -101,7 +101,7 @@ def test_the_reason_names_each_generator_and_its_last_error(weights: WeightServe
 
 def test_a_server_that_accepts_and_never_answers_is_lost_after_the_control_deadline(weights: WeightServer) -> None:
     def connect(url: str) -> Generator:
-        return Generator(url, "token", Deadlines(control_s=0.2))
+        return Generator(url, lambda: "token", Deadlines(control_s=0.2))
 
     with socket.create_server(("127.0.0.1", 0)) as silent:
         url = f"http://127.0.0.1:{silent.getsockname()[1]}"
@@ -253,7 +253,9 @@ def test_a_hung_newcomer_does_not_delay_the_others(weights: WeightServer) -> Non
 
         def connect(url: str) -> Generator:
             return (
-                Generator(url, "token", Deadlines(control_s=30)) if url == hung else PlayedGenerator(url, lambda: None)
+                Generator(url, lambda: "token", Deadlines(control_s=30))
+                if url == hung
+                else PlayedGenerator(url, lambda: None)
             )
 
         fleet, observer = fleet_of(weights, connect, hung, "http://a")

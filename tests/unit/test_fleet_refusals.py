@@ -73,7 +73,7 @@ class OnlyOne:
 
 
 def complete(server: RefusingServer) -> None:
-    generator = Generator(f"http://127.0.0.1:{server.server_port}", "token", Deadlines())
+    generator = Generator(f"http://127.0.0.1:{server.server_port}", lambda: "token", Deadlines())
     generator.complete([[1, 2, 3]], 2, {}, "version")
 
 
@@ -109,7 +109,7 @@ def test_a_request_under_which_the_weights_were_given_again_is_lost(
 ) -> None:
     """The version at its end is the one that was wanted, but not all tokens need be sampled from it."""
     weights = WeightServer("127.0.0.1", 0, deadline_s=1)
-    generator = Generator(f"http://127.0.0.1:{server.server_port}", "token", Deadlines())
+    generator = Generator(f"http://127.0.0.1:{server.server_port}", lambda: "token", Deadlines())
     choice = {"index": 0, "token_ids": [7], "logprobs": {"token_logprobs": [-1.0]}, "finish_reason": "stop"}
     server.status, server.body = 200, json.dumps({"weight_version": weights.version, "choices": [choice]})
     assert generator.complete([[1]], 1, {}, weights.version) == [[Completion([7], [-1.0])]]
@@ -124,7 +124,7 @@ def test_all_requests_of_a_share_have_connections(
 ) -> None:
     together = threading.Barrier(MOST_REQUESTS)
     monkeypatch.setattr(server, "on_completions", lambda: together.wait(timeout=5))
-    generator = Generator(f"http://127.0.0.1:{server.server_port}", "token", Deadlines())
+    generator = Generator(f"http://127.0.0.1:{server.server_port}", lambda: "token", Deadlines())
     server.status, server.body = 200, json.dumps({"weight_version": "version", "choices": []})
     with ThreadPoolExecutor(MOST_REQUESTS) as pool:
         answers = [pool.submit(generator.complete, [], 1, {}, "version") for _ in range(MOST_REQUESTS)]
@@ -139,7 +139,7 @@ def test_a_page_on_a_generators_port_is_told_and_asked_again_later(
     server.status, server.body = 200, "x" * 1000
     weights, observer = WeightServer("127.0.0.1", 0, deadline_s=1), RecordingObserver()
     url = f"http://127.0.0.1:{server.server_port}"
-    roster = Roster(OnlyOne(url), weights, lambda url: Generator(url, "token", Deadlines()), observer)
+    roster = Roster(OnlyOne(url), weights, lambda url: Generator(url, lambda: "token", Deadlines()), observer)
     roster.look_around()
     wait(roster.bringing_up(), timeout=5)
     assert roster.describe() == f"generator-1: /weight_info: 200, but not what vLLM answers: {'x' * 500}"

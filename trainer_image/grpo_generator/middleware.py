@@ -27,7 +27,6 @@ class GeneratorMiddleware:
 
     def __init__(self, app: App) -> None:
         self._app = app
-        self._authorization = f"Bearer {pod.read_token()}".encode()
         self._name = pod.pod_name().encode()
         self._ready = False
 
@@ -52,7 +51,8 @@ class GeneratorMiddleware:
 
     def _is_authorized(self, scope: Message) -> bool:
         presented = [value for name, value in scope["headers"] if name == b"authorization"]
-        return len(presented) == 1 and hmac.compare_digest(presented[0], self._authorization)
+        # Read anew: the Secret may have been made again.
+        return len(presented) == 1 and hmac.compare_digest(presented[0], f"Bearer {pod.read_token()}".encode())
 
     def _named(self, send: Send) -> Send:
         async def named(message: Message) -> None:

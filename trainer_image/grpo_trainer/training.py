@@ -145,7 +145,7 @@ def build_learner(
 def fleet_settings(config: RunConfig, observer: FleetReport) -> FleetSettings:
     return FleetSettings(
         discovery=ServiceDiscovery(config.generators.service, GENERATOR_PORT),
-        token=read_token(),
+        read_token=read_token,
         weights_host=os.environ.get(environment.POD_IP, LOOPBACK),
         weights_port=WEIGHTS_PORT,
         deadlines=config.deadlines,

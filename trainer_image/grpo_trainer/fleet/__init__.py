@@ -1,7 +1,7 @@
 """Completions from the run's generators, sampled from weights that are provably the learner's.
 
     discovery = ServiceDiscovery(config.generators.service, GENERATOR_PORT)
-    settings = FleetSettings(discovery, token, pod_ip, WEIGHTS_PORT, config.deadlines, observer)
+    settings = FleetSettings(discovery, read_token, pod_ip, WEIGHTS_PORT, config.deadlines, observer)
     trainer = FleetGRPOTrainer(model=..., args=..., fleet=settings)  # as GRPOTrainer, args with use_vllm false
 
 Public names, each in the module that is its own:

@@ -34,7 +34,7 @@ HEARTBEAT_S: Final = 20.0
 @dataclass(frozen=True)
 class FleetSettings:
     discovery: Discovery
-    token: str
+    read_token: Callable[[], str]
     weights_host: str
     """Address of this pod, under which generators fetch the weights."""
     weights_port: int
@@ -58,7 +58,7 @@ class FleetGeneration(VLLMGeneration):  # type: ignore[misc]
         self.accelerator.wait_for_everyone()
 
     def _connect(self, url: str) -> Generator:
-        return Generator(url, self._settings.token, self._settings.deadlines)
+        return Generator(url, self._settings.read_token, self._settings.deadlines)
 
     def sync_weights(self) -> None:
         tensors = []

@@ -10,7 +10,7 @@ import contextlib
 import math
 import socket
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any, Final, Protocol
@@ -59,7 +59,8 @@ class WeightSource(Protocol):
 
 
 class Generator:
-    def __init__(self, url: str, token: str, deadlines: Deadlines) -> None:
+    def __init__(self, url: str, read_token: Callable[[], str], deadlines: Deadlines) -> None:
+        """The token is read for each request: the Secret that it is in may have been made again."""
         self.url = url
         self.name = url.removeprefix("http://")
         """Of its pod, once it answered."""
@@ -67,10 +68,9 @@ class Generator:
         """What it is known to hold; None when it was never updated or anything went wrong since."""
         self.updates = 0
         """How many were begun."""
-        self._deadlines = deadlines
+        self._read_token, self._deadlines = read_token, deadlines
         self._session = requests.Session()
         self._session.trust_env = False  # a proxy for the hub is none for pods
-        self._session.headers["Authorization"] = f"Bearer {token}"
         # vLLM closes idle connections after 5 s: one that it closes as we send would look like a dead generator.
         self._session.headers["Connection"] = "close"
         # Groups of a lost generator come on top of its own share.
@@ -164,8 +164,9 @@ class Generator:
 
     def _request(self, method: str, path: str, body: dict[str, Any] | None, timeout_s: float) -> requests.Response:
         timeouts = (self._deadlines.control_s, timeout_s)
+        headers = {"Authorization": f"Bearer {self._read_token()}"}
         try:
-            answer = self._session.request(method, self.url + path, json=body, timeout=timeouts)
+            answer = self._session.request(method, self.url + path, json=body, headers=headers, timeout=timeouts)
         except requests.RequestException as error:
             raise GeneratorLost(f"{path}: {error}") from error
         self.name = answer.headers.get(GENERATOR_HEADER, self.name)
