@@ -28,7 +28,7 @@ class Settings(_Settings):
     generator: RoleDefaults
     image_pull_policy: str = "IfNotPresent"
     operator_namespace: str
-    """Where the operator runs: NetworkPolicies admit its pods to /progress and /health."""
+    """Where the operator runs: NetworkPolicies admit its pods to the learners' /progress."""
     operator_labels: dict[str, str]
     """Labels of the operator's pods, for the same."""
     lease_name: str

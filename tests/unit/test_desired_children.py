@@ -150,6 +150,7 @@ def test_a_new_attempt_is_a_new_job_and_a_new_first_learner() -> None:
     assert changed(first, second) == {"Job/math-learner-1", "Job/math-learner-2", "Service/math-learner"}
     assert second["Service/math-learner"]["spec"]["selector"] == {
         "grpo.dev/run": "math",
+        "grpo.dev/run-uid": UID,
         "grpo.dev/role": "learner",
         "grpo.dev/attempt": "2",
         "batch.kubernetes.io/job-completion-index": "0",
@@ -170,12 +171,16 @@ def test_services_and_workloads_select_their_pods(attempt: int) -> None:
     assert children["Deployment/math-generator"]["spec"]["selector"] == {"matchLabels": of_generator}
 
 
-def test_pods_carry_the_uid_of_their_run_and_nothing_selects_by_it() -> None:
+def test_pods_that_a_deleted_run_of_the_same_name_left_are_not_selected() -> None:
     children = children_of(make_run())
     for workload in ("Job/math-learner-1", "Deployment/math-generator"):
         assert children[workload]["spec"]["template"]["metadata"]["labels"]["grpo.dev/run-uid"] == UID
-    selector = children["Deployment/math-generator"]["spec"]["selector"]["matchLabels"]
-    assert selector == {"grpo.dev/run": "math", "grpo.dev/role": "generator"}
+    selectors = [
+        children["Service/math-learner"]["spec"]["selector"],
+        children["Service/math-generator"]["spec"]["selector"],
+        children["Deployment/math-generator"]["spec"]["selector"]["matchLabels"],
+    ]
+    assert [selector["grpo.dev/run-uid"] for selector in selectors] == [UID] * 3
 
 
 def test_services_are_headless_and_show_pods_that_are_not_ready() -> None:

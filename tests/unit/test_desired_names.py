@@ -36,7 +36,6 @@ def test_names() -> None:
     assert names.learner_job("math", 3) == "math-learner-3"
     assert names.rendezvous_host("math", "team") == "math-learner.team.svc"
     assert names.generators_host("math", "team") == "math-generator.team.svc"
-    assert names.selector_of("math", Role.GENERATOR) == {"grpo.dev/run": "math", "grpo.dev/role": "generator"}
     assert names.labels_of("math", Role.LEARNER) == {
         "grpo.dev/run": "math",
         "grpo.dev/role": "learner",

@@ -5,17 +5,19 @@ from typing import Any
 import pytest
 
 from grpo_operator.desired.manifest import Manifest
-from unit.desired_inputs import children_of, make_run, make_settings
+from unit.desired_inputs import UID, children_of, make_run, make_settings
 
 MONITORING = {"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "monitoring"}}}
-OF_RUN = {"grpo.dev/run": "math"}
-OTHER_RUN = {"grpo.dev/run": "other"}
+OF_RUN = {"grpo.dev/run": "math", "grpo.dev/run-uid": UID}
+OTHER_RUN = {"grpo.dev/run": "other", "grpo.dev/run-uid": "other"}
+OF_A_DELETED_RUN = {"grpo.dev/run": "math", "grpo.dev/run-uid": "deleted"}
 
 # Name -> namespace and labels of a pod that tries to connect.
 PEERS: dict[str, tuple[str, dict[str, str]]] = {
     "learner": ("team", OF_RUN | {"grpo.dev/role": "learner"}),
     "generator": ("team", OF_RUN | {"grpo.dev/role": "generator"}),
     "learner of another run": ("team", OTHER_RUN | {"grpo.dev/role": "learner"}),
+    "learner of a deleted run of the same name": ("team", OF_A_DELETED_RUN | {"grpo.dev/role": "learner"}),
     "learner of a namesake elsewhere": ("elsewhere", OF_RUN | {"grpo.dev/role": "learner"}),
     "operator": ("grpo-system", {"app": "grpo-operator"}),
     "neighbour of the operator": ("grpo-system", {"app": "other"}),
@@ -33,7 +35,6 @@ ALLOWED = {
     ("operator", "learner", 9400),
     ("scraper", "learner", 9400),
     ("learner", "generator", 8000),
-    ("operator", "generator", 8000),
     ("scraper", "generator", 8000),
 }
 
@@ -50,11 +51,13 @@ def test_who_reaches_what() -> None:
     assert reached == ALLOWED
 
 
-@pytest.mark.parametrize(("role", "port"), [("learner", 9400), ("generator", 8000)])
-def test_without_scrapers_only_the_operator_looks_in(role: str, port: int) -> None:
+@pytest.mark.parametrize(
+    ("role", "port", "peers"), [("learner", 9400, {"learner", "operator"}), ("generator", 8000, {"learner"})]
+)
+def test_without_scrapers_nobody_else_looks_in(role: str, port: int, peers: set[str]) -> None:
     """No peers in the settings must not mean everybody, which is what an empty `from` says."""
     policy = policies_of(metrics_from=[])[role]
-    assert {peer for peer in PEERS if reaches(policy, peer, port)} == {"learner", "operator"}
+    assert {peer for peer in PEERS if reaches(policy, peer, port)} == peers
 
 
 def policies_of(metrics_from: list[Manifest]) -> dict[str, Manifest]:

@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 
 from unit.desired_inputs import (
+    UID,
     container_of,
     environment_of,
     generator_template,
@@ -114,11 +115,14 @@ def test_the_generators_container() -> None:
 
 @pytest.mark.parametrize(("build", "port"), [(learner_template, "9400"), (generator_template, "8000")])
 def test_prometheus_finds_every_pod(build: Any, port: str) -> None:
-    assert build(make_run())["metadata"]["annotations"] == {
-        "prometheus.io/scrape": "true",
-        "prometheus.io/port": port,
-        "prometheus.io/path": "/metrics",
-    }
+    assert (
+        build(make_run())["metadata"]["annotations"].items()
+        >= {
+            "prometheus.io/scrape": "true",
+            "prometheus.io/port": port,
+            "prometheus.io/path": "/metrics",
+        }.items()
+    )
 
 
 @BOTH
@@ -129,7 +133,9 @@ def test_pods_of_a_role_prefer_different_nodes(role: str, build: Any) -> None:
                 {
                     "weight": 100,
                     "podAffinityTerm": {
-                        "labelSelector": {"matchLabels": {"grpo.dev/run": "math", "grpo.dev/role": role}},
+                        "labelSelector": {
+                            "matchLabels": {"grpo.dev/run": "math", "grpo.dev/run-uid": UID, "grpo.dev/role": role}
+                        },
                         "topologyKey": "kubernetes.io/hostname",
                     },
                 }

@@ -56,7 +56,7 @@ class TestStart:
         assert said(plan, FAILED) is None
         assert plan.status.started_at == "2026-06-01T12:00:00Z"
         assert plan.status.output == "/volume/runs/math-11111111"
-        assert plan.status.generators.selector == f"grpo.dev/role=generator,grpo.dev/run={NAME}"
+        assert plan.status.generators.selector == f"grpo.dev/role=generator,grpo.dev/run={NAME},grpo.dev/run-uid={UID}"
 
     def test_a_second_look_changes_nothing(self) -> None:
         run = then(make_run(), look(make_run()))
@@ -160,6 +160,20 @@ class TestStart:
         plan = look(then(run, look(run, refusals=refusals)), *others, refusals=refusals)
         assert said(plan, ACCEPTED) == ("False", "ChildRefused")
         assert plan.status.started_at == "2026-06-01T12:00:00Z"
+
+    def test_a_recipe_that_is_corrected_after_the_pods_were_made(self) -> None:
+        """The status did not say yet that the run has started, so that the API server admits it."""
+        children = all_children(make_run())
+        corrected = make_run(recipe=make_run().spec.recipe | {"learning_rate": 3e-6})
+        plan = look(corrected, *children)
+        assert [child.ref for child in plan.delete] == [("Job", f"{NAME}-learner-1")]
+        assert written(plan) == {f"ConfigMap/{NAME}-config", f"Deployment/{NAME}-generator"}
+        without_job = [child for child in children if child.kind != "Job"]
+        assert f"Job/{NAME}-learner-1" in written(look(corrected, *without_job))
+        assert look(corrected, *all_children(corrected)).delete == ()
+
+    def test_a_job_of_an_operator_that_did_not_write_its_recipe_down_stays(self) -> None:
+        assert look(make_run(), make_job()).delete == ()
 
     def test_how_pods_run_can_change(self) -> None:
         """The Deployment rolls; a Job cannot change, so the learners of the next attempt have it."""

@@ -8,7 +8,7 @@ from grpo_contract import network
 from grpo_contract.labels import Role
 from grpo_operator.api.run import GRPORun
 from grpo_operator.desired import names
-from grpo_operator.desired.manifest import Manifest, build_metadata
+from grpo_operator.desired.manifest import Manifest, build_metadata, selector_of
 from grpo_operator.desired.pods import build_pod_template, metadata_of_pods
 from grpo_operator.settings import Settings
 
@@ -31,7 +31,7 @@ def build_generator_deployment(run: GRPORun, settings: Settings) -> Manifest:
         "metadata": build_metadata(run, names.generator_deployment(name), Role.GENERATOR),
         "spec": {
             "replicas": run.spec.generators.replicas,
-            "selector": {"matchLabels": names.selector_of(name, Role.GENERATOR)},
+            "selector": {"matchLabels": selector_of(run, Role.GENERATOR)},
             # GPUs for a pod more than asked for are seldom free.
             "strategy": {"type": "RollingUpdate", "rollingUpdate": {"maxSurge": 0, "maxUnavailable": 1}},
             "revisionHistoryLimit": 1,

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from grpo_contract.labels import ROLE_LABEL, Role
+from grpo_contract.labels import ROLE_LABEL, RUN_LABEL, RUN_UID_LABEL, Role
 from grpo_operator.api.run import API_VERSION, KIND, GRPORun
 from grpo_operator.desired.names import labels_of
 
@@ -16,6 +16,12 @@ def build_metadata(run: GRPORun, name: str, role: Role | None = None) -> Manifes
         "labels": labels_of(run.metadata.name, role),
         "ownerReferences": [owner_reference(run)],
     }
+
+
+def selector_of(run: GRPORun, role: Role) -> dict[str, str]:
+    """Tells the pods of one role of one run from all others of the namespace, those that a deleted run of the same name
+    has left included. A Deployment's selector cannot change."""
+    return {RUN_LABEL: run.metadata.name, RUN_UID_LABEL: run.metadata.uid, ROLE_LABEL: role.value}
 
 
 def role_of(manifest: Manifest) -> Role | None:

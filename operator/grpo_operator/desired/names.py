@@ -5,7 +5,7 @@ A run's name has at most 40 characters, so that all of these are DNS labels (63)
 
 from typing import Final
 
-from grpo_contract.labels import ATTEMPT_LABEL, JOB_INDEX_LABEL, ROLE_LABEL, RUN_LABEL, Role
+from grpo_contract.labels import ROLE_LABEL, RUN_LABEL, Role
 
 APPLICATION: Final = "grpo-run"
 MANAGER: Final = "grpo-operator"
@@ -55,15 +55,6 @@ def rendezvous_host(run_name: str, namespace: str) -> str:
 def generators_host(run_name: str, namespace: str) -> str:
     """One address per generator, ready or not."""
     return f"{generator_service(run_name)}.{namespace}.svc"
-
-
-def selector_of(run_name: str, role: Role) -> dict[str, str]:
-    """Tells the pods of one role of one run from all others of the namespace. A Deployment's selector cannot change."""
-    return {RUN_LABEL: run_name, ROLE_LABEL: role.value}
-
-
-def first_learner_selector(run_name: str, attempt: int) -> dict[str, str]:
-    return selector_of(run_name, Role.LEARNER) | {ATTEMPT_LABEL: str(attempt), JOB_INDEX_LABEL: "0"}
 
 
 def labels_of(run_name: str, role: Role | None = None) -> dict[str, str]:

@@ -13,8 +13,9 @@ from grpo_contract.network import METRICS_PATH
 from grpo_operator.api.run import GRPORun
 from grpo_operator.api.spec import Generators, Learners
 from grpo_operator.desired import names
-from grpo_operator.desired.manifest import Manifest
+from grpo_operator.desired.manifest import Manifest, selector_of
 from grpo_operator.desired.pod_template import merged
+from grpo_operator.desired.recipe import RECIPE_ANNOTATION, recipe_digest
 from grpo_operator.desired.volume import claim_name
 from grpo_operator.settings import RoleDefaults, Settings
 
@@ -44,6 +45,7 @@ def metadata_of_pods(run: GRPORun, role: Role, metrics_port: int) -> Manifest:
     return {
         "labels": names.labels_of(run.metadata.name, role) | {RUN_UID_LABEL: run.metadata.uid},
         "annotations": {
+            RECIPE_ANNOTATION: recipe_digest(run.spec),
             "prometheus.io/scrape": "true",
             "prometheus.io/port": str(metrics_port),
             "prometheus.io/path": METRICS_PATH,
@@ -75,7 +77,7 @@ def _base(run: GRPORun, settings: Settings, role: Role) -> Manifest:
         "volumes": _volumes(run, on_cpu),
     }
     if not wanted.affinity:
-        spec["affinity"] = _spread(run.metadata.name, role)
+        spec["affinity"] = _spread(run, role)
     return {"metadata": {}, "spec": spec}
 
 
@@ -139,10 +141,10 @@ def _volumes(run: GRPORun, on_cpu: bool) -> list[Manifest]:
     ]
 
 
-def _spread(run_name: str, role: Role) -> Manifest:
+def _spread(run: GRPORun, role: Role) -> Manifest:
     """Rather on different nodes: a lost node takes fewer pods along, and CPU pods do not share cores."""
     term = {
-        "labelSelector": {"matchLabels": names.selector_of(run_name, role)},
+        "labelSelector": {"matchLabels": selector_of(run, role)},
         "topologyKey": "kubernetes.io/hostname",
     }
     preferred = [{"weight": 100, "podAffinityTerm": term}]

@@ -1,10 +1,10 @@
 """Headless Services: DNS names under which the pods of a run find each other, before they are ready."""
 
 from grpo_contract import network
-from grpo_contract.labels import Role
+from grpo_contract.labels import ATTEMPT_LABEL, JOB_INDEX_LABEL, Role
 from grpo_operator.api.run import GRPORun
 from grpo_operator.desired import names
-from grpo_operator.desired.manifest import Manifest, build_metadata
+from grpo_operator.desired.manifest import Manifest, build_metadata, selector_of
 
 
 def build_learner_service(run: GRPORun, attempt: int) -> Manifest:
@@ -15,7 +15,7 @@ def build_learner_service(run: GRPORun, attempt: int) -> Manifest:
         network.LEARNER_HTTP_PORT_NAME: network.LEARNER_HTTP_PORT,
         network.WEIGHTS_PORT_NAME: network.WEIGHTS_PORT,
     }
-    selector = names.first_learner_selector(name, attempt)
+    selector = selector_of(run, Role.LEARNER) | {ATTEMPT_LABEL: str(attempt), JOB_INDEX_LABEL: "0"}
     return _headless(run, names.learner_service(name), Role.LEARNER, selector, ports)
 
 
@@ -23,7 +23,7 @@ def build_generator_service(run: GRPORun) -> Manifest:
     """Learners look up its addresses and judge each generator by themselves."""
     name = run.metadata.name
     ports = {network.GENERATOR_PORT_NAME: network.GENERATOR_PORT}
-    selector = names.selector_of(name, Role.GENERATOR)
+    selector = selector_of(run, Role.GENERATOR)
     return _headless(run, names.generator_service(name), Role.GENERATOR, selector, ports)
 
 

@@ -10,6 +10,7 @@ from typing import Any, Final
 
 from grpo_contract.labels import ATTEMPT_LABEL, JOB_INDEX_LABEL, ROLE_LABEL, RUN_LABEL, RUN_UID_LABEL, Role
 from grpo_operator.desired.digest import digest_of
+from grpo_operator.desired.recipe import RECIPE_ANNOTATION
 from grpo_operator.resources import APPLIED, CLAIM, DEPLOYMENT, JOB, POD
 
 Manifest = Mapping[str, Any]
@@ -53,6 +54,8 @@ class ObservedJob(ObservedChild):
     created_at: datetime
     started_at: datetime | None
     """When the Job controller first saw to it."""
+    recipe: str | None
+    """The digest of the recipe that its pods are of."""
     pods_created: int
     """So many the Job controller has counted, those that are gone included."""
     completed_at: datetime | None
@@ -189,7 +192,7 @@ def _observe_plain(kind: str, manifest: Manifest) -> ObservedChild:
 
 def _observe_job(kind: str, manifest: Manifest) -> ObservedJob:
     metadata, conditions, status = manifest["metadata"], _conditions(manifest), manifest.get("status", {})
-    started = status.get("startTime")
+    started, template = status.get("startTime"), manifest.get("spec", {}).get("template", {})
     # FailureTarget comes with the failure; Failed when the pods that were left have ended, too.
     complete, failed = conditions.get("Complete"), conditions.get("FailureTarget") or conditions.get("Failed")
     return ObservedJob(
@@ -197,6 +200,7 @@ def _observe_job(kind: str, manifest: Manifest) -> ObservedJob:
         attempt=_number(metadata.get("labels", {}).get(ATTEMPT_LABEL)) or 0,
         created_at=time_of(metadata["creationTimestamp"]),
         started_at=time_of(started) if started else None,
+        recipe=template.get("metadata", {}).get("annotations", {}).get(RECIPE_ANNOTATION),
         pods_created=sum(status.get(count, 0) for count in ("active", "terminating", "succeeded", "failed")),
         completed_at=time_of(complete["lastTransitionTime"]) if complete else None,
         failure=_job_failure(failed) if failed else None,

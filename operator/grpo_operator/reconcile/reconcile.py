@@ -8,6 +8,7 @@ from typing import Final
 from grpo_operator.api.run import GRPORun
 from grpo_operator.api.status import ConditionType
 from grpo_operator.desired.children import Child, build_children
+from grpo_operator.desired.recipe import recipe_digest
 from grpo_operator.reconcile import report
 from grpo_operator.reconcile.acceptance import ACCEPTED, judge_acceptance, judge_era, judge_recipe, taken_names
 from grpo_operator.reconcile.changes import children_to_write, ref_of
@@ -21,7 +22,7 @@ from grpo_operator.reconcile.failure import (
     should_restart,
     users_mistake_in,
 )
-from grpo_operator.reconcile.observed import JobFailure, ObservedChild, time_of
+from grpo_operator.reconcile.observed import JobFailure, ObservedChild, ObservedJob, time_of
 from grpo_operator.reconcile.ongoing import judge_ongoing, progress_of_attempt
 from grpo_operator.reconcile.phase import has_ended
 from grpo_operator.reconcile.plan import LogSource, Plan
@@ -102,7 +103,7 @@ def _carry_on(look: _Look, storage: StorageVerdict, news_due_s: float | None = N
     return Plan(
         status=report.ongoing(run, children, look.attempt, statements, progress, now),
         write=() if taken else children_to_write(wanted, children.own, world.markers, world.is_full_pass),
-        delete=_not_deleting(children.previous_jobs),
+        delete=_not_deleting((*children.previous_jobs, _outdated_job(look))),
         look_again_s=min((wait for wait in waits if wait is not None), default=None),
     )
 
@@ -145,6 +146,14 @@ def _clear_away(look: _Look) -> Plan:
 def _wanted_children(look: _Look, with_learners: bool) -> list[Child]:
     wanted = build_children(look.run, look.settings, look.attempt, look.world.token)
     return [child for child in wanted if with_learners or ref_of(child)[0] != JOB.kind]
+
+
+def _outdated_job(look: _Look) -> ObservedJob | None:
+    """A recipe may be corrected until the status says that the run has started, which is told after its pods are made:
+    learners of the old one make way for others. Generators roll."""
+    job = look.children.job
+    is_of_another = job is not None and job.recipe is not None and job.recipe != recipe_digest(look.run.spec)
+    return job if is_of_another else None
 
 
 def _pause_before_attempt(look: _Look) -> float:

@@ -17,7 +17,7 @@ from grpo_operator.api.status import (
     RecipeNote,
     RecipeStatus,
 )
-from grpo_operator.desired.names import selector_of
+from grpo_operator.desired.manifest import selector_of
 from grpo_operator.desired.recipe import todays_recipe
 from grpo_operator.reconcile.acceptance import ACCEPTED
 from grpo_operator.reconcile.conditions import Statement, set_conditions, timestamp
@@ -219,5 +219,5 @@ def _last_failure(attempt: int, cause: Cause, now: datetime) -> LastFailure:
 
 
 def _selector(run: GRPORun) -> str:
-    labels = selector_of(run.metadata.name, Role.GENERATOR)
+    labels = selector_of(run, Role.GENERATOR)
     return ",".join(f"{key}={value}" for key, value in sorted(labels.items()))
