@@ -173,6 +173,21 @@ def test_the_trained_model_is_complete_and_loads(zero3: Finished, tiny_model: Pa
     assert AutoModelForCausalLM.from_pretrained(zero3.model).config.use_cache is True
 
 
+def test_an_attempt_after_the_model_was_saved_changes_nothing(
+    zero3: Finished, config: RunConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(training, "checkpoint_folder", lambda name, uid: Path("/nowhere"))
+    monkeypatch.setattr(final_model, "model_folder", lambda name, uid: zero3.model)
+    board = ProgressBoard(2)
+    before = {path.name: path.stat().st_mtime_ns for path in zero3.model.iterdir()}
+
+    assert training.train(config, LearnerMetrics(None), board) == zero3.model
+    AcceleratorState._reset_state(reset_partial_state=True)
+
+    assert (board.read().progress.step, board.read().progress.max_steps) == (STEPS, STEPS)
+    assert {path.name: path.stat().st_mtime_ns for path in zero3.model.iterdir()} == before
+
+
 def test_an_attempt_after_the_last_step_only_saves_the_model(
     zero3: Finished, config: RunConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

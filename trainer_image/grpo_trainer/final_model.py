@@ -5,10 +5,12 @@ Beside them lies trainer_state.json: its log_history is the run's curve.
 
 import json
 import shutil
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
 from accelerate import PartialState
+from accelerate.utils import broadcast_object_list
 from transformers.trainer import TRAINER_STATE_NAME
 
 from grpo_contract.config import RunConfig
@@ -20,6 +22,26 @@ MODEL_CARD: Final = "README.md"
 
 # What a checkpoint holds beside that: needed to resume, not to use the model.
 NEEDED_TO_RESUME: Final = ("global_step*", "latest", "zero_to_*.py", "rng_state*.pth", "scheduler.pt", MARKER)
+
+
+@dataclass(frozen=True)
+class FinalModel:
+    folder: Path
+    step: int
+    max_steps: int
+
+
+def find_final_model(config: RunConfig) -> FinalModel | None:
+    """What an earlier attempt has put in place, which was ended a moment before all of its ranks were. A collective:
+    rank 0 decides, as nodes that share a network drive may see an old state of it for a while."""
+    folder = Path(model_folder(config.name, config.uid))
+    ranks = PartialState()
+    decision: list[FinalModel | None] = [None]
+    if ranks.is_main_process and folder.exists():
+        state = json.loads((folder / TRAINER_STATE_NAME).read_text())
+        decision = [FinalModel(folder, state["global_step"], state["max_steps"])]
+    broadcast_object_list(decision, from_process=0)
+    return decision[0]
 
 
 def save_final_model(learner: Any, config: RunConfig) -> Path:
@@ -64,7 +86,5 @@ def put_in_place(partial: Path, folder: Path, config: RunConfig) -> None:
     history = json.loads((partial / TRAINER_STATE_NAME).read_text())["log_history"]
     (partial / MODEL_CARD).write_text(model_card(config.name, config.recipe, history))
     flush(partial)
-    if folder.exists():  # of an attempt that was ended a moment before it could say so
-        shutil.rmtree(folder)
     partial.rename(folder)
     flush_one(folder.parent)

@@ -22,7 +22,7 @@ from grpo_trainer import device
 from grpo_trainer.causes import modules_of
 from grpo_trainer.checkpoints import Checkpoint, CheckpointKeeper, find_checkpoint
 from grpo_trainer.data import TrainingData, check_size, columns_of, declared_columns, load_training_data
-from grpo_trainer.final_model import publish, save_final_model
+from grpo_trainer.final_model import find_final_model, publish, save_final_model
 from grpo_trainer.fleet.discovery import ServiceDiscovery
 from grpo_trainer.fleet.generation import FleetSettings
 from grpo_trainer.fleet_report import FleetReport
@@ -51,6 +51,11 @@ def train(config: RunConfig, metrics: LearnerMetrics, board: ProgressBoard) -> P
     In a process group, on all of its ranks, which come to the end together. Raises UserError, GeneratorsLost, or whatever
     else goes wrong.
     """
+    if (model := find_final_model(config)) is not None:
+        log.info("an earlier attempt has saved the trained model: nothing is left to do")
+        board.update(stage=Stage.SAVING)
+        board.update_part("progress", step=model.step, max_steps=model.max_steps)
+        return model.folder
     checkpoint = find_checkpoint(Path(checkpoint_folder(config.name, config.uid)))
     if checkpoint is not None and checkpoint.is_last:
         log.info("step %d was the last one: only the model is to be saved", checkpoint.marker.step)
