@@ -6,7 +6,7 @@ It decides nothing itself, and remembers nothing that a restart must not lose.
 import asyncio
 import logging
 import secrets
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from time import monotonic
@@ -50,6 +50,16 @@ class _Memory:
     markers: dict[Ref, str] = field(default_factory=dict)
     unposted: list[RunEvent] = field(default_factory=list)
     asked_pod: str | None = None
+
+
+@dataclass(frozen=True)
+class _Written:
+    """What became of children that were to be written."""
+
+    refusals: tuple[Refusal, ...] = ()
+    """All that are not there as they should be."""
+    error: ApiError | None = None
+    """One of them was not refused: the same request may succeed soon."""
 
 
 class Controller:
@@ -100,8 +110,11 @@ class Controller:
         world = await self._observe(key, run, memory)
         now = datetime.now(UTC)
         plan = reconcile(run, world, self._settings, now)
-        if refusals := await self._write(run, plan.write, memory):
-            plan = reconcile(run, replace(world, refusals=refusals), self._settings, now)
+        written = await self._write(run, plan.write, memory)
+        if written.error and not self._queue.has_failed(key):
+            raise written.error  # mostly it works in a moment
+        if written.refusals:
+            plan = reconcile(run, replace(world, refusals=written.refusals), self._settings, now)
         elif plan.write and not was_looked_at(manifest):
             return 0.0  # other new runs wait for their children; what is to be said of this one comes after them
         try:
@@ -110,6 +123,8 @@ class Controller:
             return None  # the run was deleted while we looked; the watch will say so
         for child in plan.delete:
             await self._kube.delete(BY_KIND[child.kind], run.metadata.namespace, child.name, child.uid)
+        if written.error:
+            raise written.error
         return self._next_look(run, plan, memory)
 
     async def _observe(self, key: Key, run: GRPORun, memory: _Memory) -> World:
@@ -144,25 +159,32 @@ class Controller:
             return Reading()
         return await self._reader.read(first_learner.uid, first_learner.ip, datetime.now(UTC))
 
-    async def _write(self, run: GRPORun, children: Iterable[Child], memory: _Memory) -> tuple[Refusal, ...]:
-        """Returns what the API server will not have. The claim goes first: where somebody else's has its name, pods
+    async def _write(self, run: GRPORun, children: Sequence[Child], memory: _Memory) -> _Written:
+        """The claim goes first: where somebody else's has its name, pods
         would write to somebody else's volume."""
         claims, others = list[Child](), list[Child]()
         for child in children:
             (claims if ref_of(child)[0] == CLAIM.kind else others).append(child)
-        refusals = await self._write_at_once(run, claims, memory) or await self._write_at_once(run, others, memory)
+        written = await self._write_at_once(run, claims, memory)
+        if not written.refusals:
+            written = await self._write_at_once(run, others, memory)
         if memory.full_pass_due <= monotonic():
             memory.full_pass_due = monotonic() + self._settings.full_pass_s
-        return refusals
+        return written
 
-    async def _write_at_once(self, run: GRPORun, children: Iterable[Child], memory: _Memory) -> tuple[Refusal, ...]:
-        """Errors that are no refusal are raised when all have been tried."""
+    async def _write_at_once(self, run: GRPORun, children: Sequence[Child], memory: _Memory) -> _Written:
         writes = (self._write_child(run, child, memory) for child in children)
         outcomes = await asyncio.gather(*writes, return_exceptions=True)
-        for outcome in outcomes:
-            if isinstance(outcome, BaseException):
+        refusals, failed = list[Refusal](), None
+        for child, outcome in zip(children, outcomes, strict=True):
+            if isinstance(outcome, ApiError):
+                failed = failed or outcome
+                refusals.append(refused_child(child, str(outcome)))
+            elif isinstance(outcome, BaseException):
                 raise outcome
-        return tuple(outcome for outcome in outcomes if isinstance(outcome, Refusal))
+            elif outcome:
+                refusals.append(outcome)
+        return _Written(tuple(refusals), failed)
 
     async def _write_child(self, run: GRPORun, child: Child, memory: _Memory) -> Refusal | None:
         kind, _ = ref = ref_of(child)

@@ -57,6 +57,10 @@ class WorkQueue(Generic[K]):
         self.add_after(key, delay_s)
         return delay_s
 
+    def has_failed(self, key: K) -> bool:
+        """The last time."""
+        return key in self._failures
+
     def forget_failures(self, key: K) -> None:
         self._failures.pop(key, None)
 

@@ -10,7 +10,7 @@ from grpo_contract.labels import RUN_LABEL
 from grpo_operator.api.status import ConditionType
 from grpo_operator.cache import Cache, Key
 from grpo_operator.controller import Controller
-from grpo_operator.kube import RefusedError
+from grpo_operator.kube import ApiError, RefusedError
 from grpo_operator.metrics import OperatorMetrics
 from grpo_operator.resources import Resource
 from grpo_operator.workqueue import WorkQueue
@@ -29,6 +29,8 @@ class FakeApi:
         self.status: Manifest = {}
         self.has_reported = asyncio.Event()
         self.refused: str | None = None
+        self.broken: str | None = None
+        self.tries = 0
         for manifest in objects:
             self._store(manifest)
 
@@ -40,6 +42,9 @@ class FakeApi:
     async def apply(self, manifest: Manifest, force: bool) -> Manifest:
         if _reference(manifest) == self.refused:
             raise RefusedError(403, "exceeded quota: pods")
+        if _reference(manifest) == self.broken:
+            self.tries += 1
+            raise ApiError("500: Internal error occurred: failed calling webhook")
         return self._store(manifest)
 
     async def get(self, resource: Resource, namespace: str, name: str) -> Manifest | None:
@@ -131,3 +136,15 @@ def test_what_is_refused_to_an_accepted_run_is_said_of_its_role(refused: str, co
     assert set(told) == {condition_type, "Progressing"}
     assert refused.replace("/", " ") in told[condition_type]["message"]
     assert "(exceeded quota: pods)" in told[condition_type]["message"]
+
+
+def test_what_keeps_failing_is_said_and_tried_again() -> None:
+    api = FakeApi()
+    api.broken = f"NetworkPolicy/{NAME}-learner"
+    look(api, run_manifest())
+    assert api.tries == 2, "the first failure is not worth a word"
+    (accepted,) = [entry for entry in api.status["conditions"] if entry["type"] == "Accepted"]
+    assert (accepted["status"], accepted["reason"]) == ("False", "ChildRefused")
+    assert f"NetworkPolicy {NAME}-learner" in accepted["message"]
+    assert "(500: Internal error occurred: failed calling webhook)" in accepted["message"]
+    assert f"Job/{NAME}-learner-1" in api.objects, "the others are written all the same"
