@@ -1,13 +1,17 @@
 """The ConfigMap with the run's config file. Nothing in it depends on the attempt or on the number of generators."""
 
-from typing import Literal
+from typing import Final, Literal
 
-from grpo_contract.config import CheckpointConfig, GeneratorConfig, LearnerConfig, RunConfig
+from grpo_contract.config import CheckpointConfig, Deadlines, GeneratorConfig, LearnerConfig, RunConfig
 from grpo_contract.files import CONFIG_FILE
+from grpo_contract.old_keys import Recipe
 from grpo_operator.api.run import GRPORun
 from grpo_operator.desired import names
 from grpo_operator.desired.manifest import Manifest, build_metadata
 from grpo_operator.desired.recipe import todays_recipe
+
+SECONDS_PER_TOKEN: Final = 0.25
+"""Of a completion, from a generator that is as full as it gets. A busy GPU writes several times as fast."""
 
 
 def build_config_map(run: GRPORun) -> Manifest:
@@ -40,6 +44,16 @@ def run_config(run: GRPORun) -> RunConfig:
             device=device(generators.gpus),
         ),
         checkpoint=CheckpointConfig(every_steps=checkpoint.every_steps, keep=checkpoint.keep),
+        deadlines=deadlines(recipe),
+    )
+
+
+def deadlines(recipe: Recipe) -> Deadlines:
+    """The longest completion decides how long learners wait for a generator, and so for each other."""
+    usual, longest = Deadlines(), recipe.get("max_completion_length") or 0
+    generate_s = max(usual.generate_s, SECONDS_PER_TOKEN * longest)
+    return usual.model_copy(
+        update={"generate_s": generate_s, "collective_s": max(usual.collective_s, generate_s)},
     )
 
 
