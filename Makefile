@@ -5,7 +5,7 @@ SHELL := /bin/bash
 .DELETE_ON_ERROR:
 .DEFAULT_GOAL := help
 
-PYTHON ?= python3
+PYTHON ?= $(or $(shell command -v python3.11),python3)
 CACHE  := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/grpo-operator
 BUILD  := build
 export OMP_NUM_THREADS := 1
@@ -41,9 +41,12 @@ RECIPE_ENV  := $(CACHE)/envs/recipe-$(call digest,$(RECIPE_LOCK))
 
 packages_in = $$($(1)/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')
 
+needs = $(1) >/dev/null 2>&1 || (apt-get update -qq && apt-get install -y -qq --no-install-recommends $(2))
+
 # None depends on its lock file: its name says what it is made from, and a new clone's files are newer than what it shares.
 $(UV_ENV)/.complete:
-	$(PYTHON) -c 'import ensurepip' || (apt-get update -qq && apt-get install -y -qq --no-install-recommends python3-venv)
+	@$(PYTHON) -c 'import sys; (3, 11) <= sys.version_info < (3, 14) or sys.exit("Python 3.11 is needed, and $(PYTHON) is " + sys.version.split()[0] + ": make PYTHON=... names another")'
+	$(call needs,$(PYTHON) -c 'import ensurepip',$$($(PYTHON) -c 'import sys; print("python%d.%d-venv" % sys.version_info[:2])'))
 	rm -rf $(UV_ENV) && $(PYTHON) -m venv $(UV_ENV)
 	$(UV_ENV)/bin/pip install --quiet --require-hashes --no-deps -r $(UV_LOCK)
 	touch $@
@@ -55,7 +58,7 @@ $(DEV_ENV)/.complete: | $(UV_ENV)/.complete
 
 # deepspeed comes as a source distribution, and torch's extensions are compiled at first use.
 $(LIBRARIES_ENV)/.complete: | $(UV_ENV)/.complete
-	command -v g++ >/dev/null || (apt-get update -qq && apt-get install -y -qq --no-install-recommends g++)
+	$(call needs,command -v g++,g++)
 	rm -rf $(LIBRARIES_ENV) && $(UV) venv --quiet --python $(PYTHON) $(LIBRARIES_ENV)
 	VIRTUAL_ENV=$(LIBRARIES_ENV) $(UV) $(INSTALL) $(TRAINER_LOCKS)
 	touch $@
@@ -184,6 +187,7 @@ test-operator: env-dev cluster-build ## the operator on a real control plane, wi
 test-chart: env-dev cluster-build ## helm lint, template, unit tests, install; images
 	$(call PYTEST,$(DEV)) tests/chart
 test-trainer: env-trainer ## real TRL, DeepSpeed and vLLM on CPU
+	$(call needs,command -v ip,iproute2)
 	$(call PYTEST,$(TRAINER)) tests/trainer
 test-e2e: env-dev env-trainer ## apply, train, kill, resume, scrape on the local cluster
 	$(call PYTEST,$(DEV)) tests/e2e
