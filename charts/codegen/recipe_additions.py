@@ -3,7 +3,9 @@
 from typing import Final
 
 from codegen.recipe_types import ANYTHING, Schema
+from grpo_contract.dataset_mixture import DatasetMixture
 from grpo_contract.rewards import REWARD_BOUNDS
+from grpo_operator.api.schema import structural_schema
 
 # Of old keys that are not what their name of today is; those without effect may hold anything.
 OLD_KEY_TYPES: Final[dict[str, Schema]] = {
@@ -19,6 +21,7 @@ _STRING_OR_LIST: Final[Schema] = ANYTHING | {"nullable": True}
 # run must be able to hold in any form, because it gets its answer in the Accepted condition (contract: owned_keys.py).
 TYPES: Final[dict[str, Schema]] = {
     "accelerator_config": ANYTHING,
+    "dataset_mixture": structural_schema(DatasetMixture, defaults=False) | {"nullable": True},
     "deepspeed": ANYTHING,
     "fsdp": ANYTHING,
     "fsdp_config": ANYTHING,

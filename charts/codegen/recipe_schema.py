@@ -1,7 +1,7 @@
 """The schema of `spec.recipe`, a property per key: `python -m codegen.recipe_schema`.
 
-Needs nothing but the contract, and TRL and transformers, *installed* without what they require: it reads their source
-and does not run it. The result is not yet a structural schema: `default` says what TRL does when the key is absent, and must not be filled in.
+Needs the project's own types, and TRL and transformers *installed*, without what they require: it reads their source and
+does not run it. The result is not yet a structural schema: `default` says what TRL does when the key is absent, and must not be filled in.
 """
 
 import json

@@ -28,7 +28,8 @@ RECIPE = """\
 
 Keys of TRL {trl} (`GRPOConfig`, `ModelConfig`, `ScriptArguments`), transformers {transformers} (`TrainingArguments`)
 and Open-R1, unchanged. A key that is absent means TRL's default (but for `logging_steps` and `save_strategy`, which say
-so); the API server fills none in. `model_name_or_path`, `dataset_name` and `reward_funcs` are required.
+so); the API server fills none in. `model_name_or_path`, `dataset_name` or `dataset_mixture`, and `reward_funcs` are
+required.
 
 - **Unknown or misspelt keys** are refused by `kubectl apply` and `kubectl create`, and by server-side apply from any
   client. A CRD cannot refuse them from everybody: a client that sends a plain create or update and does not ask for
@@ -89,6 +90,7 @@ def api_reference(recipe_schema: dict[str, Any]) -> str:
             **recipe_schema["versions"], null_keys=_null_keys(properties), any_keys=_keys_of_any_type(properties)
         ),
         _table(("key", "type", "TRL's default", "meaning"), _recipe_rows(properties)),
+        *(part for name, entry in _objects({"properties": properties}) for part in _levels(f"spec.recipe.{name}", entry)),
         OWNED,
         _table(("key", "accepted", "because", "instead"), (_owned_row(*item) for item in OWNED_KEYS.items())),
         REFUSED,

@@ -22,7 +22,7 @@ RECIPES: list[dict[str, Any]] = yaml.safe_load(Path(__file__).with_name("recipes
 SAMPLES = {"string": "text", "integer": 8, "number": 0.5, "boolean": False, "object": {"a": {"b": [1]}}, "array": []}
 TYPED = {key: entry["type"] for key, entry in KEYS.items() if "type" in entry}
 # Exclude each other, or are judged by a rule.
-RULED = {"reward_funcs": ["accuracy"], "reward_weights": [1], "generation_batch_size": None}
+RULED = {"reward_funcs": ["accuracy"], "reward_weights": [1], "generation_batch_size": None, "dataset_mixture": None}
 
 
 def run_with(base: Manifest, recipe: dict[str, Any]) -> Manifest:
@@ -126,6 +126,77 @@ def test_a_column_needs_a_name(api_server: ApiServer, base_run: Manifest) -> Non
         "spec.recipe.dataset_prompt_column": 'Invalid value: "": spec.recipe.dataset_prompt_column in body should be '
         "at least 1 chars long"
     }
+
+
+ENTRY = "spec.recipe.dataset_mixture.datasets[1]"
+BELOW_0 = f"Invalid value: 0: {ENTRY}.weight in body should be greater than 0"
+ABOVE_1 = f"Invalid value: 1.5: {ENTRY}.weight in body should be less than or equal to 1"
+NO_NAME = f'Invalid value: "": {ENTRY}.id in body should be at least 1 chars long'
+MANY_COLUMNS = "Too many: 65: must have at most 64 items"
+ENTRIES = [
+    ({"weight": 0.001}, {"weight": 0}, "weight", BELOW_0),
+    ({"weight": 1}, {"weight": 1.5}, "weight", ABOVE_1),
+    ({}, {"id": ""}, "id", NO_NAME),
+    ({}, {"id": None}, "id", "Required value"),
+    ({"columns": ["c"] * 64}, {"columns": ["c"] * 65}, "columns", MANY_COLUMNS),
+    (
+        {"columns": ["c", "d" * 253]},
+        {"columns": ["c", "d" * 254]},
+        "columns[1]",
+        "Too long: may not be more than 253 bytes",
+    ),
+]
+
+
+@pytest.mark.parametrize(("within", "beyond", "field", "complaint"), ENTRIES)
+def test_entries_of_a_mixture_are_bounded(
+    api_server: ApiServer,
+    base_run: Manifest,
+    within: dict[str, Any],
+    beyond: dict[str, Any],
+    field: str,
+    complaint: str,
+) -> None:
+    entries = [{"id": "a"}, {"id": "b"}]
+    assert complaints(api_server, base_run, mixture(entries[0], entries[1] | beyond)) == {f"{ENTRY}.{field}": complaint}
+    answer = api_server.try_create(run_with(base_run, mixture(entries[0], entries[1] | within)))
+    assert answer.accepted, answer.body
+
+
+def mixture(*entries: dict[str, Any], **keys: Any) -> dict[str, Any]:
+    prompts = {"dataset_name": None, "dataset_prompt_column": "c"}
+    return prompts | {"dataset_mixture": {"datasets": list(entries)} | keys}
+
+
+def test_a_mixture_has_1_to_32_entries_and_no_other_keys(api_server: ApiServer, base_run: Manifest) -> None:
+    at = "spec.recipe.dataset_mixture"
+    columns = [*(f"{number:0253}" for number in range(63)), "c"]
+    longest = api_server.try_create(run_with(base_run, mixture(*[{"id": "a" * 1024, "columns": columns}] * 32)))
+    assert longest.accepted, longest.body
+    assert complaints(api_server, base_run, mixture(*[{"id": "a"}] * 33)) == {
+        f"{at}.datasets": "Too many: 33: must have at most 32 items"
+    }
+    assert complaints(api_server, base_run, mixture()) == {
+        f"{at}.datasets": f"Invalid value: 0: {at}.datasets in body should have at least 1 items"
+    }
+    assert complaints(api_server, base_run, {"dataset_name": None, "dataset_mixture": {"seed": 1}}) == {
+        f"{at}.datasets": "Required value"
+    }
+    assert complaints(api_server, base_run, mixture({"id": "a"}, seed=-1)) == {
+        f"{at}.seed": f"Invalid value: -1: {at}.seed in body should be greater than or equal to 0"
+    }
+    answer = api_server.try_create(run_with(base_run, mixture({"id": "a", "weigth": 0.5}, sed=1)))
+    assert [f'unknown field "{at}.{key}"' in answer.body["message"] for key in ("datasets[0].weigth", "sed")] == [
+        True
+    ] * 2
+
+
+def test_null_for_the_split_or_the_seed_of_a_mixture_is_as_good_as_absence(
+    api_server: ApiServer, base_run: Manifest
+) -> None:
+    answer = api_server.try_create(run_with(base_run, mixture({"id": "a", "split": None}, seed=None)))
+    assert answer.accepted, answer.body
+    assert answer.body["spec"]["recipe"]["dataset_mixture"] == {"datasets": [{"id": "a"}]}
 
 
 @pytest.mark.parametrize("recipe", RECIPES, ids=lambda recipe: ",".join(recipe))

@@ -29,6 +29,7 @@ class Outer(BaseModel):
     inner: Inner = Inner()
     named: Annotated[Inner, Field(description="The field's own text.")]
     maybe: Inner | None = None
+    or_null: Annotated[int | None, Field(json_schema_extra={"nullable": True})] = 1
     colour: Colour = Colour.RED
     mode: Literal["a", "b"] = "a"
     words: Annotated[list[str], Field(min_length=1, max_length=2)] = ["x"]
@@ -62,8 +63,9 @@ def test_the_fields_text_wins_over_the_types() -> None:
     assert properties()["named"] == INNER | {"description": "The field's own text."}
 
 
-def test_null_is_absence() -> None:
+def test_null_is_absence_unless_the_field_says_otherwise() -> None:
     assert properties()["maybe"] == INNER
+    assert properties(defaults=False)["or_null"] == {"type": "integer", "nullable": True}
 
 
 def test_enums_and_lists() -> None:

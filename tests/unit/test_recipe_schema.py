@@ -48,6 +48,25 @@ def test_keys_of_open_r1() -> None:
     assert KEYS["code_language"]["enum"] == ["python", "javascript", "r", "java", "bash", "cpp"]
 
 
+def test_a_mixture_of_data_sets_is_typed_to_its_leaves() -> None:
+    mixture = KEYS["dataset_mixture"]
+    assert (mixture["type"], mixture["nullable"], mixture["required"]) == ("object", True, ["datasets"])
+    assert list(mixture["properties"]) == ["datasets", "seed", "test_split_size"]
+    assert (mixture["properties"]["datasets"]["minItems"], mixture["properties"]["datasets"]["maxItems"]) == (1, 32)
+    entry = mixture["properties"]["datasets"]["items"]
+    assert (list(entry["properties"]), entry["required"]) == (["id", "config", "split", "columns", "weight"], ["id"])
+    assert entry["properties"]["weight"] == {
+        "type": "number",
+        "minimum": 0,
+        "exclusiveMinimum": True,
+        "maximum": 1,
+        "nullable": True,
+        "description": "Share of the rows that is taken, drawn with seed; 1 when left out. null takes all rows in their "
+        "own order.",
+    }
+    assert "default" not in {*entry["properties"]["split"], *mixture["properties"]["seed"]}
+
+
 OPEN_R1_DEFAULTS = {
     "code_language": "python",
     "cosine_max_len": 1000,

@@ -33,6 +33,13 @@ class OpenR1Arguments(RewardArguments, ScriptArguments):  # type: ignore[misc]
             "learners' image can import. Required."
         },
     )
+    dataset_mixture: dict[str, Any] | None = field(
+        default=None,
+        metadata={
+            "help": "Several data sets instead of the one of `dataset_name`: rows of each are drawn, put together and "
+            "shuffled. `dataset_config` is without effect then."
+        },
+    )
     dataset_prompt_column: str = field(
         default="prompt", metadata={"help": "Column of the data set that holds the prompts."}
     )

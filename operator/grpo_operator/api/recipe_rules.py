@@ -6,6 +6,7 @@ from typing import Any, Final
 from grpo_contract.recipe_defaults import MOVED_DEFAULTS
 from grpo_contract.rewards import BUILT_IN_REWARDS, CODE_REWARDS, NO_CODE_REWARDS, REWARD_IMPORT
 from grpo_operator.api.cel import Path, Rule, present, value_of
+from grpo_operator.api.data_rules import DATA_RULES
 
 SPEC: Final[Path] = ("spec",)
 RECIPE: Final[Path] = ("spec", "recipe")
@@ -14,7 +15,7 @@ REWARD: Final[Path] = ("spec", "recipe", "reward_funcs", "[]")
 
 def recipe_rules(trl_defaults: Mapping[str, Any]) -> list[Rule]:
     """`trl_defaults`: what TRL, or Open-R1, does where the recipe is silent."""
-    return [*_RECIPE_RULES, _overlong_rule(trl_defaults), *_batch_rules(trl_defaults)]
+    return [*_RECIPE_RULES, *DATA_RULES, _overlong_rule(trl_defaults), *_batch_rules(trl_defaults)]
 
 
 def _missing(key: str, remedy: str) -> Rule:
@@ -28,9 +29,6 @@ _RECIPE_RULES: Final = (
     _missing(
         "model_name_or_path",
         "set it to a model of the hub, as in Qwen/Qwen2.5-1.5B-Instruct, or to a folder below /volume",
-    ),
-    _missing(
-        "dataset_name", "set it to a data set of the hub, as in open-r1/OpenR1-Math-220k, or to a path below /volume"
     ),
     _missing(
         "reward_funcs", f"list at least one reward function: {', '.join(BUILT_IN_REWARDS)}, or package.module:function"

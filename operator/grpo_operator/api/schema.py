@@ -1,6 +1,7 @@
 """From pydantic's JSON schema to Kubernetes' structural schema. Pure; knows nothing of GRPORuns.
 
-A structural schema has no references and one type per field. "Optional" is said by absence there, not by null.
+A structural schema has no references and one type per field. "Optional" is said by absence there, not by null; a field
+that may hold null nevertheless says `nullable` itself.
 """
 
 from typing import Any, Final
@@ -10,7 +11,7 @@ from pydantic import BaseModel
 Schema = dict[str, Any]
 
 _KEPT: Final = frozenset(
-    {"type", "format", "description", "enum", "pattern",
+    {"type", "format", "description", "enum", "pattern", "nullable",
      "minimum", "maximum", "minLength", "maxLength", "minItems", "maxItems"}
 )  # fmt: skip
 _EXTENSION: Final = "x-kubernetes-"

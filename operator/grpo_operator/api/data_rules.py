@@ -1,0 +1,74 @@
+"""Rules about the data sets that a recipe names, in CEL. Data only."""
+
+from typing import Final
+
+from grpo_operator.api.cel import Path, Rule, present, value_of
+
+RECIPE: Final[Path] = ("spec", "recipe")
+MIXTURE: Final[Path] = (*RECIPE, "dataset_mixture")
+
+_ONE: Final = f"{present('dataset_name')} && self.dataset_name.size() > 0"
+_SEVERAL: Final = present("dataset_mixture")
+_SPLIT: Final = value_of("dataset_train_split", "'train'")
+_LISTS: Final = present("columns", "d")
+_PROMPTS: Final = value_of("dataset_prompt_column", "'prompt'")
+_WITHOUT_PROMPTS: Final = f"self.dataset_mixture.datasets.filter(d, {_LISTS} && !({_PROMPTS} in d.columns))"
+_FIRST_LISTS: Final = present("columns", "first")
+# As Open-R1 compares: as sets. `exists` ends with the first entry that lists columns, unless there is something to refuse.
+_SAME: Final = "d.columns.all(c, c in first.columns) && first.columns.all(c, c in d.columns)"
+
+DATA_RULES: Final = (
+    Rule(
+        RECIPE,
+        f"({_ONE}) || {_SEVERAL}",
+        "spec.recipe.dataset_name is missing or empty; set it to a data set of the hub, as in "
+        "open-r1/OpenR1-Math-220k, or to a path below /volume, or list several in dataset_mixture.",
+    ),
+    Rule(
+        RECIPE,
+        f"!({_ONE}) || !{_SEVERAL}",
+        "spec.recipe.dataset_name is '{self.dataset_name}' and spec.recipe.dataset_mixture is set, but either says "
+        "what to train on; keep one of them.",
+        ".dataset_mixture",
+    ),
+    # The rows of a mixture are counted and shuffled as a whole.
+    Rule(
+        RECIPE,
+        f"!{_SEVERAL} || !{value_of('dataset_streaming', 'false')}",
+        "spec.recipe.dataset_streaming is true, but a mixture cannot be streamed; leave it out, or train on the one "
+        "data set of dataset_name.",
+        ".dataset_streaming",
+    ),
+    Rule(
+        RECIPE,
+        f"!{_SEVERAL} || {_SPLIT} == 'train' || "
+        f"({_SPLIT} == 'test' && {present('test_split_size', 'self.dataset_mixture')})",
+        f"spec.recipe.dataset_train_split is '{{{_SPLIT}}}', but a mixture has the splits train and, with "
+        "test_split_size, test; leave it out and set split of each entry.",
+        ".dataset_train_split",
+    ),
+    Rule(
+        RECIPE,
+        f"!{_SEVERAL} || {_WITHOUT_PROMPTS}.size() == 0",
+        f"spec.recipe.dataset_prompt_column is '{{{_PROMPTS}}}', which columns of '{{{_WITHOUT_PROMPTS}[0].id}}' in "
+        "spec.recipe.dataset_mixture.datasets leaves out; add it there.",
+        ".dataset_mixture",
+    ),
+    Rule(
+        MIXTURE,
+        f"self.datasets.all(d, !{_LISTS}) || "
+        f"self.datasets.exists(first, {_FIRST_LISTS} && self.datasets.all(d, !{_LISTS} || ({_SAME})))",
+        # To name the columns exceeds the API server's cost limit.
+        "spec.recipe.dataset_mixture.datasets list different columns, but their rows make one data set; list the same "
+        "columns in each entry that lists any.",
+        ".datasets",
+    ),
+    Rule(
+        MIXTURE,
+        f"!{present('test_split_size')} || self.test_split_size < 1.0 || "
+        "self.test_split_size == double(int(self.test_split_size))",
+        "spec.recipe.dataset_mixture.test_split_size is {self.test_split_size}, which is neither a share below 1 nor a "
+        "number of rows; correct it.",
+        ".test_split_size",
+    ),
+)
