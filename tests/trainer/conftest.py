@@ -8,6 +8,23 @@ import pytest
 from trainer.running_generator import RunningGenerator, run_config
 from trainer.tiny_model import write_tiny_model
 
+CARD = """---
+dataset_info:
+  features:
+  - name: problem
+    dtype: string
+  - name: solution
+    dtype: string
+  splits:
+  - name: train
+    num_bytes: 100
+    num_examples: 2
+  - name: test
+    num_bytes: 100
+    num_examples: 2
+---
+"""
+
 
 @pytest.fixture(scope="session")
 def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -29,3 +46,14 @@ def generator(starting_generator: RunningGenerator) -> RunningGenerator:
     """A generator that serves the tiny model. Tests give it the weights that they need; they must leave it alive."""
     starting_generator.wait_until_it_answers()
     return starting_generator
+
+
+@pytest.fixture
+def repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """To `datasets`, a folder with files in it is what a repository of the hub is. Ours cannot be read any further."""
+    folder = tmp_path / "repository"
+    folder.mkdir()
+    (folder / "train.jsonl").write_text("this is no JSON")
+    (folder / "README.md").write_text(CARD)
+    monkeypatch.setattr("grpo_trainer.data.is_path", lambda name: False)
+    return str(folder)

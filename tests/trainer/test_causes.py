@@ -26,7 +26,8 @@ from grpo_trainer.data import load_from_hub, load_path
 from grpo_trainer.metrics import LearnerMetrics
 from grpo_trainer.missing_packages import packages_needed
 from grpo_trainer.progress import ProgressBoard
-from grpo_trainer.recipe import OpenR1Arguments, parse_recipe
+from grpo_trainer.recipe import parse_recipe
+from grpo_trainer.sources import Source
 from grpo_trainer.tokenizer import load_tokenizer
 from trainer.learner_inputs import learner_config, write_problems
 from trainer.unreadable import as_pod_user, folder_for_everybody
@@ -85,9 +86,8 @@ def test_a_full_volume_is_no_unreadable_data_set(tmp_path: Path, monkeypatch: py
 
     monkeypatch.setattr(arrow_writer.ArrowWriter, "write_table", full)
     data = write_problems(tmp_path / "train.jsonl")
-    script = OpenR1Arguments(dataset_name=str(data), dataset_prompt_column="problem")
     with pytest.raises(datasets.exceptions.DatasetGenerationError) as caught:
-        load_path(script)
+        load_path(Source(str(data)), "problem")
     assert is_of_the_system(caught.value)
 
 
@@ -96,7 +96,7 @@ def test_rows_that_are_no_json_are_the_users(tmp_path: Path) -> None:
     with pytest.raises(
         UserError, match=r"train.jsonl' cannot be read, JSON parse error: Invalid value. in row 0; give"
     ):
-        load_path(OpenR1Arguments(dataset_name=str(tmp_path / "train.jsonl")))
+        load_path(Source(str(tmp_path / "train.jsonl")), "prompt")
 
 
 def test_a_data_set_in_a_closed_folder_is_the_users() -> None:
@@ -104,7 +104,7 @@ def test_a_data_set_in_a_closed_folder_is_the_users() -> None:
         datasets.Dataset.from_list([{"prompt": "Hello?"}]).save_to_disk(folder / "data")
         (folder / "data" / "state.json").chmod(0)
         with as_pod_user(), pytest.raises(UserError, match=r"permission is denied for .*state.json; make it readable"):
-            load_path(OpenR1Arguments(dataset_name=str(folder / "data")))
+            load_path(Source(str(folder / "data")), "prompt")
 
 
 def test_a_hub_that_is_down_is_no_missing_configuration(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -115,14 +115,14 @@ def test_a_hub_that_is_down_is_no_missing_configuration(tmp_path: Path, monkeypa
     cached.mkdir(parents=True)
     (cached / "dataset_info.json").write_text(json.dumps({"config_name": "default"}))
     with pytest.raises(ConnectionError, match="no answer from the hub, and in the cache: Couldn't find cache for org/"):
-        load_from_hub(OpenR1Arguments(dataset_name="org/data", dataset_config="algebra"))
+        load_from_hub(Source("org/data", config="algebra"))
 
 
 @pytest.mark.parametrize(
     ("keys", "complaint"),
     [
-        ({"dataset_config": "algebra"}, "BuilderConfig 'algebra' not found"),
-        ({"dataset_train_split": "validation"}, 'Unknown split "validation"'),
+        ({"config": "algebra"}, "BuilderConfig 'algebra' not found"),
+        ({"split": "validation"}, 'Unknown split "validation"'),
     ],
 )
 def test_a_configuration_or_split_that_is_not_there_is_the_users(
@@ -133,7 +133,7 @@ def test_a_configuration_or_split_that_is_not_there_is_the_users(
     folder.mkdir()
     write_problems(folder / "train.jsonl")
     with pytest.raises(UserError, match=rf"^spec.recipe.dataset_train_split or dataset_config: .*{complaint}"):
-        load_from_hub(OpenR1Arguments(dataset_name=str(folder), **keys))
+        load_from_hub(Source(str(folder), **keys))
 
 
 def build(config: RunConfig, folder: Path) -> None:

@@ -8,8 +8,9 @@ import datasets
 import pytest
 
 from grpo_contract.failure import UserError
-from grpo_trainer.data import check_size, columns_of, declared_columns, load_training_data
+from grpo_trainer.data import check_size, columns_of, declared_columns
 from grpo_trainer.recipe import OpenR1Arguments, Recipe
+from grpo_trainer.sources import Source
 from grpo_trainer.training import load_data
 from trainer.learner_inputs import write_rows
 
@@ -48,7 +49,7 @@ def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def load(name: str, as_messages: bool = True, **keys: Any) -> list[dict[str, Any]]:
     script = OpenR1Arguments(dataset_name=name, **({"dataset_prompt_column": "problem"} | keys))
-    return list(load_training_data(script, as_messages=as_messages))
+    return list(load_data(Recipe(None, None, script), {}, as_messages=as_messages))
 
 
 @pytest.mark.parametrize("write", [jsonl, json_array, parquet, saved_dataset, saved_splits])
@@ -92,7 +93,7 @@ def test_messages_stay_as_they_are_and_a_column_of_that_name_goes(tmp_path: Path
 
 def test_columns_are_those_of_the_data_set(tmp_path: Path) -> None:
     script = OpenR1Arguments(dataset_name=jsonl(tmp_path), dataset_prompt_column="problem")
-    assert columns_of(load_training_data(script, as_messages=True)) == ["problem", "solution"]
+    assert columns_of(load_data(Recipe(None, None, script), {}, as_messages=True)) == ["problem", "solution"]
 
 
 PLACES = (
@@ -171,42 +172,14 @@ def test_a_file_that_is_not_what_its_name_says(tmp_path: Path) -> None:
 
 def test_too_few_prompts_for_one_batch() -> None:
     data = datasets.Dataset.from_list(ROWS)
-    check_size(data, 2, "data")
+    script = OpenR1Arguments(dataset_name="data")
+    check_size(data, 2, script)
     with pytest.raises(UserError) as caught:
-        check_size(data, 3, "data")
+        check_size(data, 3, script)
     assert str(caught.value) == (
         "spec.recipe.dataset_name: 'data' has 2 prompts, a generation batch needs 3; lower "
         "per_device_train_batch_size or gradient_accumulation_steps, or raise num_generations."
     )
-
-
-CARD = """---
-dataset_info:
-  features:
-  - name: problem
-    dtype: string
-  - name: solution
-    dtype: string
-  splits:
-  - name: train
-    num_bytes: 100
-    num_examples: 2
-  - name: test
-    num_bytes: 100
-    num_examples: 2
----
-"""
-
-
-@pytest.fixture
-def repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
-    """To `datasets`, a folder with files in it is what a repository of the hub is. Ours cannot be read any further."""
-    folder = tmp_path / "repository"
-    folder.mkdir()
-    (folder / "train.jsonl").write_text("this is no JSON")
-    (folder / "README.md").write_text(CARD)
-    monkeypatch.setattr("grpo_trainer.data.is_path", lambda name: False)
-    return str(folder)
 
 
 DECLARED: dict[str, tuple[dict[str, Any], str]] = {
@@ -241,10 +214,9 @@ def test_what_the_hub_declares_is_looked_at_before_the_download(repository: str,
 
 @pytest.mark.parametrize("split", ["train", "test", "train[:10%]+test[5:]", "all"])
 def test_splits_that_the_hub_declares(repository: str, split: str) -> None:
-    script = OpenR1Arguments(dataset_name=repository, dataset_prompt_column="problem", dataset_train_split=split)
-    assert declared_columns(script) == ["problem", "solution"]
+    assert declared_columns(Source(repository, split=split), "problem") == ["problem", "solution"]
 
 
 def test_a_hub_that_declares_nothing(repository: str) -> None:
     Path(repository, "README.md").unlink()
-    assert declared_columns(OpenR1Arguments(dataset_name=repository)) == []
+    assert declared_columns(Source(repository), "prompt") is None

@@ -63,6 +63,13 @@ MISTAKES: dict[str, tuple[dict[str, Any], str, str]] = {
         "ColumnNotFound",
         "spec.recipe.dataset_prompt_column: data set '{data}' has no column 'question'; use one of problem, solution.",
     ),
+    "entry of a mixture": (
+        {"dataset_name": None, "dataset_mixture": {"datasets": [{"id": "org/data"}, {"id": "/volume/none.jsonl"}]}},
+        "DatasetNotFound",
+        "spec.recipe.dataset_mixture.datasets[1].id: '/volume/none.jsonl' does not exist, /volume holds nothing; give "
+        "a .jsonl, .json or .parquet file or a folder written by save_to_disk on the run's volume, which is mounted at "
+        "/volume, or the id of a data set on the hub.",
+    ),
     "reward": (
         {"reward_funcs": ["acuracy"]},
         "RewardNotFound",

@@ -9,6 +9,7 @@ import pytest
 from grpo_contract.failure import UserError
 from grpo_contract.paths import listing
 from grpo_trainer import preflight
+from grpo_trainer.sources import Source
 from trainer.unreadable import as_pod_user, folder_for_everybody
 
 RECIPE = {"model_name_or_path": "org/model", "dataset_name": "org/data", "reward_funcs": ["accuracy"]}
@@ -47,6 +48,18 @@ def test_keys_that_every_run_needs(key: str) -> None:
     recipe = {other: value for other, value in RECIPE.items() if other != key}
     with pytest.raises(UserError, match=rf"^spec\.recipe\.{key}: missing; set it to .*\.$"):
         preflight.check(recipe)
+
+
+def test_a_mixture_instead_of_one_data_set() -> None:
+    mixture = {"dataset_mixture": {"datasets": [{"id": "org/data"}, {"id": "org/other", "columns": ["prompt"]}]}}
+    preflight.check(RECIPE | {"dataset_name": None} | mixture)
+    with pytest.raises(UserError) as caught:
+        preflight.check(RECIPE | mixture)
+    assert caught.value.failure.reason == "InvalidRecipe"
+    assert str(caught.value) == (
+        "spec.recipe.dataset_name is 'org/data' and spec.recipe.dataset_mixture is set, but either says what to train "
+        "on; keep one of them."
+    )
 
 
 def test_a_reward_that_is_listed_twice() -> None:
@@ -120,7 +133,7 @@ def test_data_that_the_pod_may_not_read(name: str) -> None:
     with folder_for_everybody() as folder:
         (folder / name).touch(mode=0)
         with as_pod_user() as user, pytest.raises(UserError) as caught:
-            preflight.check_dataset(str(folder / name), "prompt")
+            preflight.check_dataset(Source(str(folder / name)), "prompt")
     assert caught.value.failure.reason == "DatasetNotFound"
     assert f"'{folder / name}' cannot be read by the pod's user {user}, permission is denied" in str(caught.value)
 
@@ -133,4 +146,4 @@ def test_files_where_folders_belong_and_the_other_way_round(tmp_path: Path) -> N
     with pytest.raises(UserError, match=r"is no model, its config.json is a folder; give"):
         preflight.check_model(str(tmp_path))
     (tmp_path / "train.jsonl").mkdir()
-    preflight.check_dataset(str(tmp_path / "train.jsonl"), "prompt")  # of save_to_disk, perhaps
+    preflight.check_dataset(Source(str(tmp_path / "train.jsonl")), "prompt")  # of save_to_disk, perhaps

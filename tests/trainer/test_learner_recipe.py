@@ -64,6 +64,13 @@ def test_values_arrive_where_trl_and_open_r1_expect_them(tmp_path: Path) -> None
     }
 
 
+def test_a_mixture_arrives_as_it_is(tmp_path: Path) -> None:
+    mixture = {"datasets": [{"id": "a", "weight": None}, {"id": "b", "columns": ["c"], "weight": 0.5}], "seed": 3}
+    recipe = parse(tmp_path, dataset_name=None, dataset_mixture=mixture)
+    assert (recipe.script.dataset_name, recipe.script.dataset_mixture) == (None, mixture)
+    assert parse(tmp_path, dataset_mixture=None).script.dataset_mixture is None
+
+
 def test_values_that_the_recipe_leaves_out_are_trls(tmp_path: Path) -> None:
     training = parse(tmp_path).training
     assert (training.beta, training.loss_type, training.temperature, training.num_generations) == (0.0, "dapo", 1.0, 8)

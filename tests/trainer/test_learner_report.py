@@ -256,3 +256,11 @@ def test_the_model_card_tells_the_last_step() -> None:
     assert "| KL divergence | 0.013 |" in rest
     assert "| accuracy | 0.5 |" in rest
     assert '"dataset_name": "/volume/train.jsonl"' in rest
+
+
+def test_the_model_card_names_each_data_set_of_a_mixture_once() -> None:
+    entries = [{"id": "org/a"}, {"id": "/volume/b.jsonl"}, {"id": "org/c"}, {"id": "org/a", "config": "hard"}]
+    recipe = CARD_RECIPE | {"dataset_name": None, "dataset_mixture": {"datasets": entries}}
+    card = model_card("demo", recipe, [])
+    assert "\ndatasets: [org/a, org/c]\n" in card
+    assert "`org/base`, trained with GRPO on `org/a`, `/volume/b.jsonl`, `org/c` for the rewards accuracy." in card

@@ -16,6 +16,7 @@ from grpo_trainer.rewards.arguments import RewardArguments
 from grpo_trainer.rewards.format import format_reward
 from grpo_trainer.rewards.score import FAILED
 from grpo_trainer.rewards.tag_count import tag_count_reward
+from grpo_trainer.sources import Source
 
 COMPLETE = "<think>\nwork\n</think>\n<answer>\n5\n</answer>"
 
@@ -189,10 +190,10 @@ def test_an_import_that_the_system_failed_is_no_mistake_of_the_users(module: str
 
 
 def test_a_reward_whose_column_is_missing() -> None:
-    registry.check_columns("format", format_reward, ["prompt", "problem"], "data")
-    registry.check_columns("accuracy", accuracy_reward, ["prompt", "problem", "solution"], "data")
+    registry.check_reward("format", format_reward, ["prompt", "problem"], Source("data"))
+    registry.check_reward("accuracy", accuracy_reward, ["prompt", "problem", "solution"], Source("data"))
     with pytest.raises(UserError) as caught:
-        registry.check_columns("accuracy", accuracy_reward, ["prompt", "problem", "answer"], "data")
+        registry.check_reward("accuracy", accuracy_reward, ["prompt", "problem", "answer"], Source("data"))
     assert caught.value.failure.reason == "ColumnNotFound"
     assert str(caught.value) == (
         "spec.recipe.reward_funcs: 'accuracy' needs a column 'solution', data set 'data' has problem, answer; "

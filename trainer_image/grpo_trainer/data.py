@@ -5,7 +5,7 @@ is missing is named together with what is there. Every rank loads the same data 
 """
 
 import contextlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final, TypeAlias
 
@@ -14,11 +14,14 @@ from datasets.exceptions import DatasetGenerationError, DatasetNotFoundError
 from datasets.packaged_modules.cache.cache import Cache
 from pyarrow import ArrowInvalid
 
+from grpo_contract.dataset_mixture import read_mixture
 from grpo_contract.failure import DATASET_NOT_FOUND, INVALID_RECIPE, UserError
 from grpo_contract.paths import is_path
 from grpo_trainer.causes import OF_THE_PATH, first_line, is_of_the_system, modules_of
-from grpo_trainer.preflight import FILE_FORMATS, check_dataset, column_not_found, dataset_permission
+from grpo_trainer.mixture import mix
+from grpo_trainer.preflight import FILE_FORMATS, check_dataset, dataset_permission
 from grpo_trainer.recipe import OpenR1Arguments
+from grpo_trainer.sources import Source, check_columns
 
 PROMPT: Final = "prompt"
 CONVERSATION: Final = "messages"
@@ -26,99 +29,89 @@ CONVERSATION: Final = "messages"
 TrainingData: TypeAlias = datasets.Dataset | datasets.IterableDataset
 
 
-def load_training_data(script: OpenR1Arguments, *, as_messages: bool) -> TrainingData:
-    """Rows with a `prompt`, a list of messages when `as_messages`, and all other columns of the data set.
+def load_source(source: Source, prompt_column: str) -> TrainingData:
+    """Its rows, with all their columns.
 
-    Raises UserError when the data set, its configuration, its split or the prompt's column does not exist.
+    Raises UserError when the data set, its configuration, its split or a column that is asked for does not exist.
     """
-    data = load_path(script) if is_path(script.dataset_name) else load_from_hub(script)
-    if script.dataset_prompt_column not in columns_of(data):
-        raise column_not_found(script.dataset_name, script.dataset_prompt_column, columns_of(data))
-    return with_prompts(data, script, as_messages)
+    data = load_path(source, prompt_column) if is_path(source.name) else load_from_hub(source)
+    check_columns(source, prompt_column, columns_of(data))
+    return data
 
 
-def declared_columns(script: OpenR1Arguments) -> list[str]:
-    """Of a data set of the hub, before it is downloaded; none where its card does not tell, or where loading is quick.
+def declared_columns(source: Source, prompt_column: str) -> list[str] | None:
+    """Of a data set of the hub, before it is downloaded; None where its card does not tell, or where loading is quick.
 
     Raises:
-        UserError: as load_training_data, as far as the card tells.
+        UserError: as load_source, as far as the card tells.
     """
-    name = script.dataset_name
-    if is_path(name) or script.dataset_streaming:
-        return []
-    with hub_answers(name):
-        info = datasets.load_dataset_builder(name, name=script.dataset_config).info
-    check_splits(script, list(info.splits or []))
-    columns = list(info.features or [])
-    if columns and script.dataset_prompt_column not in columns:
-        raise column_not_found(name, script.dataset_prompt_column, columns)
+    if is_path(source.name) or source.is_streamed:
+        return None
+    with hub_answers(source):
+        info = datasets.load_dataset_builder(source.name, name=source.config).info
+    check_splits(source, list(info.splits or []))
+    columns = list(info.features or []) or None
+    check_columns(source, prompt_column, columns)
     return columns
 
 
-def check_splits(script: OpenR1Arguments, splits: list[str]) -> None:
+def check_splits(source: Source, splits: list[str]) -> None:
     """Several, and parts of them, may be asked for: train[:10%]+test."""
-    asked = [part.partition("[")[0].strip() for part in script.dataset_train_split.split("+")]
+    asked = [part.partition("[")[0].strip() for part in source.split.split("+")]
     for split in asked:
         if splits and split not in [*splits, str(datasets.Split.ALL)]:
-            raise split_not_found(script.dataset_name, split, splits)
+            raise split_not_found(source, split, splits)
 
 
-def load_path(script: OpenR1Arguments) -> TrainingData:
-    name = script.dataset_name
-    check_dataset(name, script.dataset_prompt_column)
+def load_path(source: Source, prompt_column: str) -> TrainingData:
+    check_dataset(source, prompt_column)
     try:
-        with dataset_permission(name):
-            return pick_split(read_path(script), script)
+        with dataset_permission(source):
+            return pick_split(read_path(source), source)
     except (*OF_THE_PATH, DatasetGenerationError, ArrowInvalid) as error:
         if is_of_the_system(error):  # DatasetGenerationError is around whatever happened, a full volume as well
             raise
         raise UserError(
             DATASET_NOT_FOUND,
-            f"spec.recipe.dataset_name: {name!r} cannot be read, {first_line(error.__cause__ or error)}; "
+            f"spec.recipe.{source.key('id')}: {source.name!r} cannot be read, {first_line(error.__cause__ or error)}; "
             f"give a .jsonl, .json or .parquet file or a folder written by save_to_disk.",
         ) from error
 
 
-def read_path(script: OpenR1Arguments) -> dict[str, TrainingData]:
+def read_path(source: Source) -> dict[str, TrainingData]:
     """{split: its rows}"""
-    path = Path(script.dataset_name)
+    path = Path(source.name)
     if path.is_dir():
         found = datasets.load_from_disk(path)
         return found if isinstance(found, datasets.DatasetDict) else {"train": found}
     reader = FILE_FORMATS[path.suffix]
     splits: dict[str, TrainingData] = datasets.load_dataset(
-        reader, data_files=script.dataset_name, streaming=script.dataset_streaming
+        reader, data_files=source.name, streaming=source.is_streamed
     )
     return splits
 
 
-def pick_split(splits: dict[str, TrainingData], script: OpenR1Arguments) -> TrainingData:
-    split = script.dataset_train_split
-    if split not in splits:
-        raise split_not_found(script.dataset_name, split, splits)
-    return splits[split]
+def pick_split(splits: dict[str, TrainingData], source: Source) -> TrainingData:
+    if source.split not in splits:
+        raise split_not_found(source, source.split, splits)
+    return splits[source.split]
 
 
-def split_not_found(name: str, split: str, splits: Iterable[str]) -> UserError:
+def split_not_found(source: Source, split: str, splits: Iterable[str]) -> UserError:
     return UserError(
         DATASET_NOT_FOUND,
-        f"spec.recipe.dataset_train_split: data set {name!r} has no split {split!r}; use one of {', '.join(splits)}.",
+        f"spec.recipe.{source.key('split')}: data set {source.name!r} has no split {split!r}; use one of "
+        f"{', '.join(splits)}.",
     )
 
 
-def load_from_hub(script: OpenR1Arguments) -> TrainingData:
-    name = script.dataset_name
-    with hub_answers(name):
-        return datasets.load_dataset(
-            name,
-            name=script.dataset_config,
-            split=script.dataset_train_split,
-            streaming=script.dataset_streaming,
-        )
+def load_from_hub(source: Source) -> TrainingData:
+    with hub_answers(source):
+        return datasets.load_dataset(source.name, name=source.config, split=source.split, streaming=source.is_streamed)
 
 
 @contextlib.contextmanager
-def hub_answers(name: str) -> Iterator[None]:
+def hub_answers(source: Source) -> Iterator[None]:
     """No answer from the hub is no mistake of the user's.
 
     Raises ConnectionError then: another attempt may do better.
@@ -128,7 +121,7 @@ def hub_answers(name: str) -> Iterator[None]:
     except DatasetNotFoundError as error:
         raise UserError(
             DATASET_NOT_FOUND,
-            f"spec.recipe.dataset_name: {name!r} is not on the hub, or this run may not read it; "
+            f"spec.recipe.{source.key('id')}: {source.name!r} is not on the hub, or this run may not read it; "
             f"correct the id, set HF_TOKEN in spec.learners.env, or give a path on the volume.",
         ) from error
     except ValueError as error:
@@ -138,8 +131,25 @@ def hub_answers(name: str) -> Iterator[None]:
             raise
         raise UserError(  # an unknown split or configuration; the message lists those there are
             DATASET_NOT_FOUND,
-            f"spec.recipe.dataset_train_split or dataset_config: {name!r} cannot be loaded, {first_line(error)}.",
+            f"spec.recipe.{source.key('split')} or {source.key('config').rpartition('.')[2]}: {source.name!r} cannot be "
+            f"loaded, {first_line(error)}.",
         ) from error
+
+
+def rows_of(parts: Sequence[TrainingData], script: OpenR1Arguments) -> TrainingData:
+    """What is trained on; `parts` are the recipe's sources, in order."""
+    mixture = read_mixture(vars(script))
+    if mixture is None:
+        (data,) = parts
+        return data
+    splits = mix(parts, mixture)
+    split = script.dataset_train_split
+    if split not in splits:
+        raise UserError(
+            INVALID_RECIPE,
+            f"spec.recipe.dataset_train_split: a mixture has no split {split!r}; use one of {', '.join(splits)}.",
+        )
+    return splits[split]
 
 
 def columns_of(data: TrainingData) -> list[str]:
@@ -170,11 +180,13 @@ def with_prompts(data: TrainingData, script: OpenR1Arguments, as_messages: bool)
     return data.with_transform(lay_out)
 
 
-def check_size(data: TrainingData, prompts_per_batch: int, name: str) -> None:
+def check_size(data: TrainingData, prompts_per_batch: int, script: OpenR1Arguments) -> None:
     """TRL drops an incomplete batch: with too few rows it would finish at once, having learnt nothing."""
     if isinstance(data, datasets.Dataset) and len(data) < prompts_per_batch:
+        of_one = f"dataset_name: {script.dataset_name!r} has"
+        what_has = of_one if script.dataset_mixture is None else "dataset_mixture: it gives"
         raise UserError(
             INVALID_RECIPE,
-            f"spec.recipe.dataset_name: {name!r} has {len(data)} prompts, a generation batch needs {prompts_per_batch};"
-            f" lower per_device_train_batch_size or gradient_accumulation_steps, or raise num_generations.",
+            f"spec.recipe.{what_has} {len(data)} prompts, a generation batch needs {prompts_per_batch}; lower "
+            f"per_device_train_batch_size or gradient_accumulation_steps, or raise num_generations.",
         )

@@ -6,6 +6,7 @@ from importlib.metadata import version
 from typing import Any, Final
 
 from grpo_contract.paths import is_path
+from grpo_trainer.sources import sources_of
 
 LIBRARIES: Final = ("trl", "transformers", "deepspeed", "torch")
 
@@ -24,7 +25,7 @@ def model_card(name: str, recipe: Mapping[str, Any], history: Sequence[Mapping[s
     sections = [
         front_matter(recipe),
         f"# {name}",
-        f"`{recipe['model_name_or_path']}`, trained with GRPO on `{recipe['dataset_name']}`"
+        f"`{recipe['model_name_or_path']}`, trained with GRPO on {', '.join(f'`{name}`' for name in data_sets(recipe))}"
         f" for the rewards {', '.join(recipe['reward_funcs'])}.",
         *([describe_step(steps[-1])] if steps else []),
         f"## Recipe\n\n```json\n{json.dumps(recipe, indent=2, sort_keys=True)}\n```",
@@ -38,9 +39,14 @@ def front_matter(recipe: Mapping[str, Any]) -> str:
     lines = ["library_name: transformers", "pipeline_tag: text-generation", "tags: [trl, grpo]"]
     if not is_path(recipe["model_name_or_path"]):
         lines.append(f"base_model: {recipe['model_name_or_path']}")
-    if not is_path(recipe["dataset_name"]):
-        lines.append(f"datasets: [{recipe['dataset_name']}]")
+    if ids := [name for name in data_sets(recipe) if not is_path(name)]:
+        lines.append(f"datasets: [{', '.join(ids)}]")
     return "\n".join(["---", *lines, "---"])
+
+
+def data_sets(recipe: Mapping[str, Any]) -> list[str]:
+    """Each once: a mixture may hold several configurations of one."""
+    return list(dict.fromkeys(source.name for source in sources_of(recipe)))
 
 
 def describe_step(entry: Mapping[str, Any]) -> str:

@@ -7,11 +7,12 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, Final
 
-from grpo_contract.failure import COLUMN_NOT_FOUND, DATASET_NOT_FOUND, INVALID_RECIPE, UserError
+from grpo_contract.failure import DATASET_NOT_FOUND, INVALID_RECIPE, UserError
 from grpo_contract.model_folder import check_model_folder, model_permission, no_model
 from grpo_contract.paths import is_path, listing, open_each, permission_needed, siblings
 from grpo_trainer.optional_packages import KERNELS, is_installed
 from grpo_trainer.rewards import registry
+from grpo_trainer.sources import Source, check_columns, sources_of
 
 FILE_FORMATS: Final = {".jsonl": "json", ".json": "json", ".parquet": "parquet"}
 """{suffix: the reader of `datasets` for it}."""
@@ -27,8 +28,8 @@ FLASH_ATTENTION: Final = {
 def check(recipe: dict[str, Any]) -> None:
     """Raises UserError."""
     check_model(required(recipe, "model_name_or_path", "the model's folder on the volume or its id on the hub"))
-    dataset = required(recipe, "dataset_name", "a path on the volume or the id of a data set on the hub")
-    check_dataset(dataset, recipe.get("dataset_prompt_column", "prompt"))
+    for source in sources_of(recipe):
+        check_dataset(source, recipe.get("dataset_prompt_column", "prompt"))
     check_attention(recipe.get("attn_implementation"))
     rewards = required(recipe, "reward_funcs", "a list of reward functions")
     check_listed_once(rewards)
@@ -62,32 +63,32 @@ def matching(folder: Path, patterns: tuple[str, ...]) -> list[Path]:
     return [file for pattern in patterns for file in folder.glob(pattern)]
 
 
-def check_dataset(name: str, prompt_column: str) -> None:
-    """What a path is, and the columns where a glance at the first line tells."""
-    if not is_path(name):
+def check_dataset(source: Source, prompt_column: str) -> None:
+    """What a path is, and the columns where the recipe or a glance at the first line tells."""
+    if not is_path(source.name):
+        check_columns(source, prompt_column, None)
         return
-    with dataset_permission(name):
-        check_dataset_path(name, Path(name), prompt_column)
+    with dataset_permission(source):
+        check_dataset_path(source, Path(source.name), prompt_column)
 
 
-def dataset_permission(name: str) -> AbstractContextManager[None]:
-    return permission_needed("dataset_name", name, DATASET_NOT_FOUND)
+def dataset_permission(source: Source) -> AbstractContextManager[None]:
+    return permission_needed(source.key("id"), source.name, DATASET_NOT_FOUND)
 
 
-def check_dataset_path(name: str, path: Path, prompt_column: str) -> None:
+def check_dataset_path(source: Source, path: Path, prompt_column: str) -> None:
     open_each([path])
     if not path.exists():
         problem = f"does not exist, {siblings(path)}"
     elif path.is_file() and path.suffix not in FILE_FORMATS:
         problem = f"is of no known format, its name does not end in {', '.join(FILE_FORMATS)}"
-    elif (columns := first_columns(path)) and prompt_column not in columns:
-        raise column_not_found(name, prompt_column, columns)
     else:
+        check_columns(source, prompt_column, first_columns(path))
         return
     raise UserError(
         DATASET_NOT_FOUND,
-        f"spec.recipe.dataset_name: {name!r} {problem}; give a .jsonl, .json or .parquet file or a folder written by "
-        f"save_to_disk on the run's volume, which is mounted at /volume, or the id of a data set on the hub.",
+        f"spec.recipe.{source.key('id')}: {source.name!r} {problem}; give a .jsonl, .json or .parquet file or a folder "
+        f"written by save_to_disk on the run's volume, which is mounted at /volume, or the id of a data set on the hub.",
     )
 
 
@@ -97,7 +98,7 @@ def first_columns(path: Path) -> list[str] | None:
         return None
     with path.open() as file, contextlib.suppress(ValueError):
         row = json.loads(file.readline())
-        return list(row) if isinstance(row, dict) else None
+        return list(row) if row and isinstance(row, dict) else None
     return None
 
 
@@ -121,11 +122,3 @@ def check_listed_once(rewards: Sequence[str]) -> None:
             f"spec.recipe.reward_funcs holds {twice[0]!r} more than once; list it once and give its weight in "
             f"reward_weights.",
         )
-
-
-def column_not_found(dataset: str, column: str, columns: list[str]) -> UserError:
-    return UserError(
-        COLUMN_NOT_FOUND,
-        f"spec.recipe.dataset_prompt_column: data set {dataset!r} has no column {column!r}; "
-        f"use one of {', '.join(columns)}.",
-    )

@@ -21,7 +21,15 @@ from grpo_contract.progress import Stage
 from grpo_trainer import device
 from grpo_trainer.causes import modules_of
 from grpo_trainer.checkpoints import Checkpoint, CheckpointKeeper, find_checkpoint
-from grpo_trainer.data import TrainingData, check_size, columns_of, declared_columns, load_training_data
+from grpo_trainer.data import (
+    TrainingData,
+    check_size,
+    columns_of,
+    declared_columns,
+    load_source,
+    rows_of,
+    with_prompts,
+)
 from grpo_trainer.final_model import find_final_model, publish, save_final_model
 from grpo_trainer.fleet.discovery import ServiceDiscovery
 from grpo_trainer.fleet.generation import FleetSettings
@@ -32,7 +40,8 @@ from grpo_trainer.missing_packages import packages_needed
 from grpo_trainer.partition import PartitionReport
 from grpo_trainer.progress import ProgressBoard
 from grpo_trainer.recipe import Recipe, invalid, model_arguments, parse_recipe
-from grpo_trainer.rewards.registry import RewardFunction, check_columns, load
+from grpo_trainer.rewards.registry import RewardFunction, check_reward, load
+from grpo_trainer.sources import Source, sources_of
 from grpo_trainer.step_report import StepReport
 from grpo_trainer.tokenizer import load_tokenizer
 from grpo_trainer.zero3 import zero3_config
@@ -94,17 +103,26 @@ def load_rewards(recipe: Recipe) -> dict[str, RewardFunction]:
 
 
 def load_data(recipe: Recipe, rewards: Mapping[str, RewardFunction], *, as_messages: bool) -> TrainingData:
-    """The training data, which have the columns that the rewards need: those they declare are looked at first."""
-    if declared := declared_columns(recipe.script):
-        check_rewards(recipe, rewards, declared)
-    data = load_training_data(recipe.script, as_messages=as_messages)
-    check_rewards(recipe, rewards, columns_of(data))
+    """Rows with a `prompt`, a list of messages when `as_messages`, and the columns that the rewards need.
+
+    What data sets declare is looked at first, of all of them: a download may take hours.
+    """
+    sources = sources_of(vars(recipe.script))
+    for source in sources:
+        check_rewards(rewards, source, declared_columns(source, recipe.script.dataset_prompt_column))
+    parts = [load_checked(source, recipe, rewards) for source in sources]
+    return with_prompts(rows_of(parts, recipe.script), recipe.script, as_messages)
+
+
+def load_checked(source: Source, recipe: Recipe, rewards: Mapping[str, RewardFunction]) -> TrainingData:
+    data = load_source(source, recipe.script.dataset_prompt_column)
+    check_rewards(rewards, source, columns_of(data))
     return data
 
 
-def check_rewards(recipe: Recipe, rewards: Mapping[str, RewardFunction], columns: list[str]) -> None:
+def check_rewards(rewards: Mapping[str, RewardFunction], source: Source, columns: list[str] | None) -> None:
     for name, function in rewards.items():
-        check_columns(name, function, columns, recipe.script.dataset_name)
+        check_reward(name, function, columns, source)
 
 
 def build_learner(
@@ -119,7 +137,7 @@ def build_learner(
 ) -> Learner:
     arguments = recipe.training
     prompts_per_batch = arguments.generation_batch_size // arguments.num_generations
-    check_size(data, prompts_per_batch, recipe.script.dataset_name)
+    check_size(data, prompts_per_batch, recipe.script)
     arguments.model_init_kwargs = model_arguments(recipe, "float32" if config.learners.device == "cpu" else None)
     keeper = CheckpointKeeper(
         config.checkpoint, Path(arguments.output_dir), save_total_limit=arguments.save_total_limit, newest=checkpoint

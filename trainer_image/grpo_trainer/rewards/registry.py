@@ -13,6 +13,7 @@ from grpo_contract.rewards import CODE_REWARDS, NO_CODE_REWARDS, REWARD_IMPORT
 from grpo_trainer.causes import description, is_of_the_system
 from grpo_trainer.rewards.arguments import RewardArguments
 from grpo_trainer.rewards.score import Score
+from grpo_trainer.sources import Source, column_not_kept
 
 RewardFunction = Callable[..., Sequence[Score]]
 
@@ -108,16 +109,21 @@ def not_found(name: str, problem: str) -> UserError:
     return UserError(REWARD_NOT_FOUND, f"spec.recipe.reward_funcs: {name!r} {problem}.")
 
 
-def check_columns(name: str, function: RewardFunction, columns: Iterable[str], dataset: str) -> None:
-    """A reward function's required parameters must be columns of the data set: better said before the first step."""
-    present = [column for column in columns if column != "prompt"]
+def check_reward(name: str, function: RewardFunction, columns: Iterable[str] | None, source: Source) -> None:
+    """A reward function's required parameters must be columns of each data set: better said before the first step.
+
+    `columns` are the data set's; None where nobody knows them yet.
+    """
+    present = None if columns is None else [column for column in columns if column != "prompt"]
     for parameter in required_columns(function):
-        if parameter not in present:
+        if present is not None and parameter not in present:
             raise UserError(
                 COLUMN_NOT_FOUND,
-                f"spec.recipe.reward_funcs: {name!r} needs a column {parameter!r}, data set {dataset!r} has "
+                f"spec.recipe.reward_funcs: {name!r} needs a column {parameter!r}, {source} has "
                 f"{', '.join(present)}; add the column to the data set or choose another reward.",
             )
+        if source.columns is not None and parameter not in source.columns:
+            raise column_not_kept(source, parameter, f"which {name!r} of spec.recipe.reward_funcs needs")
 
 
 def required_columns(function: RewardFunction) -> list[str]:
