@@ -52,8 +52,15 @@ def observed(
 ) -> Iterator[Observed]:
     folder = tmp_path_factory.mktemp("learner")
     (folder / "my_rewards.py").write_text(REWARD)
+    data = write_problems(folder / "train.jsonl")
+    mixture = {"datasets": [{"id": str(data), "weight": 0.5}, {"id": str(data)}], "seed": 3, "test_split_size": 2}
     config = learner_config(
-        tiny_model, write_problems(folder / "train.jsonl"), max_steps=STEPS, reward_funcs=["accuracy", OWN_REWARD]
+        tiny_model,
+        data,
+        max_steps=STEPS,
+        reward_funcs=["accuracy", OWN_REWARD],
+        dataset_name=None,
+        dataset_mixture=mixture,
     )
     config = config.model_copy(
         update={"generators": config.generators.model_copy(update={"service": GENERATORS_ADDRESS})}
@@ -95,6 +102,12 @@ def scrape(pod: LearnerPod) -> dict[str, list[dict[str, str]]] | None:
 def test_every_step_was_done(observed: Observed) -> None:
     assert [entry["step"] for entry in observed.steps] == list(range(1, STEPS + 1))
     assert all(f"step {step}/{STEPS}  reward " in observed.log for step in range(1, STEPS + 1))
+
+
+def test_the_rows_of_the_mixture_were_counted(observed: Observed) -> None:
+    assert "dataset_mixture.datasets[0]: 6 of the 12 rows of '" in observed.log
+    assert "dataset_mixture.datasets[1]: 12 of the 12 rows of '" in observed.log
+    assert "dataset_mixture.test_split_size: 16 rows are left for training\n" in observed.log
 
 
 def test_generators_held_the_learners_weights_at_every_step(observed: Observed) -> None:
