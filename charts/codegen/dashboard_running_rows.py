@@ -132,5 +132,12 @@ def checkpoints() -> list[Line]:
                 by_ref((f"{value('grpo_checkpoint_timestamp_seconds')} * 1000", "written at")),
                 "When the newest checkpoint was written. Healthy: it climbs in even steps.",
             ),
+            lines(
+                "Pushes to the hub",
+                "short",
+                by_ref((increase("grpo_hub_pushes_total", "result"), "{{result}}")),
+                "Of a run that pushes. Healthy: none failed, for which the learner's log has the reason; skipped ones made "
+                "room for newer checkpoints.",
+            ),
         ],
     ]

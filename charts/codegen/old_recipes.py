@@ -4,7 +4,7 @@ import json
 from collections.abc import Iterable
 from typing import Any
 
-from grpo_contract.old_keys import OLD_KEYS, OLD_VALUES
+from grpo_contract.old_keys import NOTED_KEYS, OLD_KEYS, OLD_VALUES
 from grpo_contract.recipe_defaults import MOVED_DEFAULTS
 
 PAGE = """\
@@ -47,7 +47,7 @@ prompt. A run generates from what it trains on.
 def old_recipes() -> str:
     """The page as Markdown."""
     return PAGE.format(
-        keys=_table(("key", "what happens"), ((f"`{key}`", old.action) for key, old in OLD_KEYS.items())),
+        keys=_table(("key", "what happens"), ((f"`{key}`", action) for key, action in _actions().items())),
         values=_table(
             ("key", "value", "what happens"), ((f"`{old.key}`", _code(old.value), old.action) for old in OLD_VALUES)
         ),
@@ -56,6 +56,10 @@ def old_recipes() -> str:
             ((f"`{key}`", *map(_code, values)) for key, values in MOVED_DEFAULTS.items()),
         ),
     )
+
+
+def _actions() -> dict[str, str]:
+    return {key: old.action for key, old in OLD_KEYS.items()} | NOTED_KEYS
 
 
 def _code(value: Any) -> str:

@@ -4,6 +4,7 @@ from typing import Final
 
 from codegen.recipe_types import ANYTHING, Schema
 from grpo_contract.dataset_mixture import DatasetMixture
+from grpo_contract.old_keys import NOTED_KEYS
 from grpo_contract.rewards import REWARD_BOUNDS
 from grpo_operator.api.schema import structural_schema
 
@@ -21,6 +22,12 @@ _STRING_OR_LIST: Final[Schema] = ANYTHING | {"nullable": True}
 # run must be able to hold in any form, because it gets its answer in the Accepted condition (contract: owned_keys.py).
 TYPES: Final[dict[str, Schema]] = {
     "accelerator_config": ANYTHING,
+    "callbacks": {
+        "type": "array",
+        "nullable": True,
+        "maxItems": 1,
+        "items": {"type": "string", "enum": ["push_to_hub_revision"]},
+    },
     "dataset_mixture": structural_schema(DatasetMixture, defaults=False) | {"nullable": True},
     "deepspeed": ANYTHING,
     "fsdp": ANYTHING,
@@ -106,8 +113,13 @@ NOTES: Final[dict[str, str]] = {
     "bf16": "On CPU a run computes in float32, whatever this says.",
     "dtype": "It is what learners load the model in; learners and generators compute in what bf16 and fp16 say.",
     "fp16": "On CPU a run computes in float32, whatever this says.",
+    "hub_always_push": "In a run a checkpoint that waits gives way to a newer one, unless this is true; two wait at most.",
+    "hub_model_id": "A run that leaves it out takes the last part of output_dir, or its own name.",
+    "hub_revision": "A run makes the branch if it is not there; without it, the branch is main.",
     "logging_steps": "A run whose recipe leaves it out logs every step. With more, the run's status and metrics show the "
     "means over the steps since they were last logged.",
+    **NOTED_KEYS,
+    "push_to_hub": "HF_TOKEN must be in spec.learners.env, from a Secret.",
     "save_strategy": "A run whose recipe sets neither save_strategy nor save_steps saves nothing of this kind: what it "
     "resumes from is written as spec.checkpoint says.",
     "vllm_gpu_memory_utilization": "Generators have their GPUs to themselves and take this value; without it, vLLM's "

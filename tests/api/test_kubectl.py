@@ -35,8 +35,8 @@ def test_explain_prints_trls_help_text(kubectl: Kubectl) -> None:
 
 
 def test_explain_says_which_keys_are_not_the_recipes(kubectl: Kubectl) -> None:
-    explained = " ".join(kubectl("explain", "grporun.spec.recipe.output_dir").split())
-    assert "Not the recipe's to set: a run has a folder of its own on the volume, named in status.output." in explained
+    explained = " ".join(kubectl("explain", "grporun.spec.recipe.deepspeed").split())
+    assert "Not the recipe's to set: the learners run under DeepSpeed ZeRO-3." in explained
 
 
 @pytest.mark.parametrize("command", ["create", "apply"])

@@ -55,7 +55,7 @@ def test_a_recipe_that_is_not_accepted_can_be_mended(
     api_server: ApiServer, base_run: Manifest, status: dict[str, Any] | None
 ) -> None:
     base_run["metadata"] = {"generateName": "mended-"}
-    stored = api_server.create(merge_patch(base_run, {"spec": {"recipe": {"output_dir": "data"}}}))
+    stored = api_server.create(merge_patch(base_run, {"spec": {"recipe": {"deepspeed": "zero3.json"}}}))
     if status:
         stored = api_server.patch_status(stored["metadata"]["name"], status)
     base_run["metadata"] = {key: stored["metadata"][key] for key in ("name", "resourceVersion")}

@@ -28,6 +28,7 @@ LABEL_VALUES: Mapping[str, tuple[str, ...]] = {
     "phase": tuple(Phase),
     "kind": ("prompt", "completion"),
     "state": ("ready", "in_sync", "lost"),
+    "result": ("pushed", "failed", "skipped"),
     "generator": ("first-generator-a", "first-generator-b"),
 }
 GAUGES = {"grpo_max_steps": MAX_STEPS, "grpo_reward": 0.6, "grpo_reward_std": 0.25, "grpo_kl": 0.01}

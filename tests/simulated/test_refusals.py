@@ -12,10 +12,10 @@ pytestmark = pytest.mark.usefixtures("operator")
 
 
 def test_an_owned_key_starts_nothing(kubectl: Kubectl, name: str) -> None:
-    kubectl.apply(run_manifest(name, recipe=RECIPE | {"output_dir": "/tmp/x"}))
+    kubectl.apply(run_manifest(name, recipe=RECIPE | {"deepspeed": "zero3.json"}))
     accepted = wait_for_condition(kubectl, name, "Accepted", "OwnedKey")
     assert accepted["status"] == "False"
-    assert "output_dir" in accepted["message"]
+    assert "deepspeed" in accepted["message"]
     assert kubectl.get("grporun", name)["status"]["phase"] == "Pending"
     assert children(kubectl, name) == {}
     wait_for("the Event", lambda: events(kubectl, name) == [("Warning", "OwnedKey")], SOON_S)

@@ -142,7 +142,7 @@ def build(config: RunConfig, folder: Path) -> None:
     rewards = training.load_rewards(recipe)
     tokenizer = load_tokenizer(recipe)
     data = training.load_data(recipe, rewards, as_messages=True)
-    training.build_learner(config, recipe, tokenizer, data, rewards, None, LearnerMetrics(None), ProgressBoard(1))
+    training.build_learner(config, recipe, tokenizer, data, rewards, None, None, LearnerMetrics(None), ProgressBoard(1))
 
 
 @pytest.fixture

@@ -11,10 +11,11 @@ import pytest
 
 from grpo_contract.config import CheckpointConfig
 from grpo_trainer import checkpoints
+from grpo_trainer.checkpoint_files import MARKER
 from grpo_trainer.checkpoints import (
-    MARKER,
     Checkpoint,
     CheckpointKeeper,
+    CheckpointUser,
     Marker,
     complete_checkpoints,
     flush_one,
@@ -143,13 +144,17 @@ class Training:
     """Drives a keeper as transformers' Trainer would; `recipe_saves_at` are the steps at which the recipe saves."""
 
     def __init__(
-        self, folder: Path, recipe_saves_at: tuple[int, ...] = (), epoch_ends_at: tuple[int, ...] = ()
+        self,
+        folder: Path,
+        recipe_saves_at: tuple[int, ...] = (),
+        epoch_ends_at: tuple[int, ...] = (),
+        user: CheckpointUser | None = None,
     ) -> None:
         self.folder = folder
         self.recipe_saves_at = recipe_saves_at
         self.epoch_ends_at = epoch_ends_at
         self.keeper = CheckpointKeeper(
-            CheckpointConfig(every_steps=2, keep=2), folder, save_total_limit=None, newest=None
+            CheckpointConfig(every_steps=2, keep=2), folder, save_total_limit=None, newest=None, user=user
         )
         self.saved: list[int] = []
 
@@ -193,6 +198,39 @@ def test_the_end_of_an_epoch_does_not_save_a_step_twice(tmp_path: Path) -> None:
     training = Training(tmp_path, epoch_ends_at=(3, 4)).run(8)
     assert training.saved == [2, 3, 4, 6, 8]
     assert training.kept() == {3: RECIPE, 4: BOTH, 6: RECOVERY, 8: RECOVERY}
+
+
+class SlowUser:
+    """Needs what it was told of until the test says otherwise."""
+
+    def __init__(self) -> None:
+        self.told: list[tuple[str, int]] = []
+        self.needed: set[Path] = set()
+
+    def checkpoint_saved(self, folder: Path, step: int) -> None:
+        assert (folder / MARKER).exists()
+        self.told.append((folder.name, step))
+        self.needed.add(folder)
+
+    def needs(self, folder: Path) -> bool:
+        return folder in self.needed
+
+
+def test_a_user_is_told_of_the_recipes_checkpoints_alone(tmp_path: Path) -> None:
+    user = SlowUser()
+    Training(tmp_path, recipe_saves_at=(3,), epoch_ends_at=(4, 5), user=user).run(8)
+    assert user.told == [("checkpoint-3", 3), ("checkpoint-4", 4), ("checkpoint-5", 5)]
+
+
+def test_what_a_user_needs_stays(tmp_path: Path) -> None:
+    user = SlowUser()
+    training = Training(tmp_path, recipe_saves_at=(1, 3), user=user)
+    training.keeper.save_total_limit = 1
+    training.run(4)
+    assert training.kept() == {1: RECIPE, 2: RECOVERY, 3: RECIPE, 4: RECOVERY}
+    user.needed.clear()
+    training.keeper.remove_superseded()
+    assert training.kept() == {2: RECOVERY, 3: RECIPE, 4: RECOVERY}
 
 
 def test_the_marker_comes_last(tmp_path: Path) -> None:

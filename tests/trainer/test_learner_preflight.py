@@ -72,6 +72,43 @@ def test_a_reward_that_is_listed_twice() -> None:
     )
 
 
+PUSH = RECIPE | {"push_to_hub": True, "hub_model_id": "me/model"}
+
+
+def test_a_run_that_pushes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HF_TOKEN", "hf_secret")
+    preflight.check_hub(PUSH, "first")
+
+
+@pytest.mark.parametrize(
+    ("keys", "named"),
+    [
+        ({"push_to_hub": True}, "push_to_hub"),
+        ({"push_to_hub": False, "push_to_hub_revision": True}, "push_to_hub_revision"),
+        ({"callbacks": ["push_to_hub_revision"]}, "callbacks"),
+    ],
+)
+def test_a_run_that_pushes_without_a_token(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, keys: dict[str, object], named: str
+) -> None:
+    monkeypatch.delenv("HF_TOKEN", raising=False)
+    monkeypatch.setattr("huggingface_hub.constants.HF_TOKEN_PATH", str(tmp_path / "token"))
+    preflight.check_hub(RECIPE | {"hub_model_id": "me/model"}, "first")
+    with pytest.raises(UserError) as caught:
+        preflight.check_hub(RECIPE | keys, "first")
+    assert caught.value.failure.reason == "InvalidRecipe"
+    assert str(caught.value) == (
+        f"spec.recipe.{named} is set, but the learners have no token for the hub; set HF_TOKEN from a Secret in "
+        "spec.learners.env."
+    )
+
+
+def test_a_repository_that_cannot_be(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HF_TOKEN", "hf_secret")
+    with pytest.raises(UserError, match=r"^spec\.recipe\.hub_model_id: .*'org/team/model'.*; set it to such a name\.$"):
+        preflight.check_hub(PUSH | {"hub_model_id": "org/team/model"}, "first")
+
+
 def test_a_long_listing_is_cut(tmp_path: Path) -> None:
     for number in range(12):
         (tmp_path / f"file{number:02}").touch()

@@ -86,6 +86,22 @@ def test_the_operators_values_win(tmp_path: Path) -> None:
     assert model_arguments(recipe, "float32")["dtype"] == "float32"
 
 
+def test_what_a_recipe_says_of_the_hub_is_not_for_trl(tmp_path: Path) -> None:
+    keys = {
+        "output_dir": "data/out",
+        "push_to_hub": True,
+        "hub_strategy": "every_save",
+        "hub_model_revision": "v1",
+        "callbacks": ["push_to_hub_revision"],
+        "push_to_hub_revision": True,
+        "overwrite_hub_revision": True,
+    }
+    owned = {"output_dir": str(tmp_path), "push_to_hub": False, "use_cpu": True, "bf16": False}
+    recipe = parse_recipe({"model_name_or_path": "m", "dataset_name": "d"} | translate(keys)[0], owned)
+    assert (recipe.training.output_dir, recipe.training.push_to_hub) == (str(tmp_path), False)
+    assert recipe.script.callbacks == ["push_to_hub_revision"]
+
+
 def test_without_their_packages_sdpa_and_pytorch_compute(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level("INFO")
     recipe = parse(tmp_path, attn_implementation="flash_attention_2", use_liger_kernel=True)
@@ -213,14 +229,12 @@ MISTAKES: dict[str, tuple[dict[str, Any], str]] = {
         "spec.recipe.use_peft is true, but runs cannot do that yet; leave it out to train all parameters.",
     ),
     "number for a boolean": (
-        {"push_to_hub": 0},
-        "spec.recipe.push_to_hub is 0, but runs cannot do that yet; leave it out and push the trained model from the "
-        "volume.",
+        {"use_peft": 0},
+        "spec.recipe.use_peft is 0, but runs cannot do that yet; leave it out to train all parameters.",
     ),
     "two keys of the operator's": (
-        {"output_dir": "data/out", "resume_from_checkpoint": "data/checkpoint-100"},
-        'spec.recipe.output_dir is "data/out", but a run has a folder of its own on the volume, named in '
-        "status.output; leave it out. "
+        {"save_only_model": True, "resume_from_checkpoint": "data/checkpoint-100"},
+        "spec.recipe.save_only_model is true, but a run could not resume from such a checkpoint; leave it out. "
         'spec.recipe.resume_from_checkpoint is "data/checkpoint-100", but a run resumes from its newest checkpoint by '
         "itself; leave it out.",
     ),

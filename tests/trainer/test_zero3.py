@@ -14,7 +14,7 @@ from transformers import AutoModelForCausalLM
 
 from grpo_contract.config import RunConfig
 from grpo_trainer import final_model, training
-from grpo_trainer.checkpoints import MARKER
+from grpo_trainer.checkpoint_files import MARKER
 from grpo_trainer.metrics import LearnerMetrics
 from grpo_trainer.progress import ProgressBoard
 from trainer.learner_inputs import learner_config, write_problems

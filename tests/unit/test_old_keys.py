@@ -143,6 +143,29 @@ TRANSLATED: list[tuple[Recipe, Recipe, list[tuple[str, str]]]] = [
         ],
     ),
     (
+        {"output_dir": "data/out", "push_to_hub": True},
+        {"output_dir": "data/out", "push_to_hub": True},
+        [
+            (
+                "output_dir",
+                "No effect on where a run writes, which status.output says; without hub_model_id, its last part names "
+                "the repository to push to.",
+            )
+        ],
+    ),
+    ({"output_dir": None}, {"output_dir": None}, []),
+    ({"hub_model_revision": "v1"}, {"hub_revision": "v1"}, [("hub_model_revision", "Is hub_revision today.")]),
+    (
+        {"hub_model_revision": "v1", "hub_revision": "v2"},
+        {"hub_revision": "v2"},
+        [("hub_model_revision", "Ignored: the recipe sets hub_revision, which it is today.")],
+    ),
+    (
+        {"callbacks": ["push_to_hub_revision"], "push_to_hub_revision": True, "overwrite_hub_revision": True},
+        {"callbacks": ["push_to_hub_revision"], "push_to_hub_revision": True, "overwrite_hub_revision": True},
+        [],
+    ),
+    (
         {"wandb_log_unique_prompts": True},
         {"log_unique_prompts": True},
         [("wandb_log_unique_prompts", "Is log_unique_prompts today.")],

@@ -41,10 +41,10 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
         ),
     ),
     (
-        {"output_dir": "data/out"},
+        {"resume_from_checkpoint": "data/checkpoint-100"},
         (
-            'spec.recipe.output_dir is "data/out", but a run has a folder of its own on the volume, named in '
-            "status.output; leave it out."
+            'spec.recipe.resume_from_checkpoint is "data/checkpoint-100", but a run resumes from its newest checkpoint '
+            "by itself; leave it out."
         ),
     ),
     (
@@ -59,9 +59,9 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
         "spec.recipe.use_peft is true, but runs cannot do that yet; leave it out to train all parameters.",
     ),
     (
-        {"output_dir": "runs/\N{ROCKET}"},
-        'spec.recipe.output_dir is "runs/\N{ROCKET}", but a run has a folder of its own on the volume, named in '
-        "status.output; leave it out.",
+        {"resume_from_checkpoint": "runs/\N{ROCKET}"},
+        'spec.recipe.resume_from_checkpoint is "runs/\N{ROCKET}", but a run resumes from its newest checkpoint by '
+        "itself; leave it out.",
     ),
 ]
 
@@ -69,8 +69,9 @@ ACCEPTED: list[dict[str, Any]] = [
     {},
     {"learning_rate": 1e-6, "beta": 0.01},
     {"use_vllm": True, "vllm_mode": "server", "vllm_enable_sleep_mode": False},
-    {"eval_strategy": "no", "push_to_hub": False, "use_peft": False, "load_in_4bit": False},
-    {"fsdp": "", "fsdp_config": None, "deepspeed": None, "output_dir": None, "resume_from_checkpoint": False},
+    {"eval_strategy": "no", "use_peft": False, "load_in_4bit": False},
+    {"fsdp": "", "fsdp_config": None, "deepspeed": None, "resume_from_checkpoint": False},
+    {"output_dir": "data/out", "push_to_hub": True, "hub_model_id": "me/model", "hub_strategy": "every_save"},
 ]
 
 
@@ -86,14 +87,14 @@ def test_a_value_that_changes_nothing_is_accepted(recipe: dict[str, Any]) -> Non
     assert owned_keys(recipe) == []
 
 
-@pytest.mark.parametrize(("key", "value"), [("use_vllm", 1), ("push_to_hub", 0), ("fsdp", 0)])
+@pytest.mark.parametrize(("key", "value"), [("use_vllm", 1), ("use_peft", 0), ("fsdp", 0)])
 def test_a_number_is_no_boolean(key: str, value: int) -> None:
     assert len(owned_keys({key: value})) == 1
 
 
 def test_the_order_is_the_recipes() -> None:
-    sentences = owned_keys({"output_dir": "a", "beta": 0, "deepspeed": "b"})
-    assert [sentence.split()[0] for sentence in sentences] == ["spec.recipe.output_dir", "spec.recipe.deepspeed"]
+    sentences = owned_keys({"use_peft": True, "beta": 0, "deepspeed": "b"})
+    assert [sentence.split()[0] for sentence in sentences] == ["spec.recipe.use_peft", "spec.recipe.deepspeed"]
 
 
 def test_a_secret_is_not_repeated() -> None:

@@ -40,6 +40,17 @@ class TestProgress:
         assert (plan.status.progress.step, plan.status.metrics.reward) == (7, 0.5)
         assert (plan.status.generators.in_sync, plan.status.generators.weight_version) == (1, "7")
 
+    def test_what_is_pushed_is_said(self) -> None:
+        run, job, pod = make_run(), make_job(), make_pod(ready=True)
+        pushed = TRAINING.model_copy(update={"pushed": "https://hub/me/model/commit/1"})
+        run = then(run, look(run, job, pod, reading=Reading(pushed)))
+        assert run.status.pushed == "https://hub/me/model/commit/1"
+        saved = TRAINING.model_copy(update={"stage": Stage.SAVING, "model": "/volume/model"})
+        plan = look(run, job, pod, reading=Reading(saved))
+        assert said(plan, PROGRESSING) == ("True", "Saving")
+        assert message(plan, PROGRESSING) == "The model is saved, and is being pushed to the hub."
+        assert (plan.status.model, plan.status.pushed) == ("/volume/model", "https://hub/me/model/commit/1")
+
     def test_a_report_of_another_attempt_says_nothing(self) -> None:
         plan = look(make_run(), make_job(2), make_pod(attempt=2, ready=True), reading=Reading(TRAINING))
         assert said(plan, PROGRESSING) == ("True", "Restarting")

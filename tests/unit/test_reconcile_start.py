@@ -101,6 +101,11 @@ class TestStart:
         )
         assert "torch_dtype" not in moved
 
+    def test_where_a_recipe_of_today_would_write_makes_it_no_old_one(self) -> None:
+        plan = look(make_run(recipe=make_run().spec.recipe | {"output_dir": "data/out"}))
+        assert said(plan, ACCEPTED) == ("True", "Accepted")
+        assert [note.key for note in plan.status.recipe.notes] == ["output_dir"]
+
     def test_of_a_recipe_of_today_there_is_nothing_to_say(self) -> None:
         assert look(make_run()).status.recipe.notes == []
 

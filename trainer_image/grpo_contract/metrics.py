@@ -46,6 +46,14 @@ class Phase(StrEnum):
     WAIT = "wait"
 
 
+class PushOutcome(StrEnum):
+    """How a push to the hub ended; the values of grpo_hub_pushes_total{result}."""
+
+    PUSHED = "pushed"
+    FAILED = "failed"
+    SKIPPED = "skipped"
+
+
 def _gauge(name: str, help: str, *labels: str, trl_key: str | None = None) -> Metric:
     return Metric(name, Kind.GAUGE, help, labels, trl_key=trl_key)
 
@@ -94,6 +102,7 @@ LEARNER_METRICS: Final = (
     _counter("grpo_generator_completions_total", "Completions taken from a generator.", "generator"),
     _gauge("grpo_checkpoint_timestamp_seconds", "Unix time of the newest checkpoint."),
     _gauge("grpo_checkpoint_step", "Step of the newest checkpoint."),
+    _counter("grpo_hub_pushes_total", "Pushes to the hub: pushed, failed, or skipped because newer checkpoints waited.", "result"),
 )  # fmt: skip
 
 # Gauges with a `stat` or `bound` label: {metric: {label value: key of TRL's log}}.

@@ -60,7 +60,6 @@ _GPUS_OF_THEIR_OWN: Final = "generators have GPUs of their own"
 _LEARNERS: Final = "learners run one process per GPU of spec.learners, under DeepSpeed ZeRO-3"
 _PRECISION: Final = "bf16 and fp16 choose the precision, and PyTorch computes it"
 _NEVER_READ: Final = "Open-R1's GRPO script never read it"
-_NO_PUSH: Final = "a run pushes nothing to the hub; push the trained model from the volume"
 _NO_BENCHMARKS: Final = "a run starts no benchmarks; evaluate the trained model"
 _NO_CODE_REWARDS: Final = "no built-in reward runs code"
 _TRACKER: Final = "a tracker is told by environment variables; set {} in spec.learners.env"
@@ -130,12 +129,9 @@ OLD_KEYS: Final[dict[str, OldKey]] = {
     "push_to_hub_token": _renamed("hub_token"),
     "push_to_hub_model_id": _renamed("hub_model_id"),
     "push_to_hub_organization": _no_effect("it is the first part of hub_model_id today"),
-    "hub_model_revision": _no_effect(_NO_PUSH),
-    "overwrite_hub_revision": _no_effect(_NO_PUSH),
-    "push_to_hub_revision": _no_effect(_NO_PUSH),
+    "hub_model_revision": _renamed("hub_revision"),
     # Open-R1's, beyond training.
     "benchmarks": _no_effect(_NO_BENCHMARKS),
-    "callbacks": _no_effect(f"Open-R1's one callback pushes checkpoints, and {_NO_PUSH}"),
     "wandb_log_unique_prompts": _renamed("log_unique_prompts"),
     "wandb_entity": _no_effect(_TRACKER.format("WANDB_ENTITY")),
     "wandb_project": _no_effect(_TRACKER.format("WANDB_PROJECT")),
@@ -166,6 +162,12 @@ OLD_VALUES: Final = (
     ),
 )
 
+NOTED_KEYS: Final = {
+    "output_dir": "No effect on where a run writes, which status.output says; without hub_model_id, its last part names the "
+    "repository to push to.",
+}
+"""Keys of today whose effect is another in a run."""
+
 
 def translate(recipe: Mapping[str, Any]) -> tuple[Recipe, list[Note]]:
     """The recipe in today's keys and values, and a note for each key about which there is something to say.
@@ -184,6 +186,8 @@ def translate(recipe: Mapping[str, Any]) -> tuple[Recipe, list[Note]]:
 
 
 def _translate_one(key: str, value: Any, recipe: Mapping[str, Any]) -> tuple[Recipe, str | None]:
+    if key in NOTED_KEYS and value is not None:
+        return {key: value}, NOTED_KEYS[key]
     if key not in OLD_KEYS:
         return _translate_value(key, value)
     old = OLD_KEYS[key]

@@ -61,7 +61,6 @@ OWNED_KEYS: Final[dict[str, OwnedKey]] = {
     "ddp_backend": OwnedKey("the backend is NCCL on GPU and gloo on CPU"),
     "ddp_timeout": OwnedKey("learners have a deadline for collective operations already"),
     # What is written where, and where a run goes on.
-    "output_dir": OwnedKey("a run has a folder of its own on the volume, named in status.output"),
     "resume_from_checkpoint": OwnedKey("a run resumes from its newest checkpoint by itself", accepted=(False,)),
     "save_on_each_node": OwnedKey(_SHARED, accepted=(False,)),
     "save_only_model": OwnedKey("a run could not resume from such a checkpoint", accepted=(False,)),
@@ -73,7 +72,6 @@ OWNED_KEYS: Final[dict[str, OwnedKey]] = {
     # What a later version may give back to the recipe.
     "eval_strategy": OwnedKey(_NOT_YET, "set it to 'no' and evaluate the trained model", accepted=("no",)),
     "eval_on_start": OwnedKey(_NOT_YET, "leave it out and evaluate the trained model", accepted=(False,)),
-    "push_to_hub": OwnedKey(_NOT_YET, "leave it out and push the trained model from the volume", accepted=(False,)),
     "use_peft": OwnedKey(_NOT_YET, "leave it out to train all parameters", accepted=(False,)),
     "load_in_8bit": OwnedKey(_NOT_YET, accepted=(False,)),
     "load_in_4bit": OwnedKey(_NOT_YET, accepted=(False,)),

@@ -98,6 +98,8 @@ class Progress(_Camel):
     generators: list[GeneratorProgress] = []
     model: str | None = None
     """Folder of the trained model, once it is saved."""
+    pushed: str | None = None
+    """Commit on the hub that this attempt pushed last."""
 
     def to_json(self) -> str:
         return self.model_dump_json(by_alias=True, exclude_none=True)

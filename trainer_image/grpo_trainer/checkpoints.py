@@ -12,7 +12,7 @@ import shutil
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 from accelerate import PartialState
 from accelerate.utils import broadcast_object_list
@@ -24,9 +24,9 @@ from grpo_contract.config import CheckpointConfig
 from grpo_contract.failure import LEARNER_ERROR, RunFailure
 from grpo_contract.pod import pod_name
 from grpo_contract.progress import CheckpointProgress
+from grpo_trainer.checkpoint_files import MARKER, PARTIAL_MARKER
 from grpo_trainer.waiting import wait_until
 
-MARKER: Final = "complete.json"
 VISIBLE_WITHIN_S: Final = 180.0
 """For all nodes to see what one has written. NFS clients may go by what they remember of a folder for 60 s."""
 LOOK_EVERY_S: Final = 0.5
@@ -150,12 +150,19 @@ def flush_one(path: Path) -> None:
 
 
 def write_marker(folder: Path, marker: Marker) -> None:
-    partial = folder / f".{MARKER}"
+    partial = folder / PARTIAL_MARKER
     partial.write_text(marker.model_dump_json())
     flush(partial.parent)
     partial.rename(folder / MARKER)
     flush_one(folder)
     flush_one(folder.parent)
+
+
+class CheckpointUser(Protocol):
+    """Somebody who wants the recipe's checkpoints, and has them a while longer than the run itself."""
+
+    def checkpoint_saved(self, folder: Path, step: int) -> None: ...
+    def needs(self, folder: Path) -> bool: ...
 
 
 class CheckpointKeeper(TrainerCallback):  # type: ignore[misc]
@@ -166,14 +173,21 @@ class CheckpointKeeper(TrainerCallback):  # type: ignore[misc]
     """
 
     def __init__(
-        self, config: CheckpointConfig, folder: Path, save_total_limit: int | None, newest: Checkpoint | None
+        self,
+        config: CheckpointConfig,
+        folder: Path,
+        save_total_limit: int | None,
+        newest: Checkpoint | None,
+        user: CheckpointUser | None = None,
     ) -> None:
+        """`user` is rank 0's."""
         self.config = config
         self.folder = folder
         self.save_total_limit = save_total_limit
         self.for_recovery = False
         self.for_recipe = False
         self.newest = newest
+        self.user = user
 
     def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
         self.for_recipe = control.should_save
@@ -209,6 +223,12 @@ class CheckpointKeeper(TrainerCallback):  # type: ignore[misc]
         ranks.wait_for_everyone()
         if ranks.is_main_process:
             write_marker(folder, marker)
-            for old in superseded(complete_checkpoints(self.folder), self.config.keep, self.save_total_limit):
-                remove(old)
+            if self.user is not None and marker.for_recipe:
+                self.user.checkpoint_saved(folder, marker.step)
+            self.remove_superseded()
         self.newest = Checkpoint(folder, marker)
+
+    def remove_superseded(self) -> None:
+        for old in superseded(complete_checkpoints(self.folder), self.config.keep, self.save_total_limit):
+            if self.user is None or not self.user.needs(old.folder):
+                remove(old)

@@ -7,21 +7,16 @@ import json
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 from accelerate import PartialState
 from accelerate.utils import broadcast_object_list
-from transformers.trainer import TRAINER_STATE_NAME
 
 from grpo_contract.config import RunConfig
 from grpo_contract.files import model_folder
-from grpo_trainer.checkpoints import MARKER, flush, flush_one
+from grpo_trainer.checkpoint_files import MODEL_CARD, NEEDED_TO_RESUME, TRAINER_STATE
+from grpo_trainer.checkpoints import flush, flush_one
 from grpo_trainer.model_card import model_card
-
-MODEL_CARD: Final = "README.md"
-
-# What a checkpoint holds beside that: needed to resume, not to use the model.
-NEEDED_TO_RESUME: Final = ("global_step*", "latest", "zero_to_*.py", "rng_state*.pth", "scheduler.pt", MARKER)
 
 
 @dataclass(frozen=True)
@@ -38,7 +33,7 @@ def find_final_model(config: RunConfig) -> FinalModel | None:
     ranks = PartialState()
     decision: list[FinalModel | None] = [None]
     if ranks.is_main_process and folder.exists():
-        state = json.loads((folder / TRAINER_STATE_NAME).read_text())
+        state = json.loads((folder / TRAINER_STATE).read_text())
         decision = [FinalModel(folder, state["global_step"], state["max_steps"])]
     broadcast_object_list(decision, from_process=0)
     return decision[0]
@@ -54,7 +49,7 @@ def save_final_model(learner: Any, config: RunConfig) -> Path:
     learner.model.config.use_cache = True  # gradient checkpointing turned it off
     learner.save_model(str(partial))
     if learner.is_world_process_zero():
-        learner.state.save_to_json(str(partial / TRAINER_STATE_NAME))
+        learner.state.save_to_json(str(partial / TRAINER_STATE))
         put_in_place(partial, folder, config)
     learner.accelerator.wait_for_everyone()
     return folder
@@ -83,7 +78,7 @@ def remove_partial(folder: Path) -> None:
 
 
 def put_in_place(partial: Path, folder: Path, config: RunConfig) -> None:
-    history = json.loads((partial / TRAINER_STATE_NAME).read_text())["log_history"]
+    history = json.loads((partial / TRAINER_STATE).read_text())["log_history"]
     (partial / MODEL_CARD).write_text(model_card(config.name, config.recipe, history))
     flush(partial)
     partial.rename(folder)

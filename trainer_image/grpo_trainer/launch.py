@@ -67,6 +67,7 @@ def run(config: RunConfig, config_file: Path) -> None:
     for note in config.recipe_notes:
         log.info("spec.recipe.%s: %s", note.key, note.action)
     preflight.check(config.recipe)
+    preflight.check_hub(config.recipe, config.name)
     wait_for_name(config.learners.rendezvous_host, config.deadlines.rendezvous_s)
     run_workers(config, config_file)
 

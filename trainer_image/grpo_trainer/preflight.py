@@ -10,6 +10,7 @@ from typing import Any, Final
 from grpo_contract.failure import DATASET_NOT_FOUND, INVALID_RECIPE, UserError
 from grpo_contract.model_folder import check_model_folder, model_permission, no_model
 from grpo_contract.paths import is_path, listing, open_each, permission_needed, siblings
+from grpo_trainer.hub.settings import read_settings
 from grpo_trainer.optional_packages import KERNELS, is_installed
 from grpo_trainer.rewards import registry
 from grpo_trainer.sources import Source, check_columns, sources_of
@@ -121,4 +122,31 @@ def check_listed_once(rewards: Sequence[str]) -> None:
             INVALID_RECIPE,
             f"spec.recipe.reward_funcs holds {twice[0]!r} more than once; list it once and give its weight in "
             f"reward_weights.",
+        )
+
+
+def check_hub(recipe: dict[str, Any], run_name: str) -> None:
+    """Of a run that pushes, what is certain to fail. Whether the token may write, the hub knows; it is not asked here.
+
+    Raises:
+        UserError: a name that no repository can have, or no token.
+    """
+    settings = read_settings(recipe, run_name)
+    if settings is None:
+        return
+    from huggingface_hub import get_token  # only runs that push need it
+    from huggingface_hub.errors import HFValidationError
+    from huggingface_hub.utils import validate_repo_id
+
+    try:
+        validate_repo_id(settings.repository)
+    except HFValidationError as error:
+        words = " ".join(str(error).split()).rstrip(".")
+        raise UserError(INVALID_RECIPE, f"spec.recipe.hub_model_id: {words}; set it to such a name.") from error
+    if get_token() is None:
+        key = next(key for key in ("push_to_hub", "push_to_hub_revision", "callbacks") if recipe.get(key))
+        raise UserError(
+            INVALID_RECIPE,
+            f"spec.recipe.{key} is set, but the learners have no token for the hub; set HF_TOKEN from a Secret in "
+            f"spec.learners.env.",
         )

@@ -50,6 +50,24 @@ class OpenR1Arguments(RewardArguments, ScriptArguments):  # type: ignore[misc]
         default=None,
         metadata={"help": "Chat template (Jinja) to use instead of the one that the model brings along."},
     )
+    callbacks: list[str] = field(
+        default_factory=list,
+        metadata={
+            "help": "Open-R1's callbacks. push_to_hub_revision pushes each of the recipe's checkpoints to a branch of its "
+            "own on the hub, `<hub_revision>-step-<step, nine digits>`."
+        },
+    )
+    push_to_hub_revision: bool = field(
+        default=False,
+        metadata={
+            "help": "Whether to push the trained model to the branch hub_revision, unless that holds a model already "
+            "(see overwrite_hub_revision)."
+        },
+    )
+    overwrite_hub_revision: bool = field(
+        default=False,
+        metadata={"help": "Whether push_to_hub_revision may push to a branch that holds another run's model."},
+    )
     max_prompt_length: int | None = field(default=None, metadata={"help": "Last tokens of a prompt that are taken."})
 
 

@@ -9,12 +9,14 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
+from accelerate import PartialState
 from transformers import PreTrainedTokenizerBase, PrinterCallback, Trainer
 from trl import GRPOTrainer
 
 from grpo_contract import environment
 from grpo_contract.config import RunConfig
 from grpo_contract.files import checkpoint_folder
+from grpo_contract.metrics import PushOutcome
 from grpo_contract.network import GENERATOR_PORT, WEIGHTS_PORT
 from grpo_contract.pod import read_token
 from grpo_contract.progress import Stage
@@ -34,6 +36,9 @@ from grpo_trainer.final_model import find_final_model, publish, save_final_model
 from grpo_trainer.fleet.discovery import ServiceDiscovery
 from grpo_trainer.fleet.generation import FleetSettings
 from grpo_trainer.fleet_report import FleetReport
+from grpo_trainer.hub.process import PushProcess
+from grpo_trainer.hub.pusher import HubPusher
+from grpo_trainer.hub.settings import read_settings
 from grpo_trainer.learner import Learner
 from grpo_trainer.metrics import LearnerMetrics
 from grpo_trainer.missing_packages import packages_needed
@@ -57,9 +62,28 @@ log = logging.getLogger(__name__)
 def train(config: RunConfig, metrics: LearnerMetrics, board: ProgressBoard) -> Path:
     """Train, or go on where the newest checkpoint is; returns the folder of the trained model.
 
-    In a process group, on all of its ranks, which come to the end together. Raises UserError, GeneratorsLost, or whatever
-    else goes wrong.
+    In a process group, on all of its ranks, which come to the end together but for rank 0, which pushes the model. Raises
+    UserError, GeneratorsLost, or whatever else goes wrong.
     """
+    pusher = start_pusher(config, metrics, board)
+    folder = train_model(config, metrics, board, pusher)
+    board.update(model=str(folder))
+    if pusher is not None:
+        pusher.finish(folder)
+    return folder
+
+
+def start_pusher(config: RunConfig, metrics: LearnerMetrics, board: ProgressBoard) -> HubPusher | None:
+    """On rank 0 of a run that pushes."""
+    for outcome in PushOutcome:
+        metrics.add("grpo_hub_pushes_total", 0, outcome.value)
+    settings = read_settings(config.recipe, config.name)
+    if settings is None or not PartialState().is_main_process:
+        return None
+    return HubPusher(settings, config, metrics, PushProcess(), pushed=lambda commit: board.update(pushed=commit))
+
+
+def train_model(config: RunConfig, metrics: LearnerMetrics, board: ProgressBoard, pusher: HubPusher | None) -> Path:
     if (model := find_final_model(config)) is not None:
         log.info("an earlier attempt has saved the trained model: nothing is left to do")
         board.update(stage=Stage.SAVING)
@@ -77,7 +101,7 @@ def train(config: RunConfig, metrics: LearnerMetrics, board: ProgressBoard) -> P
         rewards = load_rewards(recipe)
         tokenizer = load_tokenizer(recipe)
         data = load_data(recipe, rewards, as_messages=tokenizer.chat_template is not None)
-        learner = build_learner(config, recipe, tokenizer, data, rewards, checkpoint, metrics, board)
+        learner = build_learner(config, recipe, tokenizer, data, rewards, checkpoint, pusher, metrics, board)
         if checkpoint is not None:
             log.info("resuming from the checkpoint of step %d", checkpoint.marker.step)
         learner.train(resume_from_checkpoint=None if checkpoint is None else str(checkpoint.folder))
@@ -94,6 +118,7 @@ def owned_by_operator(config: RunConfig) -> dict[str, Any]:
         "use_vllm": False,  # the fleet takes TRL's seam after TRL's own set-up
         "disable_tqdm": True,
         "save_only_model": False,  # a checkpoint that cannot be resumed from is no checkpoint
+        "push_to_hub": False,  # a pusher of ours does it: transformers' would end a run when the hub is down
     }
 
 
@@ -132,6 +157,7 @@ def build_learner(
     data: TrainingData,
     rewards: Mapping[str, RewardFunction],
     checkpoint: Checkpoint | None,
+    pusher: HubPusher | None,
     metrics: LearnerMetrics,
     board: ProgressBoard,
 ) -> Learner:
@@ -140,7 +166,7 @@ def build_learner(
     check_size(data, prompts_per_batch, recipe.script)
     arguments.model_init_kwargs = model_arguments(recipe, "float32" if config.learners.device == "cpu" else None)
     keeper = CheckpointKeeper(
-        config.checkpoint, Path(arguments.output_dir), save_total_limit=arguments.save_total_limit, newest=checkpoint
+        config.checkpoint, Path(arguments.output_dir), arguments.save_total_limit, newest=checkpoint, user=pusher
     )
     arguments.save_total_limit = None  # the keeper applies it
     fleet = FleetReport(metrics, board)

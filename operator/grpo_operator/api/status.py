@@ -173,6 +173,8 @@ class GRPORunStatus(_Status):
     """Folder on the volume that holds the run's checkpoints and model."""
     model: str | None = None
     """Folder of the trained model, once it is saved."""
+    pushed: str | None = None
+    """Commit on the hub that the run pushed last, of a checkpoint or of the trained model."""
     started_at: Time | None = None
     """When the run was accepted, or the first of its objects made. From then on its recipe cannot change."""
     finished_at: Time | None = None

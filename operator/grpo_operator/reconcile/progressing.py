@@ -52,6 +52,8 @@ def judge_progress(
         return _progressing("Unknown", Reason.PROGRESS_UNREADABLE, message)
     if progress is not None and progress.stage is Stage.TRAINING and not has_made_steps(progress):
         return _progressing("True", Reason.TRAINING, f"The first step of attempt {attempt} is being made.")
+    if progress is not None and progress.stage is Stage.SAVING and progress.model is not None:
+        return _progressing("True", Reason.SAVING, "The model is saved, and is being pushed to the hub.")
     if progress is not None and progress.stage not in _BEFORE_STEPS:
         return _progressing("True", *_BY_STAGE[progress.stage])
     if progress is not None and has_made_steps(progress):

@@ -177,6 +177,7 @@ def _with_progress(status: GRPORunStatus, progress: Progress | None) -> GRPORunS
             "metrics": _readable(progress.metrics) if progress.metrics != Metrics() else status.metrics,
             "checkpoint": progress.checkpoint or status.checkpoint,
             "model": progress.model or status.model,
+            "pushed": progress.pushed or status.pushed,
             "generators": status.generators.model_copy(
                 update={"in_sync": generators_in_sync(progress), "weight_version": progress.weight_version}
             ),

@@ -1,0 +1,26 @@
+"""Names of files in the folders of checkpoints and models."""
+
+from fnmatch import fnmatch
+from typing import Final
+
+MODEL_CARD: Final = "README.md"
+TRAINER_STATE: Final = "trainer_state.json"
+"""Its log_history is the run's curve."""
+MARKER: Final = "complete.json"
+"""Makes a checkpoint count; of the run alone."""
+PARTIAL_MARKER: Final = f".{MARKER}"
+
+# What a checkpoint holds beside a model: needed to resume, not to use it.
+NEEDED_TO_RESUME: Final = (
+    "global_step*",
+    "latest",
+    "zero_to_*.py",
+    "rng_state*.pth",
+    "scheduler.pt",
+    MARKER,
+    PARTIAL_MARKER,
+)
+
+
+def is_needed_to_resume(name: str) -> bool:
+    return any(fnmatch(name, pattern) for pattern in NEEDED_TO_RESUME)
