@@ -11,6 +11,7 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from grpo_contract.config import CheckpointConfig, Deadlines, GeneratorConfig, LearnerConfig, RunConfig
+from grpo_trainer.hub import pusher
 from grpo_trainer.hub.job import PushJob, PushResult
 from grpo_trainer.hub.pusher import HubPusher
 from grpo_trainer.hub.settings import HubSettings, Strategy
@@ -63,8 +64,6 @@ class Scene:
             LearnerMetrics(self.registry),
             sender,
             pushed=self.commits.append,
-            retry_for_s=1.0,
-            retry_every_s=0.05,
         )
 
     def save(self, step: int) -> Path:
@@ -105,7 +104,10 @@ def run_config(collective_s: float) -> RunConfig:
 
 
 @pytest.fixture
-def scene(tmp_path: Path) -> Callable[..., Scene]:
+def scene(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Scene]:
+    monkeypatch.setattr(pusher, "RETRY_FOR_S", 1.0)
+    monkeypatch.setattr(pusher, "RETRY_EVERY_S", 0.05)
+
     def start(
         *results: PushResult, strategy: Strategy = Strategy.EVERY_SAVE, collective_s: float = 20, **more: Any
     ) -> Scene:

@@ -46,8 +46,6 @@ class HubPusher:
         sender: Sender,
         *,
         pushed: Callable[[str], None],
-        retry_for_s: float = RETRY_FOR_S,
-        retry_every_s: float = RETRY_EVERY_S,
     ) -> None:
         """`pushed` is told the address of each commit."""
         self.settings = settings
@@ -55,8 +53,6 @@ class HubPusher:
         self.metrics = metrics
         self.sender = sender
         self.pushed = pushed
-        self.retry_for_s = retry_for_s
-        self.retry_every_s = retry_every_s
         self._waiting: list[Push] = []
         self._current: Push | None = None
         self._changed = threading.Condition()
@@ -143,12 +139,12 @@ class HubPusher:
 
     def _send(self, push: Push) -> PushResult:
         """The trained model is tried again for a while; of checkpoints there will be newer ones."""
-        give_up = time.monotonic() + self.retry_for_s
+        give_up = time.monotonic() + RETRY_FOR_S
         while True:
             result = self.sender(self._job(push))
             if result.url is not None or result.is_refused or not push.is_final:
                 return result
-            if time.monotonic() + self.retry_every_s > give_up or self._is_over.wait(self.retry_every_s):
+            if time.monotonic() + RETRY_EVERY_S > give_up or self._is_over.wait(RETRY_EVERY_S):
                 return result
             log.warning("hub: %s was not pushed yet, trying again: %s", push.what, result.message)
 
