@@ -6,10 +6,13 @@ from http import HTTPStatus
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
+from huggingface_hub.errors import HfHubHTTPError
 
 from grpo_trainer.hub.job import PushJob, PushResult
 from grpo_trainer.hub.process import PushProcess, read_result
+from grpo_trainer.hub.push import is_refusal, sentence_of
 from trainer.hub_server import Hub, running_hub
 
 RUN = "GRPORun first, uid 0123"
@@ -149,6 +152,25 @@ def test_a_hub_that_does_not_answer_is_left(hub: Hub, tmp_path: Path) -> None:
         result = process(job(tmp_path, {"config.json": "{}"}))
     assert result == PushResult(message="the process that pushes ended with exit code -9")
     assert process(job(tmp_path, {"config.json": "{}"})) == PushResult(message="there was no time left")
+
+
+def failed_upload(status: int) -> RuntimeError:
+    """As huggingface_hub raises it."""
+    address = "https://bucket.example.com/lfs/ab?X-Amz-Signature=secret&partNumber=1"
+    response = httpx.Response(status, request=httpx.Request("PUT", address))
+    error = RuntimeError("Error while uploading 'model.safetensors' to the Hub.")
+    error.__cause__ = HfHubHTTPError(f"{status} Error for url '{address}'\n\nagain", response=response)
+    return error
+
+
+@pytest.mark.parametrize(("status", "is_refused"), [(403, True), (404, True), (409, False), (429, False), (503, False)])
+def test_an_upload_that_fails(status: int, is_refused: bool) -> None:
+    error = failed_upload(status)
+    assert is_refusal(error) is is_refused
+    assert sentence_of(error) == (
+        "Error while uploading 'model.safetensors' to the Hub. HfHubHTTPError: "
+        f"{status} Error for url 'https://bucket.example.com/lfs/ab' again"
+    )
 
 
 def test_what_a_process_says_last_is_its_result() -> None:

@@ -5,6 +5,7 @@ huggingface_hub's to find: HF_TOKEN.
 """
 
 import os
+import re
 import sys
 from collections.abc import Iterable
 from typing import Final
@@ -120,8 +121,8 @@ def is_refusal(error: BaseException) -> bool:
 
 
 def sentence_of(error: BaseException) -> str:
-    """A library's words, which come over several lines, in one."""
-    words = " ".join(str(error).split())
+    """A library's words, which come over several lines, in one. An address for an upload may hold a signature."""
+    words = re.sub(r"(https?://[^\s?]+)\?[^\s']*", r"\1", " ".join(str(error).split()))
     if isinstance(error, RuntimeError) and error.__cause__ is not None:
         return f"{words} {sentence_of(error.__cause__)}"[:QUOTED_CHARACTERS]
     said = words if isinstance(error, BranchTaken) else f"{type(error).__name__}: {words}"
