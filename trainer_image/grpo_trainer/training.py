@@ -67,8 +67,8 @@ def train(config: RunConfig, metrics: LearnerMetrics, board: ProgressBoard) -> P
     """
     pusher = start_pusher(config, metrics, board)
     folder = train_model(config, metrics, board, pusher)
-    board.update(model=str(folder))
     if pusher is not None:
+        board.update(model=str(folder))  # it is saved, and what is left is to push it
         pusher.finish(folder)
     return folder
 
