@@ -206,8 +206,9 @@ def completions() -> list[Line]:
             lines(
                 "Failed rewards",
                 "short",
-                by_ref((increase("grpo_reward_errors_total", "reward_func"), "{{reward_func}}")),
-                "Completions in the window whose scoring failed (time-out, error): their advantage is 0. Healthy: 0.",
+                by_ref((increase("grpo_reward_errors_total", "reward_func", "reason"), "{{reward_func}} {{reason}}")),
+                "Completions in the window that a reward function gave no score. Unless the reason is "
+                "UnparsableSolution, their advantage is 0. Healthy: 0.",
             ),
         ],
     ]

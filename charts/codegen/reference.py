@@ -89,10 +89,10 @@ def api_reference(recipe_schema: dict[str, Any]) -> str:
         RECIPE.format(
             **recipe_schema["versions"], null_keys=_null_keys(properties), any_keys=_keys_of_any_type(properties)
         ),
-        _table(("key", "type", "TRL's default", "meaning"), _recipe_rows(properties)),
+        table(("key", "type", "TRL's default", "meaning"), _recipe_rows(properties)),
         *(part for name, entry in _objects({"properties": properties}) for part in _levels(f"spec.recipe.{name}", entry)),
         OWNED,
-        _table(("key", "accepted", "because", "instead"), (_owned_row(*item) for item in OWNED_KEYS.items())),
+        table(("key", "accepted", "because", "instead"), (_owned_row(*item) for item in OWNED_KEYS.items())),
         REFUSED,
         *(_sentence(rule) for rule in rules if not rule.forbidden),
         FROZEN,
@@ -101,9 +101,9 @@ def api_reference(recipe_schema: dict[str, Any]) -> str:
         STATUS,
         *_levels("status", status),
         "### Phases\n",
-        _table(("phase", "meaning"), _members(Phase)),
+        table(("phase", "meaning"), members(Phase)),
         "### Conditions\n",
-        _table(("type", "True means"), _members(ConditionType)),
+        table(("type", "True means"), members(ConditionType)),
     ])  # fmt: skip
 
 
@@ -124,7 +124,7 @@ def _levels(path: str, schema: Schema) -> Iterator[str]:
             yield f"As `{shown[content]}`.\n"
             continue
         shown[content] = path
-        yield _table(("field", "type", "default", "meaning"), _rows(schema))
+        yield table(("field", "type", "default", "meaning"), _rows(schema))
         waiting += [(f"{path}.{name}", entry) for name, entry in _objects(schema)]
 
 
@@ -193,7 +193,7 @@ def _keys_of_any_type(properties: dict[str, Schema]) -> str:
     )
 
 
-def _members(enum: type[StrEnum]) -> Iterator[Sequence[str]]:
+def members(enum: type[StrEnum]) -> Iterator[Sequence[str]]:
     """Value and docstring of each member; Python keeps the latter only in the source."""
     (definition,) = ast.parse(inspect.getsource(enum)).body
     assert isinstance(definition, ast.ClassDef)
@@ -203,6 +203,6 @@ def _members(enum: type[StrEnum]) -> Iterator[Sequence[str]]:
             yield f"`{ast.literal_eval(node.value)}`", ast.literal_eval(following.value)
 
 
-def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     lines = [head, ["---"] * len(head), *rows]
     return "\n".join(f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in line)} |" for line in lines) + "\n"

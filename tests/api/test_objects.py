@@ -64,6 +64,7 @@ def test_defaults(api_server: ApiServer, base_run: Manifest) -> None:
         "generators": {"replicas": 1, "gpus": 1},
         "storage": {"size": "10Gi", "accessModes": ["ReadWriteMany"], "retain": False},
         "checkpoint": {"everySteps": 50, "keep": 2},
+        "rewards": {"timeoutSeconds": 60, "maxErrorShare": 0.2},
         "maxRestarts": 5,
     }
 

@@ -139,10 +139,12 @@ def test_a_configuration_or_split_that_is_not_there_is_the_users(
 def build(config: RunConfig, folder: Path) -> None:
     """What training.train does until the learner is there, on one process without DeepSpeed."""
     recipe = parse_recipe(config.recipe, {"output_dir": str(folder), "use_cpu": True, "bf16": False, "report_to": []})
-    rewards = training.load_rewards(recipe)
-    tokenizer = load_tokenizer(recipe)
-    data = training.load_data(recipe, rewards, as_messages=True)
-    training.build_learner(config, recipe, tokenizer, data, rewards, None, None, LearnerMetrics(None), ProgressBoard(1))
+    with training.start_rewards(config, recipe) as rewards:
+        tokenizer = load_tokenizer(recipe)
+        data = training.load_data(recipe, rewards.required_columns(), as_messages=True)
+        training.build_learner(
+            config, recipe, tokenizer, data, rewards, None, None, LearnerMetrics(None), ProgressBoard(1)
+        )
 
 
 @pytest.fixture

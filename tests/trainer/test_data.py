@@ -199,16 +199,12 @@ DECLARED: dict[str, tuple[dict[str, Any], str]] = {
 }
 
 
-def needs_an_answer(completions: list[str], answer: list[str], **_: object) -> list[float]:
-    return [0.0] * len(completions)
-
-
 @pytest.mark.parametrize("mistake", DECLARED)
 def test_what_the_hub_declares_is_looked_at_before_the_download(repository: str, mistake: str) -> None:
     keys, sentence = DECLARED[mistake]
     script = OpenR1Arguments(dataset_name=repository, **({"dataset_prompt_column": "problem"} | keys))
     with pytest.raises(UserError) as caught:
-        load_data(Recipe(None, None, script), {"mine": needs_an_answer}, as_messages=True)
+        load_data(Recipe(None, None, script), {"mine": ["answer"]}, as_messages=True)
     assert str(caught.value) == sentence.format(name=repository)
 
 

@@ -1,6 +1,6 @@
 """A completion whose scoring broke down teaches nothing, by TRL's own advantages; one without a gold answer does."""
 
-import math
+import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from statistics import fmean, stdev
@@ -13,13 +13,11 @@ from accelerate.state import AcceleratorState
 from transformers import AutoTokenizer
 from trl import GRPOConfig
 
+from grpo_contract.failure import UserError
+from grpo_contract.metrics import RewardError
 from grpo_trainer.fleet import generation
 from grpo_trainer.learner import Learner
-from grpo_trainer.rewards import accuracy as accuracy_module
-from grpo_trainer.rewards import registry
-from grpo_trainer.rewards.arguments import RewardArguments
-from grpo_trainer.rewards.registry import RewardFunction
-from grpo_trainer.rewards.score import FAILED, Score
+from trainer.scoring import Scored
 
 G = 4
 COMPLETE = "<think>\nwork\n</think>\n<answer>\n\\boxed{%s}\n</answer>"
@@ -29,7 +27,21 @@ COMPLETIONS = [
     *(RIGHT, WRONG, NOTHING, NOTHING),  # of the problem whose solution is no answer
 ]
 ROWS = [{"prompt": "2 + 3?", "solution": "$5$"}] * G + [{"prompt": "Hello?", "solution": "hello"}] * G
-BUILT_IN = {name: registry.load(name, RewardArguments()) for name in ("accuracy", "format", "tag_count")}
+BUILT_IN = ("accuracy", "format", "tag_count")
+OWN = """
+import math
+from grpo_trainer.rewards.score import FAILED
+def only_the_first(completions, **_):
+    return [1.0, FAILED, FAILED, FAILED, 1.0, 0.0, None, 0.0]
+def logarithm(completions, **_):
+    return [0.0, -math.inf, -1.0, -2.0, math.inf, 0.0, -1.0, -2.0]
+def broken(completions, **_):
+    raise ValueError("no judge")
+def lengths(completions, log_extra, log_metric, trainer_state, **_):
+    log_extra("letters", [len(text) for text in completions])
+    log_metric("step", trainer_state.global_step + 1)
+    return [0.0] * len(completions)
+"""
 
 # Sums of accuracy, format and tag_count; None for the failed one. The second problem has no accuracy to count.
 GROUPS: list[list[float | None]] = [[3.0, 2.0, None, 0.0], [2.0, 2.0, 0.0, 0.0]]
@@ -51,17 +63,27 @@ class WrittenCompletions:
         return prompts, completions, logprobs, [[[token] for token in completion] for completion in completions]
 
 
+DEADLINE_S = 3.0
+"""For the completion that would take math-verify for ever."""
+
 MakeLearner = Callable[..., Learner]
 
 
 @pytest.fixture
 def make_learner(tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[MakeLearner]:
+    """Its reward functions are what they are in a run: in processes."""
     monkeypatch.setattr(generation, "FleetGeneration", WrittenCompletions)
-    monkeypatch.setattr(accuracy_module, "VERIFY_TIMEOUT_S", 1)
+    (tmp_path / "own.py").write_text(OWN)
+    monkeypatch.setenv("PYTHONPATH", f"{tmp_path}:{os.environ.get('PYTHONPATH', '')}")
+    running = []
 
-    def make(rewards: dict[str, RewardFunction], **arguments: Any) -> Learner:
+    def make(*rewards: str, max_error_share: float = 1.0, **arguments: Any) -> Learner:
+        scored = Scored(*rewards, timeout_s=DEADLINE_S, max_error_share=max_error_share)
+        running.append(scored)
+        scored.processes.required_columns()
         return Learner(
-            rewards=rewards,
+            rewards=scored.processes.functions,
+            watch=scored.watch,
             model=str(tiny_model),
             args=GRPOConfig(
                 output_dir=str(tmp_path),
@@ -79,6 +101,8 @@ def make_learner(tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPat
         )
 
     yield make
+    for scored in running:
+        scored.processes.__exit__(None, None, None)
     AcceleratorState._reset_state(reset_partial_state=True)
 
 
@@ -100,7 +124,7 @@ SCALES: dict[str, Callable[[list[float]], float]] = {
 
 @pytest.mark.parametrize("scale_rewards", SCALES)
 def test_a_failed_completion_is_no_part_of_its_group(make_learner: MakeLearner, scale_rewards: str) -> None:
-    learner = make_learner(BUILT_IN, scale_rewards=scale_rewards)
+    learner = make_learner(*BUILT_IN, scale_rewards=scale_rewards)
     scale = SCALES[scale_rewards]
     assert advantages_of(learner) == pytest.approx(
         [
@@ -110,7 +134,11 @@ def test_a_failed_completion_is_no_part_of_its_group(make_learner: MakeLearner, 
         ],
         abs=1e-6,
     )
-    assert learner.take_failed() == [1, 0, 0]  # nothing to score is no failure
+    assert learner.watch.take_counts() == {
+        ("accuracy", RewardError.TIMEOUT): 1,
+        ("accuracy", RewardError.UNPARSABLE_SOLUTION): G,  # of which the other functions' scores count
+    }
+    assert learner.watch.error_share == pytest.approx(1 / 8 / 5)
     metrics = learner._metrics["train"]
     assert metrics["reward"] == [pytest.approx(fmean(EVERY_SCORE))]
     assert metrics["rewards/accuracy/mean"] == [pytest.approx(1 / 3)]
@@ -119,7 +147,7 @@ def test_a_failed_completion_is_no_part_of_its_group(make_learner: MakeLearner, 
 
 def test_nor_when_each_reward_is_normalised_alone(make_learner: MakeLearner) -> None:
     """TRL's normalize_then_sum: each function's scores by their group, their sums by the batch."""
-    learner = make_learner(BUILT_IN, multi_objective_aggregation="normalize_then_sum")
+    learner = make_learner(*BUILT_IN, multi_objective_aggregation="normalize_then_sum")
 
     def normalised(scores: list[float]) -> list[float]:
         return [(score - fmean(scores)) / (stdev(scores) + 1e-4) for score in scores]
@@ -132,17 +160,14 @@ def test_nor_when_each_reward_is_normalised_alone(make_learner: MakeLearner) -> 
 
 
 def test_a_group_with_one_score_left_teaches_nothing(make_learner: MakeLearner) -> None:
-    def only_the_first(completions: list[str], **_: object) -> list[Score]:
-        return [1.0, *[FAILED] * (G - 1), 1.0, 0.0, None, 0.0]
-
-    advantages = advantages_of(make_learner({"only_the_first": only_the_first}))
+    advantages = advantages_of(make_learner("own:only_the_first"))
     assert advantages[:G] == [0.0] * G
     assert advantages[G + 2] == 0.0
     assert advantages[G] > 0 > advantages[G + 1]
 
 
 def test_a_failure_of_one_function_takes_the_scores_of_all(make_learner: MakeLearner) -> None:
-    learner = make_learner(BUILT_IN)
+    learner = make_learner(*BUILT_IN)
     advantages_of(learner)
     logged = learner._logs["rewards"]
     rows = torch.tensor([list(logged[name]) for name in BUILT_IN]).T
@@ -152,15 +177,28 @@ def test_a_failure_of_one_function_takes_the_scores_of_all(make_learner: MakeLea
 def test_an_infinite_score_is_a_failed_one_and_the_log_says_so_once(
     make_learner: MakeLearner, caplog: pytest.LogCaptureFixture
 ) -> None:
-    def logarithm(completions: list[str], **_: object) -> list[Score]:
-        return [0.0, -math.inf, -1.0, -2.0, math.inf, 0.0, -1.0, -2.0]
-
-    learner = make_learner({"logarithm": logarithm, "format": BUILT_IN["format"]})
+    learner = make_learner("own:logarithm", "format")
     for _ in range(2):
         advantages = advantages_of(learner)
         assert [number for number, advantage in enumerate(advantages) if advantage == 0] == [1, G]
-    assert learner.take_failed() == [4, 0]
+    assert learner.watch.take_counts() == {("own:logarithm", RewardError.FAILED): 4}
     assert [record.getMessage() for record in caplog.records if record.name == "grpo_trainer.learner"] == [
-        "reward function logarithm: 2 of 8 completions have FAILED or an infinite score, and so no reward at all "
-        "(said once)"
+        "reward function own:logarithm gave no score to 2 of 8 completions: Failed: it returned -inf (said once)"
     ]
+
+
+def test_the_step_after_too_many_failures_is_not_made(make_learner: MakeLearner) -> None:
+    """One bad step of five is a fifth; a second one is more."""
+    learner = make_learner("own:broken", "format", max_error_share=0.2)
+    assert advantages_of(learner) == [0.0] * len(ROWS)
+    with pytest.raises(UserError) as caught:
+        advantages_of(learner)
+    assert caught.value.failure.reason == "RewardsFailing"
+    assert "the last error: own:broken: Exception: ValueError: no judge (" in str(caught.value)
+
+
+def test_what_functions_log_reaches_trl(make_learner: MakeLearner) -> None:
+    learner = make_learner("own:lengths")
+    advantages_of(learner)
+    assert list(learner._logs["extra"]["letters"]) == [len(text) for text in COMPLETIONS]
+    assert learner._metrics["train"]["step"] == [1.0]

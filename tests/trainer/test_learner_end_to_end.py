@@ -11,7 +11,7 @@ import requests
 from prometheus_client.parser import text_string_to_metric_families
 from transformers import AutoModelForCausalLM
 
-from grpo_contract.metrics import LEARNER_METRICS, Kind, Phase
+from grpo_contract.metrics import LEARNER_METRICS, Kind, Phase, RewardError
 from grpo_contract.network import GENERATOR_PORT, LEARNER_HTTP_PORT
 from harness.waiting import wait_for
 from trainer.forwarder import Forwarder
@@ -127,6 +127,7 @@ def test_labels(observed: Observed) -> None:
 
     assert values("grpo_reward_func", "reward_func") == {"accuracy", OWN_REWARD}
     assert values("grpo_reward_errors_total", "reward_func") == {"accuracy", OWN_REWARD}
+    assert values("grpo_reward_errors_total", "reason") == {reason.value for reason in RewardError}
     assert values("grpo_phase_seconds_count", "phase") == {phase.value for phase in Phase}
     assert values("grpo_generator_completions_total", "generator") == {"generator-0"}
     assert values("grpo_tokens_total", "kind") == {"prompt", "completion"}
@@ -139,6 +140,7 @@ def test_progress_while_it_trains(observed: Observed) -> None:
     assert observed.progress["progress"]["maxSteps"] == STEPS
     assert observed.progress["progress"]["tokensPerSecond"] > 0
     assert observed.progress["checkpoint"]["step"] >= 2
+    assert observed.progress["rewardHealth"] == {"errorShare": 0.0}
 
 
 def test_last_words(observed: Observed) -> None:

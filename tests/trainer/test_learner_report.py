@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from grpo_contract.metrics import Phase
+from grpo_contract.metrics import Phase, RewardError
 from grpo_contract.progress import Stage
 from grpo_trainer.checkpoints import Checkpoint, Marker
 from grpo_trainer.exporter import new_registry
@@ -17,6 +17,8 @@ from grpo_trainer.metrics import LearnerMetrics
 from grpo_trainer.model_card import model_card
 from grpo_trainer.phases import PhaseClock
 from grpo_trainer.progress import Pace, ProgressBoard
+from grpo_trainer.rewards.processes.messages import Mishap
+from grpo_trainer.rewards.watch import RewardWatch
 from grpo_trainer.step_report import StepReport
 
 LOGS = {
@@ -62,7 +64,7 @@ class Told:
             clock=PhaseClock(),
             reward_func_names=["accuracy", "mine:length"],
             take_tokens=lambda: {"prompt": 100, "completion": 640},
-            take_failed=lambda: [0, 3],
+            watch=RewardWatch(max_error_share=0.5),
         )
         self.keeper = stand_in(newest=None)
         fleet = FleetReport(self.metrics, self.board)
@@ -86,9 +88,12 @@ def told() -> Told:
 
 def test_a_step(told: Told) -> None:
     told.happen("on_train_begin", 0)
+    assert "rewardHealth" not in told.progress()  # nobody knows before the first step
     assert told.progress()["stage"] == "WaitingForGenerators"  # until the fleet says that one has the weights
     for step in (0, 1):
         told.happen("on_step_begin", step)
+        told.learner.watch.count("mine:length", [Mishap(RewardError.TIMEOUT, "too long")] * 3)
+        told.learner.watch.see([told.learner.watch.take_batch()], 0.25, is_training=True)
         with told.learner.clock.phase(Phase.REWARD):
             pass
         told.happen("on_step_end", step + 1)
@@ -99,8 +104,11 @@ def test_a_step(told: Told) -> None:
         assert told.value("grpo_phase_seconds_count", phase=phase) == 2
     assert told.value("grpo_tokens_total", kind="prompt") == 200
     assert told.value("grpo_tokens_total", kind="completion") == 1280
-    assert told.value("grpo_reward_errors_total", reward_func="accuracy") == 0
-    assert told.value("grpo_reward_errors_total", reward_func="mine:length") == 6
+    for reason in RewardError:
+        assert told.value("grpo_reward_errors_total", reward_func="accuracy", reason=reason) == 0
+        failed = 6 if reason is RewardError.TIMEOUT else 0
+        assert told.value("grpo_reward_errors_total", reward_func="mine:length", reason=reason) == failed
+    assert told.progress()["rewardHealth"] == {"errorShare": 0.1, "lastError": "mine:length: Timeout: too long"}
     progress = told.progress()["progress"]
     assert (progress["step"], progress["maxSteps"], progress["epoch"]) == (2, 40, 0.5)
     assert progress["etaSeconds"] == pytest.approx(progress["secondsPerStep"] * 38)

@@ -12,6 +12,7 @@ from trl import GRPOConfig
 
 from grpo_trainer.fleet import generation
 from grpo_trainer.learner import Learner
+from grpo_trainer.rewards.watch import RewardWatch
 
 SHORT, LONG = "2?", "What is two plus two, and what is three plus three?"
 ROWS: list[dict[str, Any]] = [{"prompt": text} for text in (LONG, LONG, SHORT, SHORT)]
@@ -49,6 +50,7 @@ def tokens_of(
     def run(limit: int | None) -> tuple[list[list[int]], list[list[int]]]:
         learner = Learner(
             rewards={"one": lambda completions, **_: [1.0] * len(completions)},
+            watch=RewardWatch(max_error_share=0),
             max_prompt_length=limit,
             model=str(tiny_model),
             args=GRPOConfig(

@@ -190,10 +190,10 @@ def test_an_import_that_the_system_failed_is_no_mistake_of_the_users(module: str
 
 
 def test_a_reward_whose_column_is_missing() -> None:
-    registry.check_reward("format", format_reward, ["prompt", "problem"], Source("data"))
-    registry.check_reward("accuracy", accuracy_reward, ["prompt", "problem", "solution"], Source("data"))
+    registry.check_reward("format", [], ["prompt", "problem"], Source("data"))
+    registry.check_reward("accuracy", ["solution"], ["prompt", "problem", "solution"], Source("data"))
     with pytest.raises(UserError) as caught:
-        registry.check_reward("accuracy", accuracy_reward, ["prompt", "problem", "answer"], Source("data"))
+        registry.check_reward("accuracy", ["solution"], ["prompt", "problem", "answer"], Source("data"))
     assert caught.value.failure.reason == "ColumnNotFound"
     assert str(caught.value) == (
         "spec.recipe.reward_funcs: 'accuracy' needs a column 'solution', data set 'data' has problem, answer; "

@@ -7,12 +7,12 @@ from pydantic import BaseModel
 
 from grpo_contract.config import CheckpointConfig
 from grpo_contract.failure import GENERATORS_LOST, Failure
-from grpo_contract.progress import CheckpointProgress, GeneratorProgress, Progress, Stage, Steps
+from grpo_contract.progress import CheckpointProgress, GeneratorProgress, Progress, RewardHealth, Stage, Steps
 from grpo_contract.weights import TensorInfo, WeightOffer
 from grpo_operator.desired.config import run_config
 from unit.desired_inputs import make_run
 
-FREE = ("recipe", "rewards")
+FREE = ("recipe", "metrics.rewards")
 """Fields whose keys are the user's."""
 
 OLD_RECIPE = make_run().spec.recipe | {"torch_dtype": "bfloat16"}
@@ -22,6 +22,7 @@ TOLD: dict[str, BaseModel] = {
         attempt=1,
         stage=Stage.TRAINING,
         progress=Steps(step=3),
+        reward_health=RewardHealth(error_share=0.25, last_error="accuracy: Timeout: slow"),
         checkpoint=CheckpointProgress(step=2, time="2026-06-01T12:00:00Z"),
         generators=[GeneratorProgress(name="a", in_sync=True, completions=4)],
     ),
@@ -37,14 +38,13 @@ TOLD: dict[str, BaseModel] = {
 }
 
 
-def grown(value: Any) -> Any:
+def grown(value: Any, at: str = "") -> Any:
     """With one more field in each object."""
     if isinstance(value, list):
-        return [grown(entry) for entry in value]
-    if not isinstance(value, dict):
+        return [grown(entry, at) for entry in value]
+    if not isinstance(value, dict) or at.endswith(FREE):
         return value
-    fields = {key: entry if key in FREE else grown(entry) for key, entry in value.items()}
-    return fields | {"of_a_newer_version": 1}
+    return {key: grown(entry, f"{at}.{key}") for key, entry in value.items()} | {"of_a_newer_version": 1}
 
 
 @pytest.mark.parametrize("what", TOLD)

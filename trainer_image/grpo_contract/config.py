@@ -39,6 +39,13 @@ class CheckpointConfig(_Config):
     keep: Positive
 
 
+class RewardsConfig(_Config):
+    timeout_s: float = Field(default=60, gt=0)
+    """One call of a reward function."""
+    max_error_share: float = Field(default=0.2, ge=0)
+    """Of the completions of the last steps, how many may lose their reward to failures before the run stops."""
+
+
 class Deadlines(_Config):
     """Seconds after which a step across a process boundary ends in a named reason instead of waiting on."""
 
@@ -51,6 +58,8 @@ class Deadlines(_Config):
     """Small requests to a generator: version, health, pause, resume."""
     weight_sync_s: float = 600
     collective_s: float = 1800
+    scoring_s: float = 1500
+    """All rewards of one batch on one rank. The other ranks wait in a collective meanwhile, so it is less than that."""
 
 
 class RunConfig(_Config):
@@ -63,6 +72,7 @@ class RunConfig(_Config):
     learners: LearnerConfig
     generators: GeneratorConfig
     checkpoint: CheckpointConfig
+    rewards: RewardsConfig = RewardsConfig()
     deadlines: Deadlines = Deadlines()
 
     @property

@@ -14,6 +14,9 @@ COLUMN_NOT_FOUND: Final = "ColumnNotFound"
 MODEL_NOT_FOUND: Final = "ModelNotFound"
 REWARD_NOT_FOUND: Final = "RewardNotFound"
 
+# Found when steps are made, and another attempt would mostly find it again.
+REWARDS_FAILING: Final = "RewardsFailing"
+
 # Reasons of trouble that another attempt may not meet again.
 GENERATORS_LOST: Final = "GeneratorsLost"
 RENDEZVOUS_TIMEOUT: Final = "RendezvousTimeout"

@@ -54,6 +54,23 @@ class PushOutcome(StrEnum):
     SKIPPED = "skipped"
 
 
+class RewardError(StrEnum):
+    """Why a reward function gave a completion no score; the values of grpo_reward_errors_total{reason}."""
+
+    TIMEOUT = "Timeout"
+    """The call did not end within spec.rewards.timeoutSeconds, or math-verify within its own limit."""
+    EXCEPTION = "Exception"
+    """The function raised an error, or returned something that is no number."""
+    WRONG_LENGTH = "WrongLength"
+    """The function returned another number of scores than it was given completions."""
+    WORKER_LOST = "WorkerLost"
+    """The process that ran the function ended: a crash in native code, out of memory, an exit."""
+    FAILED = "Failed"
+    """The function itself said FAILED, or returned an infinite number."""
+    UNPARSABLE_SOLUTION = "UnparsableSolution"
+    """There is no answer in the row's solution. The other functions' scores count; this is no failure of scoring."""
+
+
 def _gauge(name: str, help: str, *labels: str, trl_key: str | None = None) -> Metric:
     return Metric(name, Kind.GAUGE, help, labels, trl_key=trl_key)
 
@@ -91,8 +108,7 @@ LEARNER_METRICS: Final = (
     _seconds("grpo_step_seconds", "Duration of a training step."),
     _seconds("grpo_phase_seconds", "Duration of a part of a training step.", "phase"),
     _counter("grpo_tokens_total", "Tokens of prompts and completions that were learnt from.", "kind"),
-    _counter("grpo_reward_errors_total", "Completions whose scoring failed (time-out, error): they have no reward at all and advantage 0.",
-             "reward_func"),
+    _counter("grpo_reward_errors_total", "Completions that a reward function gave no score, by reason.", "reward_func", "reason"),
     _gauge("grpo_weight_version", "Weight updates published in this attempt."),
     _seconds("grpo_weight_sync_seconds", "Duration of a weight update of one generator."),
     _counter("grpo_weight_sync_bytes_total", "Bytes of weights sent to generators."),

@@ -88,6 +88,15 @@ class GeneratorProgress(_Camel):
     """Completions taken from it in this attempt."""
 
 
+class RewardHealth(_Camel):
+    """How reliably reward functions score."""
+
+    error_share: float
+    """Share of the completions of the last steps that have no reward because a reward function failed."""
+    last_error: str | None = None
+    """What the newest of these failures was; absent when there was none in this attempt."""
+
+
 class Progress(_Camel):
     attempt: int
     stage: Stage
@@ -96,6 +105,8 @@ class Progress(_Camel):
     checkpoint: CheckpointProgress | None = None
     weight_version: str | None = None
     generators: list[GeneratorProgress] = []
+    reward_health: RewardHealth | None = None
+    """Absent before the first step, and from trainer images that do not know it."""
     model: str | None = None
     """Folder of the trained model, once it is saved."""
     pushed: str | None = None

@@ -4,39 +4,41 @@ The algorithm is TRL's. Every method here calls TRL's own and looks at what went
 """
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
+from accelerate.utils import gather_object
 
 from grpo_contract.metrics import Phase
 from grpo_trainer.fleet.generation import FleetGRPOTrainer
 from grpo_trainer.phases import PhaseClock
-from grpo_trainer.rewards.registry import RewardFunction
+from grpo_trainer.rewards.watch import RewardErrors, RewardWatch
 
 log = logging.getLogger(__name__)
 
 
 class Learner(FleetGRPOTrainer):
-    """`clock`, `failed` and `tokens` are for the report: seconds per phase, and counts since they were last taken."""
+    """`clock`, `watch` and `tokens` are for the report: seconds per phase, and counts since they were last taken."""
 
     def __init__(
-        self, *, rewards: Mapping[str, RewardFunction], max_prompt_length: int | None = None, **kwargs: Any
+        self,
+        *,
+        rewards: Mapping[str, Callable[..., Any]],
+        watch: RewardWatch,
+        max_prompt_length: int | None = None,
+        **kwargs: Any,
     ) -> None:
-        """`rewards` are reward functions by the recipe's names, under which TRL logs them: rewards/<name>/mean."""
+        """`rewards` are reward functions by the recipe's names, under which TRL logs them: rewards/<name>/mean. `watch` is
+        told by them what failed."""
+        self.watch = watch
         self.max_prompt_length = max_prompt_length
         self.clock = PhaseClock()
         self.train_sampler: Any = None
         super().__init__(reward_funcs=list(rewards.values()), **kwargs)
         self.reward_func_names = list(rewards)
-        self.failed = [0] * len(self.reward_funcs)
         self.tokens = {"prompt": 0, "completion": 0}
-        self._told_of: set[str] = set()
-
-    def take_failed(self) -> list[int]:
-        """Completions whose scoring failed, per reward function."""
-        taken, self.failed = self.failed, [0] * len(self.reward_funcs)
-        return taken
+        self._told_of: set[tuple[str, str]] = set()
 
     def take_tokens(self) -> dict[str, int]:
         taken, self.tokens = self.tokens, {"prompt": 0, "completion": 0}
@@ -69,25 +71,28 @@ class Learner(FleetGRPOTrainer):
         return result
 
     def _calculate_rewards(self, *args: Any, **kwargs: Any) -> torch.Tensor:
-        """Completions of all ranks x reward functions; NaN where a function gave no reward, or where one failed."""
+        """Completions of all ranks x reward functions; NaN where a function gave no reward, or where one failed.
+
+        Raises:
+            UserError: too many have failed.
+        """
         with self.clock.phase(Phase.REWARD):
             scores: torch.Tensor = super()._calculate_rewards(*args, **kwargs)
-        failed = torch.isinf(scores).sum(dim=0).tolist()
-        self.failed = [before + now for before, now in zip(self.failed, failed, strict=True)]
-        self._tell_of_failed(failed, len(scores))
+            of_ranks = gather_object([self.watch.take_batch()])
+        lost_share = torch.isinf(scores).any(dim=1).float().mean().item()
+        errors = self.watch.see(of_ranks, lost_share, is_training=self.model.training)
+        self._tell_of(errors, len(scores))
+        self.watch.check()
         return without_failed(scores)
 
-    def _tell_of_failed(self, failed_by_function: list[int], num_completions: int) -> None:
-        """Once per function, on one rank: an infinite score may well be meant as a number."""
-        for name, failed in zip(self.reward_func_names, failed_by_function, strict=True):
-            if failed and name not in self._told_of and self.is_world_process_zero():
-                self._told_of.add(name)
+    def _tell_of(self, errors: RewardErrors, num_completions: int) -> None:
+        """Once per function and reason, on one rank."""
+        for (name, reason), count in errors.counts.items():
+            if (name, reason) not in self._told_of and self.is_world_process_zero():
+                self._told_of.add((name, reason))
                 log.warning(
-                    "reward function %s: %d of %d completions have FAILED or an infinite score, and so no reward at all "
-                    "(said once)",
-                    name,
-                    failed,
-                    num_completions,
+                    "reward function %s gave no score to %d of %d completions: %s: %s (said once)",
+                    *(name, count, num_completions, reason.value, errors.examples[name, reason]),
                 )
 
     def _save_checkpoint(self, *args: Any, **kwargs: Any) -> None:

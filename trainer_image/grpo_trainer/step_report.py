@@ -9,7 +9,7 @@ from typing import Any
 
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
-from grpo_contract.metrics import LEARNER_METRICS, TRL_KEYS_BY_LABEL
+from grpo_contract.metrics import LEARNER_METRICS, TRL_KEYS_BY_LABEL, RewardError
 from grpo_contract.progress import Metrics, Stage
 from grpo_trainer.checkpoints import Checkpoint, CheckpointKeeper
 from grpo_trainer.fleet_report import FleetReport
@@ -44,7 +44,8 @@ class StepReport(TrainerCallback):  # type: ignore[misc]
         self.pace = Pace(time.monotonic())
         self.seconds = 0.0
         for name in self.rewards:
-            metrics.add("grpo_reward_errors_total", 0, name)
+            for reason in RewardError:
+                metrics.add("grpo_reward_errors_total", 0, name, reason.value)
 
     def on_train_begin(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
         self.pace = Pace(time.monotonic())
@@ -65,8 +66,9 @@ class StepReport(TrainerCallback):  # type: ignore[misc]
         tokens = self.learner.take_tokens()
         for kind, count in tokens.items():
             self.metrics.add("grpo_tokens_total", count, kind)
-        for name, count in zip(self.rewards, self.learner.take_failed(), strict=True):
-            self.metrics.add("grpo_reward_errors_total", count, name)
+        for (name, reason), count in self.learner.watch.take_counts().items():
+            self.metrics.add("grpo_reward_errors_total", count, name, reason.value)
+        self.board.update(reward_health=self.learner.watch.health)
         self.pace.step_ended(time.monotonic(), tokens["completion"])
         self.tell_position(state)
 

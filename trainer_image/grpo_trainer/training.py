@@ -5,7 +5,8 @@ What may take long, such as a download, comes after what can be refused without 
 
 import logging
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import fields
 from pathlib import Path
 from typing import Any, Final
 
@@ -45,7 +46,10 @@ from grpo_trainer.missing_packages import packages_needed
 from grpo_trainer.partition import PartitionReport
 from grpo_trainer.progress import ProgressBoard
 from grpo_trainer.recipe import Recipe, invalid, model_arguments, parse_recipe
-from grpo_trainer.rewards.registry import RewardFunction, check_reward, load
+from grpo_trainer.rewards.arguments import RewardArguments
+from grpo_trainer.rewards.processes.remote import RewardProcesses
+from grpo_trainer.rewards.registry import check_reward
+from grpo_trainer.rewards.watch import RewardWatch
 from grpo_trainer.sources import Source, sources_of
 from grpo_trainer.step_report import StepReport
 from grpo_trainer.tokenizer import load_tokenizer
@@ -97,10 +101,9 @@ def train_model(config: RunConfig, metrics: LearnerMetrics, board: ProgressBoard
         return publish(checkpoint.folder, config)
 
     recipe = parse_recipe(config.recipe, owned_by_operator(config))
-    with packages_needed(config.recipe):
-        rewards = load_rewards(recipe)
+    with packages_needed(config.recipe), start_rewards(config, recipe) as rewards:
         tokenizer = load_tokenizer(recipe)
-        data = load_data(recipe, rewards, as_messages=tokenizer.chat_template is not None)
+        data = load_data(recipe, rewards.required_columns(), as_messages=tokenizer.chat_template is not None)
         learner = build_learner(config, recipe, tokenizer, data, rewards, checkpoint, pusher, metrics, board)
         if checkpoint is not None:
             log.info("resuming from the checkpoint of step %d", checkpoint.marker.step)
@@ -122,32 +125,41 @@ def owned_by_operator(config: RunConfig) -> dict[str, Any]:
     }
 
 
-def load_rewards(recipe: Recipe) -> dict[str, RewardFunction]:
-    """{name in the recipe: function}, in the recipe's order."""
-    return {name: load(name, recipe.script) for name in recipe.script.reward_funcs}
+def start_rewards(config: RunConfig, recipe: Recipe) -> RewardProcesses:
+    """Their processes load what they need while this one goes on."""
+    parameters = {parameter.name: getattr(recipe.script, parameter.name) for parameter in fields(RewardArguments)}
+    return RewardProcesses(
+        recipe.script.reward_funcs,
+        RewardArguments(**parameters),
+        config.rewards,
+        config.learners.device,
+        config.deadlines.scoring_s,
+        RewardWatch(config.rewards.max_error_share),
+    )
 
 
-def load_data(recipe: Recipe, rewards: Mapping[str, RewardFunction], *, as_messages: bool) -> TrainingData:
+def load_data(recipe: Recipe, required: Mapping[str, Sequence[str]], *, as_messages: bool) -> TrainingData:
     """Rows with a `prompt`, a list of messages when `as_messages`, and the columns that the rewards need.
 
-    What data sets declare is looked at first, of all of them: a download may take hours.
+    `required`: {reward function: its columns}. What data sets declare is looked at first, of all of them: a download may
+    take hours.
     """
     sources = sources_of(vars(recipe.script))
     for source in sources:
-        check_rewards(rewards, source, declared_columns(source, recipe.script.dataset_prompt_column))
-    parts = [load_checked(source, recipe, rewards) for source in sources]
+        check_rewards(required, source, declared_columns(source, recipe.script.dataset_prompt_column))
+    parts = [load_checked(source, recipe, required) for source in sources]
     return with_prompts(rows_of(parts, recipe.script), recipe.script, as_messages)
 
 
-def load_checked(source: Source, recipe: Recipe, rewards: Mapping[str, RewardFunction]) -> TrainingData:
+def load_checked(source: Source, recipe: Recipe, required: Mapping[str, Sequence[str]]) -> TrainingData:
     data = load_source(source, recipe.script.dataset_prompt_column)
-    check_rewards(rewards, source, columns_of(data))
+    check_rewards(required, source, columns_of(data))
     return data
 
 
-def check_rewards(rewards: Mapping[str, RewardFunction], source: Source, columns: list[str] | None) -> None:
-    for name, function in rewards.items():
-        check_reward(name, function, columns, source)
+def check_rewards(required: Mapping[str, Sequence[str]], source: Source, columns: list[str] | None) -> None:
+    for name, needed in required.items():
+        check_reward(name, needed, columns, source)
 
 
 def build_learner(
@@ -155,7 +167,7 @@ def build_learner(
     recipe: Recipe,
     tokenizer: PreTrainedTokenizerBase,
     data: TrainingData,
-    rewards: Mapping[str, RewardFunction],
+    rewards: RewardProcesses,
     checkpoint: Checkpoint | None,
     pusher: HubPusher | None,
     metrics: LearnerMetrics,
@@ -172,7 +184,8 @@ def build_learner(
     fleet = FleetReport(metrics, board)
     try:
         learner = Learner(
-            rewards=rewards,
+            rewards=rewards.functions,
+            watch=rewards.watch,
             max_prompt_length=recipe.script.max_prompt_length,
             model=recipe.model.model_name_or_path,
             args=arguments,

@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic.alias_generators import to_camel
 
+from grpo_contract.config import Deadlines
 from grpo_contract.recipe_defaults import ERAS
 from grpo_operator.api.core_types import Affinity, EnvironmentVariables, PodTemplate, Resources, Tolerations
 
@@ -97,6 +98,30 @@ class Checkpoint(ApiModel):
     keep: Annotated[int, Field(ge=1, description="Newest checkpoints to keep.")] = 2
 
 
+class Rewards(ApiModel):
+    """How long reward functions may take, and how many failures of theirs are too many."""
+
+    timeout_seconds: Annotated[
+        int,
+        Field(
+            ge=1,
+            le=int(Deadlines().scoring_s),
+            description="Seconds for one call: a completion for built-in functions (a prompt's completions for `length`), "
+            "all completions of a learner process for others. A call that takes longer is ended, and its completions have "
+            "no reward.",
+        ),
+    ] = 60
+    max_error_share: Annotated[
+        float,
+        Field(
+            ge=0,
+            le=1,
+            description="Share of the completions of the last five steps that may lose their reward to failures of reward "
+            "functions. Above it the run fails, with RewardsHealthy False; with 1 it never does.",
+        ),
+    ] = 0.2
+
+
 class GRPORunSpec(ApiModel):
     """What to train, on what, where to keep it. How pods run (image, resources, env, where they are placed, podTemplate),
     generators.replicas and maxRestarts may change at any time, and the recipe until the run is accepted."""
@@ -120,4 +145,5 @@ class GRPORunSpec(ApiModel):
     generators: Annotated[Generators, Field(description="Pods that write completions: vLLM.")] = Generators()
     storage: Storage
     checkpoint: Checkpoint = Checkpoint()
+    rewards: Rewards = Rewards()
     max_restarts: Annotated[int, Field(ge=0, description="Attempts after the first before the run fails.")] = 5

@@ -50,6 +50,9 @@ class ConditionType(StrEnum):
     """All ready generators hold the learner's current weights."""
     PROGRESSING = "Progressing"
     """Steps are being made, or something on the way there is."""
+    REWARDS_HEALTHY = "RewardsHealthy"
+    """No more completions lose their reward to failures of reward functions than spec.rewards.maxErrorShare allows; said
+    once steps are made."""
     SUCCEEDED = "Succeeded"
     """The run ended well; its model is saved."""
     FAILED = "Failed"

@@ -2,7 +2,7 @@
 
 from typing import Final, Literal
 
-from grpo_contract.config import CheckpointConfig, Deadlines, GeneratorConfig, LearnerConfig, RunConfig
+from grpo_contract.config import CheckpointConfig, Deadlines, GeneratorConfig, LearnerConfig, RewardsConfig, RunConfig
 from grpo_contract.files import CONFIG_FILE
 from grpo_contract.old_keys import Recipe
 from grpo_operator.api.run import GRPORun
@@ -26,6 +26,7 @@ def build_config_map(run: GRPORun) -> Manifest:
 def run_config(run: GRPORun) -> RunConfig:
     name, namespace = run.metadata.name, run.metadata.namespace
     learners, generators, checkpoint = run.spec.learners, run.spec.generators, run.spec.checkpoint
+    rewards = run.spec.rewards
     recipe, notes = todays_recipe(run.spec)
     return RunConfig(
         name=name,
@@ -44,6 +45,7 @@ def run_config(run: GRPORun) -> RunConfig:
             device=device(generators.gpus),
         ),
         checkpoint=CheckpointConfig(every_steps=checkpoint.every_steps, keep=checkpoint.keep),
+        rewards=RewardsConfig(timeout_s=rewards.timeout_seconds, max_error_share=rewards.max_error_share),
         deadlines=deadlines(recipe),
     )
 

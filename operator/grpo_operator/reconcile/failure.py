@@ -27,6 +27,7 @@ _KNOWN_REASONS: Final = frozenset(
         contract.COLUMN_NOT_FOUND,
         contract.MODEL_NOT_FOUND,
         contract.REWARD_NOT_FOUND,
+        contract.REWARDS_FAILING,
         contract.GENERATORS_LOST,
         contract.RENDEZVOUS_TIMEOUT,
         contract.LEARNER_ERROR,

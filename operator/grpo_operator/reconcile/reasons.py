@@ -103,6 +103,10 @@ class Reason(StrEnum):
     """The operator cannot read learner 0's progress. The run may be well; check learner 0's node, and that NetworkPolicies
     let the operator reach it."""
 
+    # RewardsHealthy; when it is False the reason is RewardsFailing, which the learners give for their end
+    SCORING = "Scoring"
+    """Reward functions score all completions, or fail for no more of them than `rewards.maxErrorShare` allows."""
+
     # Succeeded, Failed
     COMPLETED = "Completed"
     """All steps are done and the model is saved."""

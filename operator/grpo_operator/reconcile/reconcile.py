@@ -30,6 +30,7 @@ from grpo_operator.reconcile.pod_trouble import seconds_until_settled
 from grpo_operator.reconcile.readiness import has_had_generators, seconds_until_pods_are_missed
 from grpo_operator.reconcile.reasons import Reason
 from grpo_operator.reconcile.restart import judge_left_behind, seconds_to_wait, seconds_until_given_up
+from grpo_operator.reconcile.rewards import failing_rewards, judge_rewards
 from grpo_operator.reconcile.storage import StorageVerdict, judge_storage
 from grpo_operator.reconcile.world import Children, World, current_attempt, sort_children
 from grpo_operator.resources import JOB
@@ -92,13 +93,13 @@ def _carry_on(look: _Look, storage: StorageVerdict, news_due_s: float | None = N
     wanted = _wanted_children(look, with_learners=pause_s == 0)
     taken = taken_names(wanted, children.foreign)
     refusals = taken or world.refusals
+    progress = progress_of_attempt(world.reading, look.attempt)
     statements = [
         judge_acceptance(run, refusals),
         storage.statement,
         *judge_ongoing(run, children, look.attempt, world.reading, refusals, now),
-        *filter(None, [_left_behind(look)]),
+        *filter(None, [_left_behind(look), judge_rewards(progress)]),
     ]
-    progress = progress_of_attempt(world.reading, look.attempt)
     waits = (storage.look_again_s, news_due_s, pause_s or None, REFUSED_AGAIN_S if refusals else None, *_waits(look))
     return Plan(
         status=report.ongoing(run, children, look.attempt, statements, progress, now),
@@ -120,7 +121,7 @@ def _try_again_or_fail(look: _Look, cause: Cause) -> Plan:
     if should_restart(cause, look.attempt, look.run.spec.max_restarts):
         status = report.restarting(look.run, look.attempt, cause, look.now)
         return Plan(status, log_source=_log_source(cause), look_again_s=0)
-    return _fail(look, cause)
+    return _fail(look, cause, failing_rewards(cause))
 
 
 def _fail(look: _Look, cause: Cause, statements: Iterable[Statement] = ()) -> Plan:

@@ -1,7 +1,8 @@
 """`accuracy`: does math-verify find the completion's boxed answer equal to the data set's `solution`? (Open-R1)
 
 math-verify bounds its own work with SIGALRM, which exists on the main thread only: elsewhere it would raise or, worse,
-score. TRL calls reward functions on the main thread, and this module insists on it.
+score. Reward processes call functions on their main thread, and this module insists on it. What SIGALRM cannot interrupt,
+because it never returns to the interpreter, the process's own deadline ends.
 """
 
 import logging
@@ -13,8 +14,9 @@ from latex2sympy2_extended import NormalizationConfig
 from math_verify import LatexExtractionConfig, parse, verify
 from math_verify.errors import TimeoutException
 
+from grpo_contract.metrics import RewardError
 from grpo_trainer.rewards.completion import Completion, text_of
-from grpo_trainer.rewards.score import FAILED, Score
+from grpo_trainer.rewards.score import Failed, Score
 
 PARSE_TIMEOUT_S: Final = 5
 VERIFY_TIMEOUT_S: Final = 5
@@ -50,8 +52,8 @@ def score(answer: str, gold: str) -> Score:
             return None
         return float(verify(parsed_gold, parse_answer(answer), timeout_seconds=VERIFY_TIMEOUT_S, raise_on_error=True))
     except (Exception, TimeoutException) as error:  # any of sympy's; TimeoutException is a BaseException
-        log.warning("math-verify could not compare with the solution %.200r: %s", gold, type(error).__name__)
-        return FAILED
+        reason = RewardError.TIMEOUT if isinstance(error, TimeoutException) else RewardError.EXCEPTION
+        return Failed(reason, f"math-verify could not compare with the solution {gold[:200]!r}: {type(error).__name__}")
 
 
 def parse_answer(answer: str) -> list[Any]:

@@ -13,7 +13,7 @@ from grpo_trainer.rewards.accuracy import accuracy_reward
 from grpo_trainer.rewards.arguments import RewardArguments
 from grpo_trainer.rewards.completion import Completion, text_of
 from grpo_trainer.rewards.registry import RewardFunction
-from grpo_trainer.rewards.score import FAILED, Score
+from grpo_trainer.rewards.score import Failed, Score
 
 
 def cosine_reward_for(arguments: RewardArguments) -> RewardFunction:
@@ -22,7 +22,7 @@ def cosine_reward_for(arguments: RewardArguments) -> RewardFunction:
     right = (arguments.cosine_max_value_correct, arguments.cosine_min_value_correct)
 
     def scaled(verdict: Score, length: int) -> Score:
-        if verdict is None or verdict is FAILED:
+        if verdict is None or isinstance(verdict, Failed):
             return verdict
         shortest, longest = right if verdict else wrong
         progress = min(1.0, length / arguments.cosine_max_len)

@@ -11,7 +11,7 @@ from typing import Any
 
 from grpo_trainer.rewards.accuracy import accuracy_reward
 from grpo_trainer.rewards.completion import Completion, text_of
-from grpo_trainer.rewards.score import FAILED, Score
+from grpo_trainer.rewards.score import Failed, Score
 
 
 def length_reward(
@@ -21,7 +21,7 @@ def length_reward(
     scores = accuracy_reward(completions, solution)
     groups: dict[str, list[int]] = defaultdict(list)
     for index, (prompt, verdict) in enumerate(zip(prompts, scores, strict=True)):
-        if verdict is not None and verdict is not FAILED:
+        if verdict is not None and not isinstance(verdict, Failed):
             groups[repr(prompt)].append(index)
     for indices in groups.values():
         lengths = [len(text_of(completions[index])) for index in indices]

@@ -5,6 +5,7 @@ import importlib
 import importlib.util
 import inspect
 import re
+import sys
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Final
 
@@ -65,6 +66,8 @@ def callable_named(name: str) -> Callable[..., Any]:
     if not callable(found):
         problem = f"names no function, {module_name} has no callable {attribute!r}"
         raise not_found(name, f"{problem}; correct the name after the colon")
+    if is_model(found):
+        raise not_found(name, "is a model; wrap it in a function of your own that scores completions with it")
     if not has_signature(found):
         remedy = "wrap it in a function of your own that takes completions and **kwargs"
         raise not_found(name, f"is no function whose parameters can be read; {remedy}")
@@ -83,6 +86,12 @@ def imported(name: str, module: str, attribute: str) -> Any:
         if is_of_the_system(error):
             raise
         raise not_found(name, f"cannot be imported, {description(error)}; correct the module") from error
+
+
+def is_model(found: Any) -> bool:
+    """One of torch's. Without torch, which nothing here imports, there is none."""
+    torch = sys.modules.get("torch")
+    return torch is not None and isinstance(found, torch.nn.Module)
 
 
 def has_signature(found: Callable[..., Any]) -> bool:
@@ -109,13 +118,13 @@ def not_found(name: str, problem: str) -> UserError:
     return UserError(REWARD_NOT_FOUND, f"spec.recipe.reward_funcs: {name!r} {problem}.")
 
 
-def check_reward(name: str, function: RewardFunction, columns: Iterable[str] | None, source: Source) -> None:
+def check_reward(name: str, required: Iterable[str], columns: Iterable[str] | None, source: Source) -> None:
     """A reward function's required parameters must be columns of each data set: better said before the first step.
 
     `columns` are the data set's; None where nobody knows them yet.
     """
     present = None if columns is None else [column for column in columns if column != "prompt"]
-    for parameter in required_columns(function):
+    for parameter in required:
         if present is not None and parameter not in present:
             raise UserError(
                 COLUMN_NOT_FOUND,

@@ -2,6 +2,8 @@
 
 from typing import Final, TypeAlias
 
+from grpo_contract.metrics import RewardError
+
 
 class Failed(float):
     """The function should have scored the completion and could not: out of time, a crash, a service that is down.
@@ -9,8 +11,16 @@ class Failed(float):
     It is a float, infinity, so that it goes through TRL's tensor of rewards, and from rank to rank, like any score.
     """
 
+    reason: RewardError
+    why: str
 
-FAILED: Final = Failed("inf")
+    def __new__(cls, reason: RewardError = RewardError.FAILED, why: str = "it said FAILED") -> "Failed":
+        failed = super().__new__(cls, "inf")
+        failed.reason, failed.why = reason, why
+        return failed
+
+
+FAILED: Final = Failed()
 
 Score: TypeAlias = float | Failed | None
 """None: there is nothing for this function to score here. The other functions' scores count; after FAILED none does."""

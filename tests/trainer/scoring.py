@@ -1,0 +1,84 @@
+"""Reward processes as TRL uses them, for tests: functions side by side, each with the whole batch."""
+
+import asyncio
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+from grpo_contract.config import RewardsConfig
+from grpo_trainer.rewards.arguments import RewardArguments
+from grpo_trainer.rewards.processes.process import WORKER
+from grpo_trainer.rewards.processes.remote import RewardProcesses
+from grpo_trainer.rewards.watch import RewardWatch
+
+NEVER = 600.0
+"""No deadline for what is no test of deadlines: machines may be busy."""
+STATE = SimpleNamespace(global_step=7, log_history=[{"reward": 0.5}])
+
+
+class Scored:
+    """What functions say of completions; `extras` and `metrics` are what they told TRL to log."""
+
+    def __init__(
+        self,
+        *names: str,
+        arguments: RewardArguments | None = None,
+        timeout_s: float = NEVER,
+        scoring_s: float = NEVER,
+        max_error_share: float = 1.0,
+    ) -> None:
+        self.watch = RewardWatch(max_error_share)
+        self.processes = RewardProcesses(
+            names, arguments or RewardArguments(), RewardsConfig(timeout_s=timeout_s), "cpu", scoring_s, self.watch
+        )
+        self.extras: list[tuple[str, list[Any]]] = []
+        self.metrics: list[tuple[str, float]] = []
+        self.seconds = 0.0
+
+    def __enter__(self) -> "Scored":
+        self.processes.required_columns()
+        return self
+
+    def __exit__(self, *error: Any) -> None:
+        self.processes.__exit__(*error)
+
+    def scores(self, completions: Sequence[Any], **columns: Any) -> dict[str, list[float | None]]:
+        given: dict[str, Any] = {
+            "prompts": ["?"] * len(completions),
+            "completion_ids": [[7]] * len(completions),
+            "trainer_state": STATE,
+            "log_extra": lambda *logged: self.extras.append(logged),
+            "log_metric": lambda *logged: self.metrics.append(logged),
+        }
+
+        async def all_functions() -> list[list[float | None]]:
+            calls = (function(completions=completions, **given | columns) for function in functions.values())
+            return await asyncio.gather(*calls)
+
+        functions, started = self.processes.functions, time.monotonic()
+        found = asyncio.run(all_functions())
+        self.seconds = time.monotonic() - started
+        return dict(zip(functions, found, strict=True))
+
+    def errors(self) -> dict[tuple[str, str], tuple[int, str]]:
+        """Of the last batch: {(function, reason): (completions, why one of them)}."""
+        batch = self.watch.take_batch()
+        return {
+            (name, reason.value): (count, batch.examples[name, reason])
+            for (name, reason), count in batch.counts.items()
+        }
+
+
+def reward_processes(parent: int) -> list[int]:
+    """Process ids of the reward processes of a process."""
+    found = []
+    for folder in Path("/proc").glob("[0-9]*"):
+        try:
+            status, command = (folder / "stat").read_text(), (folder / "cmdline").read_bytes()
+        except OSError:  # it has just ended
+            continue
+        if int(status.rpartition(")")[2].split()[1]) == parent and WORKER.encode() in command:
+            found.append(int(folder.name))
+    return sorted(found)

@@ -1,0 +1,120 @@
+"""Reward processes load the functions: what cannot be loaded ends the run before its first step."""
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from grpo_contract.failure import RunFailure, UserError
+from grpo_contract.rewards import BUILT_IN_REWARDS
+from grpo_trainer.rewards.arguments import RewardArguments
+from grpo_trainer.rewards.processes.environment import environment_of_process
+from grpo_trainer.rewards.processes.remote import by_process, num_processes
+from grpo_trainer.rewards.score import FAILED
+from trainer.scoring import Scored
+
+MODULES = {
+    "plain": "def score(completions, answer, level=None, **_): return [1.0] * len(completions)\n",
+    "model": "import torch\nscore = torch.nn.Linear(1, 1)\n",
+    "out_of_reach": "raise TimeoutError('timed out')\n",
+    "deadly": "import os\nos._exit(9)\n",
+    "once": "import os, pathlib\nmarker = pathlib.Path(__file__).with_name('loaded')\n"
+    "marker.touch(exist_ok=False)\ndef score(completions, **_): os._exit(4)\n",
+}
+
+
+@pytest.fixture(autouse=True)
+def modules(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, text in MODULES.items():
+        (tmp_path / f"{name}.py").write_text(text)
+    monkeypatch.setenv("PYTHONPATH", f"{tmp_path}:{os.environ.get('PYTHONPATH', '')}")
+
+
+def test_the_columns_that_functions_need() -> None:
+    with Scored("format", "plain:score", "accuracy") as scored:
+        assert scored.processes.required_columns() == {
+            "format": (),
+            "plain:score": ("answer",),
+            "accuracy": ("solution",),
+        }
+
+
+REFUSED: dict[str, tuple[list[str], RewardArguments, type[RunFailure], str, str]] = {
+    # functions, parameters, error, reason, message
+    "no such function": (
+        ["format", "plain:scores"], RewardArguments(), UserError, "RewardNotFound",
+        "spec.recipe.reward_funcs: 'plain:scores' names no function, plain has no callable 'scores'; correct the name "
+        "after the colon.",
+    ),
+    "a parameter": (
+        ["plain:score", "soft_overlong_punishment"], RewardArguments(max_completion_len=1), UserError, "InvalidRecipe",
+        "spec.recipe.soft_punish_cache: 4096 is more than max_completion_len 1; lower it or raise max_completion_len.",
+    ),
+    "a model": (
+        ["model:score"], RewardArguments(), UserError, "RewardNotFound",
+        "spec.recipe.reward_funcs: 'model:score' is a model; wrap it in a function of your own that scores completions "
+        "with it.",
+    ),
+    "no mistake of the user's": (
+        ["out_of_reach:score"], RewardArguments(), RunFailure, "LearnerError", "TimeoutError: timed out",
+    ),
+    "a process that ends": (
+        ["deadly:a", "deadly:b"], RewardArguments(), RunFailure, "LearnerError",
+        "the process of the reward functions deadly:a, deadly:b ended with exit code 9 while it loaded them.",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", REFUSED)
+def test_functions_that_cannot_be_loaded(case: str) -> None:
+    names, arguments, error, reason, message = REFUSED[case]
+    with pytest.raises(RunFailure) as caught, Scored(*names, arguments=arguments):
+        pass
+    assert type(caught.value) is error
+    assert caught.value.failure.reason == reason
+    assert str(caught.value) == message
+
+
+def test_functions_that_cannot_be_loaded_again() -> None:
+    with Scored("once:score", "format") as scored:
+        reasons = ["its process ended with exit code 4"] + ["FileExistsError: [Errno 17]"] * 2
+        for expected in reasons:
+            assert scored.scores(["a", "b"]) == {"once:score": [FAILED] * 2, "format": [0.0] * 2}
+            ((key, (count, why)),) = scored.errors().items()
+            assert (key, count) == (("once:score", "WorkerLost"), 2)
+            assert expected in why
+
+
+def test_functions_of_one_module_share_a_process() -> None:
+    names = ["a:x", "format", "b.c:x", "a:y", "accuracy"]
+    assert by_process(names) == [["a:x", "a:y"], ["format", "accuracy"], ["b.c:x"]]
+
+
+@pytest.mark.parametrize(
+    ("cpus", "ranks", "processes"), [(1, "1", 2), (2, "2", 2), (16, "1", 4), (64, "8", 4), (24, "8", 3)]
+)
+def test_processes_of_a_rank(cpus: int, ranks: str, processes: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(cpus)))
+    monkeypatch.setenv("LOCAL_WORLD_SIZE", ranks)
+    assert num_processes() == processes
+
+
+RANK = {"HOME": "/scratch", "RANK": "11", "LOCAL_RANK": "3", "WORLD_SIZE": "16", "PYTHONUNBUFFERED": "1"}
+TORCHRUN = {"MASTER_ADDR": "a", "MASTER_PORT": "1", "TORCHELASTIC_RUN_ID": "r", "ACCELERATE_USE_DEEPSPEED": "true"}
+
+
+@pytest.mark.parametrize(
+    ("visible", "own"), [({}, "3"), ({"CUDA_VISIBLE_DEVICES": "4,5,6,7"}, "7"), ({"CUDA_VISIBLE_DEVICES": ""}, "3")]
+)
+def test_a_process_is_no_rank_and_has_the_ranks_gpu(visible: dict[str, str], own: str) -> None:
+    ours: dict[str, Any] = RANK | TORCHRUN | visible
+    assert environment_of_process(ours, "cpu") == RANK | visible
+    assert environment_of_process(ours, "cuda") == RANK | {"CUDA_VISIBLE_DEVICES": own, "LOCAL_RANK": "0"}
+
+
+def test_built_in_functions_need_what_they_say() -> None:
+    columns: dict[str, Sequence[str]] = {"accuracy": ("solution",), "cosine": ("solution",), "length": ("solution",)}
+    with Scored(*BUILT_IN_REWARDS) as scored:
+        assert scored.processes.required_columns() == {name: columns.get(name, ()) for name in BUILT_IN_REWARDS}

@@ -1,0 +1,51 @@
+"""A learner pod of two ranks whose reward function hangs: how the run ends, and what it leaves."""
+
+import json
+from pathlib import Path
+
+from grpo_contract.config import RewardsConfig
+from grpo_contract.failure import USER_ERROR_EXIT_CODE
+from grpo_contract.network import GENERATOR_PORT
+from harness.waiting import wait_for
+from trainer.forwarder import Forwarder
+from trainer.learner_inputs import learner_config, write_problems
+from trainer.learner_pod import SOURCES, LearnerPod
+from trainer.running_generator import RunningGenerator
+
+GENERATORS_ADDRESS = "127.0.0.4"
+RUN_S = 400
+HANGING = """
+import os, pathlib, time
+pathlib.Path(__file__).with_name(f"{os.getpid()}.pid").touch()
+def hang(completions, **columns):
+    while True:
+        time.sleep(1)
+"""
+
+
+def test_rewards_that_hang_end_the_run_and_leave_nothing(
+    generator: RunningGenerator, tiny_model: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "hanging.py").write_text(HANGING)
+    data = write_problems(tmp_path / "train.jsonl")
+    config = learner_config(tiny_model, data, reward_funcs=["format", "hanging:hang"], max_steps=5)
+    generators = config.generators.model_copy(update={"service": GENERATORS_ADDRESS})
+    config = config.model_copy(update={"generators": generators, "rewards": RewardsConfig(timeout_s=2)})
+    forwarder = Forwarder((GENERATORS_ADDRESS, GENERATOR_PORT), ("127.0.0.1", generator.port))
+    pod = LearnerPod(tmp_path, config, alone=False, env={"PYTHONPATH": f"{SOURCES}:{tmp_path}"})
+    try:
+        assert pod.wait(RUN_S) == USER_ERROR_EXIT_CODE, pod.tail()
+    finally:
+        pod.kill()
+        forwarder.shutdown()
+        forwarder.server_close()
+    assert json.loads(pod.termination_file.read_text()) == {
+        "reason": "RewardsFailing",
+        "message": "spec.rewards.maxErrorShare: 100 % of the completions of the last 2 steps have no reward because a "
+        "reward function failed, which is more than 0.2 of 5 steps; mend the function, or start another run with a higher "
+        "maxErrorShare or timeoutSeconds; the last error: hanging:hang: Timeout: a call did not end within 2 s.",
+    }
+    assert "step 1/5  reward " not in pod.log.read_text()  # no completion had one
+    processes = [int(file.stem) for file in tmp_path.glob("*.pid")]
+    assert len(processes) >= 2 * 2  # of two ranks, before and after the first call was ended
+    wait_for("their end", lambda: not any(Path(f"/proc/{process}").exists() for process in processes), 10)

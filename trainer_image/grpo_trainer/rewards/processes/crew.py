@@ -1,0 +1,80 @@
+"""Processes that can call the same functions, and the jobs that wait for one of them.
+
+A thread for each process hands it one job after the other and, when the process had to be killed, starts it anew.
+"""
+
+import queue
+import threading
+import time
+from collections.abc import Mapping
+from concurrent.futures import Future
+
+from grpo_contract.failure import RunFailure
+from grpo_contract.metrics import RewardError
+from grpo_trainer.causes import first_line
+from grpo_trainer.rewards.processes.batch import Batch, Job
+from grpo_trainer.rewards.processes.messages import Load, Mishap, Signature
+from grpo_trainer.rewards.processes.process import RewardProcess, out_of_time
+
+
+class Crew:
+    """`signatures` is there once a first process has loaded the functions, or has failed to."""
+
+    def __init__(self, load: Load, size: int, timeout_s: float, environment: Mapping[str, str]) -> None:
+        self.signatures: Future[Mapping[str, Signature]] = Future()
+        self._lock = threading.Lock()
+        self._jobs: queue.SimpleQueue[Job | None] = queue.SimpleQueue()
+        self._is_closed = False
+        self._processes = [RewardProcess(load, timeout_s, environment) for _ in range(size)]
+        for process in self._processes:
+            threading.Thread(target=self._work, args=(process,), daemon=True, name="reward process").start()
+
+    def submit(self, batch: Batch) -> None:
+        for job in batch.jobs:
+            self._jobs.put(job)
+
+    def close(self) -> None:
+        self._is_closed = True
+        for process in self._processes:
+            self._jobs.put(None)
+            process.kill()
+
+    def _work(self, process: RewardProcess) -> None:
+        self._start(process)
+        while (job := self._jobs.get()) is not None and not self._is_closed:
+            self._do(job, process)
+            if not process.is_ready and not self._is_closed:
+                self._start(process)  # now: it takes a while, and the next job may be far
+
+    def _start(self, process: RewardProcess) -> str:
+        """Why it did not start; empty when it did."""
+        try:
+            signatures = process.start()
+        except RunFailure as error:
+            with self._lock:
+                if not self.signatures.done():
+                    self.signatures.set_exception(error)
+            return str(error)
+        with self._lock:
+            if not self.signatures.done():
+                self.signatures.set_result(signatures)
+        return ""
+
+    def _do(self, job: Job, process: RewardProcess) -> None:
+        if time.monotonic() >= job.batch.ends_at:
+            return job.give_up(out_of_time())
+        if not process.is_ready and (why := self._start(process)):
+            return job.give_up(Mishap(RewardError.WORKER_LOST, why))
+        try:
+            message = job.message(process.num_logs_known)
+        except Exception as error:  # of whatever the columns hold
+            why = f"the data set's columns cannot be sent to its process: {first_line(error)}"
+            return job.give_up(Mishap(RewardError.EXCEPTION, why))
+        process.num_logs_known = job.batch.num_logs
+        num_settled = 0
+        for places, outcome in zip(job.calls, process.outcomes(message, job.sizes, job.batch.ends_at), strict=False):
+            job.batch.settle(places, outcome)
+            num_settled += 1
+        if rest := job.without(num_settled).calls:
+            self._jobs.put(Job(job.batch, rest))
+        return None

@@ -1,0 +1,149 @@
+"""A reward process as training sees it: start, ask, and kill when it does not answer."""
+
+import contextlib
+import os
+import signal
+import socket
+import struct
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from multiprocessing.connection import Connection
+from typing import Any, Final
+
+from grpo_contract.failure import LEARNER_ERROR, RunFailure, UserError
+from grpo_contract.metrics import RewardError
+from grpo_trainer.causes import first_line
+from grpo_trainer.rewards.processes.messages import Load, Loaded, Mishap, NotLoaded, Outcome, Signature
+
+LOAD_S: Final = 600.0
+"""For the modules of the functions, which may load a model of their own."""
+END_S: Final = 5.0
+"""For a killed process to be gone; one that waits for a dead network drive stays."""
+WORKER: Final = "grpo_trainer.rewards.processes.worker"
+
+
+class RewardProcess:
+    """For one thread, but for `kill`."""
+
+    def __init__(self, load: Load, timeout_s: float, environment: Mapping[str, str]) -> None:
+        self._load = load
+        self._timeout_s = timeout_s
+        self._environment = environment
+        self._process: subprocess.Popen[bytes] | None = None
+        self._has_loaded = False
+        self.num_logs_known = 0
+        """Entries of the trainer's log that it was told."""
+
+    @property
+    def is_ready(self) -> bool:
+        return self._has_loaded and self._process is not None and self._process.poll() is None
+
+    def start(self) -> Mapping[str, Signature]:
+        """By name of the function.
+
+        Raises:
+            UserError: a function cannot be loaded, and another attempt would not do better.
+            RunFailure: it may.
+        """
+        self._has_loaded, self.num_logs_known = False, 0
+        try:
+            self._connection = self._spawn()
+            self._connection.send(self._load)
+            answer = self._receive(LOAD_S)
+        except (OSError, EOFError) as error:
+            raise self._not_loaded(error) from error
+        if isinstance(answer, NotLoaded):
+            failure = answer.failure
+            raise (UserError if answer.is_users_mistake else RunFailure)(failure.reason, failure.message)
+        assert isinstance(answer, Loaded)
+        self._has_loaded = True
+        return answer.signatures
+
+    def outcomes(self, call: bytes, sizes: list[int], ends_at: float) -> Iterator[Outcome]:
+        """Of the calls in a pickled Call, in order. The one that costs the process its life is the last.
+
+        Each call has its own deadline, and all of them have to be done by `ends_at`.
+        """
+        for number, size in enumerate(sizes):
+            try:
+                if number == 0:
+                    self._connection.send_bytes(call)
+                outcome: Outcome = self._receive(max(0.0, min(self._timeout_s, ends_at - time.monotonic())))
+            except (TimeoutError, BlockingIOError):
+                self.kill()
+                yield Outcome.without_scores(size, self._timed_out(ends_at))
+                return
+            except (OSError, EOFError):
+                mishap = Mishap(RewardError.WORKER_LOST, f"its process {self._end()}")
+                yield Outcome.without_scores(size, mishap)
+                return
+            except Exception as error:  # of what was logged, whose class may not be here
+                mishap = Mishap(
+                    RewardError.EXCEPTION, f"what it logged cannot be read in training: {first_line(error)}"
+                )
+                outcome = Outcome.without_scores(size, mishap)
+            yield outcome
+
+    def kill(self) -> None:
+        """With whatever it started."""
+        if self._process is not None and self._process.poll() is None:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(self._process.pid, signal.SIGKILL)
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self._process.wait(END_S)
+
+    def _spawn(self) -> Connection:
+        ours, theirs = socket.socketpair()
+        # A process that is stuck may leave a message unread, or half written. Of a message that is sent in part, the rest is
+        # tried once more: so it is half the time for each.
+        limit_s = self._timeout_s / 2
+        limit = struct.pack("ll", int(limit_s), int(limit_s % 1 * 1e6))
+        for option in (socket.SO_SNDTIMEO, socket.SO_RCVTIMEO):
+            ours.setsockopt(socket.SOL_SOCKET, option, limit)
+        self._process = None
+        with theirs:
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", WORKER, str(theirs.fileno()), str(os.getpid())],
+                stdin=subprocess.DEVNULL,
+                env=self._environment,
+                pass_fds=[theirs.fileno()],
+                start_new_session=True,
+            )
+        return Connection(ours.detach())
+
+    def _receive(self, timeout_s: float) -> Any:
+        """Raises TimeoutError or BlockingIOError when time is up, EOFError or another OSError when the process has ended."""
+        if not self._connection.poll(timeout_s):
+            raise TimeoutError
+        return self._connection.recv()
+
+    def _timed_out(self, ends_at: float) -> Mishap:
+        if time.monotonic() >= ends_at:
+            return out_of_time()
+        return Mishap(RewardError.TIMEOUT, f"a call did not end within {self._timeout_s:g} s")
+
+    def _not_loaded(self, error: Exception) -> RunFailure:
+        if self._process is None:
+            how = f"cannot be started: {error}"
+        elif isinstance(error, TimeoutError | BlockingIOError):
+            how = f"did not load them within {LOAD_S:.0f} s"
+        else:
+            how = f"{self._end()} while it loaded them"
+        self.kill()
+        return RunFailure(LEARNER_ERROR, f"the process of the reward functions {', '.join(self._load.names)} {how}.")
+
+    def _end(self) -> str:
+        """How it ended; it has closed its socket."""
+        assert self._process is not None
+        try:
+            code = self._process.wait(END_S)
+        except subprocess.TimeoutExpired:
+            self.kill()
+            return "closed its connection"
+        return f"was ended by {signal.Signals(-code).name}" if code < 0 else f"ended with exit code {code}"
+
+
+def out_of_time() -> Mishap:
+    return Mishap(RewardError.TIMEOUT, "scoring all completions of the step took too long")

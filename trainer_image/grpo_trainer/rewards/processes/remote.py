@@ -1,0 +1,122 @@
+"""The reward functions of a rank as TRL sees them: coroutines that wait for reward processes.
+
+TRL runs coroutines side by side, so that a function that hangs holds up no other.
+"""
+
+import asyncio
+import os
+import time
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from types import TracebackType
+from typing import Any, Final
+
+from grpo_contract.config import Device, RewardsConfig
+from grpo_trainer.rewards.arguments import RewardArguments
+from grpo_trainer.rewards.processes.batch import Batch
+from grpo_trainer.rewards.processes.crew import Crew
+from grpo_trainer.rewards.processes.division import divided
+from grpo_trainer.rewards.processes.environment import environment_of_process
+from grpo_trainer.rewards.processes.messages import Load, Signature
+from grpo_trainer.rewards.processes.process import out_of_time
+from grpo_trainer.rewards.registry import BUILT_IN
+from grpo_trainer.rewards.score import Score
+from grpo_trainer.rewards.watch import RewardWatch
+
+FEWEST: Final = 2
+"""Processes of a rank for the built-in functions: one that hangs does not hold up the other completions."""
+MOST: Final = 4
+LAST_WORDS_S: Final = 1.0
+"""After the end of a batch, for processes that are being killed to be named as the cause."""
+
+
+class RewardProcesses:
+    """Started at once and in the background; they end with the context."""
+
+    def __init__(
+        self,
+        names: Sequence[str],
+        arguments: RewardArguments,
+        config: RewardsConfig,
+        device: Device,
+        scoring_s: float,
+        watch: RewardWatch,
+    ) -> None:
+        self.scoring_s = scoring_s
+        self.watch = watch
+        environment = environment_of_process(os.environ, device)
+        self._crews: dict[str, Crew] = {}
+        for group in by_process(names):
+            size = num_processes() if group[0] in BUILT_IN else 1
+            crew = Crew(Load(tuple(group), arguments), size, config.timeout_s, environment)
+            self._crews |= dict.fromkeys(group, crew)
+        self.functions = {name: RemoteReward(name, self._crews[name], self) for name in names}
+
+    def __enter__(self) -> "RewardProcesses":
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        for crew in self._crews.values():
+            crew.close()
+
+    def required_columns(self) -> dict[str, Sequence[str]]:
+        """By name of the function. Waits until all of them are loaded.
+
+        Raises:
+            UserError, RunFailure: one cannot be loaded.
+        """
+        return {name: self._crews[name].signatures.result()[name].required_columns for name in self.functions}
+
+
+class RemoteReward:
+    """A reward function in TRL's eyes."""
+
+    def __init__(self, name: str, crew: Crew, processes: RewardProcesses) -> None:
+        self._name = name
+        self._crew = crew
+        self._processes = processes
+
+    async def __call__(
+        self, *, trainer_state: Any, log_extra: Any, log_metric: Any, **columns: Sequence[Any]
+    ) -> list[Score]:
+        """FAILED, or None, where there is no score; the watch is told why."""
+        batch = self._batch(columns, trainer_state)
+        self._crew.submit(batch)
+        left_s = batch.ends_at + LAST_WORDS_S - time.monotonic()
+        await asyncio.wait([asyncio.wrap_future(batch.done)], timeout=left_s)
+        batch.give_up(out_of_time())  # where a process is being started, nothing else looks at the clock
+        outcome = batch.done.result()
+        for name, arguments in outcome.logged:
+            {"log_extra": log_extra, "log_metric": log_metric}[name](*arguments)
+        self._processes.watch.count(self._name, outcome.mishaps.values())
+        mishaps = outcome.mishaps
+        return [mishaps[place].score if place in mishaps else score for place, score in enumerate(outcome.scores)]
+
+    def _batch(self, columns: Mapping[str, Sequence[Any]], trainer_state: Any) -> Batch:
+        is_built_in = self._name in BUILT_IN
+        signature = self._crew.signatures.result()[self._name]
+        calls = divided(self._name, columns["prompts"], len(columns["completions"]))
+        return Batch(
+            self._name,
+            wanted_by(signature, columns) if is_built_in else columns,
+            None if is_built_in else vars(trainer_state),
+            calls,
+            time.monotonic() + self._processes.scoring_s,
+        )
+
+
+def wanted_by(signature: Signature, columns: Mapping[str, Sequence[Any]]) -> dict[str, Sequence[Any]]:
+    return {name: values for name, values in columns.items() if name in signature.parameters}
+
+
+def by_process(names: Iterable[str]) -> list[list[str]]:
+    """The built-in functions together; others by module, since functions of one module may share what is in it."""
+    groups: dict[str, list[str]] = defaultdict(list)
+    for name in names:
+        groups["" if name in BUILT_IN else name.partition(":")[0]].append(name)
+    return list(groups.values())
+
+
+def num_processes() -> int:
+    ranks = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
+    return max(FEWEST, min(MOST, len(os.sched_getaffinity(0)) // ranks))
