@@ -2,6 +2,7 @@
 
 import math
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -43,13 +44,15 @@ def volume(tmp_path: Path) -> Path:
     return folder
 
 
-def load(*entries: Row, split: str = "train", rewards: Any = None, **mixture: Any) -> list[Row]:
+def load(
+    *entries: Row, split: str = "train", required: Mapping[str, list[str]] | None = None, **mixture: Any
+) -> list[Row]:
     script = OpenR1Arguments(
         dataset_mixture={"datasets": list(entries)} | mixture,
         dataset_prompt_column="problem",
         dataset_train_split=split,
     )
-    return list(load_data(Recipe(None, None, script), rewards or {}, as_messages=False))
+    return list(load_data(Recipe(None, None, script), required or {}, as_messages=False))
 
 
 def problems(loaded: list[Row]) -> list[str]:
@@ -134,10 +137,6 @@ def test_nothing_is_written_beside_the_data(volume: Path) -> None:
     assert sorted(volume.rglob("*")) == before
 
 
-def needs_an_answer(completions: list[str], answer: list[str], **_: object) -> list[float]:
-    return [0.0] * len(completions)
-
-
 ENTRY = "spec.recipe.dataset_mixture.datasets[1]"
 MISTAKES: dict[str, tuple[Row, str, str]] = {
     "path": (
@@ -212,7 +211,7 @@ def test_a_mistake_names_the_entry(volume: Path, mistake: str) -> None:
 def test_a_reward_needs_its_column_of_every_entry(volume: Path) -> None:
     write_rows(volume / "with.jsonl", [{"problem": "1 + 1?", "answer": "2"}])
     with pytest.raises(UserError) as caught:
-        load({"id": str(volume / "with.jsonl")}, {"id": str(volume / "b")}, rewards={"mine": needs_an_answer})
+        load({"id": str(volume / "with.jsonl")}, {"id": str(volume / "b")}, required={"mine": ["answer"]})
     assert caught.value.failure.reason == "ColumnNotFound"
     assert str(caught.value) == (
         f"spec.recipe.reward_funcs: 'mine' needs a column 'answer', data set '{volume}/b' ({ENTRY}) has problem, "
@@ -224,7 +223,7 @@ def test_a_reward_needs_its_column_among_those_that_are_kept(volume: Path) -> No
     write_rows(volume / "with.jsonl", [{"problem": "1 + 1?", "answer": "2"}])
     columns = {"columns": ["problem"]}
     with pytest.raises(UserError) as caught:
-        load({"id": str(volume / "with.jsonl")} | columns, {"id": str(volume / "b")}, rewards={"mine": needs_an_answer})
+        load({"id": str(volume / "with.jsonl")} | columns, {"id": str(volume / "b")}, required={"mine": ["answer"]})
     assert str(caught.value) == (
         f"spec.recipe.dataset_mixture.datasets[0].columns: it keeps problem of data set '{volume}/with.jsonl', "
         "but not 'answer', which 'mine' of spec.recipe.reward_funcs needs; add it."
@@ -261,7 +260,7 @@ def test_what_the_hub_declares_is_looked_at_before_any_download(repository: str,
     card.write_text(card.read_text().replace("name: solution", "name: answer"))
     entry, sentence = DECLARED[mistake]
     with pytest.raises(UserError) as caught:
-        load({"id": str(first)}, {"id": repository} | entry, rewards={"mine": needs_an_answer})
+        load({"id": str(first)}, {"id": repository} | entry, required={"mine": ["answer"]})
     assert str(caught.value) == sentence.format(name=repository)
 
 
