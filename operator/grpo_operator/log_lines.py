@@ -5,11 +5,16 @@ from typing import Final
 LINE_CHARACTERS: Final = 500
 CUT: Final = "…"
 
+_NO_LOG: Final = b"unable to retrieve container logs for "
+"""What the kubelet answers, with status 200, when the container is gone."""
+
 
 def last_lines(log: bytes, count: int) -> list[str]:
     """Long lines are cut, and of a progress bar, which writes over itself, only what stands in the end is kept."""
+    if not log or log.startswith(_NO_LOG):
+        return []
     lines = log.decode(errors="replace").removesuffix("\n").split("\n")
-    return [_readable(line) for line in lines[-count:]] if log else []
+    return [_readable(line) for line in lines[-count:]]
 
 
 def _readable(line: str) -> str:

@@ -135,6 +135,19 @@ def test_prometheus_3_gets_the_format_it_asks_for(learner_0: Served) -> None:
     assert answer.text.endswith("# EOF\n")
 
 
+@pytest.mark.parametrize(
+    ("error", "is_told"), [(BrokenPipeError(), False), (ConnectionResetError(), False), (KeyError("oops"), True)]
+)
+def test_a_client_that_hangs_up_leaves_no_traceback(
+    learner_0: Served, error: Exception, is_told: bool, capsys: pytest.CaptureFixture[str]
+) -> None:
+    try:
+        raise error
+    except Exception:
+        learner_0.server.handle_error(None, ("10.0.0.1", 39418))
+    assert ("Traceback" in capsys.readouterr().err) is is_told
+
+
 @pytest.mark.parametrize("seconds_ago", [(), (0.5,), (100, 70)], ids=["never", "once", "not for long"])
 def test_without_a_scraper_the_last_scrape_is_not_waited_for(learner_0: Served, seconds_ago: tuple[float, ...]) -> None:
     for seconds in seconds_ago:
@@ -184,9 +197,9 @@ def test_what_the_fleet_tells(learner_0: Served) -> None:
     told = json.loads(learner_0.board.read().to_json())
     assert told["weightVersion"] == "run-2"
     assert told["generators"] == [
-        {"name": "g0", "inSync": True, "completions": 128},
-        {"name": "g2", "inSync": False, "completions": 0},
-        {"name": "gone", "inSync": False, "completions": 8},
+        {"name": "g0", "inSync": True, "completions": 128, "hasLeft": False},
+        {"name": "g2", "inSync": False, "completions": 0, "hasLeft": False},
+        {"name": "gone", "inSync": False, "completions": 8, "hasLeft": True},
     ]
 
 

@@ -149,7 +149,7 @@ def test_last_words(observed: Observed) -> None:
     assert last_words["progress"]["step"] == STEPS
     assert last_words["metrics"]["kl"] == pytest.approx(observed.steps[-1]["kl"])
     assert last_words["generators"] == [
-        {"name": "generator-0", "inSync": True, "completions": STEPS * COMPLETIONS},
+        {"name": "generator-0", "inSync": True, "completions": STEPS * COMPLETIONS, "hasLeft": False},
     ]
     assert last_words["checkpoint"]["step"] == STEPS
     assert last_words["model"] == f"/volume/runs/{observed.run_folder.name}/model"

@@ -50,6 +50,14 @@ def test_keys_that_every_run_needs(key: str) -> None:
         preflight.check(recipe)
 
 
+def test_an_empty_file(tmp_path: Path) -> None:
+    (tmp_path / "train.jsonl").touch()
+    with pytest.raises(UserError) as caught:
+        preflight.check(RECIPE | {"dataset_name": str(tmp_path / "train.jsonl")})
+    assert caught.value.failure.reason == "DatasetNotFound"
+    assert str(caught.value).startswith(f"spec.recipe.dataset_name: '{tmp_path}/train.jsonl' is empty; give a .jsonl, ")
+
+
 def test_a_mixture_instead_of_one_data_set() -> None:
     mixture = {"dataset_mixture": {"datasets": [{"id": "org/data"}, {"id": "org/other", "columns": ["prompt"]}]}}
     preflight.check(RECIPE | {"dataset_name": None} | mixture)

@@ -58,6 +58,7 @@ def test_a_message_that_nobody_reads_to_the_end_is_cut() -> None:
 
 
 YES = make_condition(ACCEPTED, "True", "Accepted")
+UNREADABLE = [YES, make_condition(PROGRESSING, "Unknown", "ProgressUnreadable")]
 PHASES: dict[str, tuple[list[Condition], Phase]] = {
     "nothing said": ([], Phase.PENDING),
     "refused": ([make_condition(ACCEPTED, "False", "OwnedKey")], Phase.PENDING),
@@ -67,7 +68,7 @@ PHASES: dict[str, tuple[list[Condition], Phase]] = {
     "in trouble": ([YES, make_condition(PROGRESSING, "False", "Unschedulable")], Phase.STARTING),
     "training": ([YES, make_condition(PROGRESSING, "True", "Training")], Phase.RUNNING),
     "saving": ([YES, make_condition(PROGRESSING, "True", "Saving")], Phase.RUNNING),
-    "unreadable": ([YES, make_condition(PROGRESSING, "Unknown", "ProgressUnreadable")], Phase.RUNNING),
+    "unreadable": (UNREADABLE, Phase.STARTING),
     "waiting for a first generator": (
         [YES, make_condition(PROGRESSING, "True", "WaitingForGenerators")],
         Phase.STARTING,
@@ -82,9 +83,13 @@ PHASES: dict[str, tuple[list[Condition], Phase]] = {
 @pytest.mark.parametrize("case", PHASES)
 def test_phase(case: str) -> None:
     conditions, phase = PHASES[case]
-    assert phase_of(conditions, attempt=1) is phase
-    assert phase_of(conditions, attempt=2) is (Phase.RESTARTING if phase is Phase.STARTING else phase)
+    assert phase_of(conditions, 1, Phase.STARTING) is phase
+    assert phase_of(conditions, 2, Phase.RESTARTING) is (Phase.RESTARTING if phase is Phase.STARTING else phase)
     assert has_ended(conditions) is (phase in (Phase.SUCCEEDED, Phase.FAILED))
+
+
+def test_a_run_that_cannot_be_read_any_more_may_run_well() -> None:
+    assert phase_of(UNREADABLE, 1, Phase.RUNNING) is Phase.RUNNING
 
 
 EVENTS: dict[str, tuple[list[Condition], list[Condition], list[tuple[str, str]]]] = {

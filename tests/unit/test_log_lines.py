@@ -6,6 +6,7 @@ from grpo_operator.log_lines import LINE_CHARACTERS, last_lines
 
 LINES: dict[str, tuple[bytes, list[str]]] = {
     "nothing": (b"", []),
+    "a container that is gone": (b"unable to retrieve container logs for containerd://a424", []),
     "an empty line": (b"\n", [""]),
     "no end of the last line": (b"one\ntwo", ["one", "two"]),
     "the last three": (b"one\ntwo\nthree\nfour\n", ["two", "three", "four"]),

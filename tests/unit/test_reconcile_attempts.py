@@ -41,7 +41,10 @@ class TestFailure:
         ("checkpoint", "start"),
         [
             (None, "Attempt 2 starts from the beginning: the run has written no checkpoint yet."),
-            (CheckpointProgress(step=5, time=ago(60)), "Attempt 2 starts from the newest checkpoint."),
+            (
+                CheckpointProgress(step=5, time=ago(60)),
+                "Attempt 2 starts from the newest checkpoint, of step 5 or later.",
+            ),
         ],
     )
     def test_where_the_next_attempt_starts_is_said(self, checkpoint: CheckpointProgress | None, start: str) -> None:
@@ -88,7 +91,7 @@ class TestFailure:
         others = [child for child in all_children(run) if child.kind != "Job"]
         plan = look(run, job, failed, other, *others)
         assert written(plan) == {f"Service/{NAME}-learner"}
-        assert plan.look_again_s == 60
+        assert plan.look_again_s == 30
 
     def test_a_learner_on_a_lost_node_ends_the_attempt_and_the_next_one_starts_without_it(self) -> None:
         run, job, other = make_run(), make_job(), make_pod(index=1)

@@ -5,10 +5,18 @@ from datetime import timedelta
 import pytest
 
 from grpo_contract.failure import DATASET_NOT_FOUND, LEARNER_ERROR, RENDEZVOUS_TIMEOUT, USER_ERROR_EXIT_CODE
-from grpo_operator.reconcile.failure import Cause, cause_of, lost_learner, should_restart, users_mistake_in
+from grpo_operator.api.status import ConditionType
+from grpo_operator.reconcile.failure import (
+    Cause,
+    cause_of,
+    lost_learner,
+    should_restart,
+    users_mistake_in,
+    witnessed_loss,
+)
 from grpo_operator.reconcile.observed import JobFailure, ObservedPod
 from grpo_operator.reconcile.restart import pause_s, seconds_to_wait
-from unit.observed_inputs import NOW, ago, container, ended, failed_learner, failure_text, make_pod
+from unit.observed_inputs import NOW, ago, container, ended, failed_learner, failure_text, make_condition, make_pod
 
 FAILURE = JobFailure(reason="BackoffLimitExceeded", message="limit.", since=NOW - timedelta(seconds=10))
 RENDEZVOUS = failure_text(RENDEZVOUS_TIMEOUT, "Learner 1 did not come.")
@@ -94,6 +102,31 @@ def test_a_mistake_that_only_the_job_tells_of_is_one() -> None:
     known = cause_of(failed(1), [mistake], NOW)
     assert known is not None
     assert known.reason == DATASET_NOT_FOUND
+
+
+WITNESSED = {
+    "a neighbour that missed it": ([failed_learner(1, text=failure_text(LEARNER_ERROR, "Connection closed."))], 10, True),
+    "no pod": ([], 11, True),
+    "a mistake": ([failed_learner(exit_code=USER_ERROR_EXIT_CODE, text=MISTAKE)], 11, False),
+    "its pod": ([deleted(1, asked_s=20, ended_s=15)], 11, False),
+    "seen after the Job had failed": ([failed_learner(1)], 9, False),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", WITNESSED)
+def test_a_deletion_that_was_seen_before_the_job_failed_is_the_cause(case: str) -> None:
+    """`FAILURE` is of 10 s ago; whether the witness' word counts."""
+    pods, seen_s, counts = WITNESSED[case]
+    condition = make_condition(ConditionType.LEARNERS_READY, "False", "LearnerPodLost", since_s=seen_s)
+    witnessed = witnessed_loss([condition], FAILURE)
+    cause = cause_of(FAILURE, pods, NOW, witnessed)
+    assert cause is not None
+    assert (cause.message == "m") is counts
+    assert (cause.reason == "LearnerPodLost") is (counts or case == "its pod")
+
+
+def test_other_words_on_learners_are_no_witness() -> None:
+    assert witnessed_loss([make_condition(ConditionType.LEARNERS_READY, "False", "Starting", 20)], FAILURE) is None
 
 
 GIVEN_UP: dict[str, tuple[ObservedPod, bool]] = {

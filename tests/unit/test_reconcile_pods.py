@@ -21,6 +21,7 @@ from unit.observed_inputs import (
     ended,
     failed_learner,
     failure_text,
+    job_condition,
     make_deployment,
     make_job,
     make_pod,
@@ -166,6 +167,25 @@ READINESS: dict[str, tuple[str, list[ObservedChild], tuple[str, str]]] = {
     ),
     "a learner that was deleted, and its Job knows": (
         "learners", [make_job(counts={"active": 1, "failed": 1}), make_pod(ready=True)], ("False", "Starting"),
+    ),
+    "a learner that is being deleted": (
+        "learners", [make_job(), make_pod(ready=True), make_pod(index=1, deletionTimestamp=ago(-30), deletionGracePeriodSeconds=30)],
+        ("False", "LearnerPodLost"),
+    ),
+    "a learner that is being deleted, and a neighbour that missed it": (
+        "learners",
+        [make_job(), failed_learner(at_s=10), make_pod(index=1, deletionTimestamp=ago(-19), deletionGracePeriodSeconds=30)],
+        ("False", "LearnerPodLost"),
+    ),
+    "a learner that failed, and a neighbour that the Job deletes": (
+        "learners",
+        [make_job(), failed_learner(at_s=10), make_pod(index=1, deletionTimestamp=ago(-21), deletionGracePeriodSeconds=30)],
+        ("False", "Starting"),
+    ),
+    "a learner that the failed Job deletes": (
+        "learners",
+        [make_job(conditions=(job_condition("FailureTarget"),)), make_pod(index=1, deletionTimestamp=ago(-30))],
+        ("False", "PodsNotCreated"),
     ),
     "learners on their way out": ("learners", [make_job(counts={"terminating": 1, "succeeded": 1})], ("False", "Starting")),
     "a quota for one learner": (

@@ -4,7 +4,7 @@ from datetime import timedelta
 
 import pytest
 
-from grpo_contract.progress import Metrics, Progress, Stage, Steps
+from grpo_contract.progress import GeneratorProgress, Metrics, Progress, Stage, Steps
 from grpo_operator.api.status import ConditionType, Phase
 from grpo_operator.reconcile.world import Reading
 from unit.desired_inputs import make_run
@@ -166,6 +166,14 @@ class TestProgress:
         run = make_run()
         run = then(run, look(run, make_job(), make_pod(ready=True), reading=Reading(TRAINING)))
         assert said(look(run, make_job(age_s=1)), PROGRESSING) == ("True", "Starting")
+
+    def test_a_generator_that_has_left_need_not_hold_weights(self) -> None:
+        left = GeneratorProgress(name="c", in_sync=False, completions=9, has_left=True)
+        there = GeneratorProgress(name="a", in_sync=True, completions=4)
+        report = TRAINING.model_copy(update={"generators": [there, left]})
+        plan = look(make_run(), make_job(), make_pod(ready=True), reading=Reading(report))
+        assert said(plan, WEIGHTS) == ("True", "InSync")
+        assert message(plan, WEIGHTS) == "1 of 1 generators hold the learner's current weights."
 
     def test_the_first_step_of_an_attempt(self) -> None:
         steps = {None: "The first step of attempt 1 is being made.", 2.0: "Steps are being made."}

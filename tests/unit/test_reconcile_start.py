@@ -136,7 +136,7 @@ class TestStart:
         assert written(plan) == set()
         assert said(plan, ACCEPTED) == ("False", "NameTaken")
         assert f"Deployment {NAME}-generator" in message(plan, ACCEPTED)
-        assert plan.look_again_s == 60
+        assert plan.look_again_s == 30
 
     @pytest.mark.parametrize(("run_uid", "ready"), [(UID, 1), ("another", 0)])
     def test_pods_of_a_deleted_run_of_the_same_name_are_not_its_own(self, run_uid: str, ready: int) -> None:
@@ -148,7 +148,7 @@ class TestStart:
         assert said(plan, ACCEPTED) == ("False", "ChildRefused")
         assert plan.status.phase is Phase.PENDING
         assert plan.status.started_at is None
-        assert plan.look_again_s == 60
+        assert plan.look_again_s == 30
         assert said(plan, LEARNERS) == said(plan, PROGRESSING) == ("False", "ChildRefused")
         (event,) = events_of(make_run(), plan.status)
         assert (event.type, event.reason, event.note) == ("Warning", "ChildRefused", "The quota says no.")
@@ -207,7 +207,7 @@ class TestStart:
         assert message(plan, kind) == "The quota says no."
         assert said(plan, other) == ("False", "Starting")
         assert said(plan, PROGRESSING) == ("False", reason), "no learner says that steps are made"
-        assert plan.look_again_s == 60
+        assert plan.look_again_s == 30
         assert [(event.type, event.reason) for event in events_of(run, plan.status)] == [("Warning", reason)]
 
     def test_each_role_has_its_own_refusal(self) -> None:

@@ -86,6 +86,8 @@ class GeneratorProgress(_Camel):
     in_sync: bool
     completions: int
     """Completions taken from it in this attempt."""
+    has_left: bool = False
+    """Its pod is gone, and its completions count all the same."""
 
 
 class RewardHealth(_Camel):

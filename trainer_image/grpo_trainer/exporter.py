@@ -5,13 +5,14 @@ wrote; it takes no part in collectives and never waits for training, so that a h
 """
 
 import socket
+import sys
 import threading
 import time
 from collections import deque
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from itertools import pairwise
-from typing import Final
+from typing import Any, Final
 
 from prometheus_client import PlatformCollector, ProcessCollector
 from prometheus_client.exposition import choose_encoder
@@ -55,6 +56,11 @@ class Exporter(ThreadingHTTPServer):
         if self.address_family == socket.AF_INET6:
             self.socket.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
         super().server_bind()
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """A client that has hung up, as scrapers and probes do at their deadlines, is not worth its traceback."""
+        if not isinstance(sys.exception(), ConnectionError):
+            super().handle_error(request, client_address)
 
     def wait_for_last_scrape(self) -> bool:
         """Returns when Prometheus has read what there is now; false when it does not come, or never came.

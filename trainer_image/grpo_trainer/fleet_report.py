@@ -77,6 +77,11 @@ class FleetReport:
         """Those that are there, then those that left after they had written completions."""
         names = [*self._in_sync, *(name for name in self._completions if name not in self._in_sync)]
         return [
-            GeneratorProgress(name=name, in_sync=self._in_sync.get(name, False), completions=self._completions[name])
+            GeneratorProgress(
+                name=name,
+                in_sync=self._in_sync.get(name, False),
+                completions=self._completions[name],
+                has_left=name not in self._in_sync,
+            )
             for name in names
         ]

@@ -83,6 +83,8 @@ def check_dataset_path(source: Source, path: Path, prompt_column: str) -> None:
         problem = f"does not exist, {siblings(path)}"
     elif path.is_file() and path.suffix not in FILE_FORMATS:
         problem = f"is of no known format, its name does not end in {', '.join(FILE_FORMATS)}"
+    elif path.is_file() and path.stat().st_size == 0:
+        problem = "is empty"
     else:
         check_columns(source, prompt_column, first_columns(path))
         return

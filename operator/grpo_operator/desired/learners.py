@@ -61,6 +61,8 @@ def _specifics(run: GRPORun, attempt: int) -> Manifest:
             "httpGet": {"path": network.HEALTH_PATH, "port": network.LEARNER_HTTP_PORT_NAME},
             "periodSeconds": 2,
             "timeoutSeconds": 5,
+            # Its ranks have ended before it has: no reason to count a learner that is done as one that is missing.
+            "failureThreshold": 15,
         },
     }
     spec = {"restartPolicy": "Never", "terminationGracePeriodSeconds": GRACE_PERIOD_S, "containers": [container]}

@@ -7,8 +7,10 @@ from typing import Final
 
 from grpo_contract import failure as contract
 from grpo_contract.labels import Role
+from grpo_operator.api.status import Condition, ConditionType
 from grpo_operator.desired.learners import MISTAKE_REASON
-from grpo_operator.reconcile.observed import Ended, JobFailure, ObservedContainer, ObservedPod
+from grpo_operator.reconcile.conditions import find
+from grpo_operator.reconcile.observed import Ended, JobFailure, ObservedContainer, ObservedPod, time_of
 from grpo_operator.reconcile.pod_trouble import OOM_REASON, out_of_memory
 from grpo_operator.reconcile.reasons import Reason
 from grpo_operator.reconcile.restart import is_given_up
@@ -55,15 +57,30 @@ def should_restart(cause: Cause, attempt: int, max_restarts: int) -> bool:
     return not cause.is_users_mistake and attempt <= max_restarts
 
 
-def cause_of(failure: JobFailure, learners: Sequence[ObservedPod], now: datetime) -> Cause | None:
+def witnessed_loss(conditions: Iterable[Condition], failure: JobFailure) -> Cause | None:
+    """A learner that was seen being deleted before its Job failed; its pod may be gone by now."""
+    condition = find(conditions, ConditionType.LEARNERS_READY)
+    if condition is None or condition.reason != Reason.LEARNER_POD_LOST:
+        return None
+    if time_of(condition.last_transition_time) > failure.since:  # by the Job controller, after all
+        return None
+    return Cause(Reason.LEARNER_POD_LOST, condition.message)
+
+
+def cause_of(
+    failure: JobFailure, learners: Sequence[ObservedPod], now: datetime, witnessed: Cause | None = None
+) -> Cause | None:
     """The root cause among the pods of a failed attempt; None while the pods' own news may still be on its way.
 
     One learner's end takes the others along: some fail because a neighbour is gone, the Job controller deletes the
     rest. So what cannot follow from a neighbour's end counts most, and of the rest what began first.
     """
     causes = [cause for pod in learners if (cause := _cause_in(pod, failure.since))]
-    if causes:
-        return min(causes, key=_weight)
+    first = min(causes, key=_weight, default=None)
+    if witnessed and (first is None or (_rank(first) == _MAY_FOLLOW and first.reason != witnessed.reason)):
+        return witnessed
+    if first:
+        return first
     is_mistake = failure.reason == MISTAKE_REASON
     if (now - failure.since).total_seconds() < (MISTAKE_GRACE_S if is_mistake else CAUSE_GRACE_S):
         return None

@@ -10,13 +10,13 @@ from grpo_operator.reconcile.reasons import Reason
 _BY_PROGRESS: Final[dict[tuple[str, str], Phase]] = {
     ("True", Reason.TRAINING): Phase.RUNNING,
     ("True", Reason.SAVING): Phase.RUNNING,
-    ("Unknown", Reason.PROGRESS_UNREADABLE): Phase.RUNNING,
     ("False", Reason.WAITING_FOR_GENERATORS): Phase.RUNNING,  # "True" before the first step
 }
 """Of a run that goes on, by status and reason of Progressing; all else is on the way there."""
 
 
-def phase_of(conditions: Sequence[Condition], attempt: int) -> Phase:
+def phase_of(conditions: Sequence[Condition], attempt: int, before: Phase) -> Phase:
+    """`before`: what the phase was."""
     if is_true(conditions, ConditionType.FAILED):
         return Phase.FAILED
     if is_true(conditions, ConditionType.SUCCEEDED):
@@ -28,6 +28,8 @@ def phase_of(conditions: Sequence[Condition], attempt: int) -> Phase:
     progressing = find(conditions, ConditionType.PROGRESSING)
     if progressing is None:
         return on_the_way
+    if progressing.reason == Reason.PROGRESS_UNREADABLE and before is Phase.RUNNING:
+        return before  # it may run well
     return _BY_PROGRESS.get((progressing.status, progressing.reason), on_the_way)
 
 

@@ -76,9 +76,10 @@ def has_made_steps(progress: Progress) -> bool:
 
 
 def judge_weights(progress: Progress | None) -> Statement:
-    if progress is None or progress.weight_version is None or not progress.generators:
+    known = sum(not generator.has_left for generator in progress.generators) if progress else 0
+    if progress is None or progress.weight_version is None or not known:
         return Statement(ConditionType.WEIGHTS_IN_SYNC, "Unknown", Reason.NOT_KNOWN_YET, "No weights were sent yet.")
-    known, in_sync = len(progress.generators), generators_in_sync(progress)
+    in_sync = generators_in_sync(progress)
     message = f"{in_sync} of {known} generators hold the learner's current weights."
     if in_sync == known:
         return Statement(ConditionType.WEIGHTS_IN_SYNC, "True", Reason.IN_SYNC, message)

@@ -26,7 +26,9 @@ def judge_learners(run: GRPORun, children: Children, now: datetime) -> Statement
     succeeded = sum(pod.has_succeeded for pod in children.learners)
     if ready + succeeded >= wanted:
         return _ready(ConditionType.LEARNERS_READY, wanted, "learner")
-    trouble = first_trouble(children.learners, now) or _missing_learners(wanted, children, now)
+    trouble = (
+        first_trouble(children.learners, now) or _deleted_learner(children) or _missing_learners(wanted, children, now)
+    )
     return _not_ready(ConditionType.LEARNERS_READY, ready, wanted, "learner", trouble)
 
 
@@ -52,6 +54,24 @@ def seconds_until_pods_are_missed(run: GRPORun, children: Children, now: datetim
         return None
     rest = _grace_left_s(children.job, now)
     return rest if rest > 0 else None
+
+
+def _deleted_learner(children: Children) -> Trouble | None:
+    """One that somebody deleted: the Job has not failed, and no other had ended before. Said now, while the pod is there
+    to be seen: when the Job fails, all that is left may be a neighbour that missed it."""
+    if children.job is None or children.job.failure:
+        return None
+    ends = [
+        container.ended.at
+        for pod in children.learners
+        if not pod.is_deleting
+        for container in pod.containers
+        if container.ended and container.ended.exit_code != 0 and container.ended.at
+    ]
+    for pod in children.learners:
+        if pod.deletion_asked_at and not pod.has_succeeded and all(pod.deletion_asked_at <= end for end in ends):
+            return Trouble(Reason.LEARNER_POD_LOST, f"Pod {pod.name} was deleted.")
+    return None
 
 
 def _missing_learners(wanted: int, children: Children, now: datetime) -> Trouble | None:

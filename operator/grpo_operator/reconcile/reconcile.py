@@ -21,6 +21,7 @@ from grpo_operator.reconcile.failure import (
     lost_learner,
     should_restart,
     users_mistake_in,
+    witnessed_loss,
 )
 from grpo_operator.reconcile.observed import JobFailure, ObservedChild, ObservedJob, time_of
 from grpo_operator.reconcile.ongoing import judge_ongoing, progress_of_attempt
@@ -110,7 +111,8 @@ def _carry_on(look: _Look, storage: StorageVerdict, news_due_s: float | None = N
 
 
 def _after_failure(look: _Look, failure: JobFailure, storage: StorageVerdict) -> Plan:
-    cause = cause_of(failure, look.children.learners, look.now)
+    witnessed = witnessed_loss(look.run.status.conditions, failure)
+    cause = cause_of(failure, look.children.learners, look.now, witnessed)
     if cause is None:
         return _carry_on(look, storage, news_due_s=CAUSE_GRACE_S)
     return _try_again_or_fail(look, cause)
@@ -125,11 +127,11 @@ def _try_again_or_fail(look: _Look, cause: Cause) -> Plan:
 
 
 def _fail(look: _Look, cause: Cause, statements: Iterable[Statement] = ()) -> Plan:
-    reason, message = cause.reason, f"{cause.message} {_TO_TRY_AGAIN}"
+    reason, message = cause.reason, cause.message
     if not cause.is_users_mistake:
         reason = Reason.MAX_RESTARTS_EXCEEDED
         message = f"Attempt {look.attempt} failed and maxRestarts is {look.run.spec.max_restarts}: {cause.message}"
-    ending = Statement(ConditionType.FAILED, "True", reason, message)
+    ending = Statement(ConditionType.FAILED, "True", reason, f"{message} {_TO_TRY_AGAIN}")
     status = report.failed(look.run, look.attempt, cause, [*statements, ending], look.now)
     return Plan(status, log_source=_log_source(cause), look_again_s=0)
 

@@ -31,6 +31,9 @@ from grpo_operator.reconcile.world import Children
 
 SIGNIFICANT_DIGITS: Final = 4
 
+_NO_PACE: Final = {"seconds_per_step": None, "eta_seconds": None, "tokens_per_second": None}
+"""Of an attempt that has made no steps."""
+
 _OVER: Final = (
     ConditionType.GENERATORS_READY,
     ConditionType.LEARNERS_READY,
@@ -88,6 +91,7 @@ def restarting(run: GRPORun, failed_attempt: int, cause: Cause, now: datetime) -
         update={
             "attempt": attempt,
             "last_failure": _last_failure(failed_attempt, cause, now),
+            "progress": run.status.progress.model_copy(update=_NO_PACE),
             "learners": _learners(run, attempt, ready=0),
             "generators": run.status.generators.model_copy(update={"in_sync": 0, "weight_version": None}),
         }
@@ -124,7 +128,7 @@ def succeeded(run: GRPORun, attempt: int, progress: Progress | None, now: dateti
 
 def still_ended(run: GRPORun) -> GRPORunStatus:
     """Only the phase may have another name: that of a newer operator was not understood."""
-    phase = phase_of(run.status.conditions, run.status.attempt)
+    phase = phase_of(run.status.conditions, run.status.attempt, run.status.phase)
     return run.status.model_copy(update={"observed_generation": run.metadata.generation, "phase": phase})
 
 
@@ -154,7 +158,7 @@ def _stated(run: GRPORun, status: GRPORunStatus, statements: Iterable[Statement]
         update={
             "observed_generation": run.metadata.generation,
             "conditions": conditions,
-            "phase": phase_of(conditions, status.attempt),
+            "phase": phase_of(conditions, status.attempt, status.phase),
             "recipe": _recipe(run),
         }
     )

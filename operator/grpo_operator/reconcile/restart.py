@@ -30,7 +30,7 @@ def start_of(attempt: int, checkpoint: CheckpointProgress | None) -> str:
     """Where the attempt begins, in a sentence. `checkpoint`: the newest that the run's status knows."""
     if checkpoint is None:
         return f"Attempt {attempt} starts from the beginning: the run has written no checkpoint yet."
-    return f"Attempt {attempt} starts from the newest checkpoint."
+    return f"Attempt {attempt} starts from the newest checkpoint, of step {checkpoint.step} or later."
 
 
 def seconds_to_wait(attempt: int, failed_at: datetime | None, leftovers: Iterable[ObservedPod], now: datetime) -> float:

@@ -17,7 +17,7 @@ CLAIM_GRACE_S: Final = 30.0
 LOOK_AGAIN_S: Final = 5.0
 """The user's claim does not carry the run's label, so no watch tells of it."""
 
-BINDING_S: Final = 60.0
+BINDING_S: Final = 30.0
 """Most volumes are made in less; then somebody should look why."""
 
 _SETTLED: Final = frozenset({Reason.BOUND, Reason.SINGLE_NODE_VOLUME})
