@@ -141,8 +141,11 @@ def test_prometheus_3_gets_the_format_it_asks_for(learner_0: Served) -> None:
 def test_a_client_that_hangs_up_leaves_no_traceback(
     learner_0: Served, error: Exception, is_told: bool, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    try:
+    def hang_up() -> None:
         raise error
+
+    try:
+        hang_up()
     except Exception:
         learner_0.server.handle_error(None, ("10.0.0.1", 39418))
     assert ("Traceback" in capsys.readouterr().err) is is_told
