@@ -156,6 +156,8 @@ cluster-status: ## show the cluster's processes, their memory, and its nodes
 	$(CLUSTER_TOOL) status
 cluster-kubeconfig: ## print the path to set KUBECONFIG to; fails when no cluster runs
 	@$(CLUSTER_TOOL) kubeconfig
+cluster-prometheus: ## print the address of the cluster's Prometheus, as this machine reaches it
+	@$(CLUSTER_TOOL) prometheus-url
 cluster-programs: ## print the folder to put on PATH: kubectl, helm, promtool
 	@$(CLUSTER_TOOL) bin
 
