@@ -76,7 +76,7 @@ CASES: dict[str, tuple[list[ObservedPod], str, str]] = {
 @pytest.mark.parametrize("case", CASES)
 def test_cause(case: str) -> None:
     pods, reason, words = CASES[case]
-    cause = cause_of(FAILURE, pods, NOW)
+    cause = cause_of(FAILURE, pods, len(pods), NOW)
     assert cause is not None
     assert cause.reason == reason
     assert words in cause.message
@@ -84,8 +84,8 @@ def test_cause(case: str) -> None:
 
 def test_the_pods_own_news_are_waited_for() -> None:
     just_now = JobFailure(reason="r", message="m", since=NOW - timedelta(seconds=2.9))
-    assert cause_of(just_now, [make_pod()], NOW) is None
-    assert cause_of(just_now, [failed_learner()], NOW) is not None
+    assert cause_of(just_now, [make_pod()], 1, NOW) is None
+    assert cause_of(just_now, [failed_learner()], 1, NOW) is not None
 
 
 def test_a_mistake_that_only_the_job_tells_of_is_one() -> None:
@@ -93,15 +93,27 @@ def test_a_mistake_that_only_the_job_tells_of_is_one() -> None:
         since = NOW - timedelta(seconds=since_s)
         return JobFailure(reason="PodFailurePolicy", message="Container learner failed with exit code 78.", since=since)
 
-    assert cause_of(failed(59), [], NOW) is None
-    cause = cause_of(failed(60), [], NOW)
+    assert cause_of(failed(59), [], 1, NOW) is None
+    cause = cause_of(failed(60), [], 1, NOW)
     assert cause is not None
     assert (cause.reason, cause.is_users_mistake) == (LEARNER_ERROR, True)
     assert "exit code 78" in cause.message
     mistake = failed_learner(exit_code=USER_ERROR_EXIT_CODE, text=MISTAKE)
-    known = cause_of(failed(1), [mistake], NOW)
+    known = cause_of(failed(1), [mistake], 1, NOW)
     assert known is not None
     assert known.reason == DATASET_NOT_FOUND
+
+
+@pytest.mark.parametrize(("ended_s", "reason"), [(11, LEARNER_ERROR), (10, "LearnerPodLost"), (9, "LearnerPodLost")])
+def test_who_ended_when_the_job_had_failed_missed_the_one_that_is_gone(ended_s: float, reason: str) -> None:
+    """`FAILURE` is of 10 s ago. Of learner 0 there is no pod any more."""
+    neighbour = failed_learner(1, text=failure_text(LEARNER_ERROR, "Connection closed."), at_s=ended_s)
+    cause = cause_of(FAILURE, [neighbour], 2, NOW)
+    assert cause is not None
+    assert cause.reason == reason
+    if reason == "LearnerPodLost":
+        assert cause.message.startswith("The pod of learner 0 was deleted, or is gone with its node (")
+    assert cause_of(FAILURE, [failed_learner(0, at_s=8), neighbour], 2, NOW) is not None
 
 
 WITNESSED = {
@@ -119,7 +131,7 @@ def test_a_deletion_that_was_seen_before_the_job_failed_is_the_cause(case: str) 
     pods, seen_s, counts = WITNESSED[case]
     condition = make_condition(ConditionType.LEARNERS_READY, "False", "LearnerPodLost", since_s=seen_s)
     witnessed = witnessed_loss([condition], FAILURE)
-    cause = cause_of(FAILURE, pods, NOW, witnessed)
+    cause = cause_of(FAILURE, pods, 2, NOW, witnessed)
     assert cause is not None
     assert (cause.message == "m") is counts
     assert (cause.reason == "LearnerPodLost") is (counts or case == "its pod")
@@ -170,7 +182,7 @@ def test_the_exit_code_of_other_containers_is_no_users_mistake() -> None:
     ending = ended(USER_ERROR_EXIT_CODE, text=MISTAKE)
     assert users_mistake_in([make_pod("generator", containers=(container("proxy", terminated=ending),))]) is None
     learner = make_pod(phase="Failed", containers=(container("proxy", terminated=ending),))
-    cause = cause_of(FAILURE, [learner], NOW)
+    cause = cause_of(FAILURE, [learner], 1, NOW)
     assert cause is not None
     assert not cause.is_users_mistake
 

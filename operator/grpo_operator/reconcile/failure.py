@@ -68,7 +68,7 @@ def witnessed_loss(conditions: Iterable[Condition], failure: JobFailure) -> Caus
 
 
 def cause_of(
-    failure: JobFailure, learners: Sequence[ObservedPod], now: datetime, witnessed: Cause | None = None
+    failure: JobFailure, learners: Sequence[ObservedPod], wanted: int, now: datetime, witnessed: Cause | None = None
 ) -> Cause | None:
     """The root cause among the pods of a failed attempt; None while the pods' own news may still be on its way.
 
@@ -76,6 +76,10 @@ def cause_of(
     rest. So what cannot follow from a neighbour's end counts most, and of the rest what began first.
     """
     causes = [cause for pod in learners if (cause := _cause_in(pod, failure.since))]
+    if gone := sorted({*range(wanted)} - {pod.index for pod in learners}):
+        # Nobody's end is told to the Job controller at once: who ended when the Job had failed only missed the one that
+        # is gone.
+        causes = [cause for cause in causes if _rank(cause) != _MAY_FOLLOW or cause.began_at < failure.since]
     first = min(causes, key=_weight, default=None)
     if witnessed and (first is None or (_rank(first) == _MAY_FOLLOW and first.reason != witnessed.reason)):
         return witnessed
@@ -89,7 +93,8 @@ def cause_of(
             f"A learner found a mistake in the run, and its pod is gone with its words ({failure.message.rstrip('.')})."
         )
         return Cause(contract.LEARNER_ERROR, message, is_users_mistake=True)
-    message = f"A learner pod was deleted, or is gone with its node ({failure.reason}: {failure.message.rstrip('.')})."
+    who = f"The pod of learner {gone[0]}" if gone else "A learner pod"
+    message = f"{who} was deleted, or is gone with its node ({failure.reason}: {failure.message.rstrip('.')})."
     return Cause(Reason.LEARNER_POD_LOST, message)
 
 

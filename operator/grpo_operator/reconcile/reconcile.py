@@ -112,7 +112,7 @@ def _carry_on(look: _Look, storage: StorageVerdict, news_due_s: float | None = N
 
 def _after_failure(look: _Look, failure: JobFailure, storage: StorageVerdict) -> Plan:
     witnessed = witnessed_loss(look.run.status.conditions, failure)
-    cause = cause_of(failure, look.children.learners, look.now, witnessed)
+    cause = cause_of(failure, look.children.learners, look.run.spec.learners.replicas, look.now, witnessed)
     if cause is None:
         return _carry_on(look, storage, news_due_s=CAUSE_GRACE_S)
     return _try_again_or_fail(look, cause)
