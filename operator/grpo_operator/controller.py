@@ -133,12 +133,12 @@ class Controller:
             return World(children)
         for child in children:
             memory.markers.setdefault(child.ref, child.marker)
-        first = sort_children(run, children, current_attempt(run, children)).first_learner
+        learners = sort_children(run, children, current_attempt(run, children)).learners
         is_full_pass = monotonic() >= memory.full_pass_due
         return World(
             children=children,
             users_claim=await self._users_claim(run) if needs_users_claim(run, is_full_pass) else None,
-            reading=await self._reading(first, memory),
+            reading=await self._reading(learners, memory),
             markers=memory.markers,
             is_full_pass=is_full_pass,
             token=secrets.token_hex(TOKEN_BYTES),
@@ -150,13 +150,16 @@ class Controller:
         claim = observe(CLAIM.kind, manifest) if manifest else None
         return claim if isinstance(claim, ObservedClaim) else None
 
-    async def _reading(self, first_learner: ObservedPod | None, memory: _Memory) -> Reading:
+    async def _reading(self, learners: Sequence[ObservedPod], memory: _Memory) -> Reading:
+        first_learner = next((pod for pod in learners if pod.index == 0), None)
         uid = first_learner.uid if first_learner else None
         if memory.asked_pod not in (None, uid):
             self._reader.forget(memory.asked_pod)
         memory.asked_pod = uid
         if first_learner is None or first_learner.ip is None or not first_learner.is_running:
             return Reading()
+        if any(pod.is_deleting for pod in learners):
+            return Reading()  # to wait for its answer now is to miss what happens to the others
         return await self._reader.read(first_learner.uid, first_learner.ip, datetime.now(UTC))
 
     async def _write(self, run: GRPORun, children: Sequence[Child], memory: _Memory) -> _Written:
