@@ -21,6 +21,7 @@ from unit.observed_inputs import (
     failure_text,
     job_condition,
     look,
+    make_claim,
     make_deployment,
     make_job,
     make_pod,
@@ -88,10 +89,10 @@ class TestFailure:
         run, job = make_run(), make_job(conditions=(job_condition("FailureTarget"),))
         failed, other = failed_learner(0), make_pod(index=1)
         run = then(run, look(run, job, failed, other))
-        others = [child for child in all_children(run) if child.kind != "Job"]
-        plan = look(run, job, failed, other, *others)
+        others = [child for child in all_children(run) if child.kind not in ("Job", "PersistentVolumeClaim")]
+        plan = look(run, job, failed, other, make_claim(f"{NAME}-volume"), *others)
         assert written(plan) == {f"Service/{NAME}-learner"}
-        assert plan.look_again_s == 30
+        assert plan.look_again_s == 60
 
     def test_a_learner_on_a_lost_node_ends_the_attempt_and_the_next_one_starts_without_it(self) -> None:
         run, job, other = make_run(), make_job(), make_pod(index=1)

@@ -32,6 +32,7 @@ from unit.observed_inputs import (
 
 ACCEPTED = ConditionType.ACCEPTED
 STORAGE = ConditionType.STORAGE_READY
+THEIR_CLAIM = make_claim("mine", owner=None, run=None)
 LEARNERS = ConditionType.LEARNERS_READY
 GENERATORS = ConditionType.GENERATORS_READY
 WEIGHTS = ConditionType.WEIGHTS_IN_SYNC
@@ -131,12 +132,12 @@ class TestStart:
         assert plan.look_again_s == SETTINGS.progress_interval_s
 
     def test_children_of_a_deleted_run_of_the_same_name_are_waited_for(self) -> None:
-        run = make_run()
-        plan = look(run, replace(make_deployment(), owner_uid="another"))
+        run = make_run(storage={"claimName": "mine"})
+        plan = look(run, replace(make_deployment(), owner_uid="another"), users_claim=THEIR_CLAIM)
         assert written(plan) == set()
         assert said(plan, ACCEPTED) == ("False", "NameTaken")
         assert f"Deployment {NAME}-generator" in message(plan, ACCEPTED)
-        assert plan.look_again_s == 30
+        assert plan.look_again_s == 60
 
     @pytest.mark.parametrize(("run_uid", "ready"), [(UID, 1), ("another", 0)])
     def test_pods_of_a_deleted_run_of_the_same_name_are_not_its_own(self, run_uid: str, ready: int) -> None:
@@ -144,13 +145,14 @@ class TestStart:
         assert plan.status.learners.ready == ready
 
     def test_a_refusal_before_the_start_is_no_acceptance(self) -> None:
-        plan = look(make_run(), refusals=(Refusal("ChildRefused", "The quota says no."),))
+        run = make_run(storage={"claimName": "mine"})
+        plan = look(run, users_claim=THEIR_CLAIM, refusals=(Refusal("ChildRefused", "The quota says no."),))
         assert said(plan, ACCEPTED) == ("False", "ChildRefused")
         assert plan.status.phase is Phase.PENDING
         assert plan.status.started_at is None
-        assert plan.look_again_s == 30
+        assert plan.look_again_s == 60
         assert said(plan, LEARNERS) == said(plan, PROGRESSING) == ("False", "ChildRefused")
-        (event,) = events_of(make_run(), plan.status)
+        (event,) = events_of(run, plan.status)
         assert (event.type, event.reason, event.note) == ("Warning", "ChildRefused", "The quota says no.")
 
     def test_a_refusal_that_lasts_is_said_once(self) -> None:
@@ -200,14 +202,15 @@ class TestStart:
     def test_a_refusal_later_is_said_of_its_role(
         self, role: Role | None, kind: ConditionType, other: ConditionType, reason: str
     ) -> None:
-        run = then(make_run(), look(make_run()))
+        run = make_run(storage={"claimName": "mine"})
+        run = then(run, look(run, users_claim=THEIR_CLAIM))
         plan = look(run, refusals=(Refusal(reason, "The quota says no.", role),))
         assert said(plan, ACCEPTED) == ("True", "Accepted")
         assert said(plan, kind) == ("False", reason)
         assert message(plan, kind) == "The quota says no."
         assert said(plan, other) == ("False", "Starting")
         assert said(plan, PROGRESSING) == ("False", reason), "no learner says that steps are made"
-        assert plan.look_again_s == 30
+        assert plan.look_again_s == 60
         assert [(event.type, event.reason) for event in events_of(run, plan.status)] == [("Warning", reason)]
 
     def test_each_role_has_its_own_refusal(self) -> None:
