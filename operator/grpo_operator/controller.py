@@ -23,13 +23,13 @@ from grpo_operator.progress import ProgressReader
 from grpo_operator.reconcile.acceptance import name_taken, refused_child
 from grpo_operator.reconcile.changes import ref_of
 from grpo_operator.reconcile.events import RunEvent, event_manifest, events_of
-from grpo_operator.reconcile.observed import ObservedClaim, ObservedPod, Ref, observe
+from grpo_operator.reconcile.observed import ObservedClaim, Ref, observe
 from grpo_operator.reconcile.phase import has_ended
 from grpo_operator.reconcile.plan import Plan
 from grpo_operator.reconcile.reconcile import reconcile
 from grpo_operator.reconcile.report import with_log
 from grpo_operator.reconcile.storage import needs_users_claim
-from grpo_operator.reconcile.world import Reading, Refusal, World, belongs_to, current_attempt, sort_children
+from grpo_operator.reconcile.world import Children, Reading, Refusal, World, belongs_to, current_attempt, sort_children
 from grpo_operator.resources import BY_KIND, CLAIM, CONFIG_MAP, GRPORUN
 from grpo_operator.settings import Settings
 from grpo_operator.workqueue import WorkQueue
@@ -133,12 +133,12 @@ class Controller:
             return World(children)
         for child in children:
             memory.markers.setdefault(child.ref, child.marker)
-        learners = sort_children(run, children, current_attempt(run, children)).learners
+        sorted_children = sort_children(run, children, current_attempt(run, children))
         is_full_pass = monotonic() >= memory.full_pass_due
         return World(
             children=children,
             users_claim=await self._users_claim(run) if needs_users_claim(run, is_full_pass) else None,
-            reading=await self._reading(learners, memory),
+            reading=await self._reading(sorted_children, memory),
             markers=memory.markers,
             is_full_pass=is_full_pass,
             token=secrets.token_hex(TOKEN_BYTES),
@@ -150,21 +150,20 @@ class Controller:
         claim = observe(CLAIM.kind, manifest) if manifest else None
         return claim if isinstance(claim, ObservedClaim) else None
 
-    async def _reading(self, learners: Sequence[ObservedPod], memory: _Memory) -> Reading:
-        first_learner = next((pod for pod in learners if pod.index == 0), None)
+    async def _reading(self, children: Children, memory: _Memory) -> Reading:
+        first_learner = children.first_learner
         uid = first_learner.uid if first_learner else None
         if memory.asked_pod not in (None, uid):
             self._reader.forget(memory.asked_pod)
         memory.asked_pod = uid
         if first_learner is None or first_learner.ip is None or not first_learner.is_running:
             return Reading()
-        if any(pod.is_deleting for pod in learners):
+        if any(pod.is_deleting for pod in children.learners):
             return Reading()  # to wait for its answer now is to miss what happens to the others
         return await self._reader.read(first_learner.uid, first_learner.ip, datetime.now(UTC))
 
     async def _write(self, run: GRPORun, children: Sequence[Child], memory: _Memory) -> _Written:
-        """The claim goes first: where somebody else's has its name, pods
-        would write to somebody else's volume."""
+        """The claim goes first: where somebody else's has its name, pods would write to somebody else's volume."""
         claims, others = list[Child](), list[Child]()
         for child in children:
             (claims if ref_of(child)[0] == CLAIM.kind else others).append(child)

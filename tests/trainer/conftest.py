@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from trainer.hub_server import Hub, running_hub
 from trainer.running_generator import RunningGenerator, run_config
 from trainer.tiny_model import write_tiny_model
 
@@ -57,3 +58,12 @@ def repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     (folder / "README.md").write_text(CARD)
     monkeypatch.setattr("grpo_trainer.data.is_path", lambda name: False)
     return str(folder)
+
+
+@pytest.fixture
+def hub(monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
+    """A hub on this machine, which huggingface_hub finds by its environment."""
+    with running_hub() as hub:
+        for name, value in hub.environment.items():
+            monkeypatch.setenv(name, value)
+        yield hub

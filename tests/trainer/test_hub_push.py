@@ -1,7 +1,6 @@
 """One push by huggingface_hub, in its process, to a hub on this machine."""
 
 import threading
-from collections.abc import Iterator
 from http import HTTPStatus
 from pathlib import Path
 from typing import Any
@@ -13,17 +12,9 @@ from huggingface_hub.errors import HfHubHTTPError
 from grpo_trainer.hub.job import PushJob, PushResult
 from grpo_trainer.hub.process import PushProcess, read_result
 from grpo_trainer.hub.push import is_refusal, sentence_of
-from trainer.hub_server import Hub, running_hub
+from trainer.hub_server import Hub
 
 RUN = "GRPORun first, uid 0123"
-
-
-@pytest.fixture
-def hub(monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
-    with running_hub() as hub:
-        for name, value in hub.environment.items():
-            monkeypatch.setenv(name, value)
-        yield hub
 
 
 def job(folder: Path, contents: dict[str, str], **changes: Any) -> PushJob:

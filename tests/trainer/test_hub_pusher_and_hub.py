@@ -2,7 +2,6 @@
 
 import json
 import threading
-from collections.abc import Iterator
 from http import HTTPStatus
 from pathlib import Path
 
@@ -16,18 +15,10 @@ from grpo_trainer.hub.pusher import HubPusher
 from grpo_trainer.hub.settings import HubSettings, Strategy
 from grpo_trainer.metrics import LearnerMetrics
 from harness.waiting import wait_for
-from trainer.hub_server import Hub, running_hub
+from trainer.hub_server import Hub
 from trainer.learner_inputs import learner_config
 
 SETTINGS = HubSettings("model", "main", None, Strategy.EVERY_SAVE, has_branch_per_checkpoint=True)
-
-
-@pytest.fixture
-def hub(monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
-    with running_hub() as hub:
-        for name, value in hub.environment.items():
-            monkeypatch.setenv(name, value)
-        yield hub
 
 
 @pytest.fixture

@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Any, Final, Protocol
 
 from accelerate import PartialState
-from accelerate.utils import broadcast_object_list
 from pydantic import BaseModel, ConfigDict
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
@@ -25,6 +24,7 @@ from grpo_contract.failure import LEARNER_ERROR, RunFailure
 from grpo_contract.pod import pod_name
 from grpo_contract.progress import CheckpointProgress
 from grpo_trainer.checkpoint_files import MARKER, PARTIAL_MARKER
+from grpo_trainer.decisions import decided_by_rank_0
 from grpo_trainer.waiting import wait_until
 
 VISIBLE_WITHIN_S: Final = 180.0
@@ -78,19 +78,16 @@ def newest_checkpoint(folder: Path) -> Checkpoint | None:
 def find_checkpoint(folder: Path) -> Checkpoint | None:
     """The newest complete one, after what an earlier attempt left half written is removed. A collective.
 
-    Rank 0 decides: nodes that share a network drive may see an old state of it for a while.
-
     Raises:
         RunFailure: this rank does not see that checkpoint within VISIBLE_WITHIN_S.
     """
-    ranks = PartialState()
-    decision: list[Checkpoint | None] = [None]
-    if ranks.is_main_process:
+
+    def newest_of_rank_0() -> Checkpoint | None:
         folder.mkdir(parents=True, exist_ok=True)
         remove_incomplete(folder)
-        decision = [newest_checkpoint(folder)]
-    broadcast_object_list(decision, from_process=0)
-    (checkpoint,) = decision
+        return newest_checkpoint(folder)
+
+    checkpoint = decided_by_rank_0(newest_of_rank_0)
     if checkpoint is not None:
         wait_until_visible(checkpoint, VISIBLE_WITHIN_S)
     return checkpoint

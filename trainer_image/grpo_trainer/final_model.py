@@ -10,13 +10,13 @@ from pathlib import Path
 from typing import Any
 
 from accelerate import PartialState
-from accelerate.utils import broadcast_object_list
 
 from grpo_contract.config import RunConfig
 from grpo_contract.files import model_folder
 from grpo_trainer.checkpoint_files import MODEL_CARD, NEEDED_TO_RESUME, TRAINER_STATE
 from grpo_trainer.checkpoints import flush, flush_one
-from grpo_trainer.model_card import model_card
+from grpo_trainer.decisions import decided_by_rank_0
+from grpo_trainer.model_card import card_of
 
 
 @dataclass(frozen=True)
@@ -27,16 +27,16 @@ class FinalModel:
 
 
 def find_final_model(config: RunConfig) -> FinalModel | None:
-    """What an earlier attempt has put in place, which was ended a moment before all of its ranks were. A collective:
-    rank 0 decides, as nodes that share a network drive may see an old state of it for a while."""
+    """What an earlier attempt has put in place, which was ended a moment before all of its ranks were. A collective."""
     folder = Path(model_folder(config.name, config.uid))
-    ranks = PartialState()
-    decision: list[FinalModel | None] = [None]
-    if ranks.is_main_process and folder.exists():
+
+    def seen_by_rank_0() -> FinalModel | None:
+        if not folder.exists():
+            return None
         state = json.loads((folder / TRAINER_STATE).read_text())
-        decision = [FinalModel(folder, state["global_step"], state["max_steps"])]
-    broadcast_object_list(decision, from_process=0)
-    return decision[0]
+        return FinalModel(folder, state["global_step"], state["max_steps"])
+
+    return decided_by_rank_0(seen_by_rank_0)
 
 
 def save_final_model(learner: Any, config: RunConfig) -> Path:
@@ -78,8 +78,7 @@ def remove_partial(folder: Path) -> None:
 
 
 def put_in_place(partial: Path, folder: Path, config: RunConfig) -> None:
-    history = json.loads((partial / TRAINER_STATE).read_text())["log_history"]
-    (partial / MODEL_CARD).write_text(model_card(config.name, config.recipe, history))
+    (partial / MODEL_CARD).write_text(card_of(partial, config))
     flush(partial)
     partial.rename(folder)
     flush_one(folder.parent)

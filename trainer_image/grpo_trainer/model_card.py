@@ -3,9 +3,12 @@
 import json
 from collections.abc import Mapping, Sequence
 from importlib.metadata import version
+from pathlib import Path
 from typing import Any, Final
 
+from grpo_contract.config import RunConfig
 from grpo_contract.paths import is_path
+from grpo_trainer.checkpoint_files import TRAINER_STATE
 from grpo_trainer.sources import sources_of
 
 LIBRARIES: Final = ("trl", "transformers", "deepspeed", "torch")
@@ -17,6 +20,12 @@ FIGURES: Final = {
     "loss": "loss",
     "completions/mean_length": "completion length",
 }
+
+
+def card_of(folder: Path, config: RunConfig) -> str:
+    """Of the model in that folder, be it the trained one or a checkpoint's: its log is beside it."""
+    history = json.loads((folder / TRAINER_STATE).read_text())["log_history"]
+    return model_card(config.name, config.recipe, history)
 
 
 def model_card(name: str, recipe: Mapping[str, Any], history: Sequence[Mapping[str, Any]]) -> str:

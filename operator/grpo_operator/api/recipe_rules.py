@@ -6,10 +6,9 @@ from typing import Any, Final
 from grpo_contract.recipe_defaults import MOVED_DEFAULTS
 from grpo_contract.rewards import BUILT_IN_REWARDS, CODE_REWARDS, NO_CODE_REWARDS, REWARD_IMPORT
 from grpo_operator.api.cel import Path, Rule, present, value_of
-from grpo_operator.api.data_rules import DATA_RULES
+from grpo_operator.api.data_rules import DATA_RULES, RECIPE
 
 SPEC: Final[Path] = ("spec",)
-RECIPE: Final[Path] = ("spec", "recipe")
 REWARD: Final[Path] = ("spec", "recipe", "reward_funcs", "[]")
 
 

@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from typing import Final
+from typing import Any, Final
 
 from grpo_contract.labels import API_GROUP
 from grpo_operator.desired.manifest import Manifest
@@ -13,11 +13,14 @@ DIGEST_LENGTH: Final = 16
 
 def stamped(manifest: Manifest) -> Manifest:
     """The manifest with the digest of all the rest of it."""
-    text = json.dumps(manifest, sort_keys=True, separators=(",", ":"))
-    digest = hashlib.sha256(text.encode()).hexdigest()[:DIGEST_LENGTH]
     metadata = manifest["metadata"]
-    annotations = metadata.get("annotations", {}) | {DIGEST_ANNOTATION: digest}
+    annotations = metadata.get("annotations", {}) | {DIGEST_ANNOTATION: digest_of_json(manifest)}
     return manifest | {"metadata": metadata | {"annotations": annotations}}
+
+
+def digest_of_json(value: Any) -> str:
+    text = json.dumps(value, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()[:DIGEST_LENGTH]
 
 
 def digest_of(manifest: Manifest) -> str:

@@ -1,22 +1,19 @@
 """A run's recipe in today's keys, as learners and generators get it. The user's own is left as it is."""
 
-import hashlib
-import json
 from typing import Final
 
 from grpo_contract.labels import API_GROUP
 from grpo_contract.old_keys import NOTED_KEYS, Note, Recipe, translate
 from grpo_contract.recipe_defaults import ERAS, Era, moved_defaults, with_defaults
 from grpo_operator.api.spec import GRPORunSpec
-from grpo_operator.desired.digest import DIGEST_LENGTH
+from grpo_operator.desired.digest import digest_of_json
 
 RECIPE_ANNOTATION: Final = f"{API_GROUP}/recipe"
 """On pod templates: which recipe the pods are of. The rest of what makes them may change with the operator's version."""
 
 
 def recipe_digest(spec: GRPORunSpec) -> str:
-    text = json.dumps([spec.recipe, spec.recipe_defaults], sort_keys=True)
-    return hashlib.sha256(text.encode()).hexdigest()[:DIGEST_LENGTH]
+    return digest_of_json([spec.recipe, spec.recipe_defaults])
 
 
 def era_of(spec: GRPORunSpec) -> Era | None:

@@ -83,8 +83,11 @@ def cause_of(
     first = min(causes, key=_weight, default=None)
     if witnessed and (first is None or (_rank(first) == _MAY_FOLLOW and first.reason != witnessed.reason)):
         return witnessed
-    if first:
-        return first
+    return first or _told_by_job(failure, gone, now)
+
+
+def _told_by_job(failure: JobFailure, gone: Sequence[int], now: datetime) -> Cause | None:
+    """Without a word of the pods: None while it may be on its way. `gone`: learners that have no pod."""
     is_mistake = failure.reason == MISTAKE_REASON
     if (now - failure.since).total_seconds() < (MISTAKE_GRACE_S if is_mistake else CAUSE_GRACE_S):
         return None

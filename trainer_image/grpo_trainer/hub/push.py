@@ -50,7 +50,7 @@ def impatient_client() -> httpx.Client:
 def result_of(job: PushJob) -> PushResult:
     try:
         return PushResult(url=push(job, HfApi()))
-    except Exception as error:
+    except Exception as error:  # whatever the library raises is an answer: this process has no other way to give it
         return PushResult(is_refused=is_refusal(error), message=sentence_of(error))
 
 

@@ -3,7 +3,6 @@
 A checkpoint that waits or is being pushed stays on the volume. Nothing that goes wrong here reaches the training.
 """
 
-import json
 import logging
 import threading
 import time
@@ -13,12 +12,12 @@ from typing import Final, Protocol
 
 from grpo_contract.config import RunConfig
 from grpo_contract.metrics import PushOutcome
-from grpo_trainer.checkpoint_files import MODEL_CARD, TRAINER_STATE
+from grpo_trainer.checkpoint_files import MODEL_CARD
 from grpo_trainer.hub.job import PushJob, PushResult
 from grpo_trainer.hub.plan import LAST_CHECKPOINT, Push, files_of, push_of_model, pushes_of_checkpoint, with_push
 from grpo_trainer.hub.settings import HubSettings
 from grpo_trainer.metrics import LearnerMetrics
-from grpo_trainer.model_card import model_card
+from grpo_trainer.model_card import card_of
 
 RETRY_FOR_S: Final = 300.0
 """After training, from the first try to push the model to the last."""
@@ -158,13 +157,9 @@ class HubPusher:
             run=f"GRPORun {self.config.name}, uid {self.config.uid}",
             is_guarded=push.is_guarded,
             files=files,
-            card=None if MODEL_CARD in files else self._card(push.folder),
+            card=None if MODEL_CARD in files else card_of(push.folder, self.config),
             replaced_folder=push.checkpoint_to if push.checkpoint_to == LAST_CHECKPOINT else None,
         )
-
-    def _card(self, checkpoint: Path) -> str:
-        history = json.loads((checkpoint / TRAINER_STATE).read_text())["log_history"]
-        return model_card(self.config.name, self.config.recipe, history)
 
     def _count(self, outcome: PushOutcome) -> None:
         self.metrics.add("grpo_hub_pushes_total", 1, outcome.value)
