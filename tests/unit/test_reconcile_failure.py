@@ -104,7 +104,7 @@ def test_a_mistake_that_only_the_job_tells_of_is_one() -> None:
     assert known.reason == DATASET_NOT_FOUND
 
 
-@pytest.mark.parametrize(("ended_s", "reason"), [(11, LEARNER_ERROR), (10, "LearnerPodLost"), (9, "LearnerPodLost")])
+@pytest.mark.parametrize(("ended_s", "reason"), [(11, LEARNER_ERROR), (10, LEARNER_ERROR), (9, "LearnerPodLost")])
 def test_who_ended_when_the_job_had_failed_missed_the_one_that_is_gone(ended_s: float, reason: str) -> None:
     """`FAILURE` is of 10 s ago. Of learner 0 there is no pod any more."""
     neighbour = failed_learner(1, text=failure_text(LEARNER_ERROR, "Connection closed."), at_s=ended_s)

@@ -77,9 +77,8 @@ def cause_of(
     """
     causes = [cause for pod in learners if (cause := _cause_in(pod, failure.since))]
     if gone := sorted({*range(wanted)} - {pod.index for pod in learners}):
-        # Nobody's end is told to the Job controller at once: who ended when the Job had failed only missed the one that
-        # is gone.
-        causes = [cause for cause in causes if _rank(cause) != _MAY_FOLLOW or cause.began_at < failure.since]
+        # Who ended when the Job had failed only missed the one that is gone. In the same second it may have been why.
+        causes = [cause for cause in causes if _rank(cause) != _MAY_FOLLOW or cause.began_at <= failure.since]
     first = min(causes, key=_weight, default=None)
     if witnessed and (first is None or (_rank(first) == _MAY_FOLLOW and first.reason != witnessed.reason)):
         return witnessed
