@@ -10,13 +10,13 @@ from dataclasses import dataclass, field, fields
 from typing import Any, Final, NoReturn
 
 from transformers.integrations import get_available_reporting_integrations
-from trl import GRPOConfig, ModelConfig, ScriptArguments, TrlParser
 
 from grpo_contract.failure import INVALID_RECIPE, UserError
 from grpo_contract.owned_keys import owned_keys
 from grpo_contract.rewards import REWARD_BOUNDS
 from grpo_trainer.optional_packages import without_missing_packages
 from grpo_trainer.rewards.arguments import RewardArguments
+from grpo_trainer.trl_without_vllm import GRPOConfig, ModelConfig, ScriptArguments, TrlParser
 
 
 @dataclass

@@ -12,7 +12,6 @@ from typing import Any, Final
 
 from accelerate import PartialState
 from transformers import PreTrainedTokenizerBase, PrinterCallback, Trainer
-from trl import GRPOTrainer
 
 from grpo_contract import environment
 from grpo_contract.config import RunConfig
@@ -53,6 +52,7 @@ from grpo_trainer.rewards.watch import RewardWatch
 from grpo_trainer.sources import Source, sources_of
 from grpo_trainer.step_report import StepReport
 from grpo_trainer.tokenizer import load_tokenizer
+from grpo_trainer.trl_without_vllm import GRPOTrainer
 from grpo_trainer.zero3 import zero3_config
 
 LOOPBACK: Final = "127.0.0.1"

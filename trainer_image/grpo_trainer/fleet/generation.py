@@ -13,8 +13,6 @@ from typing import Any, Final
 
 import torch
 from accelerate.utils import broadcast_object_list, gather_object
-from trl import GRPOTrainer
-from trl.generation.vllm_generation import VLLMGeneration
 
 from grpo_contract.config import Deadlines
 from grpo_contract.failure import GENERATORS_LOST, INVALID_RECIPE, Failure, UserError
@@ -26,6 +24,7 @@ from grpo_trainer.fleet.generator import Completion, Generator
 from grpo_trainer.fleet.observer import FleetObserver
 from grpo_trainer.fleet.roster import Roster
 from grpo_trainer.fleet.weights import WeightServer, WeightTensor
+from grpo_trainer.trl_without_vllm import GRPOTrainer, VLLMGeneration
 
 HEARTBEAT_S: Final = 20.0
 """The other ranks wait in a collective for rank 0, which may wait for generators longer than a collective may take."""
