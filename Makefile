@@ -188,9 +188,12 @@ test-operator: env-dev cluster-build ## the operator on a real control plane, wi
 	$(call PYTEST,$(DEV)) tests/simulated
 test-chart: env-dev cluster-build ## helm lint, template, unit tests, install; images
 	$(call PYTEST,$(DEV)) tests/chart
+# Two files at once, for a learner or a generator that starts imports on one core; each of the two pytests has a network of
+# its own, since a learner's ports are fixed.
+ALONE := unshare --net sh -c "ip link set lo up && exec \"$$0\" \"$$@\""
 test-trainer: env-trainer ## real TRL, DeepSpeed and vLLM on CPU
 	$(call needs,command -v ip,iproute2)
-	$(call PYTEST,$(TRAINER)) tests/trainer
+	$(call PYTEST,$(TRAINER)) --dist loadfile --tx '2*popen//python=$(ALONE) $(TRAINER)/python' tests/trainer
 test-e2e: env-dev env-trainer ## apply, train, kill, resume, scrape on the local cluster
 	$(call PYTEST,$(DEV)) tests/e2e
 test: env-dev env-trainer cluster-build ## verify, then all of these, from fast to slow, and one summary

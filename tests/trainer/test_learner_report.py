@@ -223,22 +223,29 @@ def test_a_checkpoint_between_steps_is_no_part_of_the_next(now: Callable[[float]
 def test_the_pace_is_that_of_the_last_ten_steps() -> None:
     pace = Pace(started=0.0)
     for step in range(1, 21):
-        pace.step_ended(100.0 * step, 50)
+        pace.step_ended(100.0 * step, 50, waited_s=0)
     assert (pace.seconds_per_step, pace.tokens_per_second, pace.eta_s(5)) == (100.0, 0.5, 500.0)
     for step in range(1, 11):
-        pace.step_ended(2000.0 + 2 * step, 50)
+        pace.step_ended(2000.0 + 2 * step, 50, waited_s=0)
     assert (pace.seconds_per_step, pace.tokens_per_second, pace.eta_s(5)) == (2.0, 25.0, 10.0)
 
 
 def test_a_first_step_that_waited_for_generators_is_no_pace_for_the_others() -> None:
     pace = Pace(started=0.0)
     assert (pace.seconds_per_step, pace.tokens_per_second, pace.eta_s(39)) == (None, None, None)
-    pace.step_ended(100.0, 50)
+    pace.step_ended(100.0, 50, waited_s=0)
     assert (pace.seconds_per_step, pace.tokens_per_second, pace.eta_s(39)) == (100.0, 0.5, None)
-    pace.step_ended(102.0, 50)
+    pace.step_ended(102.0, 50, waited_s=0)
     assert (pace.seconds_per_step, pace.tokens_per_second, pace.eta_s(38)) == (2.0, 25.0, 76.0)
-    pace.step_ended(106.0, 50)
+    pace.step_ended(106.0, 50, waited_s=0)
     assert (pace.seconds_per_step, pace.eta_s(37)) == (3.0, 111.0)
+
+
+def test_a_wait_for_generators_is_no_part_of_the_pace() -> None:
+    pace = Pace(started=0.0)
+    for now, waited_s in ((10.0, 0), (12.0, 0), (74.0, 60), (76.0, 0)):
+        pace.step_ended(now, 50, waited_s=waited_s)
+    assert (pace.seconds_per_step, pace.tokens_per_second, pace.eta_s(5)) == (2.0, 25.0, 10.0)
 
 
 def test_stages_and_parts_change_without_touching_each_other() -> None:

@@ -32,21 +32,24 @@ class ProgressBoard:
 
 
 class Pace:
-    """Seconds per step and tokens per second over the last WINDOW_STEPS steps, checkpoints and waits included.
+    """Seconds per step and tokens per second over the last WINDOW_STEPS steps, checkpoints included.
 
-    An attempt's first step also waits for generators and for their first weights: it counts only while it is the only
-    one, and says nothing of the time that is left.
+    Waits for a generator are not: they say nothing of the steps that are left. An attempt's first step also brings the
+    first weights to the generators: it counts only while it is the only one.
     """
 
     def __init__(self, started: float) -> None:
         self._ends: deque[tuple[float, int]] = deque([(started, 0)], maxlen=WINDOW_STEPS + 1)
         self._num_steps = 0
+        self._waited_s = 0.0
 
-    def step_ended(self, now: float, completion_tokens: int) -> None:
+    def step_ended(self, now: float, completion_tokens: int, waited_s: float) -> None:
+        """`waited_s`: of this step, without any generator."""
         self._num_steps += 1
+        self._waited_s += waited_s
         if self._num_steps == 2:
             self._ends.popleft()
-        self._ends.append((now, completion_tokens))
+        self._ends.append((now - self._waited_s, completion_tokens))
 
     def eta_s(self, steps_left: int) -> float | None:
         pace = self.seconds_per_step

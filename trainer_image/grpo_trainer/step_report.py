@@ -9,7 +9,7 @@ from typing import Any
 
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
-from grpo_contract.metrics import LEARNER_METRICS, TRL_KEYS_BY_LABEL, RewardError
+from grpo_contract.metrics import LEARNER_METRICS, TRL_KEYS_BY_LABEL, Phase, RewardError
 from grpo_contract.progress import Metrics, Stage
 from grpo_trainer.checkpoints import Checkpoint, CheckpointKeeper
 from grpo_trainer.fleet_report import FleetReport
@@ -69,7 +69,7 @@ class StepReport(TrainerCallback):  # type: ignore[misc]
         for (name, reason), count in self.learner.watch.take_counts().items():
             self.metrics.add("grpo_reward_errors_total", count, name, reason.value)
         self.board.update(reward_health=self.learner.watch.health)
-        self.pace.step_ended(time.monotonic(), tokens["completion"])
+        self.pace.step_ended(time.monotonic(), tokens["completion"], phases[Phase.WAIT])
         self.tell_position(state)
 
     def on_log(
