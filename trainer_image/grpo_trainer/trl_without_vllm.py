@@ -7,7 +7,7 @@ here, and the learner's client of theirs needs nothing of vLLM.
 
 from importlib import import_module
 
-import_module("trl.import_utils").is_vllm_available = lambda min_version=None: False
+vars(import_module("trl.import_utils"))["is_vllm_available"] = lambda min_version=None: False
 
 from trl import GRPOConfig, GRPOTrainer, ModelConfig, ScriptArguments, TrlParser  # noqa: E402
 from trl.generation.vllm_generation import VLLMGeneration  # noqa: E402
