@@ -43,7 +43,7 @@ class Steps(_Camel):
     epoch: float | None = None
     """Passes over the data set done."""
     seconds_per_step: float | None = None
-    """Mean over the last ten steps of this attempt, without its first once there are others; absent before any step."""
+    """Mean over the last ten steps of this attempt, without its first once there are others and without waits for a generator; absent before any step."""
     eta_seconds: float | None = None
     """Seconds until the last step, at that pace; absent before the second step of this attempt."""
     tokens_per_second: float | None = None
