@@ -9,8 +9,8 @@ from codegen.dashboard import run_dashboard
 from codegen.metrics_reference import metrics_reference
 from codegen.old_recipes import old_recipes
 from codegen.rbac import permission_templates
-from codegen.recipe_schema import read_recipe_schema
 from codegen.reference import api_reference
+from grpo_operator.api.recipe_keys import read_recipe_schema
 
 ROOT = Path(__file__).resolve().parents[2]
 

@@ -5,15 +5,13 @@ does not run it. The result is not yet a structural schema: `default` says what 
 """
 
 import json
-from pathlib import Path
 from typing import Any
 
 from codegen.recipe_additions import BOUNDS, NOT_YET, NOTES, OLD_KEY_TYPES, TYPES, VALUES
 from codegen.recipe_source import Enums, SourceField, UnknownDefault, read_enums, read_fields, read_versions
 from codegen.recipe_types import ANYTHING, Schema, UnsayableError, schema_of
 from grpo_contract.old_keys import OLD_KEYS
-
-TARGET = Path(__file__).resolve().parents[2] / "operator/grpo_operator/api/recipe_schema.json"
+from grpo_operator.api.recipe_keys import FILE
 
 # Objects of Python's that no YAML file can hold.
 UNSAYABLE = frozenset({"parallelism_config"})
@@ -68,11 +66,5 @@ def check_additions(fields: dict[str, SourceField]) -> None:
         assert not gone, f"{name}: the help text does not name {gone}; see VALUES in recipe_additions.py"
 
 
-def read_recipe_schema() -> dict[str, Any]:
-    """What was built last, for those who have no TRL at hand."""
-    content: dict[str, Any] = json.loads(TARGET.read_text(encoding="utf-8"))
-    return content
-
-
 if __name__ == "__main__":
-    TARGET.write_text(json.dumps(build_recipe_schema(), indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    FILE.write_text(json.dumps(build_recipe_schema(), indent=1, ensure_ascii=False) + "\n", encoding="utf-8")

@@ -7,7 +7,7 @@ import pytest
 import yaml
 
 from api.client import ApiServer
-from codegen.recipe_schema import read_recipe_schema
+from grpo_operator.api.recipe_keys import read_recipe_schema
 from grpo_operator.api.run import GRPORun
 from harness.kubectl import Kubectl, Manifest, load_manifests
 from harness.merge_patch import merge_patch

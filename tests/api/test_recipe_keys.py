@@ -11,8 +11,8 @@ import pytest
 import yaml
 
 from api.client import ApiServer
-from codegen.recipe_schema import read_recipe_schema
 from grpo_contract.owned_keys import OWNED_KEYS
+from grpo_operator.api.recipe_keys import read_recipe_schema
 from harness.kubectl import Manifest
 from harness.merge_patch import merge_patch
 

@@ -8,7 +8,7 @@ import pytest
 import yaml
 
 from api.client import ApiServer
-from codegen.recipe_schema import read_recipe_schema
+from grpo_operator.api.recipe_keys import read_recipe_schema, trl_defaults
 from grpo_operator.api.rules import build_rules
 from harness.kubectl import Manifest
 from harness.merge_patch import merge_patch
@@ -64,10 +64,7 @@ def test_a_recipe_that_is_not_accepted_can_be_mended(
 
 
 def test_every_rule_has_a_case() -> None:
-    defaults = {
-        key: entry["default"] for key, entry in read_recipe_schema()["properties"].items() if "default" in entry
-    }
-    for rule in build_rules(defaults):
+    for rule in build_rules(trl_defaults(read_recipe_schema())):
         constant_parts = [re.escape(part) for part in re.split("{.*?}", rule.sentence)]
         matching = [case for case in CASES if re.fullmatch(".*".join(constant_parts), case["sentence"])]
         assert matching, f"rules.yaml has no case for: {rule.sentence}"

@@ -4,10 +4,10 @@ from typing import Any
 
 import pytest
 
-from codegen.recipe_schema import read_recipe_schema
 from grpo_contract.rewards import BUILT_IN_REWARDS
 from grpo_operator.api.cel import Rule, message_expression, present, value_of
 from grpo_operator.api.crd import build_crd
+from grpo_operator.api.recipe_keys import read_recipe_schema
 from grpo_operator.api.rules import build_rules
 from grpo_operator.api.spec import Generators, GRPORunSpec, Learners
 from grpo_trainer.rewards.registry import BUILT_IN

@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
-from codegen.recipe_schema import read_recipe_schema
 from grpo_contract.recipe_defaults import MOVED_DEFAULTS, Era, moved_defaults, with_defaults
+from grpo_operator.api.recipe_keys import read_recipe_schema
 
 KEYS = read_recipe_schema()["properties"]
 

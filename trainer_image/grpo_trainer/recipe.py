@@ -4,7 +4,6 @@ The keys are TRL's and Open-R1's, unchanged; values are converted as TRL's comma
 one sentence for the user. The module decides nothing that a recipe can say.
 """
 
-import difflib
 import re
 from dataclasses import dataclass, field, fields
 from typing import Any, Final, NoReturn
@@ -14,6 +13,7 @@ from transformers.integrations import get_available_reporting_integrations
 from grpo_contract.failure import INVALID_RECIPE, UserError
 from grpo_contract.owned_keys import owned_keys
 from grpo_contract.rewards import REWARD_BOUNDS
+from grpo_contract.unknown_keys import unknown_key
 from grpo_trainer.optional_packages import without_missing_packages
 from grpo_trainer.rewards.arguments import RewardArguments
 from grpo_trainer.trl_without_vllm import GRPOConfig, ModelConfig, ScriptArguments, TrlParser
@@ -130,9 +130,7 @@ def check_owned(recipe: dict[str, Any]) -> None:
 def check_known(recipe: dict[str, Any]) -> None:
     known = {item.name for cls in CLASSES for item in fields(cls)}
     for key in sorted(recipe.keys() - known):
-        nearest = difflib.get_close_matches(key, known, n=1)
-        remedy = f"did you mean {nearest[0]}?" if nearest else "remove it."
-        raise UserError(INVALID_RECIPE, f"spec.recipe.{key}: no such key in TRL or Open-R1; {remedy}")
+        raise UserError(INVALID_RECIPE, unknown_key("spec.recipe", key, known))
 
 
 def check_choices(recipe: dict[str, Any]) -> None:

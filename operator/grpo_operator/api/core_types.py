@@ -10,6 +10,12 @@ from pydantic import WithJsonSchema
 
 Object = dict[str, Any]
 
+# As Kubernetes' own tools generate it.
+QUANTITY: Final = (
+    r"^(\+|-)?(([0-9]+(\.[0-9]*)?)|(\.[0-9]+))"
+    r"(([KMGTPE]i)|[numkMGTPE]|([eE](\+|-)?(([0-9]+(\.[0-9]*)?)|(\.[0-9]+))))?$"
+)
+
 _STRING: Final[Object] = {"type": "string"}
 _ANY_OBJECT: Final[Object] = {"type": "object", "x-kubernetes-preserve-unknown-fields": True}
 _STRINGS_BY_NAME: Final[Object] = {"type": "object", "additionalProperties": _STRING}
@@ -17,9 +23,7 @@ _QUANTITIES_BY_NAME: Final[Object] = {
     "type": "object",
     "additionalProperties": {
         "x-kubernetes-int-or-string": True,
-        # As Kubernetes' own tools generate it.
-        "pattern": r"^(\+|-)?(([0-9]+(\.[0-9]*)?)|(\.[0-9]+))"
-        r"(([KMGTPE]i)|[numkMGTPE]|([eE](\+|-)?(([0-9]+(\.[0-9]*)?)|(\.[0-9]+))))?$",
+        "pattern": QUANTITY,
     },
 }
 

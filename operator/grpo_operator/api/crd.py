@@ -5,6 +5,7 @@ from typing import Any, Final
 from grpo_contract.labels import API_GROUP
 from grpo_contract.owned_keys import OWNED_KEYS
 from grpo_operator.api.cel import Path, Rule, message_expression
+from grpo_operator.api.recipe_keys import trl_defaults
 from grpo_operator.api.rules import build_rules
 from grpo_operator.api.run import KIND, PLURAL, VERSION
 from grpo_operator.api.schema import Schema, structural_schema
@@ -28,8 +29,7 @@ PRINTER_COLUMNS: Final = (
 def build_crd(recipe_schema: Schema) -> Manifest:
     """`recipe_schema` is the content of recipe_schema.json: properties with the key's default in TRL."""
     schema = _schema(recipe_schema["properties"])
-    defaults = {key: entry["default"] for key, entry in recipe_schema["properties"].items() if "default" in entry}
-    for rule in build_rules(defaults):
+    for rule in build_rules(trl_defaults(recipe_schema)):
         _node(schema, rule.at).setdefault("x-kubernetes-validations", []).append(_validation(rule))
     names = {
         "kind": KIND,
