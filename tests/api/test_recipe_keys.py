@@ -4,43 +4,14 @@ The keys are many and independent: one manifest holds a value for each of them, 
 """
 
 import json
-from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 
 from api.client import ApiServer
+from api.tables import ENTRIES, ENTRY, KEYS, RECIPES, RULED, TYPED, a_value_for, mixture, run_with
 from grpo_contract.owned_keys import OWNED_KEYS
-from grpo_operator.api.recipe_keys import read_recipe_schema
 from harness.kubectl import Manifest
-from harness.merge_patch import merge_patch
-
-KEYS: dict[str, dict[str, Any]] = read_recipe_schema()["properties"]
-RECIPES: list[dict[str, Any]] = yaml.safe_load(Path(__file__).with_name("recipes.yaml").read_text())
-
-SAMPLES = {"string": "text", "integer": 8, "number": 0.5, "boolean": False, "object": {"a": {"b": [1]}}, "array": []}
-TYPED = {key: entry["type"] for key, entry in KEYS.items() if "type" in entry}
-# Exclude each other, or are judged by a rule.
-RULED = {"reward_funcs": ["accuracy"], "reward_weights": [1], "generation_batch_size": None, "dataset_mixture": None}
-
-
-def run_with(base: Manifest, recipe: dict[str, Any]) -> Manifest:
-    """Null is a value here."""
-    return merge_patch(base, {"spec": {"recipe": {}}}) | {
-        "spec": base["spec"] | {"recipe": base["spec"]["recipe"] | recipe}
-    }
-
-
-def a_value_for(entry: dict[str, Any]) -> Any:
-    values = [
-        *entry.get("enum", ()),
-        entry.get("default"),
-        entry.get("minimum"),
-        SAMPLES.get(entry.get("type", "string")),
-    ]
-    exclusive = entry.get("exclusiveMinimum", False)
-    return next(value for value in values if value is not None and not (exclusive and value == 0))
 
 
 def complaints(server: ApiServer, base: Manifest, recipe: dict[str, Any]) -> dict[str, str]:
@@ -128,26 +99,6 @@ def test_a_column_needs_a_name(api_server: ApiServer, base_run: Manifest) -> Non
     }
 
 
-ENTRY = "spec.recipe.dataset_mixture.datasets[1]"
-BELOW_0 = f"Invalid value: 0: {ENTRY}.weight in body should be greater than 0"
-ABOVE_1 = f"Invalid value: 1.5: {ENTRY}.weight in body should be less than or equal to 1"
-NO_NAME = f'Invalid value: "": {ENTRY}.id in body should be at least 1 chars long'
-MANY_COLUMNS = "Too many: 65: must have at most 64 items"
-ENTRIES = [
-    ({"weight": 0.001}, {"weight": 0}, "weight", BELOW_0),
-    ({"weight": 1}, {"weight": 1.5}, "weight", ABOVE_1),
-    ({}, {"id": ""}, "id", NO_NAME),
-    ({}, {"id": None}, "id", "Required value"),
-    ({"columns": ["c"] * 64}, {"columns": ["c"] * 65}, "columns", MANY_COLUMNS),
-    (
-        {"columns": ["c", "d" * 253]},
-        {"columns": ["c", "d" * 254]},
-        "columns[1]",
-        "Too long: may not be more than 253 bytes",
-    ),
-]
-
-
 @pytest.mark.parametrize(("within", "beyond", "field", "complaint"), ENTRIES)
 def test_entries_of_a_mixture_are_bounded(
     api_server: ApiServer,
@@ -161,11 +112,6 @@ def test_entries_of_a_mixture_are_bounded(
     assert complaints(api_server, base_run, mixture(entries[0], entries[1] | beyond)) == {f"{ENTRY}.{field}": complaint}
     answer = api_server.try_create(run_with(base_run, mixture(entries[0], entries[1] | within)))
     assert answer.accepted, answer.body
-
-
-def mixture(*entries: dict[str, Any], **keys: Any) -> dict[str, Any]:
-    prompts = {"dataset_name": None, "dataset_prompt_column": "c"}
-    return prompts | {"dataset_mixture": {"datasets": list(entries)} | keys}
 
 
 def test_a_mixture_has_1_to_32_entries_and_no_other_keys(api_server: ApiServer, base_run: Manifest) -> None:

@@ -1,21 +1,16 @@
 """Every CEL rule of the CRD: a manifest that it refuses, with the exact sentence, and a neighbour that it lets pass."""
 
 import re
-from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 
 from api.client import ApiServer
+from api.tables import CREATIONS, RULES, UPDATES
 from grpo_operator.api.recipe_keys import read_recipe_schema, trl_defaults
 from grpo_operator.api.rules import build_rules
 from harness.kubectl import Manifest
 from harness.merge_patch import merge_patch
-
-CASES: list[dict[str, Any]] = yaml.safe_load(Path(__file__).with_name("rules.yaml").read_text())
-CREATIONS = [case for case in CASES if "before" not in case]
-UPDATES = [case for case in CASES if "before" in case]
 
 
 def case_name(case: dict[str, Any]) -> str:
@@ -66,5 +61,5 @@ def test_a_recipe_that_is_not_accepted_can_be_mended(
 def test_every_rule_has_a_case() -> None:
     for rule in build_rules(trl_defaults(read_recipe_schema())):
         constant_parts = [re.escape(part) for part in re.split("{.*?}", rule.sentence)]
-        matching = [case for case in CASES if re.fullmatch(".*".join(constant_parts), case["sentence"])]
+        matching = [case for case in RULES if re.fullmatch(".*".join(constant_parts), case["sentence"])]
         assert matching, f"rules.yaml has no case for: {rule.sentence}"

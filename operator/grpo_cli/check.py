@@ -1,0 +1,115 @@
+"""A GRPORun -> what is to be said of it. Pure: no files, no printing."""
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from grpo_cli.batches import Batch
+from grpo_cli.combinations import combinations
+from grpo_cli.finding import Finding, Level, error
+from grpo_cli.memory import Gpu, Memory, Model, estimate, memory_findings
+from grpo_cli.plan import Plan
+from grpo_cli.product import Product
+from grpo_cli.rules import broken_rules
+from grpo_cli.stored import as_stored, as_typed
+from grpo_cli.structure import misfits
+from grpo_cli.translation import RECIPE, translated, without_effect
+from grpo_operator.api.cel import Rule
+from grpo_operator.api.spec import GRPORunSpec
+
+
+@dataclass(frozen=True)
+class Known:
+    """What the author says beside the manifest."""
+
+    rows: int | None = None
+    """Of the data set."""
+    model: Model | None = None
+    gpu: Gpu = field(default_factory=Gpu)
+
+
+@dataclass(frozen=True)
+class Report:
+    findings: tuple[Finding, ...]
+    plan: Plan | None = None
+    """None: there are errors, and it would not add up."""
+    memory: Memory | None = None
+
+    @property
+    def has_errors(self) -> bool:
+        return any(finding.level is Level.ERROR for finding in self.findings)
+
+    @property
+    def batch(self) -> Batch | None:
+        return None if self.plan is None else self.plan.batch
+
+
+def check_run(run: Mapping[str, Any], known: Known, product: Product) -> Report:
+    """`run` as JSON, as it was written."""
+    structure = misfits(run, product.schema)
+    stored = as_stored(_named(run), product.schema)
+    rules = [rule for rule in product.rules if not _looks_at(rule, structure)]
+    refused = [*_unnamed(run), *structure, *broken_rules(as_typed(stored, product.schema), rules)]
+    recipe = sound(stored, structure)
+    todays, told = translated(recipe, _mapping(stored.get("spec")).get("recipeDefaults"))
+    told += without_effect(recipe, product.recipe_keys)
+    if refused:
+        return Report(in_order([*refused, *told]))
+    plan = Plan(GRPORunSpec.model_validate(stored["spec"]), todays, product.defaults, known.rows)
+    return _whole_report(plan, known, told)
+
+
+def _whole_report(plan: Plan, known: Known, told: Iterable[Finding]) -> Report:
+    findings = [*told, *combinations(plan)]
+    memory = None if known.model is None else estimate(plan, known.model, known.gpu)
+    if known.model is not None and memory is not None:
+        findings += memory_findings(plan, known.model, known.gpu, memory)
+    return Report(in_order(findings), plan, memory)
+
+
+def sound(stored: Mapping[str, Any], structure: Iterable[Finding]) -> dict[str, Any]:
+    """The recipe without the values that the schema refuses, for which tables of keys are not made."""
+    recipe = _mapping(_mapping(stored.get("spec")).get("recipe"))
+    refused = [finding.field for finding in structure]
+    return {
+        key: value
+        for key, value in recipe.items()
+        if not any(_is_within(field, f"{RECIPE}.{key}") for field in refused)
+    }
+
+
+def _looks_at(rule: Rule, refused: Iterable[Finding]) -> bool:
+    """What it would say of a value that is refused already only repeats it."""
+    return any(re.search(rf"\b{re.escape(_key_of(finding.field))}\b", rule.rule) for finding in refused)
+
+
+def _key_of(field: str) -> str:
+    return re.sub(r"(\[\d+\])+$", "", field).rpartition(".")[2]
+
+
+def _is_within(field: str, path: str) -> bool:
+    return field == path or field.startswith((f"{path}.", f"{path}["))
+
+
+def in_order(findings: Iterable[Finding]) -> tuple[Finding, ...]:
+    levels = list(Level)
+    return tuple(sorted(dict.fromkeys(findings), key=lambda finding: levels.index(finding.level)))
+
+
+def _mapping(value: Any) -> dict[str, Any]:
+    """What the schema refuses may be anything."""
+    return value if isinstance(value, dict) else {}
+
+
+def _unnamed(run: Mapping[str, Any]) -> list[Finding]:
+    if _mapping(run.get("metadata")).keys() & {"name", "generateName"}:
+        return []
+    return [error("metadata.name", "metadata.name is missing; choose one.")]
+
+
+def _named(run: Mapping[str, Any]) -> dict[str, Any]:
+    """With the name that the API server would give, or one that no rule complains of."""
+    metadata = _mapping(run.get("metadata"))
+    prefix = metadata.get("generateName")
+    return {**run, "metadata": {"name": f"{prefix}xxxxx" if prefix else "unnamed"} | metadata}

@@ -1,0 +1,56 @@
+"""A file's text: a recipe as TRL and Open-R1 have it, with the keys at top level, or a GRPORun."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import yaml
+
+from grpo_cli.kubectl_yaml import as_json, read_documents
+from grpo_operator.api.run import API_VERSION, KIND
+
+
+class UnreadableError(Exception):
+    """One sentence for the user."""
+
+
+@dataclass(frozen=True)
+class Document:
+    name: str
+    """Of the file."""
+    text: str
+    content: dict[str, Any]
+    """As JSON, which is what the API server gets."""
+
+    @property
+    def is_run(self) -> bool:
+        return bool(self.content.keys() & {"apiVersion", "kind", "spec"})
+
+
+def read_document(name: str, text: str) -> Document:
+    """
+    Raises:
+        UnreadableError: it holds neither one recipe nor one GRPORun.
+    """
+    try:
+        contents = read_documents(text)
+    except yaml.YAMLError as error:
+        words = " ".join(str(error).split())
+        raise UnreadableError(f"{name} is no YAML that kubectl would read ({words}); correct it.") from error
+    if len(contents) != 1:
+        raise UnreadableError(f"{name} holds {len(contents)} documents; give one recipe or one GRPORun.")
+    (content,) = contents
+    if not isinstance(content, dict):
+        raise UnreadableError(f"{name} holds no keys and values; give a recipe or a GRPORun.")
+    document = Document(name, text, as_json(content))
+    if document.is_run:
+        check_kind(document)
+    return document
+
+
+def check_kind(document: Document) -> None:
+    kind, version = document.content.get("kind"), document.content.get("apiVersion")
+    if (kind, version) != (KIND, API_VERSION):
+        raise UnreadableError(
+            f"{document.name} holds a {kind} of {version}; give a {KIND} of {API_VERSION}, or a recipe with its keys at "
+            f"top level."
+        )

@@ -1,0 +1,170 @@
+"""The commands of `kubectl grpo`. Reads files and prints; decides nothing of a run."""
+
+import argparse
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Final
+
+from grpo_cli.check import Known, Report, check_run
+from grpo_cli.documents import Document, UnreadableError, read_document
+from grpo_cli.finding import Level
+from grpo_cli.from_recipe import Pods, Surroundings, build_run, name_of, run_text
+from grpo_cli.memory import Gpu, Model
+from grpo_cli.model_shape import parse_parameters, read_shape
+from grpo_cli.product import product
+from grpo_cli.report import as_json, as_text
+from grpo_contract.model_folder import CONFIG_NAME
+from grpo_contract.paths import is_path
+from grpo_contract.recipe_defaults import ERAS
+
+STANDARD_INPUT: Final = "-"
+AROUND: Final = ("name", "learners", "generators", "storage", "recipe_defaults")
+"""Options that a GRPORun answers itself."""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    given = build_parser().parse_args(arguments)
+    try:
+        return int(given.run(given))
+    except UnreadableError as problem:
+        print(f"error: {problem}", file=sys.stderr)
+        return 1
+
+
+def build_parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="kubectl grpo", description="GRPO training runs on Kubernetes.")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    printing = commands.add_parser("from-recipe", help="print the GRPORun for a recipe file of TRL or Open-R1")
+    printing.set_defaults(run=print_run)
+    checking = commands.add_parser(
+        "check", help="say what of a recipe or a GRPORun would be refused, translated or wasteful"
+    )
+    checking.set_defaults(run=print_check)
+    for command in (printing, checking):
+        command.add_argument("file", metavar="FILE", help="a YAML file; - for standard input")
+        _add_surroundings(command)
+    _add_known(checking)
+    return parser
+
+
+def _add_surroundings(command: argparse.ArgumentParser) -> None:
+    group = command.add_argument_group("what a recipe does not say")
+    group.add_argument("--name", help="name of the run; the file's without this")
+    for role in ("learners", "generators"):
+        group.add_argument(
+            f"--{role}", type=Pods.parse, metavar="PODSxGPUS", help=f"{role}, as in 2x8; 1x1 without this"
+        )
+    group.add_argument("--storage", metavar="SIZE", help="size of the volume claim; 100Gi without this")
+    group.add_argument(
+        "--recipe-defaults", choices=ERAS, help="whose defaults the left-out keys have; today's without this"
+    )
+
+
+def _add_known(command: argparse.ArgumentParser) -> None:
+    group = command.add_argument_group("what a file does not say")
+    group.add_argument("--rows", type=_positive, help="rows of the data set")
+    group.add_argument("--parameters", type=parse_parameters, help="parameters of the model, as in 1.5B")
+    group.add_argument(
+        "--model-config", metavar="FILE", help="config.json of the model; found by itself in a local folder"
+    )
+    group.add_argument(
+        "--prompt-tokens", type=_positive, default=Gpu.prompt_tokens, help="of the longest prompt; %(default)s"
+    )
+    group.add_argument("--gpu-memory", type=float, metavar="GIB", help="memory of a GPU")
+    command.add_argument("-o", "--output", choices=("text", "json"), default="text")
+
+
+def _positive(text: str) -> int:
+    if int(text) < 1:
+        raise ValueError(text)
+    return int(text)
+
+
+def print_run(given: argparse.Namespace) -> int:
+    document = _read(given.file)
+    if document.is_run:
+        raise UnreadableError(f"{document.name} holds a GRPORun already; give a recipe with its keys at top level.")
+    around = _surroundings(given)
+    print(run_text(document, around), end="")
+    report = check_run(build_run(document.content, around), Known(), product())
+    for finding in report.findings:
+        if finding.level is Level.ERROR:
+            print(f"error: {finding.sentence}", file=sys.stderr)
+    return exit_code(report)
+
+
+def print_check(given: argparse.Namespace) -> int:
+    document = _read(given.file)
+    run = _run_of(document, given)
+    known = Known(given.rows, _model(run, given), Gpu(given.prompt_tokens, given.gpu_memory))
+    report = check_run(run, known, product())
+    print(as_json(report) if given.output == "json" else as_text(report), end="")
+    return exit_code(report)
+
+
+def exit_code(report: Report) -> int:
+    return 1 if report.has_errors else 0
+
+
+def _run_of(document: Document, given: argparse.Namespace) -> dict[str, Any]:
+    if not document.is_run:
+        return build_run(document.content, _surroundings(given))
+    if said := [option for option in AROUND if getattr(given, option) is not None]:
+        option = said[0].replace("_", "-")
+        raise UnreadableError(f"{document.name} is a GRPORun, which says this itself; leave --{option} out.")
+    return document.content
+
+
+def _surroundings(given: argparse.Namespace) -> Surroundings:
+    said = {option: getattr(given, option) for option in AROUND}
+    said["storage_size"] = said.pop("storage")
+    said["name"] = said["name"] or name_of("" if given.file == STANDARD_INPUT else given.file)
+    return Surroundings(**{option: value for option, value in said.items() if value is not None})
+
+
+def _read(name: str) -> Document:
+    if name == STANDARD_INPUT:
+        return read_document("standard input", sys.stdin.read())
+    return read_document(name, _text_of(Path(name)))
+
+
+def _text_of(file: Path) -> str:
+    try:
+        return file.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as problem:
+        why = problem.strerror if isinstance(problem, OSError) else "it is no UTF-8"
+        raise UnreadableError(f"{file} cannot be read ({why}); give another file.") from problem
+
+
+def _model(run: dict[str, Any], given: argparse.Namespace) -> Model | None:
+    file = _config_file(run, given.model_config)
+    if given.parameters is not None:
+        return Model(given.parameters, None if given.model_config is None else read_shape(str(file), _config(file)))
+    if file is None:
+        return None
+    shape = read_shape(str(file), _config(file))
+    return Model(shape.parameters, shape)
+
+
+def _config_file(run: dict[str, Any], given: str | None) -> Path | None:
+    """The one that is given, or that of a model's folder on this machine."""
+    if given is not None:
+        return Path(given)
+    spec = run.get("spec")
+    recipe = spec.get("recipe") if isinstance(spec, dict) else None
+    model = recipe.get("model_name_or_path") if isinstance(recipe, dict) else None
+    file = Path(model) / CONFIG_NAME if isinstance(model, str) and is_path(model) else None
+    return file if file is not None and file.is_file() else None
+
+
+def _config(file: Path | None) -> dict[str, Any]:
+    assert file is not None
+    try:
+        content = json.loads(_text_of(file))
+    except ValueError as problem:
+        raise UnreadableError(f"{file} is no JSON ({problem}); give a model's config.json.") from problem
+    if not isinstance(content, dict):
+        raise UnreadableError(f"{file} holds no model's configuration; give a model's config.json.")
+    return content

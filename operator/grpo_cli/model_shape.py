@@ -1,0 +1,74 @@
+"""What a model's config.json tells of its size. Decoders of Llama's kind, with every expert alike: dense ones."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from decimal import Decimal, InvalidOperation
+from typing import Any, Final
+
+from grpo_cli.documents import UnreadableError
+
+UNITS: Final = {"K": 10**3, "M": 10**6, "B": 10**9, "T": 10**12}
+NEEDED: Final = ("hidden_size", "intermediate_size", "num_attention_heads", "num_hidden_layers", "vocab_size")
+EXPERTS: Final = ("num_experts", "num_local_experts", "n_routed_experts")
+
+
+@dataclass(frozen=True)
+class ModelShape:
+    layers: int
+    hidden: int
+    intermediate: int
+    heads: int
+    kv_heads: int
+    head_dim: int
+    vocabulary: int
+    has_tied_embeddings: bool
+    longest: int | None
+    """Tokens of prompt and completion that the model was made for."""
+
+    @property
+    def parameters(self) -> int:
+        """Of the weight matrices. Biases and norms are left out: they are less than a thousandth."""
+        attention = 2 * self.hidden * self.head_dim * (self.heads + self.kv_heads)
+        feed_forward = 3 * self.hidden * self.intermediate
+        embeddings = self.vocabulary * self.hidden * (1 if self.has_tied_embeddings else 2)
+        return self.layers * (attention + feed_forward) + embeddings
+
+
+def read_shape(name: str, config: Mapping[str, Any]) -> ModelShape:
+    """
+    Raises:
+        UnreadableError: it is of a model of another kind.
+    """
+    missing = [key for key in NEEDED if not isinstance(config.get(key), int)]
+    experts = next((key for key in EXPERTS if config.get(key)), None)
+    if missing or experts:
+        why = f"has {experts}" if experts else f"has no {missing[0]}"
+        raise UnreadableError(f"{name} {why}, and only dense decoders are counted; give --parameters instead.")
+    heads = config["num_attention_heads"]
+    return ModelShape(
+        layers=config["num_hidden_layers"],
+        hidden=config["hidden_size"],
+        intermediate=config["intermediate_size"],
+        heads=heads,
+        kv_heads=config.get("num_key_value_heads") or heads,
+        head_dim=config.get("head_dim") or config["hidden_size"] // heads,
+        vocabulary=config["vocab_size"],
+        has_tied_embeddings=bool(config.get("tie_word_embeddings", False)),
+        longest=config.get("max_position_embeddings"),
+    )
+
+
+def parse_parameters(text: str) -> int:
+    """`1.5B`, `500M` or a plain number.
+
+    Raises:
+        ValueError: it is written otherwise.
+    """
+    factor = UNITS.get(text[-1:].upper(), 1)
+    try:
+        number = int(Decimal(text[:-1] if factor > 1 else text) * factor)
+    except InvalidOperation as problem:
+        raise ValueError(text) from problem
+    if number < 1:
+        raise ValueError(text)
+    return number

@@ -1,0 +1,24 @@
+"""Where in a GRPORun something is, as the API server writes it: spec.recipe.reward_funcs[0]."""
+
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+
+def path_of(parts: Iterable[str | int]) -> str:
+    return "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in parts).lstrip(".")
+
+
+def values_at(value: Any, path: tuple[str, ...], parts: tuple[str | int, ...] = ()) -> Iterator[tuple[str, Any]]:
+    """(path, value) of what is there; "[]" in `path` is each item of a list, and null is as good as absent."""
+    if value is None:
+        return
+    if not path:
+        yield path_of(parts), value
+        return
+    first, rest = path[0], path[1:]
+    if first != "[]":
+        inner = value.get(first) if isinstance(value, dict) else None
+        yield from values_at(inner, rest, (*parts, first))
+        return
+    for place, item in enumerate(value if isinstance(value, list) else ()):
+        yield from values_at(item, rest, (*parts, place))

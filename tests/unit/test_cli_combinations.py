@@ -1,0 +1,196 @@
+"""Values that do not go together: for each a run that is told, and a neighbour that is not."""
+
+from typing import Any
+
+import pytest
+
+from grpo_cli.check import Known
+from grpo_cli.finding import Level
+from unit.cli_inputs import report_of, run_of, said
+
+HF_TOKEN = {"name": "HF_TOKEN", "valueFrom": {"secretKeyRef": {"name": "hub", "key": "token"}}}
+MIXTURE = {"dataset_name": None, "dataset_mixture": {"datasets": [{"id": "a"}]}}
+# (level, recipe, neighbour, field below spec.recipe, sentence after spec.recipe.)
+RECIPES: list[tuple[Level, dict[str, Any], dict[str, Any], str, str]] = [
+    (
+        Level.ERROR,
+        {"bf16": True, "fp16": True},
+        {"bf16": None, "fp16": True},
+        "fp16",
+        "fp16 is true and spec.recipe.bf16 is true, but a run computes in one of them; keep one.",
+    ),
+    (
+        Level.ERROR,
+        {"sync_ref_model": True},
+        {"sync_ref_model": True, "beta": 0.04},
+        "sync_ref_model",
+        "sync_ref_model is true, but with spec.recipe.beta 0 there is no reference model; set beta above 0, or leave "
+        "sync_ref_model out.",
+    ),
+    (
+        Level.ERROR,
+        {"dataset_streaming": True},
+        {"dataset_streaming": True, "max_steps": 100},
+        "max_steps",
+        "dataset_streaming is true, but a data set that is streamed has no known end; set max_steps.",
+    ),
+    (
+        Level.ERROR,
+        {"vllm_importance_sampling_clip_min": 3},
+        {"vllm_importance_sampling_clip_min": 3, "vllm_importance_sampling_clip_max": None},
+        "vllm_importance_sampling_clip_min",
+        "vllm_importance_sampling_clip_min is 3, but it must be below vllm_importance_sampling_clip_max 3.0; lower it.",
+    ),
+    (
+        Level.ERROR,
+        {"log_completions_hub_repo": "me/completions"},
+        {"log_completions_hub_repo": "me/completions", "log_completions": True},
+        "log_completions_hub_repo",
+        "log_completions_hub_repo is set, but log_completions is false and there is nothing to upload; set "
+        "log_completions to true, or leave it out.",
+    ),
+    (
+        Level.ERROR,
+        {"max_completion_length": 4096, "vllm_max_model_length": 4096},
+        {"max_completion_length": 4095, "vllm_max_model_length": 4096},
+        "max_completion_length",
+        "max_completion_length is 4096, which leaves no room for a prompt in vllm_max_model_length 4096; lower it or "
+        "raise vllm_max_model_length.",
+    ),
+    (
+        Level.WASTE,
+        {"reward_funcs": ["soft_overlong_punishment"], "max_completion_length": 4096},
+        {"reward_funcs": ["soft_overlong_punishment"], "max_completion_length": 12289},
+        "max_completion_len",
+        "max_completion_len is 16384, so that soft_overlong_punishment begins beyond 12288 tokens, which no completion of "
+        "max_completion_length 4096 has; set it to 4096 and soft_punish_cache to less.",
+    ),
+    (
+        Level.WASTE,
+        {"reward_weights": [0]},
+        {"reward_weights": [0.1]},
+        "reward_weights",
+        "reward_weights are all 0, so that nothing is learnt from rewards; give one a weight.",
+    ),
+    (
+        Level.WASTE,
+        MIXTURE | {"dataset_config": "main"},
+        {"dataset_config": "main"},
+        "dataset_config",
+        "dataset_config is without effect: each entry of dataset_mixture has a config of its own.",
+    ),
+    (
+        Level.NOTE,
+        {"num_train_epochs": 2, "max_steps": 100},
+        {"num_train_epochs": 2, "max_steps": -1},
+        "num_train_epochs",
+        "num_train_epochs is without effect: max_steps 100 says how long to train.",
+    ),
+    (
+        Level.NOTE,
+        {"importance_sampling_level": "sequence"},
+        {"importance_sampling_level": "sequence", "loss_type": "grpo"},
+        "loss_type",
+        "loss_type is dapo, which with importance_sampling_level sequence weights each completion by its length; set it to "
+        "grpo for GSPO.",
+    ),
+    (
+        Level.NOTE,
+        {"loss_type": "luspo"},
+        {"loss_type": "luspo", "importance_sampling_level": "sequence"},
+        "importance_sampling_level",
+        "importance_sampling_level is token, but the paper of loss_type luspo has sequence; set it to that.",
+    ),
+    (
+        Level.NOTE,
+        {"push_to_hub_revision": True},
+        {"push_to_hub_revision": False},
+        "push_to_hub_revision",
+        "push_to_hub_revision is set, and spec.learners.env has no HF_TOKEN; set it from a Secret there, unless the "
+        "operator's settings do.",
+    ),
+    (
+        Level.NOTE,
+        {"report_to": ["wandb", "tensorboard"]},
+        {"report_to": "none"},
+        "report_to",
+        "report_to holds wandb, tensorboard, which the learners' image must hold (the released one does not), or the run "
+        "fails; leave it out, since metrics are in Prometheus anyway, or use an image that holds it.",
+    ),
+]
+
+
+@pytest.mark.parametrize(("level", "recipe", "neighbour", "field", "sentence"), RECIPES)
+def test_of_a_recipe(
+    level: Level, recipe: dict[str, Any], neighbour: dict[str, Any], field: str, sentence: str
+) -> None:
+    found = report_of(run_of(recipe))
+    assert said(found) == said(found, level) == [(f"spec.recipe.{field}", f"spec.recipe.{sentence}")]
+    assert said(report_of(run_of(neighbour))) == []
+
+
+# (level, spec, neighbour, recipe of both, field, sentence)
+RUNS: list[tuple[Level, dict[str, Any], dict[str, Any], dict[str, Any], str, str]] = [
+    (
+        Level.WASTE,
+        {"learners": {"gpus": 4, "processes": 3}},
+        {"learners": {"gpus": 4, "processes": 4}},
+        {},
+        "spec.learners.processes",
+        "spec.learners.processes is 3, so that 1 of the 4 GPUs of each learner pod do nothing; lower spec.learners.gpus to 3 "
+        "or leave processes out.",
+    ),
+    (
+        Level.WASTE,
+        {"generators": {"replicas": 3}},
+        {"generators": {"replicas": 2}},
+        {"per_device_train_batch_size": 16},
+        "spec.generators.replicas",
+        "spec.generators.replicas is 3, but a generation has 2 prompts, and the completions of one come from one generator; "
+        "set it to 2 or less, or make the generation larger.",
+    ),
+    (
+        Level.NOTE,
+        {"checkpoint": {"everySteps": 100}},
+        {"checkpoint": {"everySteps": 99}},
+        {"max_steps": 100},
+        "spec.checkpoint.everySteps",
+        "spec.checkpoint.everySteps is 100, but the run has 100 steps, and an attempt after a failure begins at step 0; "
+        "lower it.",
+    ),
+    (
+        Level.NOTE,
+        {"learners": {"env": [{"name": "WANDB_API_KEY", "value": "k"}]}},
+        {"learners": {"env": [HF_TOKEN]}},
+        {"push_to_hub": True},
+        "spec.recipe.push_to_hub",
+        "spec.recipe.push_to_hub is set, and spec.learners.env has no HF_TOKEN; set it from a Secret there, unless the "
+        "operator's settings do.",
+    ),
+]
+
+
+@pytest.mark.parametrize(("level", "spec", "neighbour", "recipe", "field", "sentence"), RUNS)
+def test_of_a_run(
+    level: Level, spec: dict[str, Any], neighbour: dict[str, Any], recipe: dict[str, Any], field: str, sentence: str
+) -> None:
+    found = report_of(run_of(recipe, **spec))
+    assert said(found) == said(found, level) == [(field, sentence)]
+    assert said(report_of(run_of(recipe, **neighbour))) == []
+
+
+def test_rows_that_make_no_generation() -> None:
+    recipe = {"per_device_train_batch_size": 16}
+    assert said(report_of(run_of(recipe), Known(rows=1))) == [
+        (
+            "spec.recipe",
+            "spec.recipe: the data set has 1 rows, a generation batch needs 2; lower per_device_train_batch_size or "
+            "gradient_accumulation_steps, or raise num_generations.",
+        ),
+        (
+            "spec.checkpoint.everySteps",
+            "spec.checkpoint.everySteps is 50, but the run has 3 steps, and an attempt after a failure begins at step 0; "
+            "lower it.",
+        ),
+    ]
+    assert said(report_of(run_of(recipe), Known(rows=200))) == []

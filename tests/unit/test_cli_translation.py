@@ -1,0 +1,57 @@
+"""Owned keys, old keys and moved defaults: the words of acceptance and of status.recipe.notes."""
+
+from typing import Any
+
+import pytest
+
+from grpo_cli.finding import Level
+from grpo_contract.old_keys import OLD_KEYS
+from grpo_contract.owned_keys import OWNED_KEYS
+from grpo_operator.desired.recipe import todays_recipe
+from grpo_operator.reconcile.acceptance import judge_recipe
+from unit.cli_inputs import RECIPE, report_of, run_of, said
+from unit.desired_inputs import make_run
+
+OWNED: list[dict[str, Any]] = [
+    {"use_vllm": False, "vllm_mode": "colocate", "vllm_server_port": 8001},
+    {"deepspeed": {"zero_optimization": {"stage": 2}}, "fsdp": "full_shard"},
+    {"no_cuda": True, "push_to_hub_token": "hf_secret"},
+    {"use_vllm": True, "vllm_mode": "server", "eval_strategy": "no"},
+]
+
+
+@pytest.mark.parametrize("recipe", OWNED, ids=",".join)
+def test_acceptance_and_check_refuse_the_same_keys_in_the_same_words(recipe: dict[str, Any]) -> None:
+    statement = judge_recipe(make_run(recipe=RECIPE | recipe))
+    sentences = [sentence for _, sentence in said(report_of(run_of(recipe)), Level.ERROR)]
+    assert " ".join(sentences) == ("" if statement is None else statement.message)
+
+
+def test_the_field_is_the_owned_key() -> None:
+    (found,) = said(report_of(run_of({"no_cuda": True})), Level.ERROR)
+    assert found[0] == "spec.recipe.use_cpu"
+    assert "use_cpu" in OWNED_KEYS
+
+
+@pytest.mark.parametrize("era", ["current", "trl-0.14"])
+def test_notes_are_those_of_the_status(era: str) -> None:
+    recipe = {"torch_dtype": "bfloat16", "vllm_device": "auto", "warmup_ratio": 0.1, "scale_rewards": True}
+    _, notes = todays_recipe(make_run(recipe=RECIPE | recipe, recipeDefaults=era).spec)
+    told = said(report_of(run_of(recipe, recipeDefaults=era)), Level.NOTE)
+    assert told == [(f"spec.recipe.{note.key}", f"spec.recipe.{note.key}: {note.action}") for note in notes]
+    assert ("spec.recipe.torch_dtype", f"spec.recipe.torch_dtype: {OLD_KEYS['torch_dtype'].action}") in told
+
+
+def test_keys_of_what_a_run_cannot_do_yet_are_without_effect() -> None:
+    assert said(report_of(run_of({"lora_r": 16}))) == [
+        ("spec.recipe.lora_r", "spec.recipe.lora_r: Not supported yet, and without effect while use_peft is false.")
+    ]
+
+
+def test_what_the_schema_refuses_is_not_translated() -> None:
+    found = said(report_of(run_of({"warmup_ratio": "a tenth", "torch_dtype": "float32"})), Level.ERROR, Level.NOTE)
+    assert found[0] == (
+        "spec.recipe.warmup_ratio",
+        'spec.recipe.warmup_ratio is "a tenth", but it takes a number; correct it.',
+    )
+    assert ("spec.recipe.torch_dtype", "spec.recipe.torch_dtype: Is dtype today.") in found
