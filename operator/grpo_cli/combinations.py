@@ -11,6 +11,7 @@ from grpo_cli.plan import Plan
 
 SUMS_OVER_TOKENS: Final = ("bnpo", "dr_grpo", "dapo", "cispo")
 TOKEN: Final = "HF_TOKEN"
+SCHEDULED_BY_EVALUATION: Final = ("reduce_lr_on_plateau", "greedy")
 PUSHES: Final = ("push_to_hub", "push_to_hub_revision", "callbacks")
 IN_EVERY_IMAGE: Final = ("none", "all")
 """Values of report_to that name no package."""
@@ -68,7 +69,17 @@ def completions_to_nowhere(plan: Plan) -> Iterator[Finding]:
 
 def no_room_for_a_prompt(plan: Plan) -> Iterator[Finding]:
     longest, completion = plan.value("vllm_max_model_length"), plan.value("max_completion_length")
-    if longest is not None and completion is not None and completion >= longest:
+    if longest is None or completion is None:
+        return
+    prompt = plan.value("max_prompt_length") or 0
+    if completion < longest < completion + prompt:
+        yield note(
+            "spec.recipe.max_prompt_length",
+            f"spec.recipe.max_prompt_length is {prompt}, and a prompt of more than {longest - completion} tokens with "
+            f"max_completion_length {completion} is beyond vllm_max_model_length {longest} and ends the run; lower it or "
+            "raise vllm_max_model_length.",
+        )
+    if completion >= longest:
         yield error(
             "spec.recipe.max_completion_length",
             f"spec.recipe.max_completion_length is {completion}, which leaves no room for a prompt in "
@@ -76,9 +87,33 @@ def no_room_for_a_prompt(plan: Plan) -> Iterator[Finding]:
         )
 
 
+def evaluation_needed(plan: Plan) -> Iterator[Finding]:
+    if plan.value("load_best_model_at_end"):
+        yield error(
+            "spec.recipe.load_best_model_at_end",
+            "spec.recipe.load_best_model_at_end is true, but runs do not evaluate yet, so that no checkpoint is the best; "
+            "leave it out.",
+        )
+    schedule = plan.value("lr_scheduler_type")
+    if schedule in SCHEDULED_BY_EVALUATION:
+        yield error(
+            "spec.recipe.lr_scheduler_type",
+            f"spec.recipe.lr_scheduler_type is {schedule}, which follows evaluations, and runs do not evaluate yet; choose "
+            "another, as in cosine.",
+        )
+
+
+def never_logged(plan: Plan) -> Iterator[Finding]:
+    if plan.value("logging_strategy") == "steps" and plan.value("logging_steps") == 0:
+        yield error(
+            "spec.recipe.logging_steps",
+            "spec.recipe.logging_steps is 0, which TRL refuses; set it to 1 or more, or leave it out.",
+        )
+
+
 def too_few_rows(plan: Plan) -> Iterator[Finding]:
     needed = plan.batch.prompts_per_generation
-    if plan.rows is not None and plan.rows < needed:
+    if plan.rows is not None and plan.rows < needed and not plan.value("dataset_streaming"):
         yield error(
             "spec.recipe",
             f"spec.recipe: the data set has {plan.rows} rows, a generation batch needs {needed}; lower "
@@ -183,8 +218,9 @@ def token_for_pushes(plan: Plan) -> Iterator[Finding]:
 
 
 def trackers(plan: Plan) -> Iterator[Finding]:
-    said = plan.value("report_to") or ()
-    names = [name for name in ([said] if isinstance(said, str) else said) if name not in IN_EVERY_IMAGE]
+    said = plan.value("report_to")
+    listed = said if isinstance(said, list) else [said] if said else []
+    names = [str(name) for name in listed if name not in IN_EVERY_IMAGE]
     if names:
         yield note(
             "spec.recipe.report_to",
@@ -200,6 +236,8 @@ CHECKS: Final[tuple[Check, ...]] = (
     clipping_bounds,
     completions_to_nowhere,
     no_room_for_a_prompt,
+    evaluation_needed,
+    never_logged,
     too_few_rows,
     idle_learner_gpus,
     idle_generators,

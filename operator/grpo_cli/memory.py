@@ -119,22 +119,27 @@ def learner_bytes(plan: Plan, model: Model, tokens: int | None) -> dict[str, int
 
 
 def activation_bytes(plan: Plan, shape: ModelShape, tokens: int) -> int:
-    width = number_bytes(plan)
-    passed = plan.batch.per_device * tokens
-    # Inputs of both norms, of attention and feed-forward; queries and the output of attention; keys and values; gate, up,
-    # activated gate, and their product. Flash attention keeps no scores.
-    of_layer = 4 * shape.hidden + 2 * (shape.heads + shape.kv_heads) * shape.head_dim + 4 * shape.intermediate
+    """What a backward pass needs: all of every layer, or each layer's input and all of the one that is recomputed."""
+    passed, width = plan.batch.per_device * tokens, number_bytes(plan)
+    of_layer = layer_bytes(shape, width)
     if plan.value("gradient_checkpointing"):
-        return int(width * passed * (shape.layers * shape.hidden + of_layer))
-    return int(width * passed * shape.layers * of_layer)
+        return passed * (shape.layers * shape.hidden * width + of_layer)
+    return passed * shape.layers * of_layer
+
+
+def layer_bytes(shape: ModelShape, width: int) -> int:
+    """Of one token: what transformers' layers keep. Norms compute in float32; flash attention keeps no scores."""
+    norms = 2 * (FLOAT32 + 2 * width) * shape.hidden  # each: its input, normalized, and weighted
+    attention = 2 * width * (shape.heads + shape.kv_heads) * shape.head_dim  # queries, its output; keys, values
+    feed_forward = 4 * width * shape.intermediate  # gate, up, the activated gate, their product
+    return norms + attention + feed_forward
 
 
 def logit_bytes(plan: Plan, shape: ModelShape) -> int:
-    """One tile, and the gradient of the head in float32."""
+    """One tile, and the gradients of the head and of its input in float32."""
     completion = plan.batch.per_device * (plan.value("max_completion_length") or TILE_TOKENS)
-    return (
-        min(completion, TILE_TOKENS) * TILE_VOCABULARY * number_bytes(plan) + FLOAT32 * shape.vocabulary * shape.hidden
-    )
+    tile = min(completion, TILE_TOKENS) * TILE_VOCABULARY * number_bytes(plan)
+    return tile + FLOAT32 * shape.hidden * (shape.vocabulary + completion)
 
 
 def generator_bytes(plan: Plan, model: Model, tokens: int | None) -> dict[str, int]:

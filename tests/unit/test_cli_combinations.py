@@ -4,9 +4,12 @@ from typing import Any
 
 import pytest
 
+from api.tables import KEYS, a_value_for
 from grpo_cli.check import Known
+from grpo_cli.combinations import combinations
 from grpo_cli.finding import Level
-from unit.cli_inputs import report_of, run_of, said
+from grpo_cli.memory import Model
+from unit.cli_inputs import plan_of, report_of, run_of, said
 
 HF_TOKEN = {"name": "HF_TOKEN", "valueFrom": {"secretKeyRef": {"name": "hub", "key": "token"}}}
 MIXTURE = {"dataset_name": None, "dataset_mixture": {"datasets": [{"id": "a"}]}}
@@ -56,6 +59,36 @@ RECIPES: list[tuple[Level, dict[str, Any], dict[str, Any], str, str]] = [
         "max_completion_length",
         "max_completion_length is 4096, which leaves no room for a prompt in vllm_max_model_length 4096; lower it or "
         "raise vllm_max_model_length.",
+    ),
+    (
+        Level.NOTE,
+        {"max_completion_length": 2048, "vllm_max_model_length": 2500, "max_prompt_length": 512},
+        {"max_completion_length": 2048, "vllm_max_model_length": 2560, "max_prompt_length": 512},
+        "max_prompt_length",
+        "max_prompt_length is 512, and a prompt of more than 452 tokens with max_completion_length 2048 is beyond "
+        "vllm_max_model_length 2500 and ends the run; lower it or raise vllm_max_model_length.",
+    ),
+    (
+        Level.ERROR,
+        {"load_best_model_at_end": True},
+        {"load_best_model_at_end": False},
+        "load_best_model_at_end",
+        "load_best_model_at_end is true, but runs do not evaluate yet, so that no checkpoint is the best; leave it out.",
+    ),
+    (
+        Level.ERROR,
+        {"lr_scheduler_type": "reduce_lr_on_plateau"},
+        {"lr_scheduler_type": "cosine"},
+        "lr_scheduler_type",
+        "lr_scheduler_type is reduce_lr_on_plateau, which follows evaluations, and runs do not evaluate yet; choose another, "
+        "as in cosine.",
+    ),
+    (
+        Level.ERROR,
+        {"logging_steps": 0},
+        {"logging_steps": 0, "logging_strategy": "epoch"},
+        "logging_steps",
+        "logging_steps is 0, which TRL refuses; set it to 1 or more, or leave it out.",
     ),
     (
         Level.WASTE,
@@ -120,13 +153,16 @@ RECIPES: list[tuple[Level, dict[str, Any], dict[str, Any], str, str]] = [
 ]
 
 
+def of_combinations(recipe: dict[str, Any]) -> list[tuple[Level, str, str]]:
+    return [(found.level, found.field, found.sentence) for found in combinations(plan_of(recipe))]
+
+
 @pytest.mark.parametrize(("level", "recipe", "neighbour", "field", "sentence"), RECIPES)
 def test_of_a_recipe(
     level: Level, recipe: dict[str, Any], neighbour: dict[str, Any], field: str, sentence: str
 ) -> None:
-    found = report_of(run_of(recipe))
-    assert said(found) == said(found, level) == [(f"spec.recipe.{field}", f"spec.recipe.{sentence}")]
-    assert said(report_of(run_of(neighbour))) == []
+    assert of_combinations(recipe) == [(level, f"spec.recipe.{field}", f"spec.recipe.{sentence}")]
+    assert of_combinations(neighbour) == []
 
 
 # (level, spec, neighbour, recipe of both, field, sentence)
@@ -194,3 +230,18 @@ def test_rows_that_make_no_generation() -> None:
         ),
     ]
     assert said(report_of(run_of(recipe), Known(rows=200))) == []
+
+
+ODD: list[Any] = [5, 0.5, True, False, "text", "", [], ["text"], [1], {"a": {"b": 1}}]
+OPEN = [key for key, entry in KEYS.items() if "type" not in entry]
+
+
+@pytest.mark.parametrize("key", OPEN)
+def test_no_value_of_a_key_that_takes_anything_breaks_it(key: str) -> None:
+    for value in ODD:
+        report_of(run_of({key: value}), Known(rows=100, model=Model(10**9)))
+
+
+def test_no_value_of_a_type_breaks_it() -> None:
+    for key in KEYS:
+        report_of(run_of({key: a_value_for(KEYS[key])}), Known(rows=100, model=Model(10**9)))

@@ -22,7 +22,7 @@ from api.tables import (
 from grpo_cli.finding import Level
 from grpo_cli.paths import values_at
 from grpo_cli.product import product
-from grpo_cli.rules import OF_CHANGES, Evaluator, broken_rules
+from grpo_cli.rules import OF_CHANGES, broken_rules, value_of
 from grpo_cli.stored import as_stored, as_typed
 from grpo_cli.structure import misfits
 from harness.kubectl import Manifest
@@ -47,9 +47,9 @@ def test_a_rule_refuses_with_its_sentence(case: dict[str, Any]) -> None:
 @pytest.mark.parametrize("case", CREATIONS, ids=lambda case: str(case["sentence"].partition(" ")[0]))
 def test_every_rule_has_a_value_for_a_run_that_is_accepted(case: dict[str, Any]) -> None:
     """Where the API server fails to evaluate a rule it refuses the run; here it would go unseen."""
-    run, evaluator = as_typed(as_stored(merge_patch(BASE, case["accepted"]), SCHEMA), SCHEMA), Evaluator()
+    run = as_typed(as_stored(merge_patch(BASE, case["accepted"]), SCHEMA), SCHEMA)
     of_creation = [rule for rule in product().rules if OF_CHANGES not in rule.rule]
-    values = [(rule.rule, evaluator.value(rule.rule, of)) for rule in of_creation for _, of in values_at(run, rule.at)]
+    values = [(rule.rule, value_of(rule.rule, of)) for rule in of_creation for _, of in values_at(run, rule.at)]
     assert [rule for rule, value in values if value is not True] == []
 
 

@@ -24,6 +24,8 @@ QWEN: dict[str, Any] = {
 }
 SHAPE = read_shape("config.json", QWEN)
 MODEL = Model(SHAPE.parameters, SHAPE)
+# Of a token: two norms of 4 + 2 + 2 bytes, queries and outputs of 12 heads, keys and values of 2, four of 8960.
+LAYER = 2 * 8 * 1536 + 2 * 2 * (12 + 2) * 128 + 4 * 2 * 8960
 EIGHT = {"replicas": 1, "gpus": 8}
 OPEN_R1: dict[str, Any] = {
     "num_generations": 16,
@@ -53,10 +55,10 @@ def test_a_learner_of_eight() -> None:
         "gradients": 2 * share,
         "optimizer": 12 * share,
         "gathered parameters": 2 * 10**9,
-        # 16 x 1536 tokens in bf16: an input of 1536 for each of 28 layers, and all of one layer.
-        "activations": 2 * 16 * 1536 * (28 * 1536 + 4 * 1536 + 2 * 14 * 128 + 4 * 8960),
-        # A tile of 4096 x 32768 in bf16, and the gradient of the head in float32.
-        "logits": 2 * 4096 * 32768 + 4 * 151936 * 1536,
+        # 16 x 1536 tokens: in bf16 an input of 1536 for each of 28 layers, and all of one layer.
+        "activations": 16 * 1536 * (2 * 28 * 1536 + LAYER),
+        # A tile of 4096 x 32768 in bf16, and in float32 the gradients of the head and of 16 x 1024 tokens.
+        "logits": 2 * 4096 * 32768 + 4 * 1536 * (151936 + 16 * 1024),
     }
 
 
@@ -64,7 +66,7 @@ def test_a_reference_model_and_no_checkpointing() -> None:
     share = 1_543_569_408 // 8
     with_kl = memory_of(OPEN_R1 | {"beta": 0.04, "gradient_checkpointing": False}, learners=EIGHT).learner_bytes
     assert with_kl["reference model"] == 2 * share
-    assert with_kl["activations"] == 2 * 16 * 1536 * 28 * (4 * 1536 + 2 * 14 * 128 + 4 * 8960)
+    assert with_kl["activations"] == 16 * 1536 * 28 * LAYER
 
 
 @pytest.mark.parametrize(
