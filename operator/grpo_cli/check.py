@@ -33,7 +33,7 @@ class Known:
 class Report:
     findings: tuple[Finding, ...]
     plan: Plan | None = None
-    """None: there are errors, and it would not add up."""
+    """None: the API server would refuse the run, and it would not add up."""
     memory: Memory | None = None
 
     @property

@@ -36,5 +36,5 @@ def test_every_command_that_is_shown_can_be_typed() -> None:
 
 def test_every_option_of_check_is_explained() -> None:
     (actions,) = (action for action in build_parser()._actions if action.choices)
-    options = {option for action in actions.choices["check"]._actions for option in action.option_strings}  # type: ignore[index,call-overload]
+    options = {option for action in actions.choices["check"]._actions for option in action.option_strings}  # type: ignore[index]
     assert {option for option in options if f"`{option}" not in PAGE} == {"-h", "--help", "--output"}
