@@ -1,12 +1,14 @@
 """A file's text: a recipe as TRL and Open-R1 have it, with the keys at top level, or a GRPORun."""
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 import yaml
 
 from grpo_cli.kubectl_yaml import as_json, read_documents
 from grpo_operator.api.run import API_VERSION, KIND
+
+BYTE_ORDER_MARK: Final = "\ufeff"
 
 
 class UnreadableError(Exception):
@@ -31,6 +33,7 @@ def read_document(name: str, text: str) -> Document:
     Raises:
         UnreadableError: it holds neither one recipe nor one GRPORun.
     """
+    text = text.removeprefix(BYTE_ORDER_MARK)
     try:
         contents = read_documents(text)
     except yaml.YAMLError as error:

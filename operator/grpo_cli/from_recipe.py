@@ -5,6 +5,8 @@ import textwrap
 from dataclasses import dataclass
 from typing import Any, Final
 
+import yaml
+
 from grpo_cli.documents import Document
 from grpo_cli.kubectl_yaml import as_json, is_plain_mapping, read_documents, write
 from grpo_operator.api.rules import NAME_LENGTH
@@ -67,13 +69,23 @@ def build_run(recipe: dict[str, Any], around: Surroundings) -> dict[str, Any]:
 
 
 def run_text(document: Document, around: Surroundings) -> str:
-    """The manifest, with the recipe's own lines where they can be moved in, comments included."""
+    """The manifest, with the recipe's own lines where they mean the same in there, comments included."""
     run = build_run(document.content, around)
-    if not is_plain_mapping(document.text):
-        return write(run)
-    lines = [line for line in document.text.split("\n") if not line.startswith(MARKERS)]
-    recipe = textwrap.indent("\n".join(lines).strip("\n"), "    ") + "\n"
+    text = _around_lines(document.text, run) if is_plain_mapping(document.text) else ""
+    return text if _means(text, run) else write(run)
+
+
+def _around_lines(recipe: str, run: dict[str, Any]) -> str:
+    lines = [line for line in recipe.split("\n") if not line.startswith(MARKERS)]
+    # Spaces of a line that has nothing else count in a block of text.
+    moved = textwrap.indent("\n".join(lines).strip("\n"), "    ", lambda line: line != "\n")
     before, after = write(run | {"spec": run["spec"] | {"recipe": None}}).split("  recipe: null\n")
-    text = f"{before}  recipe:\n{recipe}{after}"
-    assert as_json(read_documents(text)) == [run], "the recipe's lines mean something else in a manifest"
-    return text
+    return f"{before}  recipe:\n{moved}\n{after}"
+
+
+def _means(text: str, run: dict[str, Any]) -> bool:
+    """A last block of text, for one, may end without the end of a line in a file, and nowhere else."""
+    try:
+        return bool(as_json(read_documents(text)) == [as_json(run)])
+    except yaml.YAMLError:
+        return False

@@ -48,6 +48,12 @@ def test_comments_and_layout_stay() -> None:
         "model_name_or_path: m\neval_strategy: 'no'\nrun_name: '1e-6'\nhub_revision: 'y'\n",
         "%YAML 1.1\n---\nmodel_name_or_path: m\n...\n",
         "model_name_or_path: m\r\nseed: 1\r\n",
+        "\ufeffmodel_name_or_path: m\n",
+        "  model_name_or_path: m\n  seed: 1",
+        "model_name_or_path: m\nchat_template: |\n  a\n    \n  b\n",
+        "model_name_or_path: m\nchat_template: |\n  a\n  b",
+        "model_name_or_path: m\nchat_template: |+\n  a\n\n\n",
+        "model_name_or_path: &m m\nhub_model_id: *m\n",
     ],
 )
 def test_text_of_any_layout_keeps_its_values(text: str) -> None:
