@@ -9,6 +9,8 @@ from typing import Any, Final
 import yaml
 
 from grpo_cli.kubectl_yaml import Loader
+from grpo_contract.old_keys import OLD_KEYS
+from grpo_contract.owned_keys import OWNED_KEYS, owned_keys
 from grpo_contract.unknown_keys import IN_RECIPES, unknown_key
 from grpo_operator.api.core_types import QUANTITY
 
@@ -25,6 +27,13 @@ KINDS: Final = {
 PYTHON: Final[dict[str, tuple[type, ...]]] = {"integer": (int,), "number": (int, float), "boolean": (bool,)}
 LONGEST: Final = 60
 """Characters of a value that are repeated."""
+SECRETS: Final = {
+    f"{RECIPE}.{name}": owned_keys({key: True})[0]
+    for key, owned in OWNED_KEYS.items()
+    for name in (key, *(old for old, entry in OLD_KEYS.items() if entry.becomes == key))
+    if owned.secret
+}
+"""Of keys whose value must not be repeated: what is said of any value."""
 
 
 @dataclass(frozen=True)
@@ -39,6 +48,8 @@ class Misfit:
 
 
 def sentence_of(field: str, misfit: Misfit) -> str:
+    if field in SECRETS:
+        return SECRETS[field]
     write = SENTENCES.get(misfit.keyword)
     assert write is not None, f"{field}: no sentence for {misfit.keyword}"
     return write(field, misfit)
