@@ -3,9 +3,9 @@
 import argparse
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from grpo_cli.check import Known, Report, check_run
 from grpo_cli.documents import Document, UnreadableError, read_document
@@ -19,6 +19,8 @@ from grpo_contract.model_folder import CONFIG_NAME
 from grpo_contract.paths import is_path
 from grpo_contract.recipe_defaults import ERAS
 
+COUNT: Final = "give a number of 1 or more"
+Value = TypeVar("Value")
 STANDARD_INPUT: Final = "-"
 AROUND: Final = ("name", "learners", "generators", "storage", "recipe_defaults")
 """Options that a GRPORun answers itself."""
@@ -54,7 +56,10 @@ def _add_surroundings(command: argparse.ArgumentParser) -> None:
     group.add_argument("--name", help="name of the run; the file's without this")
     for role in ("learners", "generators"):
         group.add_argument(
-            f"--{role}", type=Pods.parse, metavar="PODSxGPUS", help=f"{role}, as in 2x8; 1x1 without this"
+            f"--{role}",
+            type=_read_as(Pods.parse, "write pods and GPUs of each as in 2x8"),
+            metavar="PODSxGPUS",
+            help=f"{role}, as in 2x8; 1x1 without this",
         )
     group.add_argument("--storage", metavar="SIZE", help="size of the volume claim; 100Gi without this")
     group.add_argument(
@@ -64,22 +69,49 @@ def _add_surroundings(command: argparse.ArgumentParser) -> None:
 
 def _add_known(command: argparse.ArgumentParser) -> None:
     group = command.add_argument_group("what a file does not say")
-    group.add_argument("--rows", type=_positive, help="rows of the data set")
-    group.add_argument("--parameters", type=parse_parameters, help="parameters of the model, as in 1.5B")
+    group.add_argument("--rows", type=_read_as(_count, COUNT), help="rows of the data set")
+    group.add_argument(
+        "--parameters",
+        type=_read_as(parse_parameters, "write it as in 1.5B"),
+        help="parameters of the model, as in 1.5B",
+    )
     group.add_argument(
         "--model-config", metavar="FILE", help="config.json of the model; found by itself in a local folder"
     )
     group.add_argument(
-        "--prompt-tokens", type=_positive, default=Gpu.prompt_tokens, help="of the longest prompt; %(default)s"
+        "--prompt-tokens",
+        type=_read_as(_count, COUNT),
+        default=Gpu.prompt_tokens,
+        help="of the longest prompt; %(default)s",
     )
-    group.add_argument("--gpu-memory", type=float, metavar="GIB", help="memory of a GPU")
+    group.add_argument(
+        "--gpu-memory", type=_read_as(_size, "give GiB, as in 80"), metavar="GIB", help="memory of a GPU"
+    )
     command.add_argument("-o", "--output", choices=("text", "json"), default="text")
 
 
-def _positive(text: str) -> int:
+def _read_as(read: Callable[[str], Value], remedy: str) -> Callable[[str], Value]:
+    """For argparse, whose own words name the function."""
+
+    def value_of(text: str) -> Value:
+        try:
+            return read(text)
+        except ValueError as problem:
+            raise argparse.ArgumentTypeError(f"{text!r} will not do; {remedy}") from problem
+
+    return value_of
+
+
+def _count(text: str) -> int:
     if int(text) < 1:
         raise ValueError(text)
     return int(text)
+
+
+def _size(text: str) -> float:
+    if not 0 < float(text) < float("inf"):
+        raise ValueError(text)
+    return float(text)
 
 
 def print_run(given: argparse.Namespace) -> int:

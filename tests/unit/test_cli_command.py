@@ -188,12 +188,24 @@ def test_what_cannot_be_done_is_one_sentence(grpo: Grpo, arguments: tuple[str, .
 
 
 @pytest.mark.parametrize(
-    "arguments", [(), ("check",), ("check", "-", "--learners", "8"), ("check", "-", "--rows", "0"), ("chek", "-")]
+    ("arguments", "words"),
+    [
+        ((), "the following arguments are required: COMMAND"),
+        (("check",), "the following arguments are required: FILE"),
+        (
+            ("check", "-", "--learners", "8"),
+            "argument --learners: '8' will not do; write pods and GPUs of each as in 2x8",
+        ),
+        (("check", "-", "--rows", "0"), "argument --rows: '0' will not do; give a number of 1 or more"),
+        (("check", "-", "--parameters", "big"), "argument --parameters: 'big' will not do; write it as in 1.5B"),
+        (("check", "-", "--gpu-memory", "0"), "argument --gpu-memory: '0' will not do; give GiB, as in 80"),
+    ],
 )
-def test_a_command_that_is_written_wrong_shows_its_usage(grpo: Grpo, arguments: tuple[str, ...]) -> None:
+def test_a_command_that_is_written_wrong_shows_its_usage(grpo: Grpo, arguments: tuple[str, ...], words: str) -> None:
     done = grpo(*arguments)
     assert done.returncode == 2
     assert done.stderr.startswith("usage: kubectl grpo")
+    assert done.stderr.endswith(f" error: {words}\n")
 
 
 def test_it_loads_neither_torch_nor_a_client_of_kubernetes() -> None:
