@@ -5,7 +5,7 @@ What may take long, such as a download, comes after what can be refused without 
 
 import logging
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Sized
 from dataclasses import fields
 from pathlib import Path
 from typing import Any, Final
@@ -107,9 +107,10 @@ def train_model(config: RunConfig, metrics: LearnerMetrics, board: ProgressBoard
         learner = build_learner(config, recipe, tokenizer, data, rewards, checkpoint, pusher, metrics, board)
         if checkpoint is not None:
             log.info("resuming from the checkpoint of step %d", checkpoint.marker.step)
-        learner.train(resume_from_checkpoint=None if checkpoint is None else str(checkpoint.folder))
+        trained = learner.train(resume_from_checkpoint=None if checkpoint is None else str(checkpoint.folder))
     board.update(stage=Stage.SAVING)
-    return save_final_model(learner, config)
+    rows = {"train_samples": len(data)} if isinstance(data, Sized) else {}  # a stream does not know
+    return save_final_model(learner, config, trained.metrics | rows)
 
 
 def owned_by_operator(config: RunConfig) -> dict[str, Any]:
