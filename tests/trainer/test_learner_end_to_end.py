@@ -18,6 +18,7 @@ from trainer.forwarder import Forwarder
 from trainer.learner_inputs import learner_config, write_problems
 from trainer.learner_pod import SOURCES, LearnerPod
 from trainer.running_generator import RunningGenerator
+from trainer.tracked import history_of, records_of, scalars_of
 
 GENERATORS_ADDRESS = "127.0.0.2"
 LEARNER = f"http://127.0.0.1:{LEARNER_HTTP_PORT}"
@@ -61,6 +62,8 @@ def observed(
         reward_funcs=["accuracy", OWN_REWARD],
         dataset_name=None,
         dataset_mixture=mixture,
+        report_to=["wandb", "tensorboard"],
+        log_completions=True,
     )
     config = config.model_copy(
         update={"generators": config.generators.model_copy(update={"service": GENERATORS_ADDRESS})}
@@ -163,3 +166,12 @@ def test_the_trained_model_loads(observed: Observed) -> None:
 def test_nothing_was_compiled_and_nothing_warned(observed: Observed) -> None:
     assert "deepspeed_shm_comm" not in observed.log
     assert "WARNING" not in observed.log.replace("[c10d]", ""), observed.log
+
+
+def test_trackers_were_told_of_every_step(observed: Observed) -> None:
+    rewards: list[Any] = [(entry["step"], pytest.approx(entry["reward"])) for entry in observed.steps]
+    trackers = observed.run_folder / "trackers"
+    assert scalars_of(trackers / "tensorboard")["train/reward"] == rewards
+    history = history_of(records_of(trackers / "wandb"))
+    assert [(row["train/global_step"], row["train/reward"]) for row in history if "train/reward" in row] == rewards
+    assert len(list(trackers.glob("wandb/wandb/offline-run-*/files/media/table/completions*.json"))) == STEPS

@@ -1,0 +1,34 @@
+"""Which trackers a recipe asks for, and which of those are told in a process of their own."""
+
+from collections.abc import Mapping, Sequence
+from importlib.util import find_spec
+from typing import Any, Final
+
+# {name in report_to: the package that it needs}
+PACKAGES: Final = {"wandb": "wandb", "tensorboard": "tensorboardX"}
+ALL: Final = "all"
+
+
+def own_trackers(recipe: Mapping[str, Any]) -> list[str]:
+    """Of those that `report_to` names, the ones that this package tells."""
+    names = reported_to(recipe)
+    wanted = PACKAGES if ALL in names else [name for name in names if name in PACKAGES]
+    return [name for name in wanted if find_spec(PACKAGES[name])]
+
+
+def other_trackers(recipe: Mapping[str, Any], available: Sequence[str]) -> list[str]:
+    """Those that transformers tells in the training process: an image of the user's may hold more than ours does."""
+    own, names = own_trackers(recipe), reported_to(recipe)
+    wanted = available if ALL in names else names
+    return [name for name in wanted if name not in own]
+
+
+def reported_to(recipe: Mapping[str, Any]) -> list[str]:
+    value = recipe.get("report_to") or []
+    names = [value] if isinstance(value, str) else list(value)
+    return [name for name in names if name != "none"]
+
+
+def environment_of(recipe: Mapping[str, Any]) -> dict[str, str]:
+    """Open-R1's keys are W&B's environment variables, and win over the pod's."""
+    return {key.upper(): recipe[key] for key in ("wandb_entity", "wandb_project", "wandb_run_group") if recipe.get(key)}
