@@ -113,7 +113,10 @@ def test_who_ended_when_the_job_had_failed_missed_the_one_that_is_gone(ended_s: 
     assert cause.reason == reason
     if reason == "LearnerPodLost":
         assert cause.message.startswith("The pod of learner 0 was deleted, or is gone with its node (")
-    assert cause_of(FAILURE, [failed_learner(0, at_s=8), neighbour], 2, NOW) is not None
+    both = cause_of(FAILURE, [failed_learner(0, at_s=8), neighbour], 2, NOW)
+    assert both is not None
+    assert both.pod is not None
+    assert (both.reason, both.pod.index) == (LEARNER_ERROR, 1)
 
 
 WITNESSED = {
