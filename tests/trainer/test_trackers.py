@@ -20,7 +20,11 @@ from trainer.tracked import history_of, records_of, scalars_of
 
 STEPS = 3
 UID = "11111111-2222-3333-4444-555555555555"
-COMPLETIONS: dict[str, list[Any]] = {"prompt": ["1 + 1 =", "2 + 2 ="], "completion": ["2", "5"], "accuracy": [1.0, None]}
+COMPLETIONS: dict[str, list[Any]] = {
+    "prompt": ["1 + 1 =", "2 + 2 ="],
+    "completion": ["2", "5"],
+    "accuracy": [1.0, None],
+}
 NEVER_S = 30
 """A tracker that is waited for would take longer."""
 

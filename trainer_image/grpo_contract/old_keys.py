@@ -82,12 +82,12 @@ OLD_KEYS: Final[dict[str, OldKey]] = {
     "pass_rate_max": _no_effect(f"{_NEVER_READ}; a script of its own filtered the data set by it"),
     # Generation.
     "vllm_device": _no_effect(_GPUS_OF_THEIR_OWN),
-    "vllm_dtype": _no_effect("generators compute in the recipe's dtype, as the learners do"),
+    "vllm_dtype": _no_effect("generators compute in what bf16 and fp16 say, as the learners do"),
     "vllm_max_model_len": _renamed("vllm_max_model_length"),
     "vllm_enable_prefix_caching": _no_effect("vLLM caches prefixes where it can"),
     "vllm_guided_decoding_regex": _renamed("vllm_structured_outputs_regex"),
     # Batches and schedules.
-    "num_processes": _no_effect("the number of learner processes is spec.learners.replicas x gpus"),
+    "num_processes": _no_effect("the number of learner processes is spec.learners.replicas x gpus (or x processes)"),
     "per_gpu_train_batch_size": _renamed("per_device_train_batch_size"),
     "per_gpu_eval_batch_size": _renamed("per_device_eval_batch_size"),
     "warmup_ratio": OldKey("Is warmup_steps today, where a value below 1 is a share.", "warmup_steps", _steps_of_share),
