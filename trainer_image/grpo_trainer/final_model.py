@@ -14,6 +14,7 @@ from accelerate import PartialState
 
 from grpo_contract.config import RunConfig
 from grpo_contract.files import model_folder
+from grpo_trainer import fence
 from grpo_trainer.checkpoint_files import MODEL_CARD, NEEDED_TO_RESUME, TRAIN_RESULTS, TRAINER_STATE
 from grpo_trainer.checkpoints import flush, flush_one
 from grpo_trainer.decisions import decided_by_rank_0
@@ -84,6 +85,7 @@ def remove_partial(folder: Path) -> None:
 
 
 def put_in_place(partial: Path, folder: Path, config: RunConfig) -> None:
+    fence.check(folder.parent)
     (partial / MODEL_CARD).write_text(card_of(partial, config))
     flush(partial)
     partial.rename(folder)

@@ -25,7 +25,7 @@ from grpo_contract.failure import (
 )
 from grpo_contract.files import CONFIG_FILE
 from grpo_contract.network import RENDEZVOUS_PORT
-from grpo_contract.pod import read_config, report_failure
+from grpo_contract.pod import attempt, read_config, report_failure
 from grpo_trainer import preflight
 from grpo_trainer.logs import set_up_logging
 from grpo_trainer.waiting import wait_until
@@ -114,12 +114,11 @@ def run_workers(config: RunConfig, config_file: Path) -> None:
 def launch_config(config: RunConfig) -> Any:
     from torch.distributed.launcher.api import LaunchConfig
 
-    attempt = os.environ.get(environment.ATTEMPT, "1")
     return LaunchConfig(
         min_nodes=config.learners.pods,
         max_nodes=config.learners.pods,
         nproc_per_node=config.learners.processes_per_pod,
-        run_id=f"{config.uid}-{attempt}",  # a pod of an older attempt cannot join
+        run_id=f"{config.uid}-{attempt()}",  # a pod of an older attempt cannot join
         role="learner",
         rdzv_backend="static",
         rdzv_endpoint=f"{config.learners.rendezvous_host}:{RENDEZVOUS_PORT}",
