@@ -194,7 +194,8 @@ def test_several_that_hang_cost_each_its_own_deadline() -> None:
 
 def test_a_function_that_hangs_costs_one_deadline_and_no_other_functions_scores() -> None:
     with Scored("hanging:hang", "good:halves", "format", timeout_s=DEADLINE_S) as scored:
-        for _ in range(2):  # its process is another one the second time
+        for _ in range(2):
+            scored.wait_until_ready()  # its process is another one the second time
             found = scored.scores(["a", "b"])
             assert found == {"hanging:hang": [FAILED] * 2, "good:halves": [0.5] * 2, "format": [0.0] * 2}
             assert scored.errors() == {("hanging:hang", "Timeout"): (2, f"a call did not end within {DEADLINE_S:g} s")}
