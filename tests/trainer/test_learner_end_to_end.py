@@ -12,15 +12,14 @@ from prometheus_client.parser import text_string_to_metric_families
 from transformers import AutoModelForCausalLM
 
 from grpo_contract.metrics import LEARNER_METRICS, Kind, Phase, RewardError
-from grpo_contract.network import GENERATOR_PORT, LEARNER_HTTP_PORT
+from grpo_contract.network import LEARNER_HTTP_PORT
 from harness.waiting import wait_for
-from trainer.forwarder import Forwarder
 from trainer.learner_inputs import learner_config, write_problems
-from trainer.learner_pod import SOURCES, LearnerPod
+from trainer.learner_pod import LearnerPod
+from trainer.run_with_generator import run_with_generator
 from trainer.running_generator import RunningGenerator
 from trainer.tracked import history_of, records_of, scalars_of
 
-GENERATORS_ADDRESS = "127.0.0.2"
 LEARNER = f"http://127.0.0.1:{LEARNER_HTTP_PORT}"
 STEPS = 8
 COMPLETIONS = 16
@@ -65,12 +64,7 @@ def observed(
         report_to=["wandb", "tensorboard"],
         log_completions=True,
     )
-    config = config.model_copy(
-        update={"generators": config.generators.model_copy(update={"service": GENERATORS_ADDRESS})}
-    )
-    forwarder = Forwarder((GENERATORS_ADDRESS, GENERATOR_PORT), ("127.0.0.1", generator.port))
-    pod = LearnerPod(folder, config, alone=False, env={"PYTHONPATH": f"{SOURCES}:{folder}"})
-    try:
+    with run_with_generator(generator, folder, config) as pod:
         observed = Observed()
         observed.samples = wait_for("metrics after a checkpoint", lambda: scrape(pod), START_S, interval_s=0.1)
         observed.progress = requests.get(f"{LEARNER}/progress", timeout=5).json()
@@ -81,10 +75,6 @@ def observed(
         observed.steps = [entry for entry in state["log_history"] if "reward" in entry]
         observed.log = pod.log.read_text()
         yield observed
-    finally:
-        pod.kill()
-        forwarder.shutdown()
-        forwarder.server_close()
 
 
 def scrape(pod: LearnerPod) -> dict[str, list[dict[str, str]]] | None:
