@@ -129,6 +129,14 @@ def wait(completions, **_):
 def halves(completions, **_):
     return [0.5] * len(completions)
 """,
+    "bounded": """
+import resource
+resource.setrlimit(resource.RLIMIT_DATA, (2 * 2**30, 2 * 2**30))  # as docs/rewards.md advises
+def hoard(completions, **_):
+    return [float(len(bytearray(3 * 2**30)))] * len(completions)
+def halves(completions, **_):
+    return [0.5] * len(completions)
+""",
     "without_torch": """
 import sys
 def modules(completions, **_):
@@ -380,6 +388,13 @@ def state_of(process: int) -> str | None:
         return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0]
     except OSError:
         return None
+
+
+def test_a_module_may_bound_its_memory() -> None:
+    with Scored("bounded:hoard", "bounded:halves") as scored:
+        assert scored.scores(["a"]) == {"bounded:hoard": [FAILED], "bounded:halves": [0.5]}
+        ((key, (_, why)),) = scored.errors().items()
+        assert (key, why[:13]) == (("bounded:hoard", "Exception"), "MemoryError: ")
 
 
 @pytest.mark.parametrize(("function", "reason"), [("crash", "WorkerLost"), ("wait", "Timeout")])
