@@ -12,7 +12,7 @@ from huggingface_hub.errors import HfHubHTTPError
 from grpo_trainer.hub.job import PushJob, PushResult
 from grpo_trainer.hub.process import PushProcess, read_result
 from grpo_trainer.hub.push import is_refusal, sentence_of
-from trainer.hub_server import Hub
+from trainer.hub_server import Hub, Repository
 
 RUN = "GRPORun first, uid 0123"
 
@@ -111,6 +111,35 @@ def test_a_branch_of_this_run_is_pushed_to_again(hub: Hub, tmp_path: Path) -> No
         result = send(job(tmp_path, {"README.md": f"step {step}"}, branch="v1", is_guarded=True))
         assert result.url is not None
     assert hub.repositories["me/model"].files("v1")["README.md"] == b"step 40"
+
+
+@pytest.fixture
+def licensed(hub: Hub, tmp_path: Path) -> Repository:
+    """A repository as the hub's website makes it, with a card that only names the licence."""
+    hub.first_files = {".gitattributes": b"", "README.md": b"# licence"}
+    assert send(job(tmp_path, {"config.json": "{}"})).url is not None
+    return hub.repositories["me/model"]
+
+
+def test_a_branch_that_was_made_just_now_is_nobodys(licensed: Repository, tmp_path: Path) -> None:
+    assert send(job(tmp_path, {"README.md": "# card"}, branch="v1", is_guarded=True)).url is not None
+    assert licensed.files("v1") == {".gitattributes": b"", "README.md": b"# card"}
+
+
+def test_nor_is_one_whose_first_push_failed(licensed: Repository, tmp_path: Path) -> None:
+    """The branch was made, and then the hub broke down: the next try finds it."""
+    licensed.branches["v1"] = licensed.branches["main"][:1]
+    assert send(job(tmp_path, {"README.md": "# card"}, branch="v1", is_guarded=True)).url is not None
+    assert licensed.files("v1")["README.md"] == b"# card"
+
+
+@pytest.mark.parametrize("branch", ["main", "v1"])
+def test_but_where_somebody_has_pushed_the_card_counts(licensed: Repository, tmp_path: Path, branch: str) -> None:
+    send(job(tmp_path, {"config.json": "{}"}, branch="v1", run="GRPORun other, uid 4567"))
+    licensed.branches["main"] = licensed.branches["main"][:1]  # on main the first commit may hold somebody's model
+    result = send(job(tmp_path, {"README.md": "# card"}, branch=branch, is_guarded=True))
+    assert (result.url, result.is_refused) == (None, True)
+    assert result.message.startswith(f"the branch '{branch}' holds a model already; ")
 
 
 @pytest.mark.parametrize("status", [HTTPStatus.FORBIDDEN, HTTPStatus.UNAUTHORIZED])
