@@ -67,8 +67,8 @@ def fleet() -> list[Line]:
                 "Generators",
                 "short",
                 by_ref((value("grpo_generators", "state"), "{{state}}")),
-                "Generators that the learner knows: they answer (ready), hold its current weights (in_sync), or have "
-                "failed (lost). Healthy: ready and in_sync equal what the run asks for.",
+                "Generators that the learner knows: they hold its current weights (in_sync), answer without them yet "
+                "(ready), or do not answer (lost). Healthy: in_sync equals what the run asks for.",
             ),
             lines(
                 "Completions per second by generator",
@@ -91,7 +91,7 @@ def fleet() -> list[Line]:
                 "Weight version",
                 "none",
                 by_ref((value("grpo_weight_version"), "updates published")),
-                "Weight updates published in this attempt: one per optimizer step.",
+                "Weight updates published in this attempt: one before each generation that follows an optimizer step.",
             ),
             lines(
                 "Weight update time",

@@ -8,13 +8,12 @@ from typing import Final
 
 from grpo_cli.finding import Finding, error, note, waste
 from grpo_cli.plan import Plan
+from grpo_contract.trackers import ALL_TRACKERS, TRACKER_PACKAGES, reported_to
 
 SUMS_OVER_TOKENS: Final = ("bnpo", "dr_grpo", "dapo", "cispo")
 TOKEN: Final = "HF_TOKEN"
 SCHEDULED_BY_EVALUATION: Final = ("reduce_lr_on_plateau", "greedy")
 PUSHES: Final = ("push_to_hub", "push_to_hub_revision", "callbacks")
-IN_EVERY_IMAGE: Final = ("none", "all")
-"""Values of report_to that name no package."""
 
 Check = Callable[[Plan], Iterator[Finding]]
 
@@ -218,9 +217,8 @@ def token_for_pushes(plan: Plan) -> Iterator[Finding]:
 
 
 def trackers(plan: Plan) -> Iterator[Finding]:
-    said = plan.value("report_to")
-    listed = said if isinstance(said, list) else [said] if said else []
-    names = [str(name) for name in listed if name not in IN_EVERY_IMAGE]
+    in_images = {*TRACKER_PACKAGES, ALL_TRACKERS}
+    names = [str(name) for name in reported_to({"report_to": plan.value("report_to")}) if name not in in_images]
     if names:
         yield note(
             "spec.recipe.report_to",

@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 from typing import Any, Final
 
 from grpo_operator.kube import ApiError, Kube, Manifest, NotFoundError, RefusedError
+from grpo_operator.reconcile.conditions import micro_timestamp
 from grpo_operator.resources import LEASE
 
 DURATION_S: Final = 15
@@ -95,7 +96,7 @@ class Election:
         await worker
 
     async def _renew(self, lease: Manifest) -> Manifest:
-        spec = lease["spec"] | {"renewTime": _timestamp()}
+        spec = lease["spec"] | {"renewTime": micro_timestamp(datetime.now(UTC))}
         try:
             return await self._kube.replace(lease | {"spec": spec})
         except NotFoundError:
@@ -125,8 +126,8 @@ class Election:
             "spec": {
                 "holderIdentity": self._identity,
                 "leaseDurationSeconds": DURATION_S,
-                "acquireTime": _timestamp(),
-                "renewTime": _timestamp(),
+                "acquireTime": micro_timestamp(datetime.now(UTC)),
+                "renewTime": micro_timestamp(datetime.now(UTC)),
                 "leaseTransitions": transitions,
             },
         }
@@ -134,8 +135,3 @@ class Election:
 
 def _now() -> float:
     return asyncio.get_running_loop().time()
-
-
-def _timestamp() -> str:
-    """As metav1.MicroTime."""
-    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")

@@ -13,7 +13,7 @@ from harness.kubectl import Kubectl, Manifest, load_manifests
 from harness.merge_patch import merge_patch
 
 ROOT = Path(__file__).parents[2]
-SAMPLES = sorted(ROOT.joinpath("manifests").glob("*.yaml"))
+SAMPLES = sorted(ROOT.joinpath("manifests").rglob("*.yaml"))
 REFERENCE = ROOT / "docs" / "reference.md"
 MISSPELT = {"spec": {"recipe": {"num_generation": 8}}}
 

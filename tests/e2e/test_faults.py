@@ -4,9 +4,13 @@ import contextlib
 import os
 import re
 import signal
+from collections.abc import Iterator
+
+import pytest
 
 from cluster.cgroups import processes_of_pod
 from e2e.demo_runs import demo_run
+from e2e.namespaces import namespaces_with_volume
 from harness.kubectl import Kubectl, Manifest
 from harness.runs import children, events_of, last_words, log_of, pods, wait_for_phase, wait_for_step
 from harness.waiting import wait_for
@@ -15,12 +19,21 @@ STEPS = 16
 RESUMED = re.compile(r"resuming from the checkpoint of step (\d+)")
 
 
-def test_generator_killed_and_learner_deleted(namespace: Kubectl) -> None:
-    """kill -9 of a generator costs no step; a deleted learner resumes from the newest checkpoint; the run succeeds."""
-    namespace.apply(
-        demo_run("tough", recipe={"max_steps": STEPS, "per_device_train_batch_size": 32}, checkpoint={"everySteps": 3})
-    )
-    wait_for_step(namespace, "tough", 1, timeout_s=400)
+@pytest.fixture(scope="module")
+def namespace(cluster: Kubectl, demo_namespace: Kubectl) -> Iterator[Kubectl]:
+    """Of one run, which the tests here hurt in their order."""
+    with namespaces_with_volume(cluster, demo_namespace) as make_namespace:
+        kubectl = make_namespace()
+        kubectl.apply(
+            demo_run(
+                "tough", recipe={"max_steps": STEPS, "per_device_train_batch_size": 32}, checkpoint={"everySteps": 3}
+            )
+        )
+        wait_for_step(kubectl, "tough", 1, timeout_s=400)
+        yield kubectl
+
+
+def test_a_killed_generator_costs_no_step(namespace: Kubectl) -> None:
     victim = pods(namespace, "tough", "generator")[0]
     kill_processes(victim)
     run = wait_for_step(namespace, "tough", 5)
@@ -29,16 +42,13 @@ def test_generator_killed_and_learner_deleted(namespace: Kubectl) -> None:
     note = wait_for("the Event", lambda: warnings(namespace).get("GeneratorEnded"), 10)
     assert f"Pod {victim['metadata']['name']} ended (exit code 137)" in note
 
+
+def test_a_deleted_learner_resumes_from_the_newest_checkpoint(namespace: Kubectl) -> None:
     wait_for("a checkpoint", lambda: namespace.get("grporun", "tough")["status"].get("checkpoint"), 60)
     generators_before = {pod["metadata"]["uid"] for pod in pods(namespace, "tough", "generator")}
     checkpoint_step = namespace.get("grporun", "tough")["status"]["checkpoint"]["step"]
-    namespace(
-        "delete",
-        "pod",
-        "-l",
-        "grpo.dev/run=tough,grpo.dev/role=learner,batch.kubernetes.io/job-completion-index=1",
-        "--wait=false",
-    )
+    of_learner_1 = "grpo.dev/run=tough,grpo.dev/role=learner,batch.kubernetes.io/job-completion-index=1"
+    namespace("delete", "pod", "-l", of_learner_1, "--wait=false")
     wait_for("the second attempt", lambda: namespace.get("grporun", "tough")["status"]["attempt"] == 2, 120)
 
     run = wait_for_phase(namespace, "tough", "Succeeded", 600)

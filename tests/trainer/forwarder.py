@@ -7,6 +7,8 @@ import threading
 
 
 class Forwarder(socketserver.ThreadingTCPServer):
+    """Forwards until its context ends."""
+
     allow_reuse_address = True
     daemon_threads = True
 
@@ -14,6 +16,10 @@ class Forwarder(socketserver.ThreadingTCPServer):
         self.target = target
         super().__init__(address, _Forward)
         threading.Thread(target=self.serve_forever, daemon=True).start()
+
+    def __exit__(self, *error: object) -> None:
+        self.shutdown()
+        self.server_close()
 
 
 class _Forward(socketserver.BaseRequestHandler):

@@ -54,6 +54,8 @@ class Hub(ThreadingHTTPServer):
         self.requests: list[str] = []
         self.refuse_with: HTTPStatus | None = None
         """What every request is answered, instead of what it asks for."""
+        self.first_files: dict[str, bytes] = {".gitattributes": b""}
+        """Of a repository that is made. On the website one gets a README.md as well, for its licence."""
         self.on_commit: Callable[[], None] = lambda: None
         self.lock = threading.Lock()
         super().__init__(("127.0.0.1", 0), _Handler)
@@ -90,7 +92,7 @@ def create(hub: Hub, body: bytes) -> tuple[HTTPStatus, Json]:
     if name in hub.repositories:
         return HTTPStatus.CONFLICT, {"error": "You already created this model repo", "url": f"{hub.url}/{name}"}
     is_private = {"private": True, "public": False}.get(asked.get("visibility"))
-    first = Commit(INITIAL, "initial commit", "", {".gitattributes": b""})
+    first = Commit(INITIAL, "initial commit", "", hub.first_files)
     hub.repositories[name] = Repository(is_private, {"main": [first]})
     return HTTPStatus.OK, {"url": f"{hub.url}/{name}"}
 

@@ -14,7 +14,10 @@ def write_rows(file: Path, rows: Sequence[dict[str, Any]]) -> Path:
     return file
 
 
-def write_problems(file: Path, count: int = 12) -> Path:
+NUM_PROBLEMS = 12
+
+
+def write_problems(file: Path, count: int = NUM_PROBLEMS) -> Path:
     return write_rows(file, [{"problem": f"What is {i} + 1?", "solution": f"${i + 1}$"} for i in range(count)])
 
 

@@ -12,9 +12,11 @@ from grpo_trainer.rewards.arguments import RewardArguments
 from grpo_trainer.rewards.processes.process import WORKER
 from grpo_trainer.rewards.processes.remote import RewardProcesses
 from grpo_trainer.rewards.watch import RewardWatch
+from harness.waiting import wait_for
 
 NEVER = 600.0
 """No deadline for what is no test of deadlines: machines may be busy."""
+START_S = 120.0
 STATE = SimpleNamespace(global_step=7, log_history=[{"reward": 0.5}])
 
 
@@ -43,6 +45,11 @@ class Scored:
 
     def __exit__(self, *error: Any) -> None:
         self.processes.__exit__(*error)
+
+    def wait_until_ready(self) -> None:
+        """Processes that had to be replaced have been."""
+        processes = [process for crew in self.processes._crews.values() for process in crew._processes]
+        wait_for("reward processes", lambda: all(process.is_ready for process in processes), START_S, interval_s=0.05)
 
     def scores(self, completions: Sequence[Any], **columns: Any) -> dict[str, list[float | None]]:
         given: dict[str, Any] = {

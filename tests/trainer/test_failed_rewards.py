@@ -190,9 +190,12 @@ def test_an_infinite_score_is_a_failed_one_and_the_log_says_so_once(
 def test_the_step_after_too_many_failures_is_not_made(make_learner: MakeLearner) -> None:
     """One bad step of five is a fifth; a second one is more."""
     learner = make_learner("own:broken", "format", max_error_share=0.2)
+    told = list[Any]()
+    learner.scored = lambda: told.append(learner.watch.take_counts())
     assert advantages_of(learner) == [0.0] * len(ROWS)
     with pytest.raises(UserError) as caught:
         advantages_of(learner)
+    assert told == [{("own:broken", RewardError.EXCEPTION): len(ROWS)}] * 2  # of the last one too
     assert caught.value.failure.reason == "RewardsFailing"
     assert "the last error: own:broken: Exception: ValueError: no judge (" in str(caught.value)
 

@@ -12,6 +12,9 @@ from grpo_trainer import final_model
 from grpo_trainer.final_model import partial_of, save_final_model
 from trainer.learner_inputs import learner_config
 
+FILES = ["README.md", "model.safetensors", "train_results.json", "trainer_state.json"]
+RESULTS = {"train_runtime": 12.5, "train_loss": 0.25}
+
 
 class WritingLearner:
     """As much of a learner as saving needs."""
@@ -52,17 +55,17 @@ def test_what_an_attempt_left_half_written_is_no_part_of_the_model(tmp_path: Pat
     left.mkdir()
     (left / "model-00001-of-00002.safetensors").write_text("of an attempt that ended while it wrote")
     learner: Any = WritingLearner()
-    folder = save_final_model(learner, learner_config(tmp_path / "base", tmp_path / "train.jsonl"))
-    assert sorted(path.name for path in folder.iterdir()) == ["README.md", "model.safetensors", "trainer_state.json"]
+    folder = save_final_model(learner, learner_config(tmp_path / "base", tmp_path / "train.jsonl"), RESULTS)
+    assert sorted(path.name for path in folder.iterdir()) == FILES
     assert not left.exists()
+    assert json.loads((folder / "train_results.json").read_text()) == RESULTS
 
 
 def test_the_model_is_on_the_volume_before_it_has_its_name(tmp_path: Path, flushed: list[tuple[str, bool]]) -> None:
     learner: Any = WritingLearner()
-    save_final_model(learner, learner_config(tmp_path / "base", tmp_path / "train.jsonl"))
-    files = {"README.md", "model.safetensors", "trainer_state.json"}
+    save_final_model(learner, learner_config(tmp_path / "base", tmp_path / "train.jsonl"), RESULTS)
     assert {path for path, has_name in flushed if not has_name} == {
         ".model.partial",
-        *(f".model.partial/{file}" for file in files),
+        *(f".model.partial/{file}" for file in FILES),
     }
     assert [path for path, has_name in flushed if has_name] == ["."]

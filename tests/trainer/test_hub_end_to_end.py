@@ -1,23 +1,18 @@
 """A run that pushes: a learner pod of two ranks, a real generator, and a hub on this machine."""
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from http import HTTPStatus
 from pathlib import Path
 from typing import Any
 
-import pytest
 from safetensors.torch import load
 
-from grpo_contract.network import GENERATOR_PORT
-from trainer.forwarder import Forwarder
 from trainer.hub_server import TOKEN, Hub, Repository, running_hub
 from trainer.learner_inputs import learner_config, write_problems
-from trainer.learner_pod import SOURCES, LearnerPod
+from trainer.run_with_generator import run_with_generator
 from trainer.running_generator import RunningGenerator
 from trainer.test_learner_end_to_end import OWN_REWARD, REWARD
 
-GENERATORS_ADDRESS = "127.0.0.3"
 RUN_S = 420
 CODEFORCES = {
     "output_dir": "data/Qwen-GRPO",
@@ -39,15 +34,7 @@ class Ended:
     exit_code: int
 
 
-@pytest.fixture
-def generators(generator: RunningGenerator) -> Iterator[str]:
-    forwarder = Forwarder((GENERATORS_ADDRESS, GENERATOR_PORT), ("127.0.0.1", generator.port))
-    yield GENERATORS_ADDRESS
-    forwarder.shutdown()
-    forwarder.server_close()
-
-
-def run(folder: Path, hub: Hub, model: Path, generators: str, **recipe: Any) -> Ended:
+def run(folder: Path, hub: Hub, model: Path, generator: RunningGenerator, **recipe: Any) -> Ended:
     (folder / "my_rewards.py").write_text(REWARD)
     config = learner_config(
         model,
@@ -56,19 +43,15 @@ def run(folder: Path, hub: Hub, model: Path, generators: str, **recipe: Any) -> 
         keep=1,
         **{"reward_funcs": [OWN_REWARD]} | recipe,
     )
-    config = config.model_copy(update={"generators": config.generators.model_copy(update={"service": generators})})
-    pod = LearnerPod(folder, config, alone=False, env=hub.environment | {"PYTHONPATH": f"{SOURCES}:{folder}"})
-    try:
+    with run_with_generator(generator, folder, config, hub.environment) as pod:
         exit_code = pod.wait(RUN_S)
         (run_folder,) = (pod.volume / "runs").iterdir()
         return Ended(hub, pod.log.read_text(), run_folder, exit_code)
-    finally:
-        pod.kill()
 
 
-def test_a_run_pushes(tmp_path: Path, tiny_model: Path, generators: str) -> None:
+def test_a_run_pushes(tmp_path: Path, tiny_model: Path, generator: RunningGenerator) -> None:
     with running_hub() as hub:
-        ended = run(tmp_path, hub, tiny_model, generators, max_steps=4, **CODEFORCES)
+        ended = run(tmp_path, hub, tiny_model, generator, max_steps=4, **CODEFORCES)
     assert ended.exit_code == 0, ended.log[-3000:]
     assert hub.repositories.keys() == {"me/Qwen-GRPO"}
     repository = hub.repositories["me/Qwen-GRPO"]
@@ -122,10 +105,10 @@ def check_branches(repository: Repository) -> None:
     assert load(second["model.safetensors"]).keys() == load(fourth["model.safetensors"]).keys()
 
 
-def test_a_run_whose_token_may_not_write_goes_on(tmp_path: Path, tiny_model: Path, generators: str) -> None:
+def test_a_run_whose_token_may_not_write_goes_on(tmp_path: Path, tiny_model: Path, generator: RunningGenerator) -> None:
     with running_hub() as hub:
         hub.refuse_with = HTTPStatus.FORBIDDEN
-        ended = run(tmp_path, hub, tiny_model, generators, max_steps=3, **CODEFORCES | {"hub_strategy": "every_save"})
+        ended = run(tmp_path, hub, tiny_model, generator, max_steps=3, **CODEFORCES | {"hub_strategy": "every_save"})
     assert ended.exit_code == 0, ended.log[-3000:]
     assert (ended.run_folder / "model" / "model.safetensors").exists()
     assert "step 3/3  reward " in ended.log

@@ -9,10 +9,10 @@ import httpx
 import pytest
 from huggingface_hub.errors import HfHubHTTPError
 
-from grpo_trainer.hub.job import PushJob, PushResult
+from grpo_trainer.hub.job import NO_TIME_LEFT, PushJob, PushResult
 from grpo_trainer.hub.process import PushProcess, read_result
 from grpo_trainer.hub.push import is_refusal, sentence_of
-from trainer.hub_server import Hub
+from trainer.hub_server import Hub, Repository
 
 RUN = "GRPORun first, uid 0123"
 
@@ -113,6 +113,35 @@ def test_a_branch_of_this_run_is_pushed_to_again(hub: Hub, tmp_path: Path) -> No
     assert hub.repositories["me/model"].files("v1")["README.md"] == b"step 40"
 
 
+@pytest.fixture
+def licensed(hub: Hub, tmp_path: Path) -> Repository:
+    """A repository as the hub's website makes it, with a card that only names the licence."""
+    hub.first_files = {".gitattributes": b"", "README.md": b"# licence"}
+    assert send(job(tmp_path, {"config.json": "{}"})).url is not None
+    return hub.repositories["me/model"]
+
+
+def test_a_branch_that_was_made_just_now_is_nobodys(licensed: Repository, tmp_path: Path) -> None:
+    assert send(job(tmp_path, {"README.md": "# card"}, branch="v1", is_guarded=True)).url is not None
+    assert licensed.files("v1") == {".gitattributes": b"", "README.md": b"# card"}
+
+
+def test_nor_is_one_whose_first_push_failed(licensed: Repository, tmp_path: Path) -> None:
+    """The branch was made, and then the hub broke down: the next try finds it."""
+    licensed.branches["v1"] = licensed.branches["main"][:1]
+    assert send(job(tmp_path, {"README.md": "# card"}, branch="v1", is_guarded=True)).url is not None
+    assert licensed.files("v1")["README.md"] == b"# card"
+
+
+@pytest.mark.parametrize("branch", ["main", "v1"])
+def test_but_where_somebody_has_pushed_the_card_counts(licensed: Repository, tmp_path: Path, branch: str) -> None:
+    send(job(tmp_path, {"config.json": "{}"}, branch="v1", run="GRPORun other, uid 4567"))
+    licensed.branches["main"] = licensed.branches["main"][:1]  # on main the first commit may hold somebody's model
+    result = send(job(tmp_path, {"README.md": "# card"}, branch=branch, is_guarded=True))
+    assert (result.url, result.is_refused) == (None, True)
+    assert result.message.startswith(f"the branch '{branch}' holds a model already; ")
+
+
 @pytest.mark.parametrize("status", [HTTPStatus.FORBIDDEN, HTTPStatus.UNAUTHORIZED])
 def test_a_token_that_may_not_write(hub: Hub, tmp_path: Path, status: HTTPStatus) -> None:
     hub.refuse_with = status
@@ -137,12 +166,15 @@ def test_a_hub_that_is_down(hub: Hub, tmp_path: Path) -> None:
 
 
 def test_a_hub_that_does_not_answer_is_left(hub: Hub, tmp_path: Path) -> None:
-    hangs, process = hub.lock, PushProcess()
-    with hangs:
+    process = PushProcess()
+    with hub.lock:  # without which it answers nobody
+        threading.Timer(3, process.end_current).start()
+        assert process(job(tmp_path, {"config.json": "{}"})) == NO_TIME_LEFT
+    assert process(job(tmp_path, {"config.json": "{}"})).url is not None
+    with hub.lock:
         threading.Timer(3, process.stop).start()
-        result = process(job(tmp_path, {"config.json": "{}"}))
-    assert result == PushResult(message="the process that pushes ended with exit code -9")
-    assert process(job(tmp_path, {"config.json": "{}"})) == PushResult(message="there was no time left")
+        assert process(job(tmp_path, {"config.json": "{}"})) == NO_TIME_LEFT
+    assert process(job(tmp_path, {"config.json": "{}"})) == NO_TIME_LEFT
 
 
 def failed_upload(status: int) -> RuntimeError:

@@ -12,14 +12,14 @@ from prometheus_client.parser import text_string_to_metric_families
 from transformers import AutoModelForCausalLM
 
 from grpo_contract.metrics import LEARNER_METRICS, Kind, Phase, RewardError
-from grpo_contract.network import GENERATOR_PORT, LEARNER_HTTP_PORT
+from grpo_contract.network import LEARNER_HTTP_PORT
 from harness.waiting import wait_for
-from trainer.forwarder import Forwarder
 from trainer.learner_inputs import learner_config, write_problems
-from trainer.learner_pod import SOURCES, LearnerPod
+from trainer.learner_pod import LearnerPod
+from trainer.run_with_generator import run_with_generator
 from trainer.running_generator import RunningGenerator
+from trainer.tracked import history_of, records_of, scalars_of
 
-GENERATORS_ADDRESS = "127.0.0.2"
 LEARNER = f"http://127.0.0.1:{LEARNER_HTTP_PORT}"
 STEPS = 8
 COMPLETIONS = 16
@@ -61,13 +61,10 @@ def observed(
         reward_funcs=["accuracy", OWN_REWARD],
         dataset_name=None,
         dataset_mixture=mixture,
+        report_to=["wandb", "tensorboard"],
+        log_completions=True,
     )
-    config = config.model_copy(
-        update={"generators": config.generators.model_copy(update={"service": GENERATORS_ADDRESS})}
-    )
-    forwarder = Forwarder((GENERATORS_ADDRESS, GENERATOR_PORT), ("127.0.0.1", generator.port))
-    pod = LearnerPod(folder, config, alone=False, env={"PYTHONPATH": f"{SOURCES}:{folder}"})
-    try:
+    with run_with_generator(generator, folder, config) as pod:
         observed = Observed()
         observed.samples = wait_for("metrics after a checkpoint", lambda: scrape(pod), START_S, interval_s=0.1)
         observed.progress = requests.get(f"{LEARNER}/progress", timeout=5).json()
@@ -78,10 +75,6 @@ def observed(
         observed.steps = [entry for entry in state["log_history"] if "reward" in entry]
         observed.log = pod.log.read_text()
         yield observed
-    finally:
-        pod.kill()
-        forwarder.shutdown()
-        forwarder.server_close()
 
 
 def scrape(pod: LearnerPod) -> dict[str, list[dict[str, str]]] | None:
@@ -163,3 +156,12 @@ def test_the_trained_model_loads(observed: Observed) -> None:
 def test_nothing_was_compiled_and_nothing_warned(observed: Observed) -> None:
     assert "deepspeed_shm_comm" not in observed.log
     assert "WARNING" not in observed.log.replace("[c10d]", ""), observed.log
+
+
+def test_trackers_were_told_of_every_step(observed: Observed) -> None:
+    rewards: list[Any] = [(entry["step"], pytest.approx(entry["reward"])) for entry in observed.steps]
+    trackers = observed.run_folder / "trackers"
+    assert scalars_of(trackers / "tensorboard")["train/reward"] == rewards
+    history = history_of(records_of(trackers / "wandb"))
+    assert [(row["train/global_step"], row["train/reward"]) for row in history if "train/reward" in row] == rewards
+    assert len(list(trackers.glob("wandb/wandb/offline-run-*/files/media/table/completions*.json"))) == STEPS

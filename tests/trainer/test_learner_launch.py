@@ -5,14 +5,16 @@ import signal
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from grpo_contract.config import Deadlines, RunConfig
-from grpo_contract.failure import USER_ERROR_EXIT_CODE
+from grpo_contract.failure import USER_ERROR_EXIT_CODE, UserError
 from grpo_contract.old_keys import Note
 from grpo_contract.rewards import BUILT_IN_REWARDS
+from grpo_trainer.launch import worker_failure
 from harness.waiting import wait_for
 from trainer.learner_inputs import learner_config, write_problems
 from trainer.learner_pod import LearnerPod
@@ -156,6 +158,26 @@ def test_other_pods_that_do_not_come(tiny_model: Path, data: Path, start: Any) -
         "message": "not all 2 learner pods met at localhost within 3 s: "
         "look for learner pods that are pending or failed.",
     }
+
+
+FOR_MEMORY = "probably for memory: raise spec.learners.resources.limits.memory."
+
+
+@pytest.mark.parametrize(
+    ("codes", "is_users", "message"),
+    [
+        ({0: 1}, False, "learner process 0 exited with code 1: see its log."),
+        ({2: 1, 1: -11}, False, "learner process 1 was ended by SIGSEGV: see its log."),
+        ({3: -9}, False, f"learner process 3 was ended by SIGKILL: {FOR_MEMORY}"),
+        # The others fail because it is gone.
+        ({0: 1, 3: -9}, False, f"learner process 3 was ended by SIGKILL: {FOR_MEMORY}"),
+        ({0: 1, 1: 78, 2: 78, 3: -9}, True, "learner process 1 exited with code 78: see its log."),
+    ],
+)
+def test_cause_and_remedy_are_of_one_worker(codes: dict[int, int], is_users: bool, message: str) -> None:
+    failures = {rank: SimpleNamespace(exitcode=code) for rank, code in codes.items()}
+    error = worker_failure(SimpleNamespace(failures=failures))
+    assert (isinstance(error, UserError), error.failure.reason, str(error)) == (is_users, "LearnerError", message)
 
 
 def test_sigterm_ends_launcher_and_workers(tiny_model: Path, data: Path, start: Any) -> None:

@@ -94,6 +94,7 @@ def test_a_step(told: Told) -> None:
         told.happen("on_step_begin", step)
         told.learner.watch.count("mine:length", [Mishap(RewardError.TIMEOUT, "too long")] * 3)
         told.learner.watch.see([told.learner.watch.take_batch()], 0.25, is_training=True)
+        told.learner.scored()
         with told.learner.clock.phase(Phase.REWARD):
             pass
         told.happen("on_step_end", step + 1)
@@ -177,6 +178,26 @@ def test_the_newest_checkpoint_is_told(told: Told, event: str) -> None:
     assert told.progress()["checkpoint"] == {"step": 30, "time": "1970-01-01T00:01:00Z"}
 
 
+def test_what_rewards_cost_is_told_before_it_can_end_the_run(told: Told) -> None:
+    told.happen("on_train_begin", 0)
+    told.happen("on_step_begin", 0)
+    told.learner.watch.count("accuracy", [Mishap(RewardError.EXCEPTION, "ValueError: no")] * 2)
+    told.learner.watch.see([told.learner.watch.take_batch()], 1.0, is_training=True)
+    told.learner.scored()
+    assert told.value("grpo_reward_errors_total", reward_func="accuracy", reason=RewardError.EXCEPTION) == 2
+    assert told.progress()["rewardHealth"] == {"errorShare": 0.2, "lastError": "accuracy: Exception: ValueError: no"}
+
+
+def test_a_checkpoints_seconds_are_there_when_it_is_saved(told: Told, now: Callable[[float], None]) -> None:
+    """No step comes after the last one."""
+    for step, seconds in ((20, 7), (40, 5)):
+        with told.learner.clock.phase(Phase.CHECKPOINT):
+            now(seconds)
+        told.happen("on_save", step)
+    assert told.value("grpo_phase_seconds_count", phase=Phase.CHECKPOINT) == 2
+    assert told.value("grpo_phase_seconds_sum", phase=Phase.CHECKPOINT) == 12
+
+
 @pytest.fixture
 def now(monkeypatch: pytest.MonkeyPatch) -> Callable[[float], None]:
     time = [0.0]
@@ -213,11 +234,10 @@ def test_a_checkpoint_between_steps_is_no_part_of_the_next(now: Callable[[float]
     clock = PhaseClock()
     with clock.phase(Phase.CHECKPOINT):
         now(7)
+    assert clock.take(Phase.CHECKPOINT) == 7
     clock.start_step()
     now(3)
-    elapsed, phases = clock.end_step(waited_s=0)
-    assert elapsed == 3
-    assert (phases[Phase.CHECKPOINT], phases[Phase.LEARN]) == (7, 3)
+    assert clock.end_step(waited_s=0) == (3, {Phase.GENERATE: 0, Phase.WAIT: 0, Phase.LEARN: 3})
 
 
 def test_the_pace_is_that_of_the_last_ten_steps() -> None:

@@ -5,13 +5,14 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
+from grpo_contract.failure import UserError
 from grpo_trainer.rewards import registry
 from grpo_trainer.rewards.arguments import RewardArguments
 from grpo_trainer.rewards.score import FAILED
@@ -117,6 +118,25 @@ marker.touch()
 def leave(completions, **_):
     os._exit(3)
 """,
+    "parents": """
+import os, pathlib, subprocess, sys
+child = subprocess.Popen(["sleep", "600"])
+pathlib.Path(__file__).with_name(f"{child.pid}.child").touch()
+def crash(completions, **_):
+    os.abort()
+def wait(completions, **_):
+    os.kill(os.getpid(), 19)
+def halves(completions, **_):
+    return [0.5] * len(completions)
+""",
+    "bounded": """
+import resource
+resource.setrlimit(resource.RLIMIT_DATA, (2 * 2**30, 2 * 2**30))  # as docs/rewards.md advises
+def hoard(completions, **_):
+    return [float(len(bytearray(3 * 2**30)))] * len(completions)
+def halves(completions, **_):
+    return [0.5] * len(completions)
+""",
     "without_torch": """
 import sys
 def modules(completions, **_):
@@ -182,7 +202,8 @@ def test_several_that_hang_cost_each_its_own_deadline() -> None:
 
 def test_a_function_that_hangs_costs_one_deadline_and_no_other_functions_scores() -> None:
     with Scored("hanging:hang", "good:halves", "format", timeout_s=DEADLINE_S) as scored:
-        for _ in range(2):  # its process is another one the second time
+        for _ in range(2):
+            scored.wait_until_ready()  # its process is another one the second time
             found = scored.scores(["a", "b"])
             assert found == {"hanging:hang": [FAILED] * 2, "good:halves": [0.5] * 2, "format": [0.0] * 2}
             assert scored.errors() == {("hanging:hang", "Timeout"): (2, f"a call did not end within {DEADLINE_S:g} s")}
@@ -351,6 +372,60 @@ def test_no_process_imports_torch() -> None:
         assert found["without_torch:modules"] == [0.0] * 5
         for process in reward_processes(os.getpid()):
             assert "torch" not in Path(f"/proc/{process}/maps").read_text()
+
+
+def children(folder: Path) -> list[int]:
+    """What the processes of the module `parents` have started, of which nobody but PID 1 could take leave."""
+    return [int(file.stem) for file in folder.glob("*.child")]
+
+
+def are_alive(processes: Iterable[int]) -> list[int]:
+    return [pid for pid in processes if (state := state_of(pid)) is not None and state != "Z"]
+
+
+def state_of(process: int) -> str | None:
+    try:
+        return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0]
+    except OSError:
+        return None
+
+
+def test_a_module_may_bound_its_memory() -> None:
+    with Scored("bounded:hoard", "bounded:halves") as scored:
+        assert scored.scores(["a"]) == {"bounded:hoard": [FAILED], "bounded:halves": [0.5]}
+        ((key, (_, why)),) = scored.errors().items()
+        assert (key, why[:13]) == (("bounded:hoard", "Exception"), "MemoryError: ")
+
+
+@pytest.mark.parametrize(("function", "reason"), [("crash", "WorkerLost"), ("wait", "Timeout")])
+def test_what_a_function_has_started_ends_with_its_process(tmp_path: Path, function: str, reason: str) -> None:
+    """Its port and its memory are free when the module is loaded again."""
+    with Scored(f"parents:{function}", timeout_s=DEADLINE_S) as scored:
+        (child,) = children(tmp_path)
+        assert are_alive([child]) == [child]
+        assert scored.scores(["a"]) == {f"parents:{function}": [FAILED]}
+        assert [key[1] for key in scored.errors()] == [reason]
+        assert are_alive([child]) == []
+    assert are_alive(children(tmp_path)) == []
+
+
+def test_what_it_has_started_ends_also_when_nobody_was_calling(tmp_path: Path) -> None:
+    before = set(reward_processes(os.getpid()))
+    with Scored("parents:halves") as scored:
+        (process,), (child,) = set(reward_processes(os.getpid())) - before, children(tmp_path)
+        os.kill(process, signal.SIGKILL)
+        wait_for("its end", lambda: not are_alive([process]), 10, interval_s=0.05)
+        assert scored.scores(["a"]) == {"parents:halves": [0.5]}
+        assert are_alive([child]) == []
+        assert len(children(tmp_path)) == 2
+    assert are_alive(children(tmp_path)) == []
+
+
+def test_what_it_has_started_ends_when_it_cannot_be_loaded(tmp_path: Path) -> None:
+    with pytest.raises(UserError), Scored("parents:none"):
+        pass
+    wait_for("a child", lambda: children(tmp_path), 10, interval_s=0.05)
+    wait_for("its end", lambda: not are_alive(children(tmp_path)), 10, interval_s=0.05)
 
 
 TRAINER = """

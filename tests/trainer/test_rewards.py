@@ -201,6 +201,26 @@ def test_a_reward_whose_column_is_missing() -> None:
     )
 
 
+@pytest.mark.parametrize("columns", [None, ["problem", "messages", "completion", "prompt"]])
+@pytest.mark.parametrize(
+    ("parameter", "instead"), [("messages", "prompts"), ("prompt", "prompts"), ("completion", "completions")]
+)
+def test_a_reward_that_needs_what_no_function_is_given(parameter: str, instead: str, columns: list[str] | None) -> None:
+    with pytest.raises(UserError) as caught:
+        registry.check_reward("mine:f", [parameter], columns, Source("data"))
+    assert caught.value.failure.reason == "ColumnNotFound"
+    assert str(caught.value) == (
+        f"spec.recipe.reward_funcs: 'mine:f' needs a column {parameter!r}, but reward functions are not given a column of "
+        f"that name; let it take {instead!r}, or rename the column."
+    )
+
+
+def test_the_columns_that_a_sentence_names_are_those_that_functions_are_given() -> None:
+    with pytest.raises(UserError) as caught:
+        registry.check_reward("mine:f", ["answer"], ["prompt", "messages", "completion", "solution"], Source("data"))
+    assert "'mine:f' needs a column 'answer', data set 'data' has solution; " in str(caught.value)
+
+
 def test_an_overlong_punishment_that_is_longer_than_a_completion() -> None:
     registry.load("soft_overlong_punishment", RewardArguments(max_completion_len=512, soft_punish_cache=512))
     with pytest.raises(UserError) as caught:

@@ -5,14 +5,11 @@ from pathlib import Path
 
 from grpo_contract.config import RewardsConfig
 from grpo_contract.failure import USER_ERROR_EXIT_CODE
-from grpo_contract.network import GENERATOR_PORT
 from harness.waiting import wait_for
-from trainer.forwarder import Forwarder
 from trainer.learner_inputs import learner_config, write_problems
-from trainer.learner_pod import SOURCES, LearnerPod
+from trainer.run_with_generator import run_with_generator
 from trainer.running_generator import RunningGenerator
 
-GENERATORS_ADDRESS = "127.0.0.4"
 RUN_S = 400
 HANGING = """
 import os, pathlib, time
@@ -29,16 +26,9 @@ def test_rewards_that_hang_end_the_run_and_leave_nothing(
     (tmp_path / "hanging.py").write_text(HANGING)
     data = write_problems(tmp_path / "train.jsonl")
     config = learner_config(tiny_model, data, reward_funcs=["format", "hanging:hang"], max_steps=5)
-    generators = config.generators.model_copy(update={"service": GENERATORS_ADDRESS})
-    config = config.model_copy(update={"generators": generators, "rewards": RewardsConfig(timeout_s=2)})
-    forwarder = Forwarder((GENERATORS_ADDRESS, GENERATOR_PORT), ("127.0.0.1", generator.port))
-    pod = LearnerPod(tmp_path, config, alone=False, env={"PYTHONPATH": f"{SOURCES}:{tmp_path}"})
-    try:
+    config = config.model_copy(update={"rewards": RewardsConfig(timeout_s=2)})
+    with run_with_generator(generator, tmp_path, config) as pod:
         assert pod.wait(RUN_S) == USER_ERROR_EXIT_CODE, pod.tail()
-    finally:
-        pod.kill()
-        forwarder.shutdown()
-        forwarder.server_close()
     assert json.loads(pod.termination_file.read_text()) == {
         "reason": "RewardsFailing",
         "message": "spec.rewards.maxErrorShare: 100 % of the completions of the last 2 steps have no reward because a "

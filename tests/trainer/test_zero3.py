@@ -17,7 +17,7 @@ from grpo_trainer import final_model, training
 from grpo_trainer.checkpoint_files import MARKER
 from grpo_trainer.metrics import LearnerMetrics
 from grpo_trainer.progress import ProgressBoard
-from trainer.learner_inputs import learner_config, write_problems
+from trainer.learner_inputs import NUM_PROBLEMS, learner_config, write_problems
 from trainer.learner_pod import SOURCES, LearnerPod
 
 SCRIPTED = Path(__file__).with_name("scripted_learner.py")
@@ -56,9 +56,12 @@ class Finished:
     def model(self) -> Path:
         return self.run_folder / "model"
 
-    def steps(self) -> Logs:
+    def history(self) -> Logs:
         history: Logs = json.loads((self.model / "trainer_state.json").read_text())["log_history"]
-        return [entry for entry in history if "reward" in entry]
+        return history
+
+    def steps(self) -> Logs:
+        return [entry for entry in self.history() if "reward" in entry]
 
     def held(self) -> list[dict[str, int]]:
         return [json.loads((self.folder / f"rank{rank}.json").read_text()) for rank in (0, 1)]
@@ -164,6 +167,7 @@ def test_the_trained_model_is_complete_and_loads(zero3: Finished, tiny_model: Pa
         "model.safetensors",
         "tokenizer.json",
         "tokenizer_config.json",
+        "train_results.json",
         "trainer_state.json",
         "training_args.bin",
     ]
@@ -171,6 +175,15 @@ def test_the_trained_model_is_complete_and_loads(zero3: Finished, tiny_model: Pa
     assert trained.keys() == base.keys()
     assert all((trained[name] != base[name]).any() for name in base)
     assert AutoModelForCausalLM.from_pretrained(zero3.model).config.use_cache is True
+
+
+def test_the_results_are_those_of_transformers(zero3: Finished) -> None:
+    results = json.loads((zero3.model / "train_results.json").read_text())
+    (summary,) = (entry for entry in zero3.history() if "train_runtime" in entry)
+    assert {"train_runtime", "train_loss", "train_steps_per_second", "total_flos"} <= results.keys()
+    assert results == {key: summary[key] for key in results.keys() - {"train_samples"}} | {
+        "train_samples": NUM_PROBLEMS
+    }
 
 
 def test_an_attempt_after_the_model_was_saved_changes_nothing(
@@ -202,9 +215,9 @@ def test_an_attempt_after_the_last_step_only_saves_the_model(
     AcceleratorState._reset_state(reset_partial_state=True)
 
     assert (board.read().progress.step, board.read().progress.max_steps) == (STEPS, STEPS)
-    names = sorted(path.name for path in zero3.model.iterdir())
-    assert sorted(path.name for path in (run_folder / "model").iterdir()) == names
-    for name in set(names) - {"config.json", "trainer_state.json", "training_args.bin"}:
+    names = {path.name for path in zero3.model.iterdir()} - {"train_results.json"}
+    assert {path.name for path in (run_folder / "model").iterdir()} == names
+    for name in names - {"config.json", "trainer_state.json", "training_args.bin"}:
         assert (run_folder / "model" / name).read_bytes() == (zero3.model / name).read_bytes(), name
 
 

@@ -1,5 +1,7 @@
 """How rules are written down in the CRD. What the API server makes of them is tested in tests/api."""
 
+import re
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -101,3 +103,34 @@ def is_one_sentence(rule: Rule) -> bool:
 
 def test_the_learner_has_the_reward_functions_that_the_api_server_knows() -> None:
     assert tuple(BUILT_IN) == BUILT_IN_REWARDS
+
+
+# What rules call, and receivers that are no value; all of it is in the CEL of the oldest Kubernetes that the chart admits.
+CEL_OF_1_30 = {
+    *("all", "double", "dyn", "exists", "exists_one", "filter", "format", "has", "int", "isGreaterThan", "isQuantity"),
+    *("join", "matches", "quantity", "size"),
+}
+LIBRARIES_SINCE = {"format", "semver", "jsonpatch"}
+CALL = re.compile(r"(?:([A-Za-z_]\w*)\.)?([A-Za-z_]\w*)\(")
+
+
+def test_no_rule_calls_what_the_oldest_kubernetes_does_not_know() -> None:
+    """Its format library (format.dns1123Subdomain()) is of 1.31, and the API server takes no CRD that calls it."""
+    expressions = list(expressions_in(build_crd(read_recipe_schema())))
+    assert len(expressions) > 50
+    called = {call.groups() for expression in expressions for call in CALL.finditer(without_texts(expression))}
+    assert {name for _, name in called} <= CEL_OF_1_30
+    assert {receiver for receiver, _ in called} & LIBRARIES_SINCE == set()
+
+
+def expressions_in(node: Any) -> Iterator[str]:
+    if isinstance(node, dict):
+        for rule in node.get("x-kubernetes-validations", []):
+            yield from (rule[key] for key in ("rule", "messageExpression") if key in rule)
+    for child in node.values() if isinstance(node, dict) else node if isinstance(node, list) else ():
+        yield from expressions_in(child)
+
+
+def without_texts(expression: str) -> str:
+    """Its string literals emptied."""
+    return re.sub(r"'(?:[^'\\]|\\.)*'", "''", expression)

@@ -12,7 +12,8 @@ from prometheus_client import CollectorRegistry
 
 from grpo_contract.config import CheckpointConfig, Deadlines, GeneratorConfig, LearnerConfig, RunConfig
 from grpo_trainer.hub import pusher
-from grpo_trainer.hub.job import PushJob, PushResult
+from grpo_trainer.hub.job import NO_TIME_LEFT, PushJob, PushResult
+from grpo_trainer.hub.process import longest_push_s
 from grpo_trainer.hub.pusher import HubPusher
 from grpo_trainer.hub.settings import HubSettings, Strategy
 from grpo_trainer.metrics import LearnerMetrics
@@ -30,6 +31,9 @@ class HeldSender:
         """Of the first pushes; later ones succeed."""
         self.jobs: list[PushJob] = []
         self.may_answer = threading.Event()
+        self.never_answered = ""
+        """Commit message of pushes that end only when they are ended."""
+        self.ended = 0
         self.is_stopped = False
         self.at_once = 0
 
@@ -37,15 +41,23 @@ class HeldSender:
         self.at_once += 1
         assert self.at_once == 1
         self.jobs.append(job)
-        self.may_answer.wait(10)
+        number, give_up = len(self.jobs), time.monotonic() + 10
+        while not self.returns(number) and time.monotonic() < give_up:
+            time.sleep(0.01)
         self.at_once -= 1
-        if self.is_stopped:
-            return PushResult(message="ended")
+        if self.is_stopped or self.ended >= number:
+            return NO_TIME_LEFT
         return self.results.pop(0) if self.results else PushResult(url=f"commit {len(self.jobs)}")
+
+    def returns(self, number: int) -> bool:
+        is_answered = self.may_answer.is_set() and self.jobs[number - 1].message != self.never_answered
+        return is_answered or self.is_stopped or self.ended >= number
+
+    def end_current(self) -> None:
+        self.ended = len(self.jobs)
 
     def stop(self) -> None:
         self.is_stopped = True
-        self.may_answer.set()
 
     @property
     def messages(self) -> list[str]:
@@ -229,16 +241,79 @@ def test_what_the_hub_refuses_is_not_tried_again(scene: Callable[..., Scene]) ->
     assert running.counted() == {"failed": 1}
 
 
-def test_a_push_that_hangs_is_ended(scene: Callable[..., Scene], caplog: pytest.LogCaptureFixture) -> None:
-    running = scene(collective_s=1.0)
+def warnings_of(caplog: pytest.LogCaptureFixture) -> list[str]:
+    return [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING]
+
+
+def test_a_push_that_hangs_is_ended(
+    scene: Callable[..., Scene], caplog: pytest.LogCaptureFixture, tmp_path: Path
+) -> None:
+    running = scene(collective_s=3.0)
     running.save(1)
     running.wait_for_pushes(1)
     began = time.monotonic()
     running.finish()
-    assert 0.5 <= time.monotonic() - began < 5
+    assert 1.9 <= time.monotonic() - began < 8
     assert running.sender.is_stopped
+    assert running.sender.messages == ["Training in progress, step 1", "End of training"]
     assert running.counted() == {"failed": 2}
-    assert "hub: the trained model was not pushed: there was no time left" in caplog.messages
+    assert warnings_of(caplog) == [
+        "hub: the checkpoint of step 1 was not pushed to me/model, branch main: there was no time left. It is in "
+        f"{tmp_path / 'checkpoint-1'} on the volume.",
+        "hub: the trained model was not pushed to me/model: there was no time left. It is in "
+        f"{tmp_path / 'model'} on the volume; push it from there.",
+    ]
+
+
+def test_a_checkpoint_that_takes_long_leaves_time_for_the_trained_model(
+    scene: Callable[..., Scene], caplog: pytest.LogCaptureFixture, tmp_path: Path
+) -> None:
+    """Half of the whole time. Those that wait before the model are dropped."""
+    running = scene(strategy=Strategy.ALL_CHECKPOINTS, collective_s=6.0)
+    running.sender.never_answered = "Training in progress, step 1"
+    running.sender.may_answer.set()
+    for step in (1, 2, 3):
+        running.save(step)
+        running.wait_for_pushes(1)
+    began = time.monotonic()
+    running.finish()
+    assert time.monotonic() - began >= 1.9
+    assert running.sender.messages == ["Training in progress, step 1", "End of training"]
+    assert not running.sender.is_stopped
+    assert running.counted() == {"failed": 3, "pushed": 1}
+    assert sorted(warnings_of(caplog)) == [
+        f"hub: the checkpoint of step {step} was not pushed to me/model, branch main: there was no time left. It is in "
+        f"{tmp_path / f'checkpoint-{step}'} on the volume."
+        for step in (1, 2, 3)
+    ]
+
+
+def test_without_a_model_to_push_checkpoints_have_all_the_time(scene: Callable[..., Scene]) -> None:
+    running = scene(collective_s=6.0)
+    running.pusher.settings = HubSettings("me/model", "main", None, None, has_branch_per_checkpoint=True)
+    running.save(1)
+    running.wait_for_pushes(1)
+    threading.Timer(2.5, running.sender.may_answer.set).start()
+    running.finish()
+    assert running.counted() == {"pushed": 1}
+
+
+def test_how_long_a_push_may_take_goes_by_its_size(tmp_path: Path) -> None:
+    with (tmp_path / "model.safetensors").open("wb") as file:
+        file.truncate(10**11)  # which takes no room
+    (tmp_path / "config.json").write_text("{}")
+    job = PushJob(
+        repository="me/model",
+        is_private=None,
+        branch="main",
+        message="",
+        run="",
+        is_guarded=False,
+        files={path.name: path for path in tmp_path.iterdir()},
+        card=None,
+        replaced_folder=None,
+    )
+    assert longest_push_s(job) == pytest.approx(3600 + 10_000, abs=1)
 
 
 def test_nothing_to_push_is_no_wait(scene: Callable[..., Scene]) -> None:

@@ -65,7 +65,7 @@ TRANSLATED: list[tuple[Recipe, Recipe, list[tuple[str, str]]]] = [
     (
         {"vllm_dtype": "float16"},
         {},
-        [("vllm_dtype", "No effect: generators compute in the recipe's dtype, as the learners do.")],
+        [("vllm_dtype", "No effect: generators compute in what bf16 and fp16 say, as the learners do.")],
     ),
     (
         {"vllm_max_model_len": 4096},
@@ -81,7 +81,12 @@ TRANSLATED: list[tuple[Recipe, Recipe, list[tuple[str, str]]]] = [
     (
         {"num_processes": 7},
         {},
-        [("num_processes", "No effect: the number of learner processes is spec.learners.replicas x gpus.")],
+        [
+            (
+                "num_processes",
+                "No effect: the number of learner processes is spec.learners.replicas x gpus (or x processes).",
+            )
+        ],
     ),
     (
         {"per_gpu_train_batch_size": 4},
@@ -127,8 +132,7 @@ TRANSLATED: list[tuple[Recipe, Recipe, list[tuple[str, str]]]] = [
         [
             (
                 "logging_dir",
-                "No effect: a tracker is told by environment variables; set TENSORBOARD_LOGGING_DIR in "
-                "spec.learners.env.",
+                "No effect: event files lie in the run's folder; TENSORBOARD_LOGGING_DIR in spec.learners.env moves them.",
             )
         ],
     ),

@@ -28,6 +28,7 @@ from unit.observed_inputs import (
     message,
     said,
     then,
+    with_conditions,
     written,
 )
 
@@ -165,6 +166,18 @@ class TestFailure:
         if phase is Phase.FAILED:
             assert said(plan, FAILED) == ("True", "MaxRestartsExceeded")
             assert message(plan, FAILED).startswith("Attempt 3 failed and maxRestarts is 2: ")
+
+    def test_a_run_whose_model_is_saved_has_done_its_work(self) -> None:
+        status = {"model": "/volume/runs/math/model", "progress": Steps(step=40, max_steps=40)}
+        run = with_conditions(make_run(maxRestarts=0), **status)
+        plan = look(run, make_job(conditions=(job_condition("Failed"),)), failed_learner())
+        assert plan.status.phase is Phase.SUCCEEDED
+        assert message(plan, SUCCEEDED).startswith(
+            "40 steps are done and the model is saved in /volume/runs/math/model on the volume. "
+            "The last attempt ended early after that, its pushes may be missing: "
+        )
+        assert plan.status.last_failure is not None
+        assert plan.status.last_failure.attempt == 1
 
     def test_a_failed_job_without_a_failed_pod_is_looked_at_again_first(self) -> None:
         plan = look(make_run(), make_job(conditions=(job_condition("Failed", since_s=1),)))

@@ -52,7 +52,8 @@ CASES: dict[str, tuple[list[ObservedPod], str, str]] = {
     ),
     "out of memory counts more than its consequences": (
         [failed_learner(0, at_s=30), failed_learner(1, exit_code=137, reason="OOMKilled", at_s=20)],
-        "OOMKilled", "learners.resources.limits.memory",
+        "OOMKilled", "learners.resources.limits.memory, or start another run with a lower per_device_train_batch_size or "
+        "max_completion_length, more learners, or reward functions that take less memory, which they share with training.",
     ),
     "an eviction counts more than its consequences": ([failed_learner(0, at_s=35), evicted(1)], "Disrupted", "Drained"),
     "of equals the first": (
@@ -113,7 +114,10 @@ def test_who_ended_when_the_job_had_failed_missed_the_one_that_is_gone(ended_s: 
     assert cause.reason == reason
     if reason == "LearnerPodLost":
         assert cause.message.startswith("The pod of learner 0 was deleted, or is gone with its node (")
-    assert cause_of(FAILURE, [failed_learner(0, at_s=8), neighbour], 2, NOW) is not None
+    both = cause_of(FAILURE, [failed_learner(0, at_s=8), neighbour], 2, NOW)
+    assert both is not None
+    assert both.pod is not None
+    assert (both.reason, both.pod.index) == (LEARNER_ERROR, 1)
 
 
 WITNESSED = {

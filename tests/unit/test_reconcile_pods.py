@@ -2,7 +2,9 @@
 
 import pytest
 
+from grpo_operator.api.status import GRPORunStatus
 from grpo_operator.desired.manifest import Manifest
+from grpo_operator.reconcile.conditions import set_conditions
 from grpo_operator.reconcile.observed import ObservedChild, ObservedPod
 from grpo_operator.reconcile.pod_trouble import (
     SET_UP_S,
@@ -182,6 +184,11 @@ READINESS: dict[str, tuple[str, list[ObservedChild], tuple[str, str]]] = {
         [make_job(), failed_learner(at_s=10), make_pod(index=1, deletionTimestamp=ago(-21), deletionGracePeriodSeconds=30)],
         ("False", "Starting"),
     ),
+    "a learner that failed in the second of a neighbour's deletion": (
+        "learners",
+        [make_job(), failed_learner(at_s=10), make_pod(index=1, deletionTimestamp=ago(-20), deletionGracePeriodSeconds=30)],
+        ("False", "Starting"),
+    ),
     "a learner that the failed Job deletes": (
         "learners",
         [make_job(conditions=(job_condition("FailureTarget"),)), make_pod(index=1, deletionTimestamp=ago(-30))],
@@ -215,6 +222,14 @@ def test_readiness(case: str) -> None:
     judge = judge_learners if role == "learners" else judge_generators
     statement = judge(run, children, NOW)
     assert (statement.status, statement.reason) == expected
+
+
+def test_a_deletion_that_was_told_before_a_neighbour_ended_in_its_second_stays_told() -> None:
+    deleted = make_pod(index=1, deletionTimestamp=ago(-20), deletionGracePeriodSeconds=30)
+    run = make_run(learners={"replicas": 2})
+    told = judge_learners(run, sort_children(run, [make_job(), make_pod(ready=True), deleted], 1), NOW)
+    run = run.model_copy(update={"status": GRPORunStatus(conditions=set_conditions([], [told], 1, NOW))})
+    assert judge_learners(run, sort_children(run, [make_job(), failed_learner(at_s=10), deleted], 1), NOW) == told
 
 
 def test_learners_that_do_not_come_are_counted() -> None:

@@ -25,5 +25,9 @@ def checkpoint_folder(name: str, uid: str) -> PurePosixPath:
     return run_folder(name, uid) / "checkpoints"
 
 
+def trackers_folder(name: str, uid: str) -> PurePosixPath:
+    return run_folder(name, uid) / "trackers"
+
+
 def model_folder(name: str, uid: str) -> PurePosixPath:
     return run_folder(name, uid) / "model"

@@ -64,7 +64,7 @@ class RewardError(StrEnum):
     WRONG_LENGTH = "WrongLength"
     """The function returned another number of scores than it was given completions."""
     WORKER_LOST = "WorkerLost"
-    """The process that ran the function ended: a crash in native code, out of memory, an exit."""
+    """The process that ran the function ended: a crash in native code, an exit, or memory where the kernel ends single processes."""
     FAILED = "Failed"
     """The function itself said FAILED, or returned an infinite number."""
     UNPARSABLE_SOLUTION = "UnparsableSolution"

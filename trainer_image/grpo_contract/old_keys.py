@@ -62,7 +62,6 @@ _PRECISION: Final = "bf16 and fp16 choose the precision, and PyTorch computes it
 _NEVER_READ: Final = "Open-R1's GRPO script never read it"
 _NO_BENCHMARKS: Final = "a run starts no benchmarks; evaluate the trained model"
 _NO_CODE_REWARDS: Final = "no built-in reward runs code"
-_TRACKER: Final = "a tracker is told by environment variables; set {} in spec.learners.env"
 _OTHER_DEVICES: Final = "learners compute on NVIDIA GPUs or on CPU"
 _COUNTED_ANYWAY: Final = "a run's metrics hold tokens per second already"
 
@@ -83,12 +82,12 @@ OLD_KEYS: Final[dict[str, OldKey]] = {
     "pass_rate_max": _no_effect(f"{_NEVER_READ}; a script of its own filtered the data set by it"),
     # Generation.
     "vllm_device": _no_effect(_GPUS_OF_THEIR_OWN),
-    "vllm_dtype": _no_effect("generators compute in the recipe's dtype, as the learners do"),
+    "vllm_dtype": _no_effect("generators compute in what bf16 and fp16 say, as the learners do"),
     "vllm_max_model_len": _renamed("vllm_max_model_length"),
     "vllm_enable_prefix_caching": _no_effect("vLLM caches prefixes where it can"),
     "vllm_guided_decoding_regex": _renamed("vllm_structured_outputs_regex"),
     # Batches and schedules.
-    "num_processes": _no_effect("the number of learner processes is spec.learners.replicas x gpus"),
+    "num_processes": _no_effect("the number of learner processes is spec.learners.replicas x gpus (or x processes)"),
     "per_gpu_train_batch_size": _renamed("per_device_train_batch_size"),
     "per_gpu_eval_batch_size": _renamed("per_device_eval_batch_size"),
     "warmup_ratio": OldKey("Is warmup_steps today, where a value below 1 is a share.", "warmup_steps", _steps_of_share),
@@ -119,7 +118,9 @@ OLD_KEYS: Final[dict[str, OldKey]] = {
     # What is written, and what is measured.
     "overwrite_output_dir": _no_effect("a run has a folder of its own, and resumes from its newest checkpoint"),
     "save_safetensors": _no_effect("models are always saved as safetensors"),
-    "logging_dir": _no_effect(_TRACKER.format("TENSORBOARD_LOGGING_DIR")),
+    "logging_dir": _no_effect(
+        "event files lie in the run's folder; TENSORBOARD_LOGGING_DIR in spec.learners.env moves them"
+    ),
     "include_inputs_for_metrics": _no_effect("GRPO has no metrics of inputs"),
     "include_tokens_per_second": _no_effect(_COUNTED_ANYWAY),
     "past_index": _no_effect("GRPO models have no past to hand on"),
@@ -133,9 +134,6 @@ OLD_KEYS: Final[dict[str, OldKey]] = {
     # Open-R1's, beyond training.
     "benchmarks": _no_effect(_NO_BENCHMARKS),
     "wandb_log_unique_prompts": _renamed("log_unique_prompts"),
-    "wandb_entity": _no_effect(_TRACKER.format("WANDB_ENTITY")),
-    "wandb_project": _no_effect(_TRACKER.format("WANDB_PROJECT")),
-    "wandb_run_group": _no_effect(_TRACKER.format("WANDB_RUN_GROUP")),
     "code_eval_scoring_mode": _no_effect(_NO_CODE_REWARDS),
     "code_eval_test_batch_size": _no_effect(_NO_CODE_REWARDS),
     "code_provider": _no_effect(_NO_CODE_REWARDS),

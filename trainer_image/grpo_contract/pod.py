@@ -29,6 +29,11 @@ def pod_name() -> str:
     return os.environ.get(environment.POD_NAME) or socket.gethostname()
 
 
+def attempt() -> int:
+    """Which attempt of the run this is, counted from 1."""
+    return int(os.environ.get(environment.ATTEMPT, "1"))
+
+
 def report_failure(failure: Failure) -> None:
     """Leave the reason for the operator. The first of a pod's processes wins: it knows the cause."""
     _leave(_fitting(failure).model_dump_json())

@@ -24,6 +24,9 @@ NO_CODE_REWARDS: Final = (
     "package.module:function of your own"
 )
 
+ERROR_WINDOW_STEPS: Final = 5
+"""Over which the share of completions that lost their reward is taken."""
+
 REWARD_IMPORT: Final = r"^[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*$"
 """`package.module:function` of somebody else's."""
 

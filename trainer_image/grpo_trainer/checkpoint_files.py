@@ -6,6 +6,8 @@ from typing import Final
 MODEL_CARD: Final = "README.md"
 TRAINER_STATE: Final = "trainer_state.json"
 """Its log_history is the run's curve."""
+TRAIN_RESULTS: Final = "train_results.json"
+"""transformers' summary of the attempt that made the last step: its seconds, its steps per second, its mean loss."""
 MARKER: Final = "complete.json"
 """Makes a checkpoint count; of the run alone."""
 PARTIAL_MARKER: Final = f".{MARKER}"

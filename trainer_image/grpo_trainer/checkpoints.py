@@ -23,6 +23,7 @@ from grpo_contract.config import CheckpointConfig
 from grpo_contract.failure import LEARNER_ERROR, RunFailure
 from grpo_contract.pod import pod_name
 from grpo_contract.progress import CheckpointProgress
+from grpo_trainer import fence
 from grpo_trainer.checkpoint_files import MARKER, PARTIAL_MARKER
 from grpo_trainer.decisions import decided_by_rank_0
 from grpo_trainer.waiting import wait_until
@@ -79,11 +80,12 @@ def find_checkpoint(folder: Path) -> Checkpoint | None:
     """The newest complete one, after what an earlier attempt left half written is removed. A collective.
 
     Raises:
-        RunFailure: this rank does not see that checkpoint within VISIBLE_WITHIN_S.
+        RunFailure: this rank does not see that checkpoint within VISIBLE_WITHIN_S, or a later attempt has begun.
     """
 
     def newest_of_rank_0() -> Checkpoint | None:
         folder.mkdir(parents=True, exist_ok=True)
+        fence.take_over(folder.parent)
         remove_incomplete(folder)
         return newest_checkpoint(folder)
 
@@ -163,7 +165,8 @@ class CheckpointUser(Protocol):
 
 
 class CheckpointKeeper(TrainerCallback):  # type: ignore[misc]
-    """Asks the Trainer for checkpoints, marks them, and removes those that are superseded.
+    """Asks the Trainer for checkpoints, marks them, and removes those that are superseded. Rank 0's ends an attempt that a
+    later one has taken over from: before it gives weights to generators, and before a checkpoint counts.
 
     Runs on every rank: decisions depend on the step and on `newest`, the checkpoint that all ranks resume from, so that
     all decide alike.
@@ -185,6 +188,10 @@ class CheckpointKeeper(TrainerCallback):  # type: ignore[misc]
         self.for_recipe = False
         self.newest = newest
         self.user = user
+
+    def on_step_begin(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
+        if PartialState().is_main_process:
+            fence.check(self.folder.parent)
 
     def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
         self.for_recipe = control.should_save
@@ -219,6 +226,7 @@ class CheckpointKeeper(TrainerCallback):  # type: ignore[misc]
             flush(folder)
         ranks.wait_for_everyone()
         if ranks.is_main_process:
+            fence.check(self.folder.parent)
             write_marker(folder, marker)
             if self.user is not None and marker.for_recipe:
                 self.user.checkpoint_saved(folder, marker.step)

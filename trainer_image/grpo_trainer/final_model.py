@@ -1,10 +1,11 @@
 """The trained model: weights, tokenizer, generation configuration, model card, in a folder that is whole or absent.
 
-Beside them lies trainer_state.json: its log_history is the run's curve.
+Beside them lie trainer_state.json, whose log_history is the run's curve, and train_results.json.
 """
 
 import json
 import shutil
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,8 @@ from accelerate import PartialState
 
 from grpo_contract.config import RunConfig
 from grpo_contract.files import model_folder
-from grpo_trainer.checkpoint_files import MODEL_CARD, NEEDED_TO_RESUME, TRAINER_STATE
+from grpo_trainer import fence
+from grpo_trainer.checkpoint_files import MODEL_CARD, NEEDED_TO_RESUME, TRAIN_RESULTS, TRAINER_STATE
 from grpo_trainer.checkpoints import flush, flush_one
 from grpo_trainer.decisions import decided_by_rank_0
 from grpo_trainer.model_card import card_of
@@ -39,8 +41,8 @@ def find_final_model(config: RunConfig) -> FinalModel | None:
     return decided_by_rank_0(seen_by_rank_0)
 
 
-def save_final_model(learner: Any, config: RunConfig) -> Path:
-    """A collective: under ZeRO-3 every rank holds a part of each weight."""
+def save_final_model(learner: Any, config: RunConfig, results: Mapping[str, float]) -> Path:
+    """A collective: under ZeRO-3 every rank holds a part of each weight. `results`: what training returned."""
     folder = Path(model_folder(config.name, config.uid))
     partial = partial_of(folder)
     if learner.is_world_process_zero():
@@ -50,13 +52,18 @@ def save_final_model(learner: Any, config: RunConfig) -> Path:
     learner.save_model(str(partial))
     if learner.is_world_process_zero():
         learner.state.save_to_json(str(partial / TRAINER_STATE))
+        # As Trainer.save_metrics writes it, which knows only the folder of the checkpoints.
+        (partial / TRAIN_RESULTS).write_text(json.dumps(results, indent=4, sort_keys=True))
         put_in_place(partial, folder, config)
     learner.accelerator.wait_for_everyone()
     return folder
 
 
 def publish(checkpoint: Path, config: RunConfig) -> Path:
-    """The model of a checkpoint of the last step, for an attempt that ended between the two. A collective."""
+    """The model of a checkpoint of the last step, for an attempt that ended between the two. A collective.
+
+    Without train_results.json: no attempt has lived to sum it up.
+    """
     folder = Path(model_folder(config.name, config.uid))
     ranks = PartialState()
     if ranks.is_main_process:
@@ -78,6 +85,7 @@ def remove_partial(folder: Path) -> None:
 
 
 def put_in_place(partial: Path, folder: Path, config: RunConfig) -> None:
+    fence.check(folder.parent)
     (partial / MODEL_CARD).write_text(card_of(partial, config))
     flush(partial)
     partial.rename(folder)

@@ -25,7 +25,7 @@ from grpo_contract.failure import (
 )
 from grpo_contract.files import CONFIG_FILE
 from grpo_contract.network import RENDEZVOUS_PORT
-from grpo_contract.pod import read_config, report_failure
+from grpo_contract.pod import attempt, read_config, report_failure
 from grpo_trainer import preflight
 from grpo_trainer.logs import set_up_logging
 from grpo_trainer.waiting import wait_until
@@ -114,12 +114,11 @@ def run_workers(config: RunConfig, config_file: Path) -> None:
 def launch_config(config: RunConfig) -> Any:
     from torch.distributed.launcher.api import LaunchConfig
 
-    attempt = os.environ.get(environment.ATTEMPT, "1")
     return LaunchConfig(
         min_nodes=config.learners.pods,
         max_nodes=config.learners.pods,
         nproc_per_node=config.learners.processes_per_pod,
-        run_id=f"{config.uid}-{attempt}",  # a pod of an older attempt cannot join
+        run_id=f"{config.uid}-{attempt()}",  # a pod of an older attempt cannot join
         role="learner",
         rdzv_backend="static",
         rdzv_endpoint=f"{config.learners.rendezvous_host}:{RENDEZVOUS_PORT}",
@@ -134,15 +133,17 @@ def launch_config(config: RunConfig) -> Any:
 
 
 def worker_failure(error: Any) -> RunFailure:
-    """What the workers' exit codes tell; a worker that knew more has written it into the termination file already."""
+    """What the workers' exit codes tell: the one that says most, since others end because a first one did.
+
+    A worker that knew more has written it into the termination file already.
+    """
     codes = {rank: failure.exitcode for rank, failure in error.failures.items()}
-    if USER_ERROR_EXIT_CODE in codes.values():
-        return UserError(LEARNER_ERROR, f"learner process {describe(codes)}: see its log.")
-    killed = -signal.SIGKILL in codes.values()
-    remedy = "probably for memory: raise spec.learners.resources.limits.memory" if killed else "see its log"
-    return RunFailure(LEARNER_ERROR, f"learner process {describe(codes)}: {remedy}.")
+    rank = min(codes, key=lambda rank: (codes[rank] != USER_ERROR_EXIT_CODE, codes[rank] != -signal.SIGKILL, rank))
+    was_killed = codes[rank] == -signal.SIGKILL
+    remedy = "probably for memory: raise spec.learners.resources.limits.memory" if was_killed else "see its log"
+    kind = UserError if codes[rank] == USER_ERROR_EXIT_CODE else RunFailure
+    return kind(LEARNER_ERROR, f"learner process {rank} {end_of(codes[rank])}: {remedy}.")
 
 
-def describe(codes: dict[int, int]) -> str:
-    rank, code = next(iter(sorted(codes.items())))
-    return f"{rank} was ended by {signal.Signals(-code).name}" if code < 0 else f"{rank} exited with code {code}"
+def end_of(code: int) -> str:
+    return f"was ended by {signal.Signals(-code).name}" if code < 0 else f"exited with code {code}"

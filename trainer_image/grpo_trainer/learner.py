@@ -34,6 +34,8 @@ class Learner(FleetGRPOTrainer):
         self.watch = watch
         self.max_prompt_length = max_prompt_length
         self.clock = PhaseClock()
+        self.scored: Callable[[], None] = lambda: None
+        """Called when completions have been scored, before what failed can end the run."""
         self.train_sampler: Any = None
         super().__init__(reward_funcs=list(rewards.values()), **kwargs)
         self.reward_func_names = list(rewards)
@@ -82,6 +84,7 @@ class Learner(FleetGRPOTrainer):
         lost_share = torch.isinf(scores).any(dim=1).float().mean().item()
         errors = self.watch.see(of_ranks, lost_share, is_training=self.model.training)
         self._tell_of(errors, len(scores))
+        self.scored()
         self.watch.check()
         return without_failed(scores)
 

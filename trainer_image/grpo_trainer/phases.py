@@ -34,15 +34,19 @@ class PhaseClock:
     def start_step(self) -> None:
         self._step_started = time.perf_counter()
 
+    def take(self, phase: Phase) -> float:
+        """Seconds of a phase that is no part of a step."""
+        return self._seconds.pop(phase, 0.0)
+
     def end_step(self, waited_s: float) -> tuple[float, dict[Phase, float]]:
-        """Seconds of the step, and of each of its phases; what is measured next counts for the next step.
+        """Seconds of the step, and of each of its phases since the last one but for what was taken.
 
         `waited_s` were spent without any generator, inside of generation.
         """
         assert self._step_started is not None, "end_step without start_step"
         elapsed = time.perf_counter() - self._step_started
         spent, self._seconds = self._seconds, defaultdict(float)
-        inside = sum(seconds for phase, seconds in spent.items() if phase is not Phase.CHECKPOINT)
+        inside = sum(spent.values())
         waited = min(waited_s, spent[Phase.GENERATE])
         spent[Phase.GENERATE] -= waited
         return elapsed, {**spent, Phase.WAIT: waited, Phase.LEARN: max(0.0, elapsed - inside)}

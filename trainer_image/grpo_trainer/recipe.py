@@ -14,9 +14,10 @@ from grpo_contract.failure import INVALID_RECIPE, UserError
 from grpo_contract.owned_keys import owned_keys
 from grpo_contract.rewards import REWARD_BOUNDS
 from grpo_contract.unknown_keys import unknown_key
+from grpo_trainer.light_trl import GRPOConfig, ModelConfig, ScriptArguments, TrlParser
 from grpo_trainer.optional_packages import without_missing_packages
 from grpo_trainer.rewards.arguments import RewardArguments
-from grpo_trainer.trl_without_vllm import GRPOConfig, ModelConfig, ScriptArguments, TrlParser
+from grpo_trainer.trackers.settings import other_trackers
 
 
 @dataclass
@@ -68,6 +69,15 @@ class OpenR1Arguments(RewardArguments, ScriptArguments):  # type: ignore[misc]
         default=False,
         metadata={"help": "Whether push_to_hub_revision may push to a branch that holds another run's model."},
     )
+    wandb_entity: str | None = field(
+        default=None, metadata={"help": "The W&B user or team under which the run is tracked (WANDB_ENTITY)."}
+    )
+    wandb_project: str | None = field(
+        default=None, metadata={"help": "The W&B project in which the run is tracked (WANDB_PROJECT)."}
+    )
+    wandb_run_group: str | None = field(
+        default=None, metadata={"help": "The W&B group to which the run belongs (WANDB_RUN_GROUP)."}
+    )
     max_prompt_length: int | None = field(default=None, metadata={"help": "Last tokens of a prompt that are taken."})
 
 
@@ -99,6 +109,7 @@ def parse_recipe(recipe: dict[str, Any], owned: dict[str, Any]) -> Recipe:
     """`owned` are the operator's values; they win. GRPOConfig needs the process group (see `device.process_group`)."""
     check_owned(recipe)
     recipe = without_missing_packages(recipe)
+    recipe |= {"report_to": other_trackers(recipe, get_available_reporting_integrations())}
     parser = RecipeParser()
     check_known(recipe)
     check_choices(recipe)

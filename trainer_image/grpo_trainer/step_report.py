@@ -46,6 +46,7 @@ class StepReport(TrainerCallback):  # type: ignore[misc]
         for name in self.rewards:
             for reason in RewardError:
                 metrics.add("grpo_reward_errors_total", 0, name, reason.value)
+        learner.scored = self.tell_rewards
 
     def on_train_begin(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
         self.pace = Pace(time.monotonic())
@@ -66,9 +67,6 @@ class StepReport(TrainerCallback):  # type: ignore[misc]
         tokens = self.learner.take_tokens()
         for kind, count in tokens.items():
             self.metrics.add("grpo_tokens_total", count, kind)
-        for (name, reason), count in self.learner.watch.take_counts().items():
-            self.metrics.add("grpo_reward_errors_total", count, name, reason.value)
-        self.board.update(reward_health=self.learner.watch.health)
         self.pace.step_ended(time.monotonic(), tokens["completion"], phases[Phase.WAIT])
         self.tell_position(state)
 
@@ -86,6 +84,12 @@ class StepReport(TrainerCallback):  # type: ignore[misc]
         if self.keeper.newest is not None:
             self.tell_checkpoint(self.keeper.newest)
             log.info("step %d: checkpoint saved", state.global_step)
+        self.metrics.observe("grpo_phase_seconds", self.learner.clock.take(Phase.CHECKPOINT), Phase.CHECKPOINT.value)
+
+    def tell_rewards(self) -> None:
+        for (name, reason), count in self.learner.watch.take_counts().items():
+            self.metrics.add("grpo_reward_errors_total", count, name, reason.value)
+        self.board.update(reward_health=self.learner.watch.health)
 
     def tell_position(self, state: TrainerState) -> None:
         self.metrics.set("grpo_step", state.global_step)

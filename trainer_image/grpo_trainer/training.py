@@ -5,7 +5,8 @@ What may take long, such as a download, comes after what can be refused without 
 
 import logging
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Sized
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import fields
 from pathlib import Path
 from typing import Any, Final
@@ -15,7 +16,7 @@ from transformers import PreTrainedTokenizerBase, PrinterCallback, Trainer
 
 from grpo_contract import environment
 from grpo_contract.config import RunConfig
-from grpo_contract.files import checkpoint_folder
+from grpo_contract.files import checkpoint_folder, trackers_folder
 from grpo_contract.metrics import PushOutcome
 from grpo_contract.network import GENERATOR_PORT, WEIGHTS_PORT
 from grpo_contract.pod import read_token
@@ -40,6 +41,7 @@ from grpo_trainer.hub.process import PushProcess
 from grpo_trainer.hub.pusher import HubPusher
 from grpo_trainer.hub.settings import read_settings
 from grpo_trainer.learner import Learner
+from grpo_trainer.light_trl import GRPOTrainer
 from grpo_trainer.metrics import LearnerMetrics
 from grpo_trainer.missing_packages import packages_needed
 from grpo_trainer.partition import PartitionReport
@@ -52,7 +54,10 @@ from grpo_trainer.rewards.watch import RewardWatch
 from grpo_trainer.sources import Source, sources_of
 from grpo_trainer.step_report import StepReport
 from grpo_trainer.tokenizer import load_tokenizer
-from grpo_trainer.trl_without_vllm import GRPOTrainer
+from grpo_trainer.tracker_report import TrackerReport
+from grpo_trainer.trackers.process import TrackerProcess
+from grpo_trainer.trackers.records import Start
+from grpo_trainer.trackers.settings import environment_of, own_trackers
 from grpo_trainer.zero3 import zero3_config
 
 LOOPBACK: Final = "127.0.0.1"
@@ -107,9 +112,11 @@ def train_model(config: RunConfig, metrics: LearnerMetrics, board: ProgressBoard
         learner = build_learner(config, recipe, tokenizer, data, rewards, checkpoint, pusher, metrics, board)
         if checkpoint is not None:
             log.info("resuming from the checkpoint of step %d", checkpoint.marker.step)
-        learner.train(resume_from_checkpoint=None if checkpoint is None else str(checkpoint.folder))
+        with start_trackers(config, learner):
+            trained = learner.train(resume_from_checkpoint=None if checkpoint is None else str(checkpoint.folder))
     board.update(stage=Stage.SAVING)
-    return save_final_model(learner, config)
+    rows = {"train_samples": len(data)} if isinstance(data, Sized) else {}  # a stream does not know
+    return save_final_model(learner, config, trained.metrics | rows)
 
 
 def owned_by_operator(config: RunConfig) -> dict[str, Any]:
@@ -202,6 +209,23 @@ def build_learner(
     if learner.is_world_process_zero():
         learner.add_callback(StepReport(learner, keeper, fleet, metrics, board))
     return learner
+
+
+def start_trackers(config: RunConfig, learner: Learner) -> AbstractContextManager[object]:
+    """On rank 0 of a run that is tracked."""
+    names = own_trackers(config.recipe)
+    if not names or not learner.is_world_process_zero():
+        return nullcontext()
+    start = Start(
+        trackers=names,
+        folder=Path(trackers_folder(config.name, config.uid)),
+        name=config.recipe.get("run_name") or config.name,
+        id=config.uid,
+        config=config.recipe,
+    )
+    trackers = TrackerProcess(start, environment_of(config.recipe))
+    learner.add_callback(TrackerReport(learner, trackers))
+    return trackers
 
 
 def fleet_settings(config: RunConfig, observer: FleetReport) -> FleetSettings:

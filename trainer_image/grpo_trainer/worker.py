@@ -9,10 +9,9 @@ import sys
 from pathlib import Path
 from typing import NoReturn
 
-from grpo_contract import environment
 from grpo_contract.config import RunConfig
 from grpo_contract.failure import LEARNER_ERROR, USER_ERROR_EXIT_CODE, Failure, RunFailure, UserError
-from grpo_contract.pod import read_config, report_failure, report_success
+from grpo_contract.pod import attempt, read_config, report_failure, report_success
 from grpo_contract.progress import Stage
 from grpo_trainer.causes import first_line
 from grpo_trainer.exporter import Exporter, new_registry
@@ -38,7 +37,7 @@ def main(arguments: list[str]) -> None:
 def learn(config: RunConfig) -> None:
     is_first = os.environ["RANK"] == "0"
     registry = new_registry()
-    board = ProgressBoard(attempt=int(os.environ.get(environment.ATTEMPT, "1")))
+    board = ProgressBoard(attempt=attempt())
     exporter = Exporter(registry, board if is_first else None) if os.environ["LOCAL_RANK"] == "0" else None
     metrics = LearnerMetrics(registry if is_first else None)
 

@@ -82,10 +82,15 @@ _POD_RULES: Final = (
 )
 
 
+_LABEL: Final = "[a-z0-9]([-a-z0-9]*[a-z0-9])?"
+_SUBDOMAIN: Final = f"^{_LABEL}([.]{_LABEL})*$"
+"""RFC 1123, as the API server checks names of objects."""
+
+
 def _name_rule(at: Path, key: str, what: str) -> Rule:
     return Rule(
         at,
-        f"!has(self.{key}) || !format.dns1123Subdomain().validate(self.{key}).hasValue()",
+        f"!has(self.{key}) || self.{key}.matches('{_SUBDOMAIN}')",  # CEL's format library is younger than Kubernetes 1.30
         f"{'.'.join((*at, key))} is '{{self.{key}}}', which can be no name of a {what}: a name has lower-case letters, "
         "digits, '-' and '.', and begins and ends with a letter or a digit; correct it.",
         f".{key}",

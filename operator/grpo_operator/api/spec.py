@@ -8,8 +8,9 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic.alias_generators import to_camel
 
-from grpo_contract.config import Deadlines
+from grpo_contract.config import Deadlines, RewardsConfig
 from grpo_contract.recipe_defaults import ERAS
+from grpo_contract.rewards import ERROR_WINDOW_STEPS
 from grpo_operator.api.core_types import Affinity, EnvironmentVariables, PodTemplate, Resources, Tolerations
 
 Object = dict[str, Any]
@@ -110,16 +111,16 @@ class Rewards(ApiModel):
             "all completions of a learner process for others. A call that takes longer is ended, and its completions have "
             "no reward.",
         ),
-    ] = 60
+    ] = int(RewardsConfig().timeout_s)
     max_error_share: Annotated[
         float,
         Field(
             ge=0,
             le=1,
-            description="Share of the completions of the last five steps that may lose their reward to failures of reward "
-            "functions. Above it the run fails, with RewardsHealthy False; with 1 it never does.",
+            description=f"Share of the completions of the last {ERROR_WINDOW_STEPS} steps that may lose their reward to failures "
+            "of reward functions. Above it the run fails, with RewardsHealthy False; with 1 it never does.",
         ),
-    ] = 0.2
+    ] = RewardsConfig().max_error_share
 
 
 class GRPORunSpec(ApiModel):

@@ -61,6 +61,11 @@ def set_conditions(
     return result
 
 
+def micro_timestamp(moment: datetime) -> str:
+    """As metav1.MicroTime."""
+    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+
+
 def timestamp(moment: datetime) -> str:
     """As metav1.Time: RFC 3339 in UTC, whole seconds."""
     return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

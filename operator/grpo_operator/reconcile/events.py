@@ -3,14 +3,14 @@
 import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Final, Literal
 
 from grpo_contract.labels import API_GROUP
 from grpo_operator.api.run import GRPORun
 from grpo_operator.api.status import Condition, ConditionType, GRPORunStatus
 from grpo_operator.desired.manifest import Manifest
-from grpo_operator.reconcile.conditions import find
+from grpo_operator.reconcile.conditions import find, micro_timestamp
 from grpo_operator.reconcile.reasons import POD_TROUBLES, Reason
 from grpo_operator.resources import EVENT, GRPORUN
 
@@ -117,7 +117,7 @@ def event_manifest(run: GRPORun, event: RunEvent, reporter: str, now: datetime) 
         "apiVersion": EVENT.api_version,
         "kind": EVENT.kind,
         "metadata": {"name": event.name, "namespace": run.metadata.namespace},
-        "eventTime": now.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ"),
+        "eventTime": micro_timestamp(now),
         "reportingController": REPORTING_CONTROLLER,
         "reportingInstance": reporter,
         "action": ACTION,

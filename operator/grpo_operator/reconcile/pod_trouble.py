@@ -42,7 +42,8 @@ CRASH_LOOP_REASON: Final = "CrashLoopBackOff"
 OOM_REASON: Final = "OOMKilled"
 
 _MEMORY_HINTS: Final = {
-    Role.LEARNER: "start another run with a lower per_device_train_batch_size or max_completion_length, or more learners",
+    Role.LEARNER: "start another run with a lower per_device_train_batch_size or max_completion_length, more learners, or "
+    "reward functions that take less memory, which they share with training",
     Role.GENERATOR: "lower what generators.env gives vLLM for its cache, or start another run with a lower "
     "vllm_max_model_length",
 }

@@ -5,7 +5,7 @@ from typing import Final
 
 from grpo_operator.api.run import GRPORun
 from grpo_operator.api.status import ConditionType
-from grpo_operator.reconcile.conditions import Statement
+from grpo_operator.reconcile.conditions import Statement, find
 from grpo_operator.reconcile.observed import ObservedJob
 from grpo_operator.reconcile.pod_trouble import Trouble, first_trouble
 from grpo_operator.reconcile.reasons import Reason
@@ -27,7 +27,9 @@ def judge_learners(run: GRPORun, children: Children, now: datetime) -> Statement
     if ready + succeeded >= wanted:
         return _ready(ConditionType.LEARNERS_READY, wanted, "learner")
     trouble = (
-        first_trouble(children.learners, now) or _deleted_learner(children) or _missing_learners(wanted, children, now)
+        first_trouble(children.learners, now)
+        or _deleted_learner(run, children)
+        or _missing_learners(wanted, children, now)
     )
     return _not_ready(ConditionType.LEARNERS_READY, ready, wanted, "learner", trouble)
 
@@ -56,9 +58,13 @@ def seconds_until_pods_are_missed(run: GRPORun, children: Children, now: datetim
     return rest if rest > 0 else None
 
 
-def _deleted_learner(children: Children) -> Trouble | None:
+def _deleted_learner(run: GRPORun, children: Children) -> Trouble | None:
     """One that somebody deleted: the Job has not failed, and no other had ended before. Said now, while the pod is there
-    to be seen: when the Job fails, all that is left may be a neighbour that missed it."""
+    to be seen: when the Job fails, all that is left may be a neighbour that missed it.
+
+    In the same second it may be the Job controller's deletion of who is left, or what a neighbour missed at once: then it
+    stays as it was said.
+    """
     if children.job is None or children.job.failure:
         return None
     ends = [
@@ -69,9 +75,18 @@ def _deleted_learner(children: Children) -> Trouble | None:
         if container.ended and container.ended.exit_code != 0 and container.ended.at
     ]
     for pod in children.learners:
-        if pod.deletion_asked_at and not pod.has_succeeded and all(pod.deletion_asked_at <= end for end in ends):
-            return Trouble(Reason.LEARNER_POD_LOST, f"Pod {pod.name} was deleted.")
+        if not pod.deletion_asked_at or pod.has_succeeded:
+            continue
+        message = f"Pod {pod.name} was deleted."
+        is_told = _says(run, message)
+        if all(pod.deletion_asked_at < end or (is_told and pod.deletion_asked_at == end) for end in ends):
+            return Trouble(Reason.LEARNER_POD_LOST, message)
     return None
+
+
+def _says(run: GRPORun, message: str) -> bool:
+    condition = find(run.status.conditions, ConditionType.LEARNERS_READY)
+    return condition is not None and condition.message == message
 
 
 def _missing_learners(wanted: int, children: Children, now: datetime) -> Trouble | None:

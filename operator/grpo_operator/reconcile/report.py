@@ -118,10 +118,16 @@ def with_log(status: GRPORunStatus, lines: list[str]) -> GRPORunStatus:
     return status.model_copy(update={"last_failure": status.last_failure.model_copy(update={"log": lines})})
 
 
-def succeeded(run: GRPORun, attempt: int, progress: Progress | None, now: datetime) -> GRPORunStatus:
+def succeeded(
+    run: GRPORun, attempt: int, progress: Progress | None, now: datetime, lost_after: Cause | None = None
+) -> GRPORunStatus:
+    """`lost_after`: what ended the last attempt when the model was saved already."""
     status = _with_progress(run.status, progress)
     where = f" in {status.model} on the volume" if status.model else ""
     message = f"{status.progress.step} steps are done and the model is saved{where}."
+    if lost_after:
+        status = status.model_copy(update={"last_failure": _last_failure(attempt, lost_after, now)})
+        message += f" The last attempt ended early after that, its pushes may be missing: {lost_after.message}"
     statement = Statement(ConditionType.SUCCEEDED, "True", Reason.COMPLETED, message)
     return _ended(run, attempt, status, [statement], now)
 

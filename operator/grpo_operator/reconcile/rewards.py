@@ -2,6 +2,7 @@
 
 from grpo_contract.failure import REWARDS_FAILING
 from grpo_contract.progress import Progress
+from grpo_contract.rewards import ERROR_WINDOW_STEPS
 from grpo_operator.api.status import ConditionType
 from grpo_operator.reconcile.conditions import Statement
 from grpo_operator.reconcile.failure import Cause
@@ -14,8 +15,8 @@ def judge_rewards(progress: Progress | None) -> Statement | None:
     if health is None:
         return None
     share = (
-        f"{100 * health.error_share:.3g} % of the completions of the last 5 steps have no reward because a reward "
-        "function failed."
+        f"{100 * health.error_share:.3g} % of the completions of the last {ERROR_WINDOW_STEPS} steps have no reward "
+        "because a reward function failed."
     )
     last_error = f" The last error: {health.last_error}." if health.last_error else ""
     return Statement(ConditionType.REWARDS_HEALTHY, "True", Reason.SCORING, share + last_error)

@@ -34,7 +34,7 @@ def documents(file: Path) -> list[Manifest]:
 
 def sample_files() -> list[Path]:
     """The sample runs; the folder also holds what they need, such as the demo's data."""
-    return [file for file in sorted(MANIFESTS.glob("*.yaml")) if documents(file)[0]["kind"] == "GRPORun"]
+    return [file for file in sorted(MANIFESTS.rglob("*.yaml")) if documents(file)[0]["kind"] == "GRPORun"]
 
 
 def read_sample(file: Path) -> GRPORun:
@@ -46,7 +46,7 @@ def read_sample(file: Path) -> GRPORun:
 
 def render(file: Path) -> str:
     children = build_children(read_sample(file), SETTINGS, attempt=1, token=TOKEN)
-    head = f"# All children of manifests/{file.name}, written by `make generate`.\n"
+    head = f"# All children of manifests/{file.relative_to(MANIFESTS)}, written by `make generate`.\n"
     manifests = [child.manifest for child in children]
     return head + yaml.dump_all(manifests, Dumper=_Readable, sort_keys=False, width=200)
 

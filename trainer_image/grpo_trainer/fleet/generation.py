@@ -24,7 +24,7 @@ from grpo_trainer.fleet.generator import Completion, Generator
 from grpo_trainer.fleet.observer import FleetObserver
 from grpo_trainer.fleet.roster import Roster
 from grpo_trainer.fleet.weights import WeightServer, WeightTensor
-from grpo_trainer.trl_without_vllm import GRPOTrainer, VLLMGeneration
+from grpo_trainer.light_trl import GRPOTrainer, VLLMGeneration
 
 HEARTBEAT_S: Final = 20.0
 """The other ranks wait in a collective for rank 0, which may wait for generators longer than a collective may take."""

@@ -1,6 +1,7 @@
 """What is said between the learner and the process that pushes: one line of JSON each way."""
 
 from pathlib import Path
+from typing import Final
 
 from pydantic import BaseModel, ConfigDict
 
@@ -32,3 +33,6 @@ class PushResult(_Line):
     """To try again would end the same way."""
     message: str = ""
     """Why there is no commit."""
+
+
+NO_TIME_LEFT: Final = PushResult(message="there was no time left")

@@ -75,8 +75,11 @@ def make_branch(hub: HfApi, repository: str, branch: str) -> None:
     if branch == MAIN or branch.startswith("refs/"):
         return
     if branch not in [existing.name for existing in hub.list_repo_refs(repository).branches]:
-        first = hub.list_repo_commits(repository)[-1]
-        hub.create_branch(repository, branch=branch, revision=first.commit_id, exist_ok=True)
+        hub.create_branch(repository, branch=branch, revision=first_commit(hub, repository), exist_ok=True)
+
+
+def first_commit(hub: HfApi, repository: str) -> str:
+    return str(hub.list_repo_commits(repository)[-1].commit_id)
 
 
 def check_own(hub: HfApi, repository: str, job: PushJob) -> None:
@@ -87,8 +90,11 @@ def check_own(hub: HfApi, repository: str, job: PushJob) -> None:
     """
     if MODEL_CARD not in hub.list_repo_files(repository, revision=job.branch):
         return
-    if any(job.run in commit.message for commit in hub.list_repo_commits(repository, revision=job.branch)):
+    commits = hub.list_repo_commits(repository, revision=job.branch)
+    if any(job.run in commit.message for commit in commits):
         return
+    if job.branch != MAIN and commits[0].commit_id == first_commit(hub, repository):
+        return  # as make_branch leaves it: the card is the licence's, which the hub's website writes
     raise BranchTaken(
         f"the branch {job.branch!r} holds a model already; set spec.recipe.hub_revision to another one, or "
         f"overwrite_hub_revision to true"

@@ -13,7 +13,7 @@ from typing import Final, Protocol
 from grpo_contract.config import RunConfig
 from grpo_contract.metrics import PushOutcome
 from grpo_trainer.checkpoint_files import MODEL_CARD
-from grpo_trainer.hub.job import PushJob, PushResult
+from grpo_trainer.hub.job import NO_TIME_LEFT, PushJob, PushResult
 from grpo_trainer.hub.plan import LAST_CHECKPOINT, Push, files_of, push_of_model, pushes_of_checkpoint, with_push
 from grpo_trainer.hub.settings import HubSettings
 from grpo_trainer.metrics import LearnerMetrics
@@ -25,13 +25,19 @@ RETRY_EVERY_S: Final = 15.0
 SHARE_OF_COLLECTIVE: Final = 2 / 3
 """After training, for all that is still to be pushed: the other ranks wait for rank 0 in a collective, which ends a run in
 which it does not come."""
+SHARE_OF_CHECKPOINTS: Final = 1 / 2
+"""Of that: the rest is the trained model's, which is worth more than a checkpoint, and smaller."""
 STOPPED_WITHIN_S: Final = 10.0
+LOOK_EVERY_S: Final = 0.5
 
 log = logging.getLogger(__name__)
 
 
 class Sender(Protocol):
     def __call__(self, job: PushJob) -> PushResult: ...
+    def end_current(self) -> None:
+        """Make the call that is running return."""
+
     def stop(self) -> None:
         """Make the call that is running, and those to come, return."""
 
@@ -55,6 +61,7 @@ class HubPusher:
         self._waiting: list[Push] = []
         self._current: Push | None = None
         self._changed = threading.Condition()
+        self._has_trained = False
         self._is_over = threading.Event()
         threading.Thread(target=self._work, daemon=True, name="hub").start()
 
@@ -67,27 +74,49 @@ class HubPusher:
             return any(push.folder == folder for push in (*self._waiting, self._current) if push is not None)
 
     def finish(self, model: Path) -> None:
-        """Push the trained model after what still waits; returns when that is done or cannot be, within a time."""
-        if push := push_of_model(self.settings, model):
+        """Push what still waits and then the trained model; returns when that is done or cannot be, within a time."""
+        self._has_trained = True
+        push = push_of_model(self.settings, model)
+        if push is not None:
             self._enqueue(push)
-        deadline_s = self.config.deadlines.collective_s * SHARE_OF_COLLECTIVE
+        limit_s = self.config.deadlines.collective_s * SHARE_OF_COLLECTIVE
+        ends_at = time.monotonic() + limit_s
+        if self._comes_about(self._is_idle, 0):
+            return
+        log.info("hub: pushing what is left to %s, for %.0f s at most", self.settings.repository, limit_s)
+        if push is not None and not self._comes_about(self._is_models_turn, limit_s * SHARE_OF_CHECKPOINTS):
+            self._give_up_checkpoints(ends_at)
+        if not self._comes_about(self._is_idle, ends_at - time.monotonic()):
+            self._give_up()
+
+    def _comes_about(self, state: Callable[[], bool], within_s: float) -> bool:
         with self._changed:
-            if self._is_idle():
-                return
-            log.info("hub: pushing what is left to %s, for %.0f s at most", self.settings.repository, deadline_s)
-            if self._changed.wait_for(self._is_idle, deadline_s):
-                return
-            unpushed, self._waiting = self._waiting, []
-        for push in unpushed:
-            self._count(PushOutcome.FAILED)
-            log.error("hub: %s was not pushed: there was no time left", push.what)
-        self._is_over.set()
-        self.sender.stop()
-        with self._changed:
-            self._changed.wait_for(self._is_idle, STOPPED_WITHIN_S)
+            return self._changed.wait_for(state, within_s)
 
     def _is_idle(self) -> bool:
         return not self._waiting and self._current is None
+
+    def _is_models_turn(self) -> bool:
+        return all(push.is_final for push in (*self._waiting, self._current) if push is not None)
+
+    def _give_up_checkpoints(self, ends_at: float) -> None:
+        with self._changed:
+            late = [push for push in self._waiting if not push.is_final]
+            self._waiting = [push for push in self._waiting if push.is_final]
+            while not self._is_models_turn() and time.monotonic() < ends_at:
+                self.sender.end_current()  # again, for it may not have begun yet
+                self._changed.wait(LOOK_EVERY_S)
+        for push in late:
+            self._failed(push, NO_TIME_LEFT.message)
+
+    def _give_up(self) -> None:
+        with self._changed:
+            late, self._waiting = self._waiting, []
+        for push in late:
+            self._failed(push, NO_TIME_LEFT.message)
+        self._is_over.set()
+        self.sender.stop()
+        self._comes_about(self._is_idle, STOPPED_WITHIN_S)
 
     def _enqueue(self, push: Push) -> None:
         with self._changed:
@@ -118,23 +147,18 @@ class HubPusher:
             self.pushed(result.url)
             log.info("hub: %s is pushed to %s: %s", push.what, push.branch, result.url)
             return
+        self._failed(push, result.message)
+
+    def _failed(self, push: Push, why: str) -> None:
         self._count(PushOutcome.FAILED)
+        repository = self.settings.repository
         if push.is_final:
-            log.error(
-                "hub: %s was not pushed to %s: %s. It is in %s on the volume; push it from there.",
-                push.what,
-                self.settings.repository,
-                result.message,
-                push.folder,
-            )
+            words = "hub: %s was not pushed to %s: %s. It is in %s on the volume; push it from there."
+            log.error(words, push.what, repository, why, push.folder)
         else:
-            log.warning(
-                "hub: %s was not pushed to %s, branch %s: %s. Training goes on.",
-                push.what,
-                self.settings.repository,
-                push.branch,
-                result.message,
-            )
+            rest = f"It is in {push.folder} on the volume." if self._has_trained else "Training goes on."
+            words = "hub: %s was not pushed to %s, branch %s: %s. %s"
+            log.warning(words, push.what, repository, push.branch, why, rest)
 
     def _send(self, push: Push) -> PushResult:
         """The trained model is tried again for a while; of checkpoints there will be newer ones."""

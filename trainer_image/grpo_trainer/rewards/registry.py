@@ -39,6 +39,9 @@ MADE_FOR_ARGUMENTS: Final = frozenset(
 # What TRL hands to every reward function; the rest of its parameters are columns of the data set.
 FROM_TRL: Final = frozenset({"prompts", "completions", "completion_ids", "trainer_state", "log_extra", "log_metric"})
 
+NOT_GIVEN: Final = {"prompt": "prompts", "messages": "prompts", "completion": "completions"}
+"""{column that TRL, or Open-R1's layout of the rows, keeps from functions: the parameter that functions have instead}."""
+
 
 def check_names(names: Iterable[str]) -> None:
     """Refuse what cannot be a reward function, without importing it."""
@@ -119,12 +122,15 @@ def not_found(name: str, problem: str) -> UserError:
 
 
 def check_reward(name: str, required: Iterable[str], columns: Iterable[str] | None, source: Source) -> None:
-    """A reward function's required parameters must be columns of each data set: better said before the first step.
+    """A reward function's required parameters must be columns of each data set, of those that functions are given: better
+    said before the first step.
 
     `columns` are the data set's; None where nobody knows them yet.
     """
-    present = None if columns is None else [column for column in columns if column != "prompt"]
+    present = None if columns is None else [column for column in columns if column not in NOT_GIVEN]
     for parameter in required:
+        if parameter in NOT_GIVEN:
+            raise never_given(name, parameter)
         if present is not None and parameter not in present:
             raise UserError(
                 COLUMN_NOT_FOUND,
@@ -133,6 +139,14 @@ def check_reward(name: str, required: Iterable[str], columns: Iterable[str] | No
             )
         if source.columns is not None and parameter not in source.columns:
             raise column_not_kept(source, parameter, f"which {name!r} of spec.recipe.reward_funcs needs")
+
+
+def never_given(name: str, parameter: str) -> UserError:
+    return UserError(
+        COLUMN_NOT_FOUND,
+        f"spec.recipe.reward_funcs: {name!r} needs a column {parameter!r}, but reward functions are not given a column of "
+        f"that name; let it take {NOT_GIVEN[parameter]!r}, or rename the column.",
+    )
 
 
 def required_columns(function: RewardFunction) -> list[str]:

@@ -3,14 +3,12 @@
 from collections import Counter, deque
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Final
 
 from grpo_contract.failure import QUOTED_CHARACTERS, REWARDS_FAILING, UserError
 from grpo_contract.metrics import RewardError
 from grpo_contract.progress import RewardHealth
+from grpo_contract.rewards import ERROR_WINDOW_STEPS
 from grpo_trainer.rewards.processes.messages import Mishap
-
-WINDOW_STEPS: Final = 5
 
 
 @dataclass
@@ -31,7 +29,7 @@ class RewardWatch:
         self.last_error: str | None = None
         self._batch = RewardErrors()
         self._counts: Counter[tuple[str, RewardError]] = Counter()
-        self._shares: deque[float] = deque(maxlen=WINDOW_STEPS)
+        self._shares: deque[float] = deque(maxlen=ERROR_WINDOW_STEPS)
 
     def count(self, function: str, mishaps: Iterable[Mishap]) -> None:
         """Of this rank's part of the batch that is being scored."""
@@ -74,8 +72,8 @@ class RewardWatch:
 
     @property
     def error_share(self) -> float:
-        """Over WINDOW_STEPS steps, of which those that are not made yet count as good: one bad step ends no run."""
-        return sum(self._shares) / WINDOW_STEPS
+        """Over ERROR_WINDOW_STEPS steps, of which those that are not made yet count as good: one bad step ends no run."""
+        return sum(self._shares) / ERROR_WINDOW_STEPS
 
     def check(self) -> None:
         """
@@ -89,6 +87,6 @@ class RewardWatch:
             REWARDS_FAILING,
             f"spec.rewards.maxErrorShare: {100 * sum(self._shares) / num_steps:.3g} % of the completions of the last "
             f"{num_steps} steps have no reward because a reward function failed, which is more than "
-            f"{self.max_error_share:g} of {WINDOW_STEPS} steps; mend the function, or start another run with a higher "
+            f"{self.max_error_share:g} of {ERROR_WINDOW_STEPS} steps; mend the function, or start another run with a higher "
             f"maxErrorShare or timeoutSeconds; the last error: {self.last_error}.",
         )

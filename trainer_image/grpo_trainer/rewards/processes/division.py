@@ -4,10 +4,10 @@ Built-in functions score each completion by itself, `length` each prompt's. A fu
 whole batch: it gets that in one call.
 """
 
-from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Final
 
+from grpo_trainer.rewards.prompts import places_by_prompt
 from grpo_trainer.rewards.registry import BUILT_IN
 
 COMPARE_A_PROMPTS: Final = frozenset({"length"})
@@ -26,10 +26,7 @@ def divided(function: str, prompts: Sequence[Any], count: int) -> list[Places]:
         return [list(range(count))]
     if function not in COMPARE_A_PROMPTS:
         return [[place] for place in range(count)]
-    by_prompt: dict[str, Places] = defaultdict(list)
-    for place, prompt in enumerate(prompts):
-        by_prompt[repr(prompt)].append(place)
-    return list(by_prompt.values())
+    return places_by_prompt(prompts)
 
 
 def chunked(calls: Iterable[Places]) -> Iterator[list[Places]]:

@@ -1,4 +1,8 @@
-"""A reward process as training sees it: start, ask, and kill when it does not answer."""
+"""A reward process as training sees it: start, ask, and kill when it does not answer.
+
+What a function has started, a judge's server for instance, is in its process's group and ends with it, however that ends: the
+module that is loaded next would find memory and port taken.
+"""
 
 import contextlib
 import os
@@ -7,6 +11,7 @@ import socket
 import struct
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator, Mapping
 from multiprocessing.connection import Connection
@@ -21,6 +26,7 @@ LOAD_S: Final = 600.0
 """For the modules of the functions, which may load a model of their own."""
 END_S: Final = 5.0
 """For a killed process to be gone; one that waits for a dead network drive stays."""
+LOOK_EVERY_S: Final = 0.02
 WORKER: Final = "grpo_trainer.rewards.processes.worker"
 
 
@@ -32,13 +38,14 @@ class RewardProcess:
         self._timeout_s = timeout_s
         self._environment = environment
         self._process: subprocess.Popen[bytes] | None = None
+        self._killing = threading.Lock()
         self._has_loaded = False
         self.num_logs_known = 0
         """Entries of the trainer's log that it was told."""
 
     @property
     def is_ready(self) -> bool:
-        return self._has_loaded and self._process is not None and self._process.poll() is None
+        return self._has_loaded and not self._has_ended()
 
     def start(self) -> Mapping[str, Signature]:
         """By name of the function.
@@ -47,6 +54,7 @@ class RewardProcess:
             UserError: a function cannot be loaded, and another attempt would not do better.
             RunFailure: it may.
         """
+        self.kill()
         self._has_loaded, self.num_logs_known = False, 0
         try:
             self._connection = self._spawn()
@@ -55,6 +63,7 @@ class RewardProcess:
         except (OSError, EOFError) as error:
             raise self._not_loaded(error) from error
         if isinstance(answer, NotLoaded):
+            self._end()
             failure = answer.failure
             raise (UserError if answer.is_users_mistake else RunFailure)(failure.reason, failure.message)
         assert isinstance(answer, Loaded)
@@ -87,12 +96,18 @@ class RewardProcess:
             yield outcome
 
     def kill(self) -> None:
-        """With whatever it started."""
-        if self._process is not None and self._process.poll() is None:
+        """With its group, also where it has ended by itself.
+
+        Only here its exit code is taken, and by one thread: until then nobody else's group can have its number.
+        """
+        with self._killing:
+            process = self._process
+            if process is None or process.returncode is not None:
+                return
             with contextlib.suppress(ProcessLookupError):
-                os.killpg(self._process.pid, signal.SIGKILL)
+                os.killpg(process.pid, signal.SIGKILL)
             with contextlib.suppress(subprocess.TimeoutExpired):
-                self._process.wait(END_S)
+                process.wait(END_S)
 
     def _spawn(self) -> Connection:
         ours, theirs = socket.socketpair()
@@ -137,12 +152,23 @@ class RewardProcess:
     def _end(self) -> str:
         """How it ended; it has closed its socket."""
         assert self._process is not None
-        try:
-            code = self._process.wait(END_S)
-        except subprocess.TimeoutExpired:
-            self.kill()
+        give_up = time.monotonic() + END_S
+        while not (has_ended := self._has_ended()) and time.monotonic() < give_up:
+            time.sleep(LOOK_EVERY_S)
+        self.kill()
+        code = self._process.returncode
+        if not has_ended or code is None:
             return "closed its connection"
         return f"was ended by {signal.Signals(-code).name}" if code < 0 else f"ended with exit code {code}"
+
+    def _has_ended(self) -> bool:
+        """Its exit code is left for `kill` to take."""
+        if self._process is None or self._process.returncode is not None:
+            return True
+        try:
+            return os.waitid(os.P_PID, self._process.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
+        except ChildProcessError:  # another thread has taken it just now
+            return True
 
 
 def out_of_time() -> Mishap:

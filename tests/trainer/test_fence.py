@@ -1,0 +1,86 @@
+"""Which attempt of a run may write."""
+
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from grpo_contract import environment
+from grpo_contract.config import CheckpointConfig
+from grpo_contract.failure import RunFailure
+from grpo_trainer import fence
+from grpo_trainer.checkpoint_files import MARKER
+from grpo_trainer.checkpoints import CheckpointKeeper, find_checkpoint
+from grpo_trainer.final_model import put_in_place
+
+WORDS = "attempt 3 of the run has begun: attempt 2 writes nothing more, and ends."
+
+
+@pytest.fixture
+def be_attempt(monkeypatch: pytest.MonkeyPatch) -> Any:
+    return lambda number: monkeypatch.setenv(environment.ATTEMPT, str(number))
+
+
+def keeper(checkpoints: Path) -> CheckpointKeeper:
+    return CheckpointKeeper(CheckpointConfig(every_steps=2, keep=2), checkpoints, save_total_limit=None, newest=None)
+
+
+def test_a_later_attempt_takes_over_from_an_earlier_one(tmp_path: Path, be_attempt: Any) -> None:
+    for number in (1, 3):
+        be_attempt(number)
+        find_checkpoint(tmp_path / "checkpoints")
+        fence.check(tmp_path)
+    assert (tmp_path / "attempt").read_text() == "3"
+    be_attempt(2)
+    with pytest.raises(RunFailure, match=WORDS):
+        find_checkpoint(tmp_path / "checkpoints")
+    assert (tmp_path / "attempt").read_text() == "3"
+
+
+def test_an_earlier_attempt_removes_nothing(tmp_path: Path, be_attempt: Any) -> None:
+    being_written = tmp_path / "checkpoints" / "checkpoint-4"
+    be_attempt(3)
+    find_checkpoint(tmp_path / "checkpoints")
+    being_written.mkdir()
+    be_attempt(2)
+    with pytest.raises(RunFailure):
+        find_checkpoint(tmp_path / "checkpoints")
+    assert being_written.exists()
+
+
+def test_an_earlier_attempt_makes_no_step_and_marks_no_checkpoint(tmp_path: Path, be_attempt: Any) -> None:
+    checkpoint = tmp_path / "checkpoints" / "checkpoint-4"
+    checkpoint.mkdir(parents=True)
+    state: Any = SimpleNamespace(global_step=4, max_steps=8)
+    control: Any = SimpleNamespace(should_save=False)
+    old = keeper(tmp_path / "checkpoints")
+    be_attempt(2)
+    old.on_step_begin(None, state, control)
+
+    be_attempt(3)
+    fence.take_over(tmp_path)
+    be_attempt(2)
+    with pytest.raises(RunFailure, match=WORDS):
+        old.on_step_begin(None, state, control)
+    with pytest.raises(RunFailure, match=WORDS):
+        old.on_save(None, state, control)
+    assert not (checkpoint / MARKER).exists()
+
+
+def test_an_earlier_attempt_puts_no_model_in_place(tmp_path: Path, be_attempt: Any) -> None:
+    (tmp_path / ".model.partial").mkdir()
+    be_attempt(3)
+    fence.take_over(tmp_path)
+    be_attempt(2)
+    config: Any = None
+    with pytest.raises(RunFailure, match=WORDS):
+        put_in_place(tmp_path / ".model.partial", tmp_path / "model", config)
+    assert not (tmp_path / "model").exists()
+
+
+@pytest.mark.parametrize("content", [None, "", "no number"])
+def test_what_cannot_be_read_ends_no_attempt(tmp_path: Path, content: str | None) -> None:
+    if content is not None:
+        (tmp_path / "attempt").write_text(content)
+    fence.check(tmp_path)

@@ -1,0 +1,47 @@
+"""Which trackers a recipe asks for, and who tells them."""
+
+from typing import Any
+
+import pytest
+
+from grpo_trainer.tracker_report import unique_prompts
+from grpo_trainer.trackers.settings import environment_of, other_trackers, own_trackers
+
+AVAILABLE = ["mlflow", "tensorboard", "wandb"]
+
+
+@pytest.mark.parametrize(
+    ("report_to", "own", "others"),
+    [
+        (None, [], []),
+        ("none", [], []),
+        ([], [], []),
+        ("wandb", ["wandb"], []),
+        (["wandb"], ["wandb"], []),
+        (["tensorboard", "mlflow"], ["tensorboard"], ["mlflow"]),
+        ("all", ["wandb", "tensorboard"], ["mlflow"]),
+        (["all"], ["wandb", "tensorboard"], ["mlflow"]),
+        ("trackio", [], ["trackio"]),
+    ],
+)
+def test_who_tells_them(report_to: Any, own: list[str], others: list[str]) -> None:
+    recipe = {} if report_to is None else {"report_to": report_to}
+    assert own_trackers(recipe) == own
+    assert other_trackers(recipe, AVAILABLE) == others
+
+
+def test_one_whose_package_the_image_lacks_is_left_to_transformers(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Which says so."""
+    monkeypatch.setattr("grpo_trainer.trackers.settings.find_spec", lambda name: None)
+    assert own_trackers({"report_to": "wandb"}) == []
+    assert other_trackers({"report_to": "wandb"}, ["mlflow"]) == ["wandb"]
+
+
+def test_open_r1s_keys_are_wandbs_environment() -> None:
+    recipe = {"wandb_entity": "the-lab", "wandb_project": "proofs", "wandb_run_group": None}
+    assert environment_of(recipe) == {"WANDB_ENTITY": "the-lab", "WANDB_PROJECT": "proofs"}
+
+
+def test_unique_prompts() -> None:
+    table = {"prompt": ["a", "a", "b", "a"], "completion": ["1", "2", "3", "4"]}
+    assert unique_prompts(table) == {"prompt": ["a", "b"], "completion": ["1", "3"]}

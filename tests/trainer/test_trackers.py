@@ -1,0 +1,158 @@
+"""Trackers in their process: what they are told arrives, and nothing that goes wrong with one reaches the training."""
+
+import json
+import logging
+import os
+import threading
+import time
+from collections.abc import Iterator
+from http import HTTPStatus
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from grpo_trainer.trackers import process
+from grpo_trainer.trackers.process import TrackerProcess
+from grpo_trainer.trackers.records import Record, Start
+from trainer.tracked import history_of, records_of, scalars_of
+
+STEPS = 3
+UID = "11111111-2222-3333-4444-555555555555"
+COMPLETIONS: dict[str, list[Any]] = {
+    "prompt": ["1 + 1 =", "2 + 2 ="],
+    "completion": ["2", "5"],
+    "accuracy": [1.0, None],
+}
+NEVER_S = 30
+"""A tracker that is waited for would take longer."""
+
+
+@pytest.fixture(autouse=True)
+def no_account(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    for name in ("WANDB_API_KEY", "WANDB_MODE", "WANDB_PROJECT", "TENSORBOARD_LOGGING_DIR"):
+        monkeypatch.delenv(name, raising=False)
+
+
+class Refusing(BaseHTTPRequestHandler):
+    def do_POST(self) -> None:
+        self.send_error(HTTPStatus.FORBIDDEN)
+
+    def log_message(self, *_: Any) -> None:
+        pass
+
+
+@pytest.fixture
+def refusing_server() -> Iterator[str]:
+    with ThreadingHTTPServer(("127.0.0.1", 0), Refusing) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+
+
+def start_of(folder: Path, *trackers: str) -> Start:
+    return Start(trackers=trackers, folder=folder, name="qwen-math", id=UID, config={"beta": 0.04, "max_steps": STEPS})
+
+
+def tell_all(trackers: TrackerProcess) -> None:
+    for step in range(1, STEPS + 1):
+        values = {"reward": step / 4, "rewards/accuracy/mean": None, "eval_loss": 0.5, "learning_rate": 1e-6}
+        trackers.tell(Record(step=step, values=values, completions=COMPLETIONS if step == STEPS else None))
+
+
+def test_tensorboard(tmp_path: Path) -> None:
+    with TrackerProcess(start_of(tmp_path / "trackers", "tensorboard"), {}) as trackers:
+        tell_all(trackers)
+    assert scalars_of(tmp_path / "trackers" / "tensorboard") == {
+        "train/reward": [(1, 0.25), (2, 0.5), (3, 0.75)],
+        "eval/loss": [(step, 0.5) for step in (1, 2, 3)],
+        "train/learning_rate": [(step, pytest.approx(1e-6)) for step in (1, 2, 3)],
+    }
+
+
+def test_tensorboard_where_the_environment_wants_it(tmp_path: Path) -> None:
+    elsewhere = {"TENSORBOARD_LOGGING_DIR": str(tmp_path / "elsewhere")}
+    with TrackerProcess(start_of(tmp_path / "trackers", "tensorboard"), elsewhere) as trackers:
+        tell_all(trackers)
+    assert len(scalars_of(tmp_path / "elsewhere")["train/reward"]) == STEPS
+
+
+def test_wandb_without_an_account_is_kept_on_the_volume(tmp_path: Path) -> None:
+    environment = {"WANDB_PROJECT": "proofs", "WANDB_ENTITY": "the-lab", "WANDB_RUN_GROUP": "nightly"}
+    with TrackerProcess(start_of(tmp_path / "trackers", "wandb"), environment) as trackers:
+        tell_all(trackers)
+
+    records = records_of(tmp_path / "trackers" / "wandb")
+    (run,) = (record.run for record in records if record.WhichOneof("record_type") == "run")
+    assert (run.run_id, run.display_name, run.project, run.run_group) == (UID, "qwen-math", "proofs", "nightly")
+    history = history_of(records)
+    assert [(row["train/global_step"], row["train/reward"]) for row in history] == [(1, 0.25), (2, 0.5), (3, 0.75)]
+    assert "train/rewards/accuracy/mean" not in history[0]
+    (table,) = tmp_path.glob("trackers/wandb/wandb/offline-run-*/files/media/table/completions*.json")
+    assert json.loads(table.read_text()) == {
+        "columns": ["prompt", "completion", "accuracy"],
+        "data": [["1 + 1 =", "2", 1.0], ["2 + 2 =", "5", None]],
+    }
+
+
+def test_wandb_whose_server_does_not_take_it_is_kept_on_the_volume(
+    tmp_path: Path, refusing_server: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    account = {"WANDB_API_KEY": "x" * 40, "WANDB_BASE_URL": refusing_server}
+    with TrackerProcess(start_of(tmp_path / "trackers", "wandb"), account) as trackers:
+        tell_all(trackers)
+    history = history_of(records_of(tmp_path / "trackers" / "wandb"))
+    assert [row["train/global_step"] for row in history] == [1, 2, 3]
+    assert "`wandb sync` sends it." in capfd.readouterr().out
+
+
+def test_one_that_cannot_be_opened_takes_no_other_along(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "file").write_text("no folder")
+    nowhere = {"TENSORBOARD_LOGGING_DIR": str(tmp_path / "file" / "below")}
+    with TrackerProcess(start_of(tmp_path / "trackers", "tensorboard", "wandb"), nowhere) as trackers:
+        tell_all(trackers)
+    assert len(history_of(records_of(tmp_path / "trackers" / "wandb"))) == STEPS
+    assert "tensorboard: NotADirectoryError" in capfd.readouterr().out
+
+
+def test_a_process_that_has_ended_stops_nothing(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.WARNING)
+    with TrackerProcess(start_of(tmp_path, "tensorboard"), {}) as trackers:
+        trackers._process.kill()
+        trackers._process.wait()
+        tell_all(trackers)
+    assert [record.message for record in caplog.records] == ["tensorboard: behind or ended, steps are lost (said once)"]
+
+
+def test_one_that_does_not_end_is_ended(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(process, "MODULE", "trainer.hanging_tracker")
+    monkeypatch.setattr(process, "FINISH_S", 1.0)
+    started = time.monotonic()
+    tests = str(Path(__file__).parents[1])
+    with TrackerProcess(
+        start_of(tmp_path, "wandb"), {"PYTHONPATH": f"{os.environ.get('PYTHONPATH', '')}:{tests}"}
+    ) as trackers:
+        tell_all(trackers)
+    assert time.monotonic() - started < NEVER_S
+    assert "wandb: not all was sent within 1 s" in caplog.text
+
+
+def test_one_that_is_behind_loses_steps_and_holds_nobody_up(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(process, "MODULE", "trainer.hanging_tracker")
+    monkeypatch.setattr(process, "FINISH_S", 0.1)
+    monkeypatch.setattr(process, "WAITING", 5)
+    long = Record(step=1, values={"note": "x" * 100_000})  # more than a pipe holds
+    tests = str(Path(__file__).parents[1])
+    with TrackerProcess(
+        start_of(tmp_path, "wandb"), {"PYTHONPATH": f"{os.environ.get('PYTHONPATH', '')}:{tests}"}
+    ) as trackers:
+        for _ in range(20):
+            trackers.tell(long)
+        assert trackers._records.qsize() <= 5
+    assert caplog.text.count("behind or ended, steps are lost") == 1
