@@ -10,5 +10,5 @@ ALL_TRACKERS: Final = "all"
 def reported_to(recipe: Mapping[str, Any]) -> list[str]:
     """What `report_to` names; it may be one name or a list."""
     value = recipe.get("report_to") or []
-    names = [value] if isinstance(value, str) else list(value)
-    return [name for name in names if name != "none"]
+    names = value if isinstance(value, list) else [value]
+    return [str(name) for name in names if name != "none"]
