@@ -31,7 +31,9 @@ def test_an_open_request_does_not_keep_a_generator_alive(tiny_model: Path, tmp_p
         os.kill(running.process.pid, signal.SIGTERM)
         assert running.process.wait(GRACE_S + MARGIN_S) == 0
         asking.join(MARGIN_S)
-        assert [type(answer) for answer in outcome] == [requests.ConnectionError], outcome
+        # Cut off, or told that the engine has ended: to the fleet both are a lost generator.
+        (answer,) = outcome
+        assert isinstance(answer, requests.ConnectionError) or getattr(answer, "status_code", 0) == 500, answer
         assert not running.termination_file.exists()
     finally:
         running.kill()
