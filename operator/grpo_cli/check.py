@@ -9,12 +9,13 @@ from grpo_cli.batches import Batch
 from grpo_cli.combinations import combinations
 from grpo_cli.finding import Finding, Level, error
 from grpo_cli.memory import Gpu, Memory, Model, estimate, memory_findings
+from grpo_cli.paths import RECIPE
 from grpo_cli.plan import Plan
 from grpo_cli.product import Product
 from grpo_cli.rules import broken_rules
 from grpo_cli.stored import as_stored, as_typed
 from grpo_cli.structure import misfits
-from grpo_cli.translation import RECIPE, translated, without_effect
+from grpo_cli.translation import translated, without_effect
 from grpo_operator.api.cel import Rule
 from grpo_operator.api.spec import GRPORunSpec
 

@@ -218,7 +218,7 @@ def token_for_pushes(plan: Plan) -> Iterator[Finding]:
 
 def trackers(plan: Plan) -> Iterator[Finding]:
     in_images = {*TRACKER_PACKAGES, ALL_TRACKERS}
-    names = [str(name) for name in reported_to({"report_to": plan.value("report_to")}) if name not in in_images]
+    names = [name for name in reported_to(plan.value("report_to")) if name not in in_images]
     if names:
         yield note(
             "spec.recipe.report_to",

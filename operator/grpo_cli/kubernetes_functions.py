@@ -11,10 +11,6 @@ from cel_expr_python import cel
 
 from grpo_operator.api.core_types import QUANTITY
 
-DNS_LABEL: Final = "[a-z0-9]([-a-z0-9]*[a-z0-9])?"
-DNS_SUBDOMAIN: Final = re.compile(rf"{DNS_LABEL}(\.{DNS_LABEL})*")
-LONGEST_SUBDOMAIN: Final = 253
-
 SUFFIX: Final = re.compile("([KMGTPE]i|[numkMGTPE])?$")
 FACTORS: Final = {
     "": Decimal(1),
@@ -34,22 +30,12 @@ def quantity(text: str) -> float:
     return float(Decimal(text[: suffix.start()]) * FACTORS[suffix[0]])
 
 
-def dns_complaints(kind: str, text: str) -> list[str]:
-    is_one = DNS_SUBDOMAIN.fullmatch(text) is not None and len(text) <= LONGEST_SUBDOMAIN
-    return [] if is_one else [kind]
-
-
 def kubernetes_functions() -> list[cel.FunctionDecl]:
-    # A quantity is a number here, a format its name, and what a format complains of a list: each type is told apart.
-    kind = cel.Type
-    complaints = kind.List(kind.STRING)
+    kind = cel.Type  # a quantity is a number here
     return [
         _function("isQuantity", [kind.STRING], kind.BOOL, is_quantity),
         _function("quantity", [kind.STRING], kind.DOUBLE, quantity),
         _method("isGreaterThan", [kind.DOUBLE, kind.DOUBLE], kind.BOOL, lambda left, right: left > right),
-        _function("format.dns1123Subdomain", [], kind.STRING, lambda: "dns1123Subdomain"),
-        _method("validate", [kind.STRING, kind.STRING], complaints, dns_complaints),
-        _method("hasValue", [complaints], kind.BOOL, bool),
     ]
 
 

@@ -1,7 +1,9 @@
 """Where in a GRPORun something is, as the API server writes it: spec.recipe.reward_funcs[0]."""
 
 from collections.abc import Iterable, Iterator
-from typing import Any
+from typing import Any, Final
+
+RECIPE: Final = "spec.recipe"
 
 
 def path_of(parts: Iterable[str | int]) -> str:

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from grpo_cli.finding import Finding, error, note
+from grpo_cli.paths import RECIPE
 from grpo_contract.old_keys import Recipe
 from grpo_contract.owned_keys import owned_keys
 from grpo_contract.recipe_defaults import ERAS
@@ -11,7 +12,6 @@ from grpo_operator.api.schema import Schema
 from grpo_operator.api.spec import GRPORunSpec
 from grpo_operator.desired.recipe import todays_recipe
 
-RECIPE: Final = "spec.recipe"
 WITHOUT_EFFECT: Final = "Not supported yet, and without effect while "
 """How the CRD describes keys that matter only to what a run cannot do."""
 

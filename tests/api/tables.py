@@ -28,6 +28,16 @@ def _read_constraints() -> list[Case]:
 
 
 BASE: Final[Manifest] = yaml.safe_load((HERE / "base.yaml").read_text())
+DEFAULTS: Final[dict[str, Any]] = {
+    "recipeDefaults": "current",
+    "learners": {"replicas": 1, "gpus": 1},
+    "generators": {"replicas": 1, "gpus": 1},
+    "storage": {"size": "10Gi", "accessModes": ["ReadWriteMany"], "retain": False},
+    "checkpoint": {"everySteps": 50, "keep": 2},
+    "rewards": {"timeoutSeconds": 60, "maxErrorShare": 0.2},
+    "maxRestarts": 5,
+}
+"""What the API server adds to the spec of BASE."""
 RULES: Final[list[Case]] = yaml.safe_load((HERE / "rules.yaml").read_text())
 CREATIONS: Final = [case for case in RULES if "before" not in case]
 UPDATES: Final = [case for case in RULES if "before" in case]

@@ -5,6 +5,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from api.client import RUNS, STRICT, ApiServer
+from api.tables import DEFAULTS
 from grpo_contract.progress import CheckpointProgress, Metrics, Steps
 from grpo_operator.api.run import GRPORun
 from grpo_operator.api.status import (
@@ -58,15 +59,7 @@ def full_status() -> GRPORunStatus:
 
 def test_defaults(api_server: ApiServer, base_run: Manifest) -> None:
     answer = api_server.try_create(base_run)
-    assert answer.body["spec"] == base_run["spec"] | {
-        "recipeDefaults": "current",
-        "learners": {"replicas": 1, "gpus": 1},
-        "generators": {"replicas": 1, "gpus": 1},
-        "storage": {"size": "10Gi", "accessModes": ["ReadWriteMany"], "retain": False},
-        "checkpoint": {"everySteps": 50, "keep": 2},
-        "rewards": {"timeoutSeconds": 60, "maxErrorShare": 0.2},
-        "maxRestarts": 5,
-    }
+    assert answer.body["spec"] == base_run["spec"] | DEFAULTS
 
 
 def test_types_have_the_defaults_of_the_crd(api_server: ApiServer, base_run: Manifest) -> None:

@@ -25,6 +25,8 @@ COMPLETIONS: dict[str, list[Any]] = {
     "completion": ["2", "5"],
     "accuracy": [1.0, None],
 }
+OWN_PROCESS = {"PYTHONPATH": f"{os.environ.get('PYTHONPATH', '')}:{Path(__file__).parents[1]}"}
+"""For a process of these tests in the place of ours."""
 NEVER_S = 30
 """A tracker that is waited for would take longer."""
 
@@ -132,10 +134,7 @@ def test_one_that_does_not_end_is_ended(
     monkeypatch.setattr(process, "MODULE", "trainer.hanging_tracker")
     monkeypatch.setattr(process, "FINISH_S", 1.0)
     started = time.monotonic()
-    tests = str(Path(__file__).parents[1])
-    with TrackerProcess(
-        start_of(tmp_path, "wandb"), {"PYTHONPATH": f"{os.environ.get('PYTHONPATH', '')}:{tests}"}
-    ) as trackers:
+    with TrackerProcess(start_of(tmp_path, "wandb"), OWN_PROCESS) as trackers:
         tell_all(trackers)
     assert time.monotonic() - started < NEVER_S
     assert "wandb: not all was sent within 1 s" in caplog.text
@@ -148,10 +147,7 @@ def test_one_that_is_behind_loses_steps_and_holds_nobody_up(
     monkeypatch.setattr(process, "FINISH_S", 0.1)
     monkeypatch.setattr(process, "WAITING", 5)
     long = Record(step=1, values={"note": "x" * 100_000})  # more than a pipe holds
-    tests = str(Path(__file__).parents[1])
-    with TrackerProcess(
-        start_of(tmp_path, "wandb"), {"PYTHONPATH": f"{os.environ.get('PYTHONPATH', '')}:{tests}"}
-    ) as trackers:
+    with TrackerProcess(start_of(tmp_path, "wandb"), OWN_PROCESS) as trackers:
         for _ in range(20):
             trackers.tell(long)
         assert trackers._records.qsize() <= 5

@@ -8,6 +8,7 @@ from api.tables import (
     BASE,
     CONSTRAINTS,
     CREATIONS,
+    DEFAULTS,
     ENTRIES,
     ENTRY,
     KEYS,
@@ -101,16 +102,7 @@ def test_entries_of_a_mixture_are_bounded(within: dict[str, Any], beyond: dict[s
 
 
 def test_defaults_are_those_of_the_api_server() -> None:
-    """As tests/api/test_objects.py has them from the API server."""
-    assert as_stored(BASE, SCHEMA)["spec"] == BASE["spec"] | {
-        "recipeDefaults": "current",
-        "learners": {"replicas": 1, "gpus": 1},
-        "generators": {"replicas": 1, "gpus": 1},
-        "storage": {"size": "10Gi", "accessModes": ["ReadWriteMany"], "retain": False},
-        "checkpoint": {"everySteps": 50, "keep": 2},
-        "rewards": {"timeoutSeconds": 60, "maxErrorShare": 0.2},
-        "maxRestarts": 5,
-    }
+    assert as_stored(BASE, SCHEMA)["spec"] == BASE["spec"] | DEFAULTS
 
 
 def test_null_is_kept_where_it_is_allowed_and_goes_elsewhere() -> None:

@@ -9,14 +9,14 @@ from grpo_contract.trackers import ALL_TRACKERS, TRACKER_PACKAGES, reported_to
 
 def own_trackers(recipe: Mapping[str, Any]) -> list[str]:
     """Of those that `report_to` names, the ones that this package tells."""
-    names = reported_to(recipe)
+    names = reported_to(recipe.get("report_to"))
     wanted = TRACKER_PACKAGES if ALL_TRACKERS in names else [name for name in names if name in TRACKER_PACKAGES]
     return [name for name in wanted if find_spec(TRACKER_PACKAGES[name])]
 
 
 def other_trackers(recipe: Mapping[str, Any], available: Sequence[str]) -> list[str]:
     """Those that transformers tells in the training process: an image of the user's may hold more than ours does."""
-    own, names = own_trackers(recipe), reported_to(recipe)
+    own, names = own_trackers(recipe), reported_to(recipe.get("report_to"))
     wanted = available if ALL_TRACKERS in names else names
     return [name for name in wanted if name not in own]
 

@@ -20,7 +20,6 @@ log = logging.getLogger(__name__)
 
 class WandbRun:
     def __init__(self, start: Start) -> None:
-        self.folder = start.folder
         self.run: Any = begin(start, None if says_where_to() else "offline")
         self.run.define_metric(STEP)
         self.run.define_metric("*", step_metric=STEP, step_sync=True)
