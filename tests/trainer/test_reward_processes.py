@@ -383,6 +383,11 @@ def are_alive(processes: Iterable[int]) -> list[int]:
     return [pid for pid in processes if (state := state_of(pid)) is not None and state != "Z"]
 
 
+def wait_until_they_end(processes: Iterable[int]) -> None:
+    """They have been killed; the kernel takes its time."""
+    wait_for("their end", lambda: not are_alive(processes), 10, interval_s=0.05)
+
+
 def state_of(process: int) -> str | None:
     try:
         return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0]
@@ -405,8 +410,8 @@ def test_what_a_function_has_started_ends_with_its_process(tmp_path: Path, funct
         assert are_alive([child]) == [child]
         assert scored.scores(["a"]) == {f"parents:{function}": [FAILED]}
         assert [key[1] for key in scored.errors()] == [reason]
-        assert are_alive([child]) == []
-    assert are_alive(children(tmp_path)) == []
+        wait_until_they_end([child])
+    wait_until_they_end(children(tmp_path))
 
 
 def test_what_it_has_started_ends_also_when_nobody_was_calling(tmp_path: Path) -> None:
@@ -414,18 +419,18 @@ def test_what_it_has_started_ends_also_when_nobody_was_calling(tmp_path: Path) -
     with Scored("parents:halves") as scored:
         (process,), (child,) = set(reward_processes(os.getpid())) - before, children(tmp_path)
         os.kill(process, signal.SIGKILL)
-        wait_for("its end", lambda: not are_alive([process]), 10, interval_s=0.05)
+        wait_until_they_end([process])
         assert scored.scores(["a"]) == {"parents:halves": [0.5]}
-        assert are_alive([child]) == []
+        wait_until_they_end([child])
         assert len(children(tmp_path)) == 2
-    assert are_alive(children(tmp_path)) == []
+    wait_until_they_end(children(tmp_path))
 
 
 def test_what_it_has_started_ends_when_it_cannot_be_loaded(tmp_path: Path) -> None:
     with pytest.raises(UserError), Scored("parents:none"):
         pass
     wait_for("a child", lambda: children(tmp_path), 10, interval_s=0.05)
-    wait_for("its end", lambda: not are_alive(children(tmp_path)), 10, interval_s=0.05)
+    wait_until_they_end(children(tmp_path))
 
 
 TRAINER = """
