@@ -120,6 +120,10 @@ EVENTS: dict[str, tuple[list[Condition], list[Condition], list[tuple[str, str]]]
     "storage with a hint": ([], [make_condition(STORAGE, "True", "SingleNodeVolume")], []),
     "success": ([], [make_condition(SUCCEEDED, "True", "Completed"), make_condition(LEARNERS, "False", "RunEnded")], [("Normal", "Completed")]),
     "failure": ([], [make_condition(FAILED, "True", "DatasetNotFound"), make_condition(PROGRESSING, "False", "RunEnded")], [("Warning", "DatasetNotFound")]),
+    "a failed run goes on": (
+        [make_condition(FAILED, "True", "MaxRestartsExceeded"), make_condition(PROGRESSING, "False", "RunEnded")],
+        [make_condition(PROGRESSING, "True", "Restarting")], [("Normal", "Resumed")],
+    ),
 }  # fmt: skip
 
 

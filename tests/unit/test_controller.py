@@ -148,3 +148,12 @@ def test_what_keeps_failing_is_said_and_tried_again() -> None:
     assert f"NetworkPolicy {NAME}-learner" in accepted["message"]
     assert "(500: Internal error occurred: failed calling webhook)" in accepted["message"]
     assert f"Job/{NAME}-learner-1" in api.objects, "the others are written all the same"
+
+
+def test_a_run_that_goes_on_has_failed_no_more() -> None:
+    failed = make_condition(ConditionType.FAILED, "True", "MaxRestartsExceeded").model_dump(mode="json", by_alias=True)
+    api = FakeApi()
+    look(api, run_manifest(maxRestarts=1) | {"status": {"conditions": [failed], "finishedAt": ago(60)}})
+    assert "Failed" not in {entry["type"] for entry in api.status["conditions"]}
+    assert (api.status["attempt"], api.status["phase"]) == (2, "Restarting")
+    assert "finishedAt" not in api.status

@@ -147,4 +147,11 @@ class GRPORunSpec(ApiModel):
     storage: Storage
     checkpoint: Checkpoint = Checkpoint()
     rewards: Rewards = Rewards()
-    max_restarts: Annotated[int, Field(ge=0, description="Attempts after the first before the run fails.")] = 5
+    max_restarts: Annotated[
+        int,
+        Field(
+            ge=0,
+            description="Attempts after the first before the run fails. When it is raised after that, the run goes on from its "
+            "newest checkpoint.",
+        ),
+    ] = 5

@@ -34,7 +34,7 @@ class Phase(StrEnum):
     SUCCEEDED = "Succeeded"
     """All steps were made and the model is saved."""
     FAILED = "Failed"
-    """The run ended and will not be tried again."""
+    """The run ended. It is not tried again, unless spec.maxRestarts ended it and is raised."""
 
 
 class ConditionType(StrEnum):
@@ -56,7 +56,7 @@ class ConditionType(StrEnum):
     SUCCEEDED = "Succeeded"
     """The run ended well; its model is saved."""
     FAILED = "Failed"
-    """The run ended and will not be tried again."""
+    """The run ended. It is not tried again, unless spec.maxRestarts ended it and is raised."""
 
 
 class Condition(_Status):

@@ -10,7 +10,8 @@ from grpo_contract.labels import API_GROUP
 from grpo_operator.api.run import GRPORun
 from grpo_operator.api.status import Condition, ConditionType, GRPORunStatus
 from grpo_operator.desired.manifest import Manifest
-from grpo_operator.reconcile.conditions import find, micro_timestamp
+from grpo_operator.reconcile.conditions import find, is_true, micro_timestamp
+from grpo_operator.reconcile.phase import has_ended
 from grpo_operator.reconcile.reasons import POD_TROUBLES, Reason
 from grpo_operator.resources import EVENT, GRPORUN
 
@@ -46,7 +47,7 @@ class _News:
 def events_of(run: GRPORun, after: GRPORunStatus) -> list[RunEvent]:
     """What `after` tells that the run's status did not."""
     before = run.status
-    told = [*_of_recipe(run, after), *_of_conditions(before, after)]
+    told = [*_of_recipe(run, after), *_of_resumption(before, after), *_of_conditions(before, after)]
     if (
         after.last_failure
         and after.last_failure != before.last_failure
@@ -67,6 +68,13 @@ def _of_recipe(run: GRPORun, after: GRPORunStatus) -> Iterator[_News]:
             f"Keys of the recipe are old, or left out and mean something else today: {keys}. See status.recipe.notes."
         )
         yield _News("Normal", Reason.RECIPE_TRANSLATED, text, f"generation {run.metadata.generation}")
+
+
+def _of_resumption(before: GRPORunStatus, after: GRPORunStatus) -> Iterator[_News]:
+    progressing = find(after.conditions, ConditionType.PROGRESSING)
+    had_failed = is_true(before.conditions, ConditionType.FAILED)
+    if progressing and had_failed and not has_ended(after.conditions):
+        yield _News("Normal", Reason.RESUMED, progressing.message, progressing.last_transition_time)
 
 
 def _of_conditions(before: GRPORunStatus, after: GRPORunStatus) -> Iterator[_News]:

@@ -111,11 +111,14 @@ class Reason(StrEnum):
     COMPLETED = "Completed"
     """All steps are done and the model is saved."""
     MAX_RESTARTS_EXCEEDED = "MaxRestartsExceeded"
-    """An attempt failed and `maxRestarts` allows no other. `status.lastFailure` says why the last one did."""
+    """An attempt failed and `maxRestarts` allows no other. `status.lastFailure` says why the last one did. Raise
+    `maxRestarts`, and the run goes on from its newest checkpoint."""
 
     # An Event alone
     RECIPE_TRANSLATED = "RecipeTranslated"
     """The recipe holds keys of an older TRL or Open-R1. `status.recipe.notes` says what became of each."""
+    RESUMED = "Resumed"
+    """The run had used up its restarts, and goes on because `maxRestarts` was raised."""
 
     # Why an attempt failed, when no pod has left a reason
     LEARNER_POD_LOST = "LearnerPodLost"

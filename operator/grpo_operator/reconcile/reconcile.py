@@ -6,7 +6,6 @@ from datetime import datetime
 from typing import Final
 
 from grpo_operator.api.run import GRPORun
-from grpo_operator.api.status import ConditionType
 from grpo_operator.desired.children import Child, build_children
 from grpo_operator.desired.recipe import recipe_digest
 from grpo_operator.reconcile import report
@@ -14,6 +13,7 @@ from grpo_operator.reconcile.acceptance import ACCEPTED, judge_acceptance, judge
 from grpo_operator.reconcile.changes import children_to_write, ref_of
 from grpo_operator.reconcile.completion import REPORT_GRACE_S, final_progress, is_complete
 from grpo_operator.reconcile.conditions import Statement
+from grpo_operator.reconcile.ending import judge_failure, should_resume
 from grpo_operator.reconcile.failure import (
     CAUSE_GRACE_S,
     Cause,
@@ -29,7 +29,6 @@ from grpo_operator.reconcile.phase import has_ended
 from grpo_operator.reconcile.plan import LogSource, Plan
 from grpo_operator.reconcile.pod_trouble import seconds_until_settled
 from grpo_operator.reconcile.readiness import has_had_generators, seconds_until_pods_are_missed
-from grpo_operator.reconcile.reasons import Reason
 from grpo_operator.reconcile.restart import judge_left_behind, seconds_to_wait, seconds_until_given_up
 from grpo_operator.reconcile.rewards import failing_rewards, judge_rewards
 from grpo_operator.reconcile.storage import StorageVerdict, judge_storage
@@ -39,10 +38,6 @@ from grpo_operator.settings import Settings
 
 REFUSED_AGAIN_S: Final = 60.0
 """The longest until the next try of a child that the API server refused: quotas are lifted and names become free."""
-
-
-_TO_TRY_AGAIN: Final = "To try again, delete this run and apply the corrected one."
-"""A run that has failed stays as it is, and most of its fields cannot change."""
 
 
 @dataclass(frozen=True)
@@ -63,7 +58,7 @@ def reconcile(run: GRPORun, world: World, settings: Settings, now: datetime) -> 
     look = _Look(run, world, settings, now, attempt, children)
 
     if has_ended(run.status.conditions):
-        return _clear_away(look)
+        return _after_the_end(look)
     if objection := judge_era(run):
         return Plan(report.refused(run, objection, now))
     if run.status.started_at is None and (objection := judge_recipe(run)):
@@ -130,13 +125,15 @@ def _try_again_or_fail(look: _Look, cause: Cause) -> Plan:
 
 
 def _fail(look: _Look, cause: Cause, statements: Iterable[Statement] = ()) -> Plan:
-    reason, message = cause.reason, cause.message
-    if not cause.is_users_mistake:
-        reason = Reason.MAX_RESTARTS_EXCEEDED
-        message = f"Attempt {look.attempt} failed and maxRestarts is {look.run.spec.max_restarts}: {cause.message}"
-    ending = Statement(ConditionType.FAILED, "True", reason, f"{message} {_TO_TRY_AGAIN}")
+    ending = judge_failure(look.run, look.attempt, cause)
     status = report.failed(look.run, look.attempt, cause, [*statements, ending], look.now)
     return Plan(status, log_source=_log_source(cause), look_again_s=0)
+
+
+def _after_the_end(look: _Look) -> Plan:
+    if should_resume(look.run, look.attempt):
+        return Plan(report.resumed(look.run, look.attempt, look.now), look_again_s=0)
+    return _clear_away(look)
 
 
 def _clear_away(look: _Look) -> Plan:

@@ -87,24 +87,46 @@ def _has_started(statements: Iterable[Statement], children: Children) -> bool:
 def restarting(run: GRPORun, failed_attempt: int, cause: Cause, now: datetime) -> GRPORunStatus:
     """The attempt's failure is on record before anything is done about it."""
     attempt = failed_attempt + 1
-    status = run.status.model_copy(
+    failure = _last_failure(failed_attempt, cause, now)
+    status = _before_attempt(run, attempt).model_copy(update={"last_failure": failure})
+    start = start_of(attempt, status.checkpoint)
+    message = f"Attempt {failed_attempt} failed ({cause.message.rstrip('.')}). {start}"
+    return _stated(run, status, _on_the_way(run, message), now)
+
+
+def resumed(run: GRPORun, failed_attempt: int, now: datetime) -> GRPORunStatus:
+    """Of a run that had failed by this attempt. `last_failure` tells of that until another attempt fails."""
+    attempt = failed_attempt + 1
+    others = [condition for condition in run.status.conditions if condition.type is not ConditionType.FAILED]
+    status = _before_attempt(run, attempt).model_copy(update={"conditions": others, "finished_at": None})
+    start = start_of(attempt, status.checkpoint)
+    message = f"spec.maxRestarts is {run.spec.max_restarts} now, and the run goes on. {start}"
+    generators = Statement(
+        ConditionType.GENERATORS_READY, "False", Reason.STARTING, "Generators are being created and started."
+    )
+    return _stated(run, status, [generators, *_on_the_way(run, message)], now)
+
+
+def _before_attempt(run: GRPORun, attempt: int) -> GRPORunStatus:
+    """The status, without what only an attempt that goes on has."""
+    return run.status.model_copy(
         update={
             "attempt": attempt,
-            "last_failure": _last_failure(failed_attempt, cause, now),
             "progress": run.status.progress.model_copy(update=_NO_PACE),
             "learners": _learners(run, attempt, ready=0),
             "generators": run.status.generators.model_copy(update={"in_sync": 0, "weight_version": None}),
         }
     )
-    start = start_of(attempt, status.checkpoint)
-    message = f"Attempt {failed_attempt} failed ({cause.message.rstrip('.')}). {start}"
-    statements = [
+
+
+def _on_the_way(run: GRPORun, message: str) -> list[Statement]:
+    """Of a run of which nothing is there yet of a new attempt."""
+    return [
         ACCEPTED,
         Statement(ConditionType.LEARNERS_READY, "False", Reason.RESTARTING, message),
         Statement(ConditionType.WEIGHTS_IN_SYNC, "Unknown", Reason.NOT_KNOWN_YET, "No weights were sent yet."),
         Statement(ConditionType.PROGRESSING, "True", Reason.RESTARTING, message),
     ]
-    return _stated(run, status, statements, now)
 
 
 def failed(run: GRPORun, attempt: int, cause: Cause, statements: Iterable[Statement], now: datetime) -> GRPORunStatus:

@@ -27,10 +27,15 @@ def pause_s(attempt: int) -> float:
 
 
 def start_of(attempt: int, checkpoint: CheckpointProgress | None) -> str:
-    """Where the attempt begins, in a sentence. `checkpoint`: the newest that the run's status knows."""
+    """Where the attempt begins, in a sentence."""
+    return f"Attempt {attempt} starts from {origin_of(checkpoint)}."
+
+
+def origin_of(checkpoint: CheckpointProgress | None) -> str:
+    """Where a new attempt begins. `checkpoint`: the newest that the run's status knows."""
     if checkpoint is None:
-        return f"Attempt {attempt} starts from the beginning: the run has written no checkpoint yet."
-    return f"Attempt {attempt} starts from the newest checkpoint, of step {checkpoint.step} or later."
+        return "the beginning: the run has written no checkpoint yet"
+    return f"the newest checkpoint, of step {checkpoint.step} or later"
 
 
 def seconds_to_wait(attempt: int, failed_at: datetime | None, leftovers: Iterable[ObservedPod], now: datetime) -> float:

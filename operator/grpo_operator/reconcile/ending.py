@@ -1,0 +1,46 @@
+"""Failed: why a run has ended and how it is tried again; and whether it goes on after all.
+
+A run that used up its restarts goes on when `spec.maxRestarts` is raised, which may change at any time. All else that ends a
+run is a mistake in what cannot change.
+"""
+
+from typing import Final
+
+from grpo_operator.api.run import GRPORun
+from grpo_operator.api.status import ConditionType
+from grpo_operator.reconcile.conditions import Statement, find
+from grpo_operator.reconcile.failure import Cause
+from grpo_operator.reconcile.reasons import Reason
+from grpo_operator.reconcile.restart import origin_of
+
+_TO_TRY_AGAIN: Final = "To try again, delete this run and apply the corrected one."
+_VOLUME_GOES_ALONG: Final = (
+    "Its volume goes along, with all that the run has saved, since spec.storage has neither retain nor claimName: copy "
+    "first what you need of it."
+)
+
+
+def judge_failure(run: GRPORun, attempt: int, cause: Cause) -> Statement:
+    """Of a run that ends by this failure of this attempt."""
+    if cause.is_users_mistake:
+        remedy = f"{_TO_TRY_AGAIN} {_VOLUME_GOES_ALONG}" if _would_lose_work(run) else _TO_TRY_AGAIN
+        return Statement(ConditionType.FAILED, "True", cause.reason, f"{cause.message} {remedy}")
+    message = (
+        f"Attempt {attempt} failed and maxRestarts is {run.spec.max_restarts}: {cause.message} Raise spec.maxRestarts to "
+        f"{attempt} or more, and the run goes on from {origin_of(run.status.checkpoint)}."
+    )
+    return Statement(ConditionType.FAILED, "True", Reason.MAX_RESTARTS_EXCEEDED, message)
+
+
+def _would_lose_work(run: GRPORun) -> bool:
+    """When it is deleted."""
+    has_saved = run.status.checkpoint is not None or run.status.model is not None
+    return has_saved and not run.spec.storage.retain and run.spec.storage.claim_name is None
+
+
+def should_resume(run: GRPORun, attempt: int) -> bool:
+    """`attempt`: the one by whose failure the run has ended, if it has."""
+    failed = find(run.status.conditions, ConditionType.FAILED)
+    if failed is None or failed.status != "True" or failed.reason != Reason.MAX_RESTARTS_EXCEEDED:
+        return False
+    return attempt <= run.spec.max_restarts
