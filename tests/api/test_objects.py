@@ -44,7 +44,7 @@ def full_status() -> GRPORunStatus:
         GRPORunStatus,
         phase=Phase.RUNNING,
         conditions=conditions,
-        recipe=RecipeStatus(notes=[filled(RecipeNote)]),
+        recipe=filled(RecipeStatus, notes=[filled(RecipeNote)]),
         progress=filled(Steps),
         metrics=filled(Metrics),
         checkpoint=filled(CheckpointProgress, time=TIME),

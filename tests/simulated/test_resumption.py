@@ -1,17 +1,25 @@
-"""A run that goes on after its end."""
+"""Runs that go on against the odds: after the end of their restarts, and after the API server lost a key of their recipe."""
+
+import itertools
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import pytest
+import yaml
 
 from grpo_contract.progress import CheckpointProgress, Progress, Stage, Steps
-from harness.kubectl import Kubectl, condition
-from harness.runs import SOON_S, pods, wait_for_condition, wait_for_phase
+from harness.kubectl import Kubectl, Manifest, condition
+from harness.runs import SOON_S, children, pods, wait_for_condition, wait_for_phase
 from harness.waiting import wait_for
+from simulated.cluster import CRD
 from simulated.observed import count, events
 from simulated.operator_process import Operator
 from simulated.progress_server import serving_progress
-from simulated.runs import end_pod, give_address, start_run
+from simulated.runs import RECIPE, end_pod, give_address, start_run
 
 pytestmark = pytest.mark.usefixtures("operator")
+
+KEY = "temperature"
 
 
 def training(step: int) -> Progress:
@@ -58,3 +66,55 @@ def test_a_run_that_used_up_its_restarts_goes_on_when_there_are_more(
     wait_for("the removal of attempt 1", lambda: kubectl.find("job", f"{name}-learner-1") is None, SOON_S)
     wait_for("the Event", lambda: ("Normal", "Resumed") in events(kubectl, name), SOON_S)
     assert count(operator, "grpo_run_restarts_total", "OOMKilled") == restarts + 1
+
+
+def test_a_run_whose_recipe_lost_a_key_keeps_its_recipe(kubectl: Kubectl, name: str) -> None:
+    start_run(kubectl, name, recipe=RECIPE | {KEY: 0.5})
+    learner = pods(kubectl, name, "learner")[0]
+    with serving_progress("127.9.5.2", training(3)) as server:
+        give_address(kubectl, learner, server.address)
+        wait_for_phase(kubectl, name, "Running")
+        before = unmoved(kubectl, name)
+        with without_key(kubectl):
+            steps = itertools.count(4)
+
+            def changed() -> Manifest | None:
+                """Each step is a write of the status, and with it the API server stores what it has read."""
+                server.progress = training(next(steps))
+                accepted = condition(kubectl.get("grporun", name), "Accepted")
+                return accepted if accepted and accepted["reason"] == "RecipeChanged" else None
+
+            accepted = wait_for("condition Accepted with reason RecipeChanged", changed, 60, 0.5)
+            assert accepted["status"] == "True"
+            assert KEY not in kubectl.get("grporun", name)["spec"]["recipe"]
+            assert unmoved(kubectl, name) == before
+            assert kubectl.get("grporun", name)["status"]["phase"] == "Running"
+            end_pod(kubectl, learner, 1)
+            job = wait_for("attempt 2", lambda: kubectl.find("job", f"{name}-learner-2"), SOON_S, 0.1)
+            digest = kubectl.get("grporun", name)["status"]["recipe"]["digest"]
+            assert job["spec"]["template"]["metadata"]["annotations"]["grpo.dev/recipe"] == digest
+            assert f'"{KEY}": 0.5' in kubectl.get("configmap", f"{name}-config")["data"]["run.json"]
+            wait_for("the Event", lambda: ("Warning", "RecipeChanged") in events(kubectl, name), SOON_S)
+    assert events(kubectl, name).count(("Warning", "RecipeChanged")) == 1
+
+
+@contextmanager
+def without_key(kubectl: Kubectl) -> Iterator[None]:
+    """With a custom resource that does not know KEY, as an older one may be."""
+    whole = CRD.read_text()
+    crd = yaml.safe_load(whole)
+    schema = crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"]
+    del schema["properties"]["spec"]["properties"]["recipe"]["properties"][KEY]
+    kubectl("apply", "--server-side", "-f", "-", stdin=yaml.safe_dump(crd))
+    try:
+        yield
+    finally:
+        kubectl("apply", "--server-side", "-f", "-", stdin=whole)
+
+
+def unmoved(kubectl: Kubectl, name: str) -> dict[str, tuple[str, int | None]]:
+    """What holds the recipe: none of it is made again, or asked for otherwise."""
+    found = {
+        child: manifest["metadata"] for child, manifest in children(kubectl, name, "configmap,deployment,job").items()
+    }
+    return {child: (metadata["uid"], metadata.get("generation")) for child, metadata in found.items()}

@@ -124,6 +124,7 @@ EVENTS: dict[str, tuple[list[Condition], list[Condition], list[tuple[str, str]]]
         [make_condition(FAILED, "True", "MaxRestartsExceeded"), make_condition(PROGRESSING, "False", "RunEnded")],
         [make_condition(PROGRESSING, "True", "Restarting")], [("Normal", "Resumed")],
     ),
+    "a recipe that lost a key": ([YES], [make_condition(ACCEPTED, "True", "RecipeChanged")], [("Warning", "RecipeChanged")]),
 }  # fmt: skip
 
 

@@ -98,6 +98,9 @@ class RecipeStatus(_Status):
 
     notes: list[RecipeNote] = []
     """Keys of an older recipe that were translated or have no effect, and left-out keys whose defaults have moved."""
+    digest: str | None = None
+    """Of the recipe by which the run's steps are made, in all attempts; absent before the first step. The condition Accepted
+    says when spec.recipe has become another."""
 
 
 class LearnerStatus(_Status):

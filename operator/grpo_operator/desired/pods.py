@@ -15,7 +15,7 @@ from grpo_operator.api.spec import Generators, Learners
 from grpo_operator.desired import names
 from grpo_operator.desired.manifest import Manifest, selector_of
 from grpo_operator.desired.pod_template import merged
-from grpo_operator.desired.recipe import RECIPE_ANNOTATION, recipe_digest
+from grpo_operator.desired.recipe import RECIPE_ANNOTATION, recipe_of_pods
 from grpo_operator.desired.volume import claim_name
 from grpo_operator.settings import RoleDefaults, Settings
 
@@ -45,7 +45,7 @@ def metadata_of_pods(run: GRPORun, role: Role, metrics_port: int) -> Manifest:
     return {
         "labels": names.labels_of(run.metadata.name, role) | {RUN_UID_LABEL: run.metadata.uid},
         "annotations": {
-            RECIPE_ANNOTATION: recipe_digest(run.spec),
+            RECIPE_ANNOTATION: recipe_of_pods(run),
             "prometheus.io/scrape": "true",
             "prometheus.io/port": str(metrics_port),
             "prometheus.io/path": METRICS_PATH,

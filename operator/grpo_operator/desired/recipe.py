@@ -5,6 +5,7 @@ from typing import Final
 from grpo_contract.labels import API_GROUP
 from grpo_contract.old_keys import NOTED_KEYS, Note, Recipe, translate
 from grpo_contract.recipe_defaults import ERAS, Era, moved_defaults, with_defaults
+from grpo_operator.api.run import GRPORun
 from grpo_operator.api.spec import GRPORunSpec
 from grpo_operator.desired.digest import digest_of_json
 
@@ -14,6 +15,11 @@ RECIPE_ANNOTATION: Final = f"{API_GROUP}/recipe"
 
 def recipe_digest(spec: GRPORunSpec) -> str:
     return digest_of_json([spec.recipe, spec.recipe_defaults])
+
+
+def recipe_of_pods(run: GRPORun) -> str:
+    """The digest of the recipe that pods of the run are of: once it has made a step, of the one that this was made by."""
+    return run.status.recipe.digest or recipe_digest(run.spec)
 
 
 def era_of(spec: GRPORunSpec) -> Era | None:

@@ -6,16 +6,18 @@ from grpo_contract.owned_keys import owned_keys
 from grpo_contract.recipe_defaults import ERAS
 from grpo_operator.api.run import GRPORun
 from grpo_operator.api.status import ConditionType
+from grpo_operator.desired import names
 from grpo_operator.desired.children import Child
 from grpo_operator.desired.manifest import role_of
 from grpo_operator.desired.recipe import era_of, todays_recipe
 from grpo_operator.reconcile.changes import ref_of
 from grpo_operator.reconcile.conditions import Statement, is_true
 from grpo_operator.reconcile.observed import ObservedChild, Ref
+from grpo_operator.reconcile.own_recipe import recipe_has_changed
 from grpo_operator.reconcile.reasons import Reason
 from grpo_operator.reconcile.world import Refusal
 
-ACCEPTED = Statement(ConditionType.ACCEPTED, "True", Reason.ACCEPTED, "The run can be started as it is written.")
+_ACCEPTED = Statement(ConditionType.ACCEPTED, "True", Reason.ACCEPTED, "The run can be started as it is written.")
 
 
 def judge_era(run: GRPORun) -> Statement | None:
@@ -63,9 +65,22 @@ def _named(child: Child) -> str:
     return " ".join(ref_of(child))
 
 
+def accepted(run: GRPORun) -> Statement:
+    """Of a run against which there is nothing to be said, or that goes on whatever there is."""
+    if not recipe_has_changed(run):
+        return _ACCEPTED
+    message = (
+        "spec.recipe is no longer the recipe that this run has made its steps by, mostly because the API server dropped a key "
+        "that the custom resource of now does not know: the run goes on by its own, in later attempts as well, as long as you "
+        f"leave ConfigMap {names.config_map(run.metadata.name)}, which holds it; install the custom resource of a release that "
+        "knows the key before other runs lose it."
+    )
+    return Statement(ConditionType.ACCEPTED, "True", Reason.RECIPE_CHANGED, message)
+
+
 def judge_acceptance(run: GRPORun, refusals: Iterable[Refusal]) -> Statement:
     """A run that was accepted once stays so: of a later refusal, the condition of its role tells."""
     first = next(iter(refusals), None)
     if first is None or is_true(run.status.conditions, ConditionType.ACCEPTED):
-        return ACCEPTED
+        return accepted(run)
     return Statement(ConditionType.ACCEPTED, "False", first.reason, first.message)

@@ -88,7 +88,8 @@ def _of_conditions(before: GRPORunStatus, after: GRPORunStatus) -> Iterator[_New
 
 
 def _is_bad(condition: Condition) -> bool:
-    return condition.type is ConditionType.FAILED or _is_trouble(condition)
+    is_told_whatever_its_status = condition.type is ConditionType.FAILED or condition.reason == Reason.RECIPE_CHANGED
+    return is_told_whatever_its_status or _is_trouble(condition)
 
 
 def _is_trouble(condition: Condition) -> bool:

@@ -15,6 +15,10 @@ class Reason(StrEnum):
     the key and apply the run again."""
     UNKNOWN_RECIPE_DEFAULTS = "UnknownRecipeDefaults"
     """Only a newer operator knows `recipeDefaults` of the run. This one starts, repairs and restarts nothing of it."""
+    RECIPE_CHANGED = "RecipeChanged"
+    """With status True: the run goes on. The API server has dropped a key of `spec.recipe` that the custom resource of now
+    does not know, as after a rollback. All attempts of the run keep the recipe of its first step, which its ConfigMap holds:
+    leave that, and install a custom resource that knows the key before other runs lose it."""
     # Accepted; of a run that was accepted once, LearnersReady and GeneratorsReady
     CHILD_REFUSED = "ChildRefused"
     """The API server refused an object of the run: a quota, an admission policy, or a field of the run that only the

@@ -7,9 +7,9 @@ from typing import Final
 
 from grpo_operator.api.run import GRPORun
 from grpo_operator.desired.children import Child, build_children
-from grpo_operator.desired.recipe import recipe_digest
+from grpo_operator.desired.recipe import recipe_of_pods
 from grpo_operator.reconcile import report
-from grpo_operator.reconcile.acceptance import ACCEPTED, judge_acceptance, judge_era, judge_recipe, taken_names
+from grpo_operator.reconcile.acceptance import accepted, judge_acceptance, judge_era, judge_recipe, taken_names
 from grpo_operator.reconcile.changes import children_to_write, ref_of
 from grpo_operator.reconcile.completion import REPORT_GRACE_S, final_progress, is_complete
 from grpo_operator.reconcile.conditions import Statement
@@ -25,6 +25,7 @@ from grpo_operator.reconcile.failure import (
 )
 from grpo_operator.reconcile.observed import JobFailure, ObservedChild, ObservedJob, time_of
 from grpo_operator.reconcile.ongoing import judge_ongoing, progress_of_attempt
+from grpo_operator.reconcile.own_recipe import recipe_has_changed, with_own_recipe
 from grpo_operator.reconcile.phase import has_ended
 from grpo_operator.reconcile.plan import LogSource, Plan
 from grpo_operator.reconcile.pod_trouble import seconds_until_settled
@@ -33,7 +34,7 @@ from grpo_operator.reconcile.restart import judge_left_behind, seconds_to_wait, 
 from grpo_operator.reconcile.rewards import failing_rewards, judge_rewards
 from grpo_operator.reconcile.storage import StorageVerdict, judge_storage
 from grpo_operator.reconcile.world import Children, World, current_attempt, sort_children
-from grpo_operator.resources import JOB
+from grpo_operator.resources import CONFIG_MAP, JOB
 from grpo_operator.settings import Settings
 
 REFUSED_AGAIN_S: Final = 60.0
@@ -55,6 +56,7 @@ class _Look:
 def reconcile(run: GRPORun, world: World, settings: Settings, now: datetime) -> Plan:
     attempt = current_attempt(run, world.children)
     children = sort_children(run, world.children, attempt)
+    run = with_own_recipe(run, children.job, progress_of_attempt(world.reading, attempt))
     look = _Look(run, world, settings, now, attempt, children)
 
     if has_ended(run.status.conditions):
@@ -68,7 +70,7 @@ def reconcile(run: GRPORun, world: World, settings: Settings, now: datetime) -> 
     if storage.is_hopeless:
         return _fail(look, _cause_in_storage(storage), [storage.statement])
     if not storage.may_start:
-        status = report.ongoing(run, children, attempt, [ACCEPTED, storage.statement], None, now)
+        status = report.ongoing(run, children, attempt, [accepted(run), storage.statement], None, now)
         return Plan(status, look_again_s=storage.look_again_s)
 
     if not has_had_generators(run, children) and (mistake := users_mistake_in(children.generators)):
@@ -148,14 +150,17 @@ def _clear_away(look: _Look) -> Plan:
 
 def _wanted_children(look: _Look, with_learners: bool) -> list[Child]:
     wanted = build_children(look.run, look.settings, look.attempt, look.world.token)
-    return [child for child in wanted if with_learners or ref_of(child)[0] != JOB.kind]
+    left_out: set[str] = set() if with_learners else {JOB.kind}
+    if recipe_has_changed(look.run):  # then only the file that is there holds the run's own
+        left_out.add(CONFIG_MAP.kind)
+    return [child for child in wanted if ref_of(child)[0] not in left_out]
 
 
 def _outdated_job(look: _Look) -> ObservedJob | None:
     """A recipe may be corrected until the status says that the run has started, which is told after its pods are made:
     learners of the old one make way for others. Generators roll."""
     job = look.children.job
-    is_of_another = job is not None and job.recipe is not None and job.recipe != recipe_digest(look.run.spec)
+    is_of_another = job is not None and job.recipe is not None and job.recipe != recipe_of_pods(look.run)
     return job if is_of_another else None
 
 

@@ -19,9 +19,10 @@ from grpo_operator.api.status import (
 )
 from grpo_operator.desired.manifest import selector_of
 from grpo_operator.desired.recipe import todays_recipe
-from grpo_operator.reconcile.acceptance import ACCEPTED
+from grpo_operator.reconcile.acceptance import accepted
 from grpo_operator.reconcile.conditions import Statement, set_conditions, timestamp
 from grpo_operator.reconcile.failure import Cause
+from grpo_operator.reconcile.own_recipe import recipe_has_changed
 from grpo_operator.reconcile.phase import phase_of
 from grpo_operator.reconcile.progressing import generators_in_sync
 from grpo_operator.reconcile.readiness import has_had_generators, ready_learners
@@ -122,7 +123,7 @@ def _before_attempt(run: GRPORun, attempt: int) -> GRPORunStatus:
 def _on_the_way(run: GRPORun, message: str) -> list[Statement]:
     """Of a run of which nothing is there yet of a new attempt."""
     return [
-        ACCEPTED,
+        accepted(run),
         Statement(ConditionType.LEARNERS_READY, "False", Reason.RESTARTING, message),
         Statement(ConditionType.WEIGHTS_IN_SYNC, "Unknown", Reason.NOT_KNOWN_YET, "No weights were sent yet."),
         Statement(ConditionType.PROGRESSING, "True", Reason.RESTARTING, message),
@@ -177,7 +178,7 @@ def _ended(
         }
     )
     over = [Statement(condition_type, "False", Reason.RUN_ENDED, "The run has ended.") for condition_type in _OVER]
-    return _stated(run, status, [ACCEPTED, *over, *statements], now)
+    return _stated(run, status, [accepted(run), *over, *statements], now)
 
 
 def _stated(run: GRPORun, status: GRPORunStatus, statements: Iterable[Statement], now: datetime) -> GRPORunStatus:
@@ -193,8 +194,11 @@ def _stated(run: GRPORun, status: GRPORunStatus, statements: Iterable[Statement]
 
 
 def _recipe(run: GRPORun) -> RecipeStatus:
+    if recipe_has_changed(run):
+        return run.status.recipe  # the notes are of the run's own
     _, notes = todays_recipe(run.spec)
-    return RecipeStatus(notes=[RecipeNote(key=note.key, action=note.action) for note in notes])
+    told = [RecipeNote(key=note.key, action=note.action) for note in notes]
+    return RecipeStatus(notes=told, digest=run.status.recipe.digest)
 
 
 def _with_progress(status: GRPORunStatus, progress: Progress | None) -> GRPORunStatus:
