@@ -29,7 +29,8 @@ def overview() -> list[Line]:
                 "Time left",
                 "s",
                 f"{STEPS_LEFT} * {mean('grpo_step_seconds')}",
-                "Steps left, times the mean duration of a step in the window.",
+                "Steps left, times the mean duration of a step in the window, waits for generators included; the run's "
+                "status.progress.etaSeconds leaves these out.",
             ),
             number(
                 "Reward",

@@ -4,6 +4,7 @@ from typing import Final
 
 from codegen.recipe_types import ANYTHING, Schema
 from grpo_contract.dataset_mixture import DatasetMixture
+from grpo_contract.hub import REVISION_CALLBACK
 from grpo_contract.old_keys import NOTED_KEYS
 from grpo_contract.rewards import REWARD_BOUNDS
 from grpo_operator.api.schema import structural_schema
@@ -26,7 +27,7 @@ TYPES: Final[dict[str, Schema]] = {
         "type": "array",
         "nullable": True,
         "maxItems": 1,
-        "items": {"type": "string", "enum": ["push_to_hub_revision"]},
+        "items": {"type": "string", "enum": [REVISION_CALLBACK]},
     },
     "dataset_mixture": structural_schema(DatasetMixture, defaults=False) | {"nullable": True},
     "deepspeed": ANYTHING,

@@ -8,12 +8,12 @@ from typing import Final
 
 from grpo_cli.finding import Finding, error, note, waste
 from grpo_cli.plan import Plan
+from grpo_contract.hub import PUSH_KEYS
 from grpo_contract.trackers import ALL_TRACKERS, TRACKER_PACKAGES, reported_to
 
 SUMS_OVER_TOKENS: Final = ("bnpo", "dr_grpo", "dapo", "cispo")
 TOKEN: Final = "HF_TOKEN"
 SCHEDULED_BY_EVALUATION: Final = ("reduce_lr_on_plateau", "greedy")
-PUSHES: Final = ("push_to_hub", "push_to_hub_revision", "callbacks")
 
 Check = Callable[[Plan], Iterator[Finding]]
 
@@ -206,7 +206,7 @@ def sequences_by_length(plan: Plan) -> Iterator[Finding]:
 
 
 def token_for_pushes(plan: Plan) -> Iterator[Finding]:
-    key = next((key for key in PUSHES if plan.value(key)), None)
+    key = next((key for key in PUSH_KEYS if plan.value(key)), None)
     names = {variable.get("name") for variable in plan.spec.learners.env}
     if key is not None and TOKEN not in names:
         yield note(

@@ -12,6 +12,7 @@ from typing import Any, Final
 import yaml
 
 BOOL: Final = "tag:yaml.org,2002:bool"
+MERGE: Final = "tag:yaml.org,2002:merge"
 FLOAT: Final = "tag:yaml.org,2002:float"
 TIMESTAMP: Final = "tag:yaml.org,2002:timestamp"
 
@@ -27,7 +28,11 @@ class Loader(yaml.SafeLoader):
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
         seen: set[Any] = set()
         for key_node, _ in node.value:
+            if key_node.tag == MERGE:
+                continue  # the keys that `<<` brings in give way to those that are there
             key = self.construct_object(key_node, deep=True)
+            if not isinstance(key, Hashable):
+                continue  # PyYAML refuses it itself
             if key in seen:
                 raise yaml.constructor.ConstructorError(None, None, f"key {key!r} is there twice", key_node.start_mark)
             seen.add(key)

@@ -10,6 +10,7 @@ from trainer.published import IN_SYNC, OUT_OF_SYNC
 from trainer.run_with_generator import run_with_generator
 from trainer.running_generator import RunningGenerator
 from trainer.skipping_learner import SKIPPED
+from trainer.test_learner_end_to_end import OWN_REWARD, REWARD
 
 STEPS = 3
 RUN_S = 300
@@ -18,11 +19,12 @@ RUN_S = 300
 def test_the_metric_of_a_run_shows_a_skipped_update(
     generator: RunningGenerator, tiny_model: Path, tmp_path: Path
 ) -> None:
-    config = learner_config(
-        tiny_model, write_problems(tmp_path / "train.jsonl"), processes=1, max_steps=STEPS, reward_funcs=["accuracy"]
-    )
+    (tmp_path / "my_rewards.py").write_text(REWARD)
+    data = write_problems(tmp_path / "train.jsonl")
+    config = learner_config(tiny_model, data, processes=1, max_steps=STEPS, reward_funcs=[OWN_REWARD])
     rank = {"WORLD_SIZE": "1", "RANK": "0", "LOCAL_RANK": "0", "MASTER_ADDR": "127.0.0.1"}
-    environment = {**rank, "MASTER_PORT": str(free_port()), "PYTHONPATH": f"{SOURCES}:{SOURCES.parent / 'tests'}"}
+    paths = f"{SOURCES}:{SOURCES.parent / 'tests'}:{tmp_path}"
+    environment = {**rank, "MASTER_PORT": str(free_port()), "PYTHONPATH": paths}
     program = [str(Path(__file__).with_name("skipping_learner.py"))]
     with run_with_generator(generator, tmp_path, config, environment, program) as pod:
         assert pod.wait(RUN_S) == 0, pod.tail()

@@ -49,6 +49,11 @@ def test_numbers_arrive_as_json_has_them() -> None:
     assert type(found["a"]) is int
 
 
+def test_keys_are_merged_as_kubectl_does() -> None:
+    text = "base: &base {beta: 0.04, seed: 1}\nmine:\n  <<: *base\n  seed: 2\n"
+    assert read_documents(text)[0]["mine"] == {"beta": 0.04, "seed": 2}
+
+
 def test_a_key_that_is_there_twice_is_refused_as_kubectl_does() -> None:
     with pytest.raises(yaml.YAMLError, match="key 'beta' is there twice"):
         read_documents("beta: 0\nseed: 1\nbeta: 1\n")
@@ -59,6 +64,8 @@ def test_a_key_that_is_there_twice_is_refused_as_kubectl_does() -> None:
     [
         ("a: [", "f.yaml is no YAML that kubectl would read (while parsing a flow node expected the node content, but found "
                  "'<stream end>' in \"<unicode string>\", line 1, column 5: a: [ ^); correct it."),
+        ("[a]: 1", "f.yaml is no YAML that kubectl would read (while constructing a mapping found unhashable key in "
+                   "\"<unicode string>\", line 1, column 1: [a]: 1 ^); correct it."),
         ("", "f.yaml holds 0 documents; give one recipe or one GRPORun."),
         ("a: 1\n---\nb: 2\n", "f.yaml holds 2 documents; give one recipe or one GRPORun."),
         ("[1, 2]", "f.yaml holds no keys and values; give a recipe or a GRPORun."),

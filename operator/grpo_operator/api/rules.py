@@ -9,11 +9,10 @@ from typing import Any, Final
 from pydantic import BaseModel
 
 from grpo_operator.api.cel import Path, Rule
-from grpo_operator.api.recipe_rules import recipe_rules
+from grpo_operator.api.recipe_rules import SPEC, recipe_rules
 from grpo_operator.api.spec import Generators, GRPORunSpec, Learners, PodSettings
 
 ROOT: Final[Path] = ()
-SPEC: Final[Path] = ("spec",)
 LEARNERS: Final[Path] = ("spec", "learners")
 GENERATORS: Final[Path] = ("spec", "generators")
 STORAGE: Final[Path] = ("spec", "storage")
@@ -21,10 +20,10 @@ STORAGE: Final[Path] = ("spec", "storage")
 NAME_LENGTH: Final = 40
 """Leaves room in 63 characters for what the operator and the Job controller append to the names of children."""
 
-RECIPE: Final = ("recipe", "recipeDefaults")
+MENDABLE: Final = ("recipe", "recipeDefaults")
 """They can be mended until the run is accepted."""
 
-MUTABLE: Final = frozenset({*RECIPE, "learners", "generators", "maxRestarts"})
+MUTABLE: Final = frozenset({*MENDABLE, "learners", "generators", "maxRestarts"})
 """Fields that are not frozen as a whole: the recipe has rules of its own, pods have one per field."""
 
 MUTABLE_OF_PODS: Final = frozenset({*PodSettings.model_fields})
@@ -166,7 +165,7 @@ def _immutability_rules() -> list[Rule]:
                 f".spec.{key}",
                 forbidden=True,
             )
-            for key in RECIPE
+            for key in MENDABLE
         ),
         *(
             _frozen(at, key, f"{'.'.join((*at, key))} cannot change once the run is created; {remedy}.")

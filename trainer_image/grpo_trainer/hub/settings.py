@@ -7,10 +7,9 @@ from pathlib import PurePosixPath
 from typing import Any, Final
 
 from grpo_contract.failure import INVALID_RECIPE, UserError
+from grpo_contract.hub import REVISION_CALLBACK
 
 MAIN: Final = "main"
-REVISION_CALLBACK: Final = "push_to_hub_revision"
-"""Open-R1's one callback."""
 
 
 class Strategy(StrEnum):
