@@ -148,3 +148,13 @@ def test_what_keeps_failing_is_said_and_tried_again() -> None:
     assert f"NetworkPolicy {NAME}-learner" in accepted["message"]
     assert "(500: Internal error occurred: failed calling webhook)" in accepted["message"]
     assert f"Job/{NAME}-learner-1" in api.objects, "the others are written all the same"
+
+
+@pytest.mark.parametrize("is_there", [True, False])
+def test_code_of_rewards_is_looked_for_before_learners_are_made(is_there: bool) -> None:
+    theirs = {"kind": "ConfigMap", "metadata": {"name": "mine", "namespace": "team"}, "data": {"mine.py": ""}}
+    api = FakeApi(theirs) if is_there else FakeApi()
+    look(api, run_manifest(rewards={"from": [{"configMap": {"name": "mine"}}]}))
+    (accepted,) = [entry for entry in api.status["conditions"] if entry["type"] == "Accepted"]
+    assert accepted["reason"] == ("Accepted" if is_there else "RewardCodeNotFound")
+    assert (f"Job/{NAME}-learner-1" in api.objects) == is_there
