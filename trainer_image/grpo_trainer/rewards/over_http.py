@@ -48,7 +48,7 @@ class NoScores(Exception):
 class BearerToken(AuthBase):
     """An `auth` of our own also keeps ~/.netrc out."""
 
-    def __init__(self, token: str | None) -> None:
+    def __init__(self, token: str) -> None:
         self._token = token
 
     def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
