@@ -162,13 +162,30 @@ def test_pauses_grow_and_differ() -> None:
     assert len({over_http.pause_after(1) for _ in range(20)}) > 1
 
 
-GOOD = ["https://judge.example/score", "http://judge.team.svc:8000/score", "http://10.0.0.1", "https://a.b/v1/x-y_z%20/"]
-BAD = ["https://me:key@judge.example", "http://judge/score?key=1", "https://judge/#a", "http:/judge", "http://", "http://a b"]
+GOOD = [
+    "https://judge.example/score",
+    "http://judge.team.svc:8000/score",
+    "http://10.0.0.1",
+    "https://a.b/v1/x-y_z%20/",
+]
+BAD = [
+    "https://me:key@judge.example",
+    "http://judge/score?key=1",
+    "https://judge/#a",
+    "http:/judge",
+    "http://",
+    "http://a b",
+]
 
 
 def test_urls_are_told_by_host_and_path() -> None:
     registry.check_names(GOOD)
-    assert [label_of(url) for url in GOOD] == ["judge.example/score", "judge.team.svc:8000/score", "10.0.0.1", "a.b/v1/x-y_z%20/"]
+    assert [label_of(url) for url in GOOD] == [
+        "judge.example/score",
+        "judge.team.svc:8000/score",
+        "10.0.0.1",
+        "a.b/v1/x-y_z%20/",
+    ]
     assert label_of("my_rewards:length") == "my_rewards:length"
 
 

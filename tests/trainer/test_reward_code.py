@@ -146,7 +146,9 @@ def test_a_config_map_without_modules(
 
 
 def test_an_entry_that_says_nothing(copies: Path) -> None:
-    with pytest.raises(UserError, match=r"^spec\.rewards\.from\[0\]: neither configMap nor path is set; set one of them\.$"):
+    with pytest.raises(
+        UserError, match=r"^spec\.rewards\.from\[0\]: neither configMap nor path is set; set one of them\.$"
+    ):
         module_folders([RewardCode()], copies)
 
 
@@ -169,7 +171,9 @@ def test_code_that_the_pod_may_not_read(name: str) -> None:
 
 def test_a_package_that_is_nowhere(tmp_path: Path) -> None:
     recipe = {"model_name_or_path": "org/model", "dataset_name": "org/data", "reward_funcs": ["nowhere:halves"]}
-    with pytest.raises(UserError, match=r"\(there is no package 'nowhere'\); give its code in spec\.rewards\.from, or "):
+    with pytest.raises(
+        UserError, match=r"\(there is no package 'nowhere'\); give its code in spec\.rewards\.from, or "
+    ):
         preflight.check(recipe, [tmp_path])
     (tmp_path / "nowhere.py").write_text(HALVES)
     preflight.check(recipe, [tmp_path])

@@ -38,9 +38,7 @@ MEANT_AS_URL: Final = r"^https?:/"
 REWARD_URL: Final = r"^https?://[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?(:[0-9]{1,5})?(/[^?#\s]*)?$"
 """Of a remote reward. It is shown in logs and as a label of metrics: so there are no users and no queries, which hold secrets."""
 
-NO_REWARD_URL: Final = (
-    "is no URL of a remote reward; write it as https://host/path or http://host:port/path, without user, query and fragment"
-)
+NO_REWARD_URL: Final = "is no URL of a remote reward; write it as https://host/path or http://host:port/path, without user, query and fragment"
 
 REWARD_BOUNDS: Final[Mapping[str, Mapping[str, int]]] = {
     "cosine_max_len": {"minimum": 1},

@@ -28,9 +28,7 @@ _RECIPE_RULES: Final = (
         "model_name_or_path",
         "set it to a model of the hub, as in Qwen/Qwen2.5-1.5B-Instruct, or to a folder below /volume",
     ),
-    _missing(
-        "reward_funcs", f"list at least one reward function: {', '.join(BUILT_IN_REWARDS)}, {OTHER_REWARDS}"
-    ),
+    _missing("reward_funcs", f"list at least one reward function: {', '.join(BUILT_IN_REWARDS)}, {OTHER_REWARDS}"),
     Rule(
         RECIPE,
         f"!{present('reward_funcs')} || {_REWARDS_LISTED_TWICE}.size() == 0",

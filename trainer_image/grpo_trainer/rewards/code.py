@@ -50,7 +50,9 @@ def copy_of_keys(subject: str, mounted: Path, copy: Path) -> Path:
 
 def folder_at(subject: str, path: Path, copy: Path) -> Path:
     if not path.exists():
-        raise no_code(subject, f"does not exist, {siblings(path)}; give a folder, a .py file or a wheel in the learners' pods")
+        raise no_code(
+            subject, f"does not exist, {siblings(path)}; give a folder, a .py file or a wheel in the learners' pods"
+        )
     if path.is_dir():
         os.listdir(path)  # raises what an import would pass over
         return path

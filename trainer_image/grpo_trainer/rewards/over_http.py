@@ -80,7 +80,9 @@ def body_of(columns: Mapping[str, Any]) -> bytes:
     Raises:
         TypeError, ValueError: JSON has no word for what a column holds.
     """
-    return json.dumps({name: values for name, values in columns.items() if name not in NOT_SENT}, allow_nan=False).encode()
+    return json.dumps(
+        {name: values for name, values in columns.items() if name not in NOT_SENT}, allow_nan=False
+    ).encode()
 
 
 def answer_to(session: requests.Session, url: str, body: bytes, ends_at: float) -> requests.Response:
@@ -129,7 +131,9 @@ def no_answer(error: requests.RequestException, *, is_late: bool) -> NoScores:
         return NoScores(RewardError.TIMEOUT, "it did not answer within spec.rewards.timeoutSeconds")
     *_, cause = chain(error)
     may_pass = isinstance(error, requests.ConnectionError | requests.exceptions.ChunkedEncodingError)
-    return NoScores(RewardError.SERVICE_ERROR, f"no connection, {type(cause).__name__}: {first_line(cause)}", may_pass=may_pass)
+    return NoScores(
+        RewardError.SERVICE_ERROR, f"no connection, {type(cause).__name__}: {first_line(cause)}", may_pass=may_pass
+    )
 
 
 def scores_in(response: requests.Response) -> list[Score]:
