@@ -28,6 +28,7 @@ from grpo_operator.reconcile.phase import has_ended
 from grpo_operator.reconcile.plan import Plan
 from grpo_operator.reconcile.reconcile import reconcile
 from grpo_operator.reconcile.report import with_log
+from grpo_operator.reconcile.reward_code import config_maps_to_look_for
 from grpo_operator.reconcile.storage import needs_users_claim
 from grpo_operator.reconcile.world import Children, Reading, Refusal, World, belongs_to, current_attempt, sort_children
 from grpo_operator.resources import BY_KIND, CLAIM, CONFIG_MAP, GRPORUN
@@ -138,6 +139,7 @@ class Controller:
         return World(
             children=children,
             users_claim=await self._users_claim(run) if needs_users_claim(run, is_full_pass) else None,
+            missing_config_maps=await self._missing_config_maps(run, sorted_children),
             reading=await self._reading(sorted_children, memory),
             markers=memory.markers,
             is_full_pass=is_full_pass,
@@ -149,6 +151,10 @@ class Controller:
         manifest = await self._kube.get(CLAIM, run.metadata.namespace, run.spec.storage.claim_name)
         claim = observe(CLAIM.kind, manifest) if manifest else None
         return claim if isinstance(claim, ObservedClaim) else None
+
+    async def _missing_config_maps(self, run: GRPORun, children: Children) -> tuple[str, ...]:
+        names, namespace = config_maps_to_look_for(run, children), run.metadata.namespace
+        return tuple([name for name in names if await self._kube.get(CONFIG_MAP, namespace, name) is None])
 
     async def _reading(self, children: Children, memory: _Memory) -> Reading:
         first_learner = children.first_learner

@@ -45,7 +45,12 @@ PERMISSIONS: Final = (
         ("update",),
         "to be allowed to set blockOwnerDeletion where OwnerReferencesPermissionEnforcement is on",
     ),
-    Permission("", (CONFIG_MAP.plural,), (*WATCH, "get", *APPLY), "created, then applied"),
+    Permission(
+        "",
+        (CONFIG_MAP.plural,),
+        (*WATCH, "get", *APPLY),
+        "created, then applied; whether those of rewards.from are there",
+    ),
     Permission("", (SERVICE.plural,), (*WATCH, *APPLY), "children that are applied"),
     Permission(NETWORK_POLICY.group, (NETWORK_POLICY.plural,), (*WATCH, *APPLY), "children that are applied"),
     Permission(

@@ -15,6 +15,7 @@ HERE: Final = Path(__file__).parent
 ROLES: Final = ("learners", "generators")
 LONG_VALUES: Final = {
     "254 CHARACTERS": "x" * 254, "253 CHARACTERS": "x" * 253, "65 DIGITS": "1".zfill(65), "64 DIGITS": "1".zfill(64),
+    "A PATH OF 1025": "/".ljust(1025, "x"), "A PATH OF 1024": "/".ljust(1024, "x"),
 }  # fmt: skip
 
 

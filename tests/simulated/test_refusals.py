@@ -43,3 +43,16 @@ def test_a_quota_is_named_and_the_run_starts_when_it_is_lifted(kubectl: Kubectl,
     # Any news of the run makes the operator look at it before its minute is over.
     kubectl("patch", "grporun", name, "--type=merge", "--patch", '{"spec":{"maxRestarts":4}}')
     assert wait_for_condition(kubectl, name, "Accepted", "Accepted")["status"] == "True"
+
+
+def test_code_of_rewards_is_waited_for(kubectl: Kubectl, name: str) -> None:
+    kubectl.apply(run_manifest(name, rewards={"from": [{"configMap": {"name": f"{name}-mine"}}]}))
+    accepted = wait_for_condition(kubectl, name, "Accepted", "RewardCodeNotFound")
+    assert accepted["message"] == (
+        f"spec.rewards.from[0].configMap.name '{name}-mine': namespace 'default' has no ConfigMap of that name; create it, "
+        "and the run goes on."
+    )
+    assert children(kubectl, name) == {}
+    kubectl("create", "configmap", f"{name}-mine", "--from-literal=mine.py=")
+    assert wait_for_condition(kubectl, name, "Accepted", "Accepted")["status"] == "True"
+    kubectl("delete", "configmap", f"{name}-mine")

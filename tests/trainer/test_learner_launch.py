@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from grpo_contract.config import Deadlines, RunConfig
+from grpo_contract.config import Deadlines, RewardCode, RewardsConfig, RunConfig
 from grpo_contract.failure import USER_ERROR_EXIT_CODE, UserError
 from grpo_contract.old_keys import Note
 from grpo_contract.rewards import BUILT_IN_REWARDS
@@ -76,13 +76,13 @@ MISTAKES: dict[str, tuple[dict[str, Any], str, str]] = {
         {"reward_funcs": ["acuracy"]},
         "RewardNotFound",
         "spec.recipe.reward_funcs: 'acuracy' is no reward function; did you mean 'accuracy'? "
-        f"There are {', '.join(BUILT_IN_REWARDS)}, or 'package.module:function'.",
+        f"There are {', '.join(BUILT_IN_REWARDS)}, 'package.module:function', or a URL.",
     ),
     "reward's package": (
         {"reward_funcs": ["accuracy", "nowhere:reward"]},
         "RewardNotFound",
-        "spec.recipe.reward_funcs: 'nowhere:reward' cannot be imported (there is no package 'nowhere'); install it in "
-        "the learners' image, or put its folder on PYTHONPATH with spec.learners.env.",
+        "spec.recipe.reward_funcs: 'nowhere:reward' cannot be imported (there is no package 'nowhere'); give its code in "
+        "spec.rewards.from, or install it in the learners' image.",
     ),
     "no rewards": (
         {"reward_funcs": []},
@@ -99,6 +99,17 @@ def test_mistakes_are_refused_before_torch_is_imported(mistake: str, tiny_model:
     assert pod.wait(60) == USER_ERROR_EXIT_CODE
     assert failure_of(pod) == {"reason": reason, "message": message.format(data=data)}
     assert message.format(data=data) in pod.tail()
+
+
+def test_code_of_rewards_that_is_not_there(tiny_model: Path, data: Path, start: Any) -> None:
+    rewards = RewardsConfig(code=(RewardCode(path="/volume/none.py"),))
+    pod = start(learner_config(tiny_model, data, reward_funcs=["none:f"]).model_copy(update={"rewards": rewards}))
+    assert pod.wait(60) == USER_ERROR_EXIT_CODE
+    assert failure_of(pod) == {
+        "reason": "RewardNotFound",
+        "message": "spec.rewards.from[0].path: '/volume/none.py' does not exist, /volume holds nothing; give a folder, a .py "
+        "file or a wheel in the learners' pods.",
+    }
 
 
 def test_what_was_done_to_the_recipe_is_in_the_log(tiny_model: Path, data: Path, start: Any) -> None:

@@ -114,6 +114,13 @@ def test_a_process_is_no_rank_and_has_the_ranks_gpu(visible: dict[str, str], own
     assert environment_of_process(ours, "cuda") == RANK | {"CUDA_VISIBLE_DEVICES": own, "LOCAL_RANK": "0"}
 
 
+def test_code_that_the_run_brings_along_comes_first() -> None:
+    code = {"GRPO_REWARD_CODE": "/scratch/a/0:/volume/b"}
+    assert environment_of_process(RANK | code, "cpu")["PYTHONPATH"] == "/scratch/a/0:/volume/b"
+    path = environment_of_process(RANK | code | {"PYTHONPATH": "/mine"}, "cpu")["PYTHONPATH"]
+    assert path == "/scratch/a/0:/volume/b:/mine"
+
+
 def test_built_in_functions_need_what_they_say() -> None:
     columns: dict[str, Sequence[str]] = {"accuracy": ("solution",), "cosine": ("solution",), "length": ("solution",)}
     with Scored(*BUILT_IN_REWARDS) as scored:

@@ -144,11 +144,11 @@ def test_a_function_of_somebody_else() -> None:
     assert registry.load("my_rewards:length", RewardArguments())(["abc"]) == [3.0]
 
 
-ELSEWHERE = "install it in the learners' image, or put its folder on PYTHONPATH with spec.learners.env."
+ELSEWHERE = "give its code in spec.rewards.from, or install it in the learners' image."
 BUILT_IN = ", ".join(BUILT_IN_REWARDS)
 NAMES = {
-    "acuracy": f"is no reward function; did you mean 'accuracy'? There are {BUILT_IN}, or 'package.module:function'.",
-    "my_rewards.length": f"is no reward function; use one of {BUILT_IN}, or 'package.module:function'.",
+    "acuracy": f"is no reward function; did you mean 'accuracy'? There are {BUILT_IN}, 'package.module:function', or a URL.",
+    "my_rewards.length": f"is no reward function; use one of {BUILT_IN}, 'package.module:function', or a URL.",
     **dict.fromkeys(
         ("code", "binary_code", "ioi_code", "cf_code"),
         "is a reward that runs code, and runs cannot do that yet; use code_format, which looks at the layout, or "

@@ -3,7 +3,7 @@
 import json
 from pathlib import Path
 
-from grpo_contract.config import RewardsConfig
+from grpo_contract.config import RewardCode, RewardsConfig
 from grpo_contract.failure import USER_ERROR_EXIT_CODE
 from harness.waiting import wait_for
 from trainer.learner_inputs import learner_config, write_problems
@@ -23,10 +23,12 @@ def hang(completions, **columns):
 def test_rewards_that_hang_end_the_run_and_leave_nothing(
     generator: RunningGenerator, tiny_model: Path, tmp_path: Path
 ) -> None:
-    (tmp_path / "hanging.py").write_text(HANGING)
+    code = tmp_path / "code"
+    code.mkdir()
+    (code / "hanging.py").write_text(HANGING)
     data = write_problems(tmp_path / "train.jsonl")
     config = learner_config(tiny_model, data, reward_funcs=["format", "hanging:hang"], max_steps=5)
-    config = config.model_copy(update={"rewards": RewardsConfig(timeout_s=2)})
+    config = config.model_copy(update={"rewards": RewardsConfig(timeout_s=2, code=(RewardCode(path=str(code)),))})
     with run_with_generator(generator, tmp_path, config) as pod:
         assert pod.wait(RUN_S) == USER_ERROR_EXIT_CODE, pod.tail()
     assert json.loads(pod.termination_file.read_text()) == {
@@ -36,6 +38,6 @@ def test_rewards_that_hang_end_the_run_and_leave_nothing(
         "maxErrorShare or timeoutSeconds; the last error: hanging:hang: Timeout: a call did not end within 2 s.",
     }
     assert "step 1/5  reward " not in pod.log.read_text()  # no completion had one
-    processes = [int(file.stem) for file in tmp_path.glob("*.pid")]
+    processes = [int(file.stem) for file in code.glob("*.pid")]
     assert len(processes) >= 2 * 2  # of two ranks, before and after the first call was ended
     wait_for("their end", lambda: not any(Path(f"/proc/{process}").exists() for process in processes), 10)

@@ -157,3 +157,13 @@ def test_a_run_that_goes_on_has_failed_no_more() -> None:
     assert "Failed" not in {entry["type"] for entry in api.status["conditions"]}
     assert (api.status["attempt"], api.status["phase"]) == (2, "Restarting")
     assert "finishedAt" not in api.status
+
+
+@pytest.mark.parametrize("is_there", [True, False])
+def test_code_of_rewards_is_looked_for_before_learners_are_made(is_there: bool) -> None:
+    theirs = {"kind": "ConfigMap", "metadata": {"name": "mine", "namespace": "team"}, "data": {"mine.py": ""}}
+    api = FakeApi(theirs) if is_there else FakeApi()
+    look(api, run_manifest(rewards={"from": [{"configMap": {"name": "mine"}}]}))
+    (accepted,) = [entry for entry in api.status["conditions"] if entry["type"] == "Accepted"]
+    assert accepted["reason"] == ("Accepted" if is_there else "RewardCodeNotFound")
+    assert (f"Job/{NAME}-learner-1" in api.objects) == is_there

@@ -240,7 +240,11 @@ def test_the_time_without_generators_starts_anew_when_one_was_there(weights: Wei
 
 def test_poll_comes_back_empty_handed_at_its_time_out(weights: WeightServer) -> None:
     answers = threading.Event()
-    fleet, _ = fleet_of(weights, lambda url: PlayedGenerator(url, lambda: answers.wait()), "http://a")
+
+    def wait_for_answers() -> None:
+        answers.wait(SLACK_S)
+
+    fleet, _ = fleet_of(weights, lambda url: PlayedGenerator(url, wait_for_answers), "http://a")
     tickets = fleet.submit([[1]], 1, {})
     started = time.monotonic()
     assert fleet.poll(tickets, 0.3) is None

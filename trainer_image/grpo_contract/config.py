@@ -39,11 +39,22 @@ class CheckpointConfig(_Config):
     keep: Positive
 
 
+class RewardCode(_Config):
+    """Where modules of reward functions lie: one of the two."""
+
+    config_map: str | None = None
+    """Name of a ConfigMap, which learners find at `files.reward_code_folder`."""
+    path: str | None = None
+    """A folder, a .py file or a wheel."""
+
+
 class RewardsConfig(_Config):
     timeout_s: float = Field(default=60, gt=0)
     """One call of a reward function."""
     max_error_share: float = Field(default=0.2, ge=0)
     """Of the completions of the last steps, how many may lose their reward to failures before the run stops."""
+    code: tuple[RewardCode, ...] = ()
+    """Searched in this order, before what the image holds."""
 
 
 class Deadlines(_Config):

@@ -13,3 +13,9 @@ TOKEN_FILE: Final = "GRPO_TOKEN_FILE"
 """Instead of `files.TOKEN_FILE`."""
 TERMINATION_FILE: Final = "GRPO_TERMINATION_FILE"
 """Instead of `files.TERMINATION_FILE`."""
+
+# Of reward functions.
+REWARD_CODE: Final = "GRPO_REWARD_CODE"
+"""Set by a learner's launcher for its reward processes: folders to search for modules before those of PYTHONPATH."""
+REWARD_TOKEN: Final = "GRPO_REWARD_TOKEN"
+"""The user's own, from a Secret: what remote rewards are shown as bearer token."""

@@ -16,6 +16,11 @@ VOLUME: Final = PurePosixPath("/volume")
 HUB_CACHE: Final = VOLUME / ".cache" / "huggingface"
 
 
+def reward_code_folder(place: int) -> PurePosixPath:
+    """Where learners find the keys of a ConfigMap in `spec.rewards.from`, by its place there."""
+    return PurePosixPath("/etc/grpo-rewards") / str(place)
+
+
 def run_folder(name: str, uid: str) -> PurePosixPath:
     """Everything that a run writes to the volume. The uid keeps a new run of an old name from resuming the old one."""
     return VOLUME / "runs" / f"{name}-{uid[:8]}"

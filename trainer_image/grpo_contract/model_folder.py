@@ -22,7 +22,7 @@ def check_model_folder(name: str) -> None:
 
 
 def model_permission(name: str) -> AbstractContextManager[None]:
-    return permission_needed("model_name_or_path", name, MODEL_NOT_FOUND)
+    return permission_needed("spec.recipe.model_name_or_path", name, MODEL_NOT_FOUND)
 
 
 def _check_folder(name: str, folder: Path) -> None:

@@ -25,7 +25,7 @@ def listing(folder: Path) -> str:
 
 
 @contextlib.contextmanager
-def permission_needed(key: str, name: str, reason: str) -> Iterator[None]:
+def permission_needed(field: str, name: str, reason: str) -> Iterator[None]:
     """Files that somebody put on the volume for themselves alone stay unreadable in every attempt.
 
     Raises:
@@ -36,7 +36,7 @@ def permission_needed(key: str, name: str, reason: str) -> Iterator[None]:
     except PermissionError as error:
         raise UserError(
             reason,
-            f"spec.recipe.{key}: {name!r} cannot be read by the pod's user {os.geteuid()}, permission is denied for "
+            f"{field}: {name!r} cannot be read by the pod's user {os.geteuid()}, permission is denied for "
             f"{error.filename}; make it readable for that user, for example with chmod -R a+rX.",
         ) from error
 

@@ -1,5 +1,6 @@
-"""Names of the built-in reward functions: the API server refuses a misspelt one, the learner finds its code."""
+"""What reward functions may be called: the API server refuses a misspelt one, the learner finds its code."""
 
+import re
 from collections.abc import Mapping
 from typing import Final
 
@@ -30,6 +31,15 @@ ERROR_WINDOW_STEPS: Final = 5
 REWARD_IMPORT: Final = r"^[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*$"
 """`package.module:function` of somebody else's."""
 
+OTHER_REWARDS: Final = "package.module:function, or a URL"
+"""What there is beside the built-in ones."""
+
+MEANT_AS_URL: Final = r"^https?:/"
+REWARD_URL: Final = r"^https?://[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?(:[0-9]{1,5})?(/[^?#\s]*)?$"
+"""Of a remote reward. It is shown in logs and as a label of metrics: so there are no users and no queries, which hold secrets."""
+
+NO_REWARD_URL: Final = "is no URL of a remote reward; write it as https://host/path or http://host:port/path, without user, query and fragment"
+
 REWARD_BOUNDS: Final[Mapping[str, Mapping[str, int]]] = {
     "cosine_max_len": {"minimum": 1},
     "max_completion_len": {"minimum": 1},
@@ -38,3 +48,12 @@ REWARD_BOUNDS: Final[Mapping[str, Mapping[str, int]]] = {
     "soft_punish_cache": {"minimum": 0},
 }
 """What the recipe's parameters of rewards may be, in a schema's words."""
+
+
+def is_url(reward: str) -> bool:
+    return re.match(MEANT_AS_URL, reward) is not None
+
+
+def label_of(reward: str) -> str:
+    """Under which metrics and logs have an entry of `reward_funcs`: the name, or host and path."""
+    return reward.partition("://")[2] if is_url(reward) else reward

@@ -9,6 +9,7 @@ import os
 import signal
 import socket
 import sys
+import tempfile
 from pathlib import Path
 from types import FrameType
 from typing import Any, Final
@@ -28,6 +29,7 @@ from grpo_contract.network import RENDEZVOUS_PORT
 from grpo_contract.pod import attempt, read_config, report_failure
 from grpo_trainer import preflight
 from grpo_trainer.logs import set_up_logging
+from grpo_trainer.rewards.code import module_folders
 from grpo_trainer.waiting import wait_until
 
 DNS_RETRY_S: Final = 1.0
@@ -66,10 +68,13 @@ def run(config: RunConfig, config_file: Path) -> None:
     """Returns when this pod's workers have finished their work; raises RunFailure when they have not."""
     for note in config.recipe_notes:
         log.info("spec.recipe.%s: %s", note.key, note.action)
-    preflight.check(config.recipe)
-    preflight.check_hub(config.recipe, config.name)
-    wait_for_name(config.learners.rendezvous_host, config.deadlines.rendezvous_s)
-    run_workers(config, config_file)
+    with tempfile.TemporaryDirectory(prefix="reward-code-", ignore_cleanup_errors=True) as copies:
+        code = module_folders(config.rewards.code, Path(copies))
+        os.environ[environment.REWARD_CODE] = os.pathsep.join(map(str, code))
+        preflight.check(config.recipe, code)
+        preflight.check_hub(config.recipe, config.name)
+        wait_for_name(config.learners.rendezvous_host, config.deadlines.rendezvous_s)
+        run_workers(config, config_file)
 
 
 def wait_for_name(host: str, deadline_s: float) -> None:

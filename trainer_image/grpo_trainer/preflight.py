@@ -11,6 +11,7 @@ from grpo_contract.failure import DATASET_NOT_FOUND, INVALID_RECIPE, UserError
 from grpo_contract.hub import PUSH_KEYS
 from grpo_contract.model_folder import check_model_folder, model_permission, no_model
 from grpo_contract.paths import is_path, listing, open_each, permission_needed, siblings
+from grpo_contract.rewards import label_of
 from grpo_trainer.hub.settings import read_settings
 from grpo_trainer.optional_packages import KERNELS, is_installed
 from grpo_trainer.rewards import registry
@@ -27,15 +28,15 @@ FLASH_ATTENTION: Final = {
 """{attn_implementation: the distribution that transformers looks for}. Without flash_attention_2 there is sdpa."""
 
 
-def check(recipe: dict[str, Any]) -> None:
-    """Raises UserError."""
+def check(recipe: dict[str, Any], code: Sequence[Path] = ()) -> None:
+    """`code`: folders of modules that the run brings along for its reward functions. Raises UserError."""
     check_model(required(recipe, "model_name_or_path", "the model's folder on the volume or its id on the hub"))
     for source in sources_of(recipe):
         check_dataset(source, recipe.get("dataset_prompt_column", "prompt"))
     check_attention(recipe.get("attn_implementation"))
     rewards = required(recipe, "reward_funcs", "a list of reward functions")
     check_listed_once(rewards)
-    registry.check_names(rewards)
+    registry.check_names(rewards, code)
 
 
 def required(recipe: dict[str, Any], key: str, what: str) -> Any:
@@ -75,7 +76,7 @@ def check_dataset(source: Source, prompt_column: str) -> None:
 
 
 def dataset_permission(source: Source) -> AbstractContextManager[None]:
-    return permission_needed(source.key("id"), source.name, DATASET_NOT_FOUND)
+    return permission_needed(f"spec.recipe.{source.key('id')}", source.name, DATASET_NOT_FOUND)
 
 
 def check_dataset_path(source: Source, path: Path, prompt_column: str) -> None:
@@ -119,8 +120,9 @@ def check_attention(implementation: str | None) -> None:
 
 
 def check_listed_once(rewards: Sequence[str]) -> None:
-    """The learner and the metrics tell rewards by their names: two of one name would be one."""
-    if twice := [name for name in rewards if rewards.count(name) > 1]:
+    """The learner and the metrics tell rewards by their labels: two of one label would be one."""
+    labels = [label_of(name) for name in rewards]
+    if twice := [name for name, label in zip(rewards, labels, strict=True) if labels.count(label) > 1]:
         raise UserError(
             INVALID_RECIPE,
             f"spec.recipe.reward_funcs holds {twice[0]!r} more than once; list it once and give its weight in "

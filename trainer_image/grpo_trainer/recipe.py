@@ -30,8 +30,8 @@ class OpenR1Arguments(RewardArguments, ScriptArguments):  # type: ignore[misc]
     reward_funcs: list[str] = field(
         default_factory=list,
         metadata={
-            "help": "Reward functions, in order: names of built-in ones, or `package.module:function` of one that the "
-            "learners' image can import. Required."
+            "help": "Reward functions, in order: names of built-in ones, `package.module:function` of one in the learners' image or "
+            "in `spec.rewards.from`, or the http(s) URL of a remote reward. Required."
         },
     )
     dataset_mixture: dict[str, Any] | None = field(

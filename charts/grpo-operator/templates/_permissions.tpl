@@ -12,7 +12,7 @@
 - apiGroups: ["grpo.dev"]
   resources: [grporuns/finalizers]
   verbs: [update]
-# created, then applied
+# created, then applied; whether those of rewards.from are there
 - apiGroups: [""]
   resources: [configmaps]
   verbs: [list, watch, get, create, patch]

@@ -4,9 +4,14 @@ CEL has optional values (`self.?key.orValue(8)`), but comparing them exceeds the
 """
 
 from dataclasses import dataclass
+from typing import Final
 
 Path = tuple[str, ...]
 """Where in the object; "[]" is an item of a list."""
+
+_LABEL: Final = "[a-z0-9]([-a-z0-9]*[a-z0-9])?"
+_SUBDOMAIN: Final = f"^{_LABEL}([.]{_LABEL})*$"
+"""RFC 1123, as the API server checks names of objects."""
 
 
 @dataclass(frozen=True)
@@ -37,3 +42,14 @@ def present(key: str, of: str = "self") -> str:
 
 def value_of(key: str, default: str, of: str = "self") -> str:
     return f"({present(key, of)} ? {of}.{key} : {default})"
+
+
+def name_rule(at: Path, key: str, what: str) -> Rule:
+    """The name of an object, where there is one."""
+    return Rule(
+        at,
+        f"!has(self.{key}) || self.{key}.matches('{_SUBDOMAIN}')",  # CEL's format library is younger than Kubernetes 1.30
+        f"{'.'.join((*at, key)).replace('.[]', '[]')} is '{{self.{key}}}', which can be no name of a {what}: a name has "
+        "lower-case letters, digits, '-' and '.', and begins and ends with a letter or a digit; correct it.",
+        f".{key}",
+    )

@@ -8,8 +8,9 @@ from typing import Any, Final
 
 from pydantic import BaseModel
 
-from grpo_operator.api.cel import Path, Rule
+from grpo_operator.api.cel import Path, Rule, name_rule
 from grpo_operator.api.recipe_rules import SPEC, recipe_rules
+from grpo_operator.api.reward_rules import REWARD_RULES
 from grpo_operator.api.spec import Generators, GRPORunSpec, Learners, PodSettings
 
 ROOT: Final[Path] = ()
@@ -37,6 +38,7 @@ def build_rules(trl_defaults: Mapping[str, Any]) -> list[Rule]:
         *_POD_RULES,
         *_STORAGE_RULES,
         *recipe_rules(trl_defaults),
+        *REWARD_RULES,
         *_immutability_rules(),
     ]
 
@@ -81,24 +83,9 @@ _POD_RULES: Final = (
 )
 
 
-_LABEL: Final = "[a-z0-9]([-a-z0-9]*[a-z0-9])?"
-_SUBDOMAIN: Final = f"^{_LABEL}([.]{_LABEL})*$"
-"""RFC 1123, as the API server checks names of objects."""
-
-
-def _name_rule(at: Path, key: str, what: str) -> Rule:
-    return Rule(
-        at,
-        f"!has(self.{key}) || self.{key}.matches('{_SUBDOMAIN}')",  # CEL's format library is younger than Kubernetes 1.30
-        f"{'.'.join((*at, key))} is '{{self.{key}}}', which can be no name of a {what}: a name has lower-case letters, "
-        "digits, '-' and '.', and begins and ends with a letter or a digit; correct it.",
-        f".{key}",
-    )
-
-
 _STORAGE_RULES: Final = (
-    _name_rule(STORAGE, "claimName", "PersistentVolumeClaim"),
-    _name_rule(STORAGE, "storageClassName", "StorageClass"),
+    name_rule(STORAGE, "claimName", "PersistentVolumeClaim"),
+    name_rule(STORAGE, "storageClassName", "StorageClass"),
     Rule(
         STORAGE,
         "has(self.size) || has(self.claimName)",

@@ -99,8 +99,34 @@ class Checkpoint(ApiModel):
     keep: Annotated[int, Field(ge=1, description="Newest checkpoints to keep.")] = 2
 
 
+class ConfigMapName(ApiModel):
+    """A ConfigMap of the run's namespace."""
+
+    name: Annotated[Name, Field(description="Its name.")]
+
+
+class RewardSource(ApiModel):
+    """Where modules of reward functions lie: one of `configMap` and `path`."""
+
+    config_map: Annotated[
+        ConfigMapName | None,
+        Field(
+            description="A ConfigMap of the run's namespace: each key that ends in .py is a module. Each attempt has it as "
+            "it is when its learners start."
+        ),
+    ] = None
+    path: Annotated[
+        str | None,
+        Field(
+            max_length=1024,
+            description="A folder that holds modules or packages, a .py file or a wheel, in the learners' pods: mostly "
+            "below /volume.",
+        ),
+    ] = None
+
+
 class Rewards(ApiModel):
-    """How long reward functions may take, and how many failures of theirs are too many."""
+    """Where code of reward functions comes from, how long they may take, and how many failures of theirs are too many."""
 
     timeout_seconds: Annotated[
         int,
@@ -121,6 +147,15 @@ class Rewards(ApiModel):
             "of reward functions. Above it the run fails, with RewardsHealthy False; with 1 it never does.",
         ),
     ] = RewardsConfig().max_error_share
+    sources: Annotated[
+        list[RewardSource],
+        Field(
+            alias="from",
+            max_length=8,
+            description="Code of reward functions that is not in the learners' image. Modules are searched in this order, and "
+            "then in the image; packages that they need are not installed.",
+        ),
+    ] = []
 
 
 class GRPORunSpec(ApiModel):

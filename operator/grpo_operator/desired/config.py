@@ -2,10 +2,19 @@
 
 from typing import Final, Literal
 
-from grpo_contract.config import CheckpointConfig, Deadlines, GeneratorConfig, LearnerConfig, RewardsConfig, RunConfig
+from grpo_contract.config import (
+    CheckpointConfig,
+    Deadlines,
+    GeneratorConfig,
+    LearnerConfig,
+    RewardCode,
+    RewardsConfig,
+    RunConfig,
+)
 from grpo_contract.files import CONFIG_FILE
 from grpo_contract.old_keys import Recipe
 from grpo_operator.api.run import GRPORun
+from grpo_operator.api.spec import Rewards
 from grpo_operator.desired import names
 from grpo_operator.desired.manifest import Manifest, build_metadata
 from grpo_operator.desired.recipe import todays_recipe
@@ -26,7 +35,6 @@ def build_config_map(run: GRPORun) -> Manifest:
 def run_config(run: GRPORun) -> RunConfig:
     name, namespace = run.metadata.name, run.metadata.namespace
     learners, generators, checkpoint = run.spec.learners, run.spec.generators, run.spec.checkpoint
-    rewards = run.spec.rewards
     recipe, notes = todays_recipe(run.spec)
     return RunConfig(
         name=name,
@@ -45,9 +53,17 @@ def run_config(run: GRPORun) -> RunConfig:
             device=device(generators.gpus),
         ),
         checkpoint=CheckpointConfig(every_steps=checkpoint.every_steps, keep=checkpoint.keep),
-        rewards=RewardsConfig(timeout_s=rewards.timeout_seconds, max_error_share=rewards.max_error_share),
+        rewards=rewards_config(run.spec.rewards),
         deadlines=deadlines(recipe),
     )
+
+
+def rewards_config(rewards: Rewards) -> RewardsConfig:
+    code = tuple(
+        RewardCode(config_map=source.config_map.name if source.config_map else None, path=source.path)
+        for source in rewards.sources
+    )
+    return RewardsConfig(timeout_s=rewards.timeout_seconds, max_error_share=rewards.max_error_share, code=code)
 
 
 def deadlines(recipe: Recipe) -> Deadlines:

@@ -9,6 +9,7 @@ from grpo_operator.api.run import GRPORun
 from grpo_operator.desired import names
 from grpo_operator.desired.manifest import Manifest, build_metadata
 from grpo_operator.desired.pods import build_pod_template, metadata_of_pods
+from grpo_operator.desired.reward_code import build_mounts, build_volumes
 from grpo_operator.settings import Settings
 
 GRACE_PERIOD_S: Final = 30
@@ -56,6 +57,7 @@ def _specifics(run: GRPORun, attempt: int) -> Manifest:
         "command": ["python", "-m", "grpo_trainer"],
         "env": [{"name": environment.ATTEMPT, "value": str(attempt)}],
         "ports": [{"name": name, "containerPort": port} for name, port in ports.items()],
+        "volumeMounts": build_mounts(run),
         # No liveness probe: a step may rightly take minutes, and a collective that hangs has a deadline of its own.
         "readinessProbe": {
             "httpGet": {"path": network.HEALTH_PATH, "port": network.LEARNER_HTTP_PORT_NAME},
@@ -65,5 +67,10 @@ def _specifics(run: GRPORun, attempt: int) -> Manifest:
             "failureThreshold": 15,
         },
     }
-    spec = {"restartPolicy": "Never", "terminationGracePeriodSeconds": GRACE_PERIOD_S, "containers": [container]}
+    spec = {
+        "restartPolicy": "Never",
+        "terminationGracePeriodSeconds": GRACE_PERIOD_S,
+        "containers": [container],
+        "volumes": build_volumes(run),
+    }
     return {"metadata": metadata, "spec": spec}

@@ -27,6 +27,9 @@ class Reason(StrEnum):
     NAME_TAKEN = "NameTaken"
     """An object that belongs to somebody else, or to a deleted run of the same name whose objects are still being
     removed, has the name that an object of this run needs. The run starts when it is gone."""
+    REWARD_CODE_NOT_FOUND = "RewardCodeNotFound"
+    """A ConfigMap of `rewards.from` does not exist in the namespace of the run. The run starts, or its next attempt does, when it
+    is there."""
 
     # StorageReady
     BOUND = "Bound"
@@ -46,7 +49,7 @@ class Reason(StrEnum):
     READ_ONLY_VOLUME = "ReadOnlyVolume"
     """No access mode of the volume lets a pod write, and learners write checkpoints. Use ReadWriteMany."""
 
-    # LearnersReady, GeneratorsReady, beside CHILD_REFUSED and NAME_TAKEN
+    # LearnersReady, GeneratorsReady, beside CHILD_REFUSED, NAME_TAKEN and REWARD_CODE_NOT_FOUND
     ALL_READY = "AllReady"
     """All pods of the role are ready."""
     STARTING = "Starting"
@@ -136,6 +139,7 @@ POD_TROUBLES = frozenset(
     {
         Reason.CHILD_REFUSED,
         Reason.NAME_TAKEN,
+        Reason.REWARD_CODE_NOT_FOUND,
         Reason.PODS_NOT_CREATED,
         Reason.IMAGE_PULL_FAILED,
         Reason.UNSCHEDULABLE,

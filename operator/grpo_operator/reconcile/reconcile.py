@@ -31,6 +31,7 @@ from grpo_operator.reconcile.plan import LogSource, Plan
 from grpo_operator.reconcile.pod_trouble import seconds_until_settled
 from grpo_operator.reconcile.readiness import has_had_generators, seconds_until_pods_are_missed
 from grpo_operator.reconcile.restart import judge_left_behind, seconds_to_wait, seconds_until_given_up
+from grpo_operator.reconcile.reward_code import LOOK_AGAIN_S, missing_code
 from grpo_operator.reconcile.rewards import failing_rewards, judge_rewards
 from grpo_operator.reconcile.storage import StorageVerdict, judge_storage
 from grpo_operator.reconcile.world import Children, World, current_attempt, sort_children
@@ -89,8 +90,8 @@ def _carry_on(look: _Look, storage: StorageVerdict, news_due_s: float | None = N
     run, world, children, now = look.run, look.world, look.children, look.now
     pause_s = _pause_before_attempt(look)
     wanted = _wanted_children(look, with_learners=pause_s == 0)
-    taken = taken_names(wanted, children.foreign)
-    refusals = taken or world.refusals
+    blocks = [*missing_code(run, world.missing_config_maps), *taken_names(wanted, children.foreign)]
+    refusals = blocks or world.refusals
     progress = progress_of_attempt(world.reading, look.attempt)
     statements = [
         judge_acceptance(run, refusals),
@@ -98,10 +99,17 @@ def _carry_on(look: _Look, storage: StorageVerdict, news_due_s: float | None = N
         *judge_ongoing(run, children, look.attempt, world.reading, refusals, now),
         *filter(None, [_left_behind(look), judge_rewards(progress)]),
     ]
-    waits = (storage.look_again_s, news_due_s, pause_s or None, REFUSED_AGAIN_S if refusals else None, *_waits(look))
+    waits = (
+        storage.look_again_s,
+        news_due_s,
+        pause_s or None,
+        REFUSED_AGAIN_S if refusals else None,
+        LOOK_AGAIN_S if world.missing_config_maps else None,
+        *_waits(look),
+    )
     return Plan(
         status=report.ongoing(run, children, look.attempt, statements, progress, now),
-        write=() if taken else children_to_write(wanted, children.own, world.markers, world.is_full_pass),
+        write=() if blocks else children_to_write(wanted, children.own, world.markers, world.is_full_pass),
         delete=_not_deleting((*children.previous_jobs, _outdated_job(look))),
         look_again_s=min((wait for wait in waits if wait is not None), default=None),
     )

@@ -46,6 +46,8 @@ class World:
     """Everything that carries the run's label, whoever owns it."""
     users_claim: ObservedClaim | None = None
     """The claim that `storage.claimName` names; None when it does not exist, or was not looked for."""
+    missing_config_maps: tuple[str, ...] = ()
+    """Of those that learners will mount, when their pods are about to be made."""
     reading: Reading = Reading()
     refusals: tuple[Refusal, ...] = ()
     markers: Mapping[Ref, str] = field(default_factory=dict)

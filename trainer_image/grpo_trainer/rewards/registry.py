@@ -7,10 +7,12 @@ import inspect
 import re
 import sys
 from collections.abc import Callable, Iterable, Sequence
+from importlib.machinery import PathFinder
+from pathlib import Path
 from typing import Any, Final
 
 from grpo_contract.failure import COLUMN_NOT_FOUND, REWARD_NOT_FOUND, UserError
-from grpo_contract.rewards import CODE_REWARDS, NO_CODE_REWARDS, REWARD_IMPORT
+from grpo_contract.rewards import CODE_REWARDS, NO_CODE_REWARDS, NO_REWARD_URL, REWARD_IMPORT, REWARD_URL, is_url
 from grpo_trainer.causes import description, is_of_the_system
 from grpo_trainer.rewards.arguments import RewardArguments
 from grpo_trainer.rewards.score import Score
@@ -43,18 +45,31 @@ NOT_GIVEN: Final = {"prompt": "prompts", "messages": "prompts", "completion": "c
 """{column that TRL, or Open-R1's layout of the rows, keeps from functions: the parameter that functions have instead}."""
 
 
-def check_names(names: Iterable[str]) -> None:
-    """Refuse what cannot be a reward function, without importing it."""
+def check_names(names: Iterable[str], code: Sequence[Path] = ()) -> None:
+    """Refuse what cannot be a reward function, without importing it. `code`: folders of modules that the run brings along."""
     for name in names:
         if name in BUILT_IN:
             continue
         if name in CODE_REWARDS:
             raise not_found(name, NO_CODE_REWARDS)
+        if is_url(name):
+            check_url(name)
+            continue
         if not re.match(REWARD_IMPORT, name):
             raise not_found(name, f"is no reward function; {remedy(name)}")
         package = name.partition(":")[0].partition(".")[0]
-        if importlib.util.find_spec(package) is None:
+        if not is_there(package, code):
             raise not_importable(name, f"there is no package {package!r}")
+
+
+def check_url(name: str) -> None:
+    if not re.match(REWARD_URL, name):
+        raise not_found(name, NO_REWARD_URL)
+
+
+def is_there(package: str, code: Sequence[Path]) -> bool:
+    folders = list(map(str, code))
+    return importlib.util.find_spec(package) is not None or PathFinder.find_spec(package, folders) is not None
 
 
 def load(name: str, arguments: RewardArguments) -> RewardFunction:
@@ -109,11 +124,11 @@ def has_signature(found: Callable[..., Any]) -> bool:
 def remedy(name: str) -> str:
     nearest = difflib.get_close_matches(name, BUILT_IN, n=1)
     choice = f"did you mean {nearest[0]!r}? There are" if nearest else "use one of"
-    return f"{choice} {', '.join(BUILT_IN)}, or 'package.module:function'"
+    return f"{choice} {', '.join(BUILT_IN)}, 'package.module:function', or a URL"
 
 
 def not_importable(name: str, why: str) -> UserError:
-    where = "install it in the learners' image, or put its folder on PYTHONPATH with spec.learners.env"
+    where = "give its code in spec.rewards.from, or install it in the learners' image"
     return not_found(name, f"cannot be imported ({why}); {where}")
 
 

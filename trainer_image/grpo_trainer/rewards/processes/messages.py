@@ -16,6 +16,8 @@ class Load:
 
     names: tuple[str, ...]
     arguments: RewardArguments
+    timeout_s: float
+    """Of one call."""
 
 
 @dataclass(frozen=True)

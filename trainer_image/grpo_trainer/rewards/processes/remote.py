@@ -12,6 +12,7 @@ from types import TracebackType
 from typing import Any, Final
 
 from grpo_contract.config import Device, RewardsConfig
+from grpo_contract.rewards import is_url, label_of
 from grpo_trainer.rewards.arguments import RewardArguments
 from grpo_trainer.rewards.processes.batch import Batch
 from grpo_trainer.rewards.processes.crew import Crew
@@ -48,9 +49,12 @@ class RewardProcesses:
         self._crews: dict[str, Crew] = {}
         for group in by_process(names):
             size = num_processes() if group[0] in BUILT_IN else 1
-            crew = Crew(Load(tuple(group), arguments), size, config.timeout_s, environment)
+            load = Load(tuple(group), arguments, config.timeout_s)
+            crew = Crew(load, size, config.timeout_s, environment)
             self._crews |= dict.fromkeys(group, crew)
-        self.functions = {name: RemoteReward(name, self._crews[name], self) for name in names}
+        self._names = tuple(names)
+        self.functions = {label_of(name): RemoteReward(name, self._crews[name], self) for name in names}
+        """By label."""
 
     def __enter__(self) -> "RewardProcesses":
         return self
@@ -65,7 +69,7 @@ class RewardProcesses:
         Raises:
             UserError, RunFailure: one cannot be loaded.
         """
-        return {name: self._crews[name].signatures.result()[name].required_columns for name in self.functions}
+        return {name: self._crews[name].signatures.result()[name].required_columns for name in self._names}
 
 
 class RemoteReward:
@@ -88,7 +92,7 @@ class RemoteReward:
         outcome = batch.done.result()
         for name, arguments in outcome.logged:
             {"log_extra": log_extra, "log_metric": log_metric}[name](*arguments)
-        self._processes.watch.count(self._name, outcome.mishaps.values())
+        self._processes.watch.count(label_of(self._name), outcome.mishaps.values())
         mishaps = outcome.mishaps
         return [mishaps[place].score if place in mishaps else score for place, score in enumerate(outcome.scores)]
 
@@ -110,11 +114,18 @@ def wanted_by(signature: Signature, columns: Mapping[str, Sequence[Any]]) -> dic
 
 
 def by_process(names: Iterable[str]) -> list[list[str]]:
-    """The built-in functions together; others by module, since functions of one module may share what is in it."""
     groups: dict[str, list[str]] = defaultdict(list)
     for name in names:
-        groups["" if name in BUILT_IN else name.partition(":")[0]].append(name)
+        groups[process_of(name)].append(name)
     return list(groups.values())
+
+
+def process_of(name: str) -> str:
+    """The built-in functions share theirs; others have one for each module, since its functions may share what is in it. A
+    URL has its own, since it only waits."""
+    if name in BUILT_IN:
+        return ""
+    return name if is_url(name) else name.partition(":")[0]
 
 
 def num_processes() -> int:

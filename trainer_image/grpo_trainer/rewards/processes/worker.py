@@ -20,6 +20,7 @@ from typing import Any, Final
 
 from grpo_contract.failure import LEARNER_ERROR, Failure, UserError
 from grpo_contract.metrics import RewardError
+from grpo_contract.rewards import is_url
 from grpo_trainer.causes import description, first_line
 from grpo_trainer.logs import set_up_logging
 from grpo_trainer.rewards.processes.messages import Call, Load, Loaded, Mishap, NotLoaded, Outcome, Signature
@@ -59,12 +60,20 @@ def end_with(parent: int) -> None:
 
 def load_functions(wanted: Load) -> dict[str, RewardFunction] | NotLoaded:
     try:
-        return {name: load(name, wanted.arguments) for name in wanted.names}
+        return {name: function_of(name, wanted) for name in wanted.names}
     except UserError as error:
         return NotLoaded(error.failure, is_users_mistake=True)
     except Exception as error:
         failure = Failure(reason=LEARNER_ERROR, message=f"{type(error).__name__}: {first_line(error)}")
         return NotLoaded(failure, is_users_mistake=False)
+
+
+def function_of(name: str, wanted: Load) -> RewardFunction:
+    if not is_url(name):
+        return load(name, wanted.arguments)
+    from grpo_trainer.rewards.over_http import reward_at  # other processes need no HTTP
+
+    return reward_at(name, wanted.timeout_s)
 
 
 def signature_of(function: RewardFunction) -> Signature:

@@ -1,0 +1,57 @@
+"""Rules about reward functions and where their code comes from, in CEL. Data only."""
+
+from typing import Final
+
+from grpo_contract.rewards import (
+    BUILT_IN_REWARDS,
+    CODE_REWARDS,
+    MEANT_AS_URL,
+    NO_CODE_REWARDS,
+    NO_REWARD_URL,
+    OTHER_REWARDS,
+    REWARD_IMPORT,
+    REWARD_URL,
+)
+from grpo_operator.api.cel import Path, Rule, name_rule
+
+REWARD: Final[Path] = ("spec", "recipe", "reward_funcs", "[]")
+SOURCE: Final[Path] = ("spec", "rewards", "from", "[]")
+
+REWARD_RULES: Final = (
+    Rule(
+        REWARD,
+        f"self in {[*BUILT_IN_REWARDS, *CODE_REWARDS]} || self.matches(r'{REWARD_IMPORT}') || "
+        f"self.matches(r'{MEANT_AS_URL}')",
+        "spec.recipe.reward_funcs holds '{self}', which is no reward function; use "
+        f"{', '.join(BUILT_IN_REWARDS)}, {OTHER_REWARDS}.",
+    ),
+    Rule(
+        REWARD,
+        f"!(self in {list(CODE_REWARDS)})",
+        f"spec.recipe.reward_funcs holds '{{self}}', which {NO_CODE_REWARDS}.",
+    ),
+    Rule(
+        REWARD,
+        f"!self.matches(r'{MEANT_AS_URL}') || self.matches(r'{REWARD_URL}')",
+        f"spec.recipe.reward_funcs holds '{{self}}', which {NO_REWARD_URL}.",
+    ),
+    Rule(
+        SOURCE,
+        "has(self.configMap) || has(self.path)",
+        "spec.rewards.from holds an entry with neither configMap nor path; name a ConfigMap, or a folder, .py file or wheel.",
+    ),
+    Rule(
+        SOURCE,
+        "!has(self.configMap) || !has(self.path)",
+        "spec.rewards.from holds an entry with configMap '{self.configMap.name}' and path '{self.path}', but an entry is one "
+        "source; make two entries of it.",
+    ),
+    Rule(
+        SOURCE,
+        "!has(self.path) || self.path.matches('^/[^:]*$')",
+        "spec.rewards.from holds the path '{self.path}', which can be no entry of PYTHONPATH; begin it with '/', as in "
+        "/volume/rewards, and leave out ':'.",
+        ".path",
+    ),
+    name_rule((*SOURCE, "configMap"), "name", "ConfigMap"),
+)
