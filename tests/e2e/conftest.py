@@ -21,14 +21,20 @@ from harness.kubectl import Kubectl
 from harness.prometheus import Prometheus
 
 
+DEMO_NAMESPACE = "e2e-demo"
+
+
 @pytest.fixture(scope="session")
-def cluster() -> Kubectl:
+def cluster() -> Iterator[Kubectl]:
+    """The base model is being made on it, which takes a minute, while the operator comes."""
     start_local_cluster()
     load_trainer_image()
-    load_operator_image()
     kubectl = local_cluster()
+    prepare_volume(create_namespace(kubectl, DEMO_NAMESPACE), on_local_cluster)
+    load_operator_image()
     install_operator(kubectl, *local_settings())
-    return kubectl
+    yield kubectl
+    kubectl("delete", "namespace", DEMO_NAMESPACE, "--timeout=120s")
 
 
 @pytest.fixture(scope="session")
@@ -37,13 +43,11 @@ def prometheus(cluster: Kubectl) -> Prometheus:
 
 
 @pytest.fixture(scope="session")
-def demo_namespace(cluster: Kubectl) -> Iterator[Kubectl]:
+def demo_namespace(cluster: Kubectl) -> Kubectl:
     """A namespace with the claim `demo`: the base model and the data of the demo lie on it."""
-    kubectl = create_namespace(cluster, "e2e-demo")
-    prepare_volume(kubectl, on_local_cluster)
+    kubectl = cluster.within(DEMO_NAMESPACE)
     wait_for_volume(kubectl)
-    yield kubectl
-    cluster("delete", "namespace", "e2e-demo", "--timeout=120s")
+    return kubectl
 
 
 @pytest.fixture

@@ -18,8 +18,10 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def kubectl(folder: Path) -> Iterator[Kubectl]:
-    with simulated_cluster(folder) as kubectl:
-        yield kubectl
+    with pytest.MonkeyPatch.context() as environment:
+        environment.setenv("KUBECACHEDIR", str(folder / "kubectl"))  # by default it is named after the port
+        with simulated_cluster(folder) as kubectl:
+            yield kubectl
 
 
 @pytest.fixture(scope="session")
