@@ -1,0 +1,64 @@
+"""What both sides of test_parity.py are given: the configurations, the generators' answers, the reward functions.
+
+Reward processes and TRL's side import this: nothing of the product in here, and nothing heavy.
+"""
+
+import json
+from collections.abc import Callable, Sequence
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+CASES: dict[str, dict[str, Any]] = {
+    f"{loss_type}-beta-{beta}-scale-{scale_rewards}": {
+        "loss_type": loss_type,
+        "beta": beta,
+        "scale_rewards": scale_rewards,
+    }
+    for loss_type, beta, scale_rewards in product(
+        ("grpo", "dapo", "dr_grpo", "bnpo"), (0.0, 0.04), ("group", "batch", "none")
+    )
+}
+
+STATE = "trainer_state.json"
+"""In which both sides leave what TRL has logged of each step."""
+
+Answer = tuple[list[int], list[float]]
+"""Tokens of a completion, and the sampler's log-probability of each."""
+
+
+class ScriptedGenerators:
+    """VLLMGeneration's face towards TRL. An answer depends on the prompt and on its place in the group alone."""
+
+    def __init__(self, script: dict[str, list[Answer]]) -> None:
+        """`script`: {tokens of the prompt: its group}. A prompt that is tokenized otherwise is in none."""
+        self.script = script
+
+    def sync_weights(self) -> None:
+        pass
+
+    def generate(self, prompts: list[list[int]], images: Any, num_generations: int, profiler: Any = None) -> Any:
+        answers = [self.script[str(prompt)][number % num_generations] for number, prompt in enumerate(prompts)]
+        completions = [tokens for tokens, _ in answers]
+        logprobs = [[[logprob] for logprob in logprobs] for _, logprobs in answers]
+        return prompts, completions, logprobs, [[[token] for token in tokens] for tokens in completions]
+
+
+def scripted(script: Path) -> Callable[..., ScriptedGenerators]:
+    """Takes the place of VLLMGeneration, whatever that is made from."""
+    answers = json.loads(script.read_text())
+    return lambda *_, **__: ScriptedGenerators(answers)
+
+
+def digits(completions: Sequence[Any], **_: Any) -> list[float]:
+    """The share of digits."""
+    texts = [completion[0]["content"] for completion in completions]
+    return [sum(character.isdigit() for character in text) / max(len(text), 1) for text in texts]
+
+
+def hits(completions: Sequence[Any], solution: Sequence[str], **_: Any) -> list[float | None]:
+    """Is the solution in it? Without an equals sign there is nothing to judge."""
+    texts = [completion[0]["content"] for completion in completions]
+    return [
+        float(answer.strip("$") in text) if "=" in text else None for text, answer in zip(texts, solution, strict=True)
+    ]
