@@ -115,6 +115,27 @@ def test_a_step(told: Told) -> None:
     assert progress["etaSeconds"] == pytest.approx(progress["secondsPerStep"] * 38)
 
 
+def test_a_step_that_learns_from_the_same_completions_again(told: Told, caplog: pytest.LogCaptureFixture) -> None:
+    """With num_iterations, or more steps per generation than accumulated ones, TRL logs no rewards in each second step."""
+    caplog.set_level("INFO")
+    told.happen("on_log", 1, logs=LOGS)
+    told.happen("on_log", 2, logs={"loss": -0.002, "grad_norm": 0.4, "kl": 0.02, "entropy": 1.25, "epoch": 0.5})
+    assert told.value("grpo_loss") == -0.002
+    assert told.value("grpo_kl") == 0.02
+    assert told.value("grpo_reward") == 0.75
+    assert told.value("grpo_reward_func", reward_func="accuracy", stat="mean") == 0.5
+    metrics = told.progress()["metrics"]
+    assert (metrics["loss"], metrics["kl"], metrics["reward"]) == (-0.002, 0.02, 0.75)
+    assert caplog.messages[-1] == "step 2/40  kl 0.02  loss -0.002  entropy 1.25  0.0 s"
+
+
+def test_the_summary_at_the_end_is_no_step(told: Told) -> None:
+    told.happen("on_log", 1, logs=LOGS)
+    told.happen("on_log", 1, logs={"train_runtime": 8.1, "train_loss": 0.5, "total_flos": 0.0, "epoch": 1.0})
+    assert told.value("grpo_reward") == 0.75
+    assert told.progress()["metrics"]["loss"] == 0.004
+
+
 def test_the_first_step_says_nothing_of_the_time_that_is_left(told: Told) -> None:
     told.happen("on_train_begin", 0)
     told.happen("on_step_begin", 0)

@@ -43,6 +43,8 @@ class StepReport(TrainerCallback):  # type: ignore[misc]
         self.board = board
         self.pace = Pace(time.monotonic())
         self.seconds = 0.0
+        self.logs: Logs = {}
+        """What is known of the last step."""
         for name in self.rewards:
             for reason in RewardError:
                 metrics.add("grpo_reward_errors_total", 0, name, reason.value)
@@ -73,12 +75,13 @@ class StepReport(TrainerCallback):  # type: ignore[misc]
     def on_log(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, logs: Logs, **_: Any
     ) -> None:
-        if "reward" not in logs:  # the summary at the end
+        if "train_runtime" in logs:  # the summary at the end
             return
-        self.set_gauges(logs)
-        metrics = self.read_metrics(logs)
-        self.board.update(metrics=metrics)
-        log.info("%s", describe(state, metrics, self.seconds))
+        # A step that learns once more from the same completions says nothing of them: what was said of them stays.
+        self.logs = logs if "reward" in logs else {**self.logs, **logs}
+        self.set_gauges(self.logs)
+        self.board.update(metrics=self.read_metrics(self.logs))
+        log.info("%s", describe(state, self.read_metrics(logs), self.seconds))
 
     def on_save(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
         if self.keeper.newest is not None:
