@@ -20,7 +20,6 @@ from harness.installation import (
 from harness.kubectl import Kubectl
 from harness.prometheus import Prometheus
 
-
 DEMO_NAMESPACE = "e2e-demo"
 
 
