@@ -14,7 +14,9 @@ from grpo_trainer.fleet import generation
 from grpo_trainer.learner import Learner
 from trainer.scripted_learner import ScriptedGeneration
 
-WORDS = "CUDA out of memory. Tried to allocate 2.00 GiB. GPU 0 has a total capacity of 79.11 GiB of which 1.02 GiB is free."
+WORDS = (
+    "CUDA out of memory. Tried to allocate 2.00 GiB. GPU 0 has a total capacity of 79.11 GiB of which 1.02 GiB is free."
+)
 STATISTICS = " Of the allocated memory 70.00 GiB is allocated by PyTorch, and 1.00 GiB is reserved by PyTorch."
 
 training_step = Learner.training_step

@@ -103,7 +103,7 @@ def small_volume(tmp_path: Path) -> Iterator[Path]:
     folder.mkdir()
     subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(folder)], check=True)
     yield folder
-    subprocess.run(["umount", str(folder)], check=True)
+    subprocess.run(["umount", "--lazy", str(folder)], check=True)  # torch's writer has not let go of its file
 
 
 def test_a_volume_that_holds_no_checkpoint_is_the_users_mistake(
@@ -130,7 +130,9 @@ def on_volume(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_with_a_checkpoint_to_lose_another_attempt_is_made(config: RunConfig, on_volume: Path) -> None:
     checkpoint = on_volume / "checkpoints" / "checkpoint-4"
     checkpoint.mkdir(parents=True)
-    write_marker(checkpoint, Marker(step=4, max_steps=9, time="2026-01-01T00:00:00Z", for_recovery=True, for_recipe=False))
+    write_marker(
+        checkpoint, Marker(step=4, max_steps=9, time="2026-01-01T00:00:00Z", for_recovery=True, for_recipe=False)
+    )
     with pytest.raises(RunFailure) as caught, volume_named(config):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
     assert not isinstance(caught.value, UserError)
@@ -167,7 +169,9 @@ def test_each_way_to_write_is_understood(
 NOT_FULL: dict[str, Callable[[], BaseException]] = {
     "a failing disk": lambda: OSError(errno.EIO, "Input/output error"),
     "a full disk that is no volume": lambda: OSError(errno.ENOSPC, "No space left on device", "/scratch/file"),
-    "torch, with room on the volume": lambda: RuntimeError("[enforce fail at inline_container.cc:664] . unexpected pos"),
+    "torch, with room on the volume": lambda: RuntimeError(
+        "[enforce fail at inline_container.cc:664] . unexpected pos"
+    ),
     "what has a name already": lambda: RunFailure(LEARNER_ERROR, "No space left on device"),
 }
 

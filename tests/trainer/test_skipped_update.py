@@ -15,22 +15,29 @@ from trainer.skipping_learner import SKIPPED
 
 STEPS = 3
 RUN_S = 300
+REWARD = """
+def letters(completions, **columns):
+    return [sum(map(str.isalpha, completion[0]["content"])) for completion in completions]
+"""
+"""Of which even a model that knows nothing has more by chance: without that, weights would not move."""
 
 
 @pytest.mark.parametrize("is_corrected", [True, False])
 def test_the_metric_of_a_run_shows_a_skipped_update(
     is_corrected: bool, generator: RunningGenerator, tiny_model: Path, tmp_path: Path
 ) -> None:
+    (tmp_path / "my_rewards.py").write_text(REWARD)
     config = learner_config(
         tiny_model,
         write_problems(tmp_path / "train.jsonl"),
         processes=1,
         max_steps=STEPS,
-        reward_funcs=["accuracy"],
+        reward_funcs=["my_rewards:letters"],
         vllm_importance_sampling_correction=is_corrected,
     )
     rank = {"WORLD_SIZE": "1", "RANK": "0", "LOCAL_RANK": "0", "MASTER_ADDR": "127.0.0.1"}
-    environment = {**rank, "MASTER_PORT": str(free_port()), "PYTHONPATH": f"{SOURCES}:{SOURCES.parent / 'tests'}"}
+    path = f"{SOURCES}:{SOURCES.parent / 'tests'}:{tmp_path}"
+    environment = {**rank, "MASTER_PORT": str(free_port()), "PYTHONPATH": path}
     program = [str(Path(__file__).with_name("skipping_learner.py"))]
     with run_with_generator(generator, tmp_path, config, environment, program) as pod:
         assert pod.wait(RUN_S) == 0, pod.tail()
