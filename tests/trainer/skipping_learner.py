@@ -24,5 +24,5 @@ def update_or_skip(generator: Generator, weights: WeightSource) -> Offering:
 
 
 if __name__ == "__main__":
-    Generator._update = update_or_skip  # type: ignore[method-assign]
+    Generator._update = update_or_skip  # type: ignore[assignment, method-assign]
     worker.main(sys.argv[1:])
