@@ -202,7 +202,9 @@ def completions() -> list[Line]:
                 "Importance ratio",
                 "short",
                 by_ref((value("grpo_importance_sampling_ratio", "stat"), "{{stat}}")),
-                "Ratio between learner and generator that corrects the mismatch. Healthy: the mean is 1.",
+                "Ratio between learner and generator that corrects the mismatch. Healthy: the mean is 1. No data when "
+                "vllm_importance_sampling_correction is false, as with recipeDefaults of TRL 0.14 to 0.18: nothing is "
+                "corrected then.",
             ),
             lines(
                 "Failed rewards",

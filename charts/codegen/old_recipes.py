@@ -39,6 +39,9 @@ Only defaults that change what is learnt are here, not those of memory, speed or
 `num_generations` completions for each; later versions count completions. With `trl-0.14` the key, left out, is
 `num_generations`; where it is set, it stays as it is and a note says so.
 
+With `vllm_importance_sampling_correction` false there is no `grpo_importance_sampling_ratio`.
+`grpo_sampling_logp_difference` is there all the same: it shows whether generators hold the learner's weights.
+
 Until 0.18, TRL trained on prompts cut to their last `max_prompt_length` tokens, but let vLLM generate from the whole
 prompt. A run generates from what it trains on.
 """

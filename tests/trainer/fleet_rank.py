@@ -2,12 +2,14 @@
 
 torchrun ... fleet_rank.py MODEL URL OUT
 
-Writes OUT/rank<R>.json: the completions that this rank got, how far their log-probabilities are from its model's, and
-how it learnt that all generators were gone.
+Writes OUT/rank<R>.json: the completions that this rank got, how far their log-probabilities are from its model's, how
+it learnt that all generators were gone, and whether old weights are in memory while new ones are gathered.
 """
 
 import json
 import sys
+import weakref
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
@@ -69,9 +71,34 @@ def main() -> None:
         patch.object(generation, "HEARTBEAT_S", 0.2),  # several of them while the deadline passes
     ):
         bad_news = lost(seam, repeated)
-    result = {"completions": answer[1], "difference": difference(model, answer), "lost": bad_news}
+    result = {
+        "completions": answer[1],
+        "difference": difference(model, answer),
+        "lost": bad_news,
+        "old copies": old_copies_while_gathering(seam),
+    }
     (OUT / f"rank{rank}.json").write_text(json.dumps(result))
     accelerator.end_training()
+
+
+def old_copies_while_gathering(seam: FleetGeneration) -> int:
+    """Of the tensors that were published last, how many are still in memory when the first one is gathered anew."""
+    if not seam.accelerator.is_main_process:
+        seam.sync_weights()
+        return 0
+    copies = [weakref.ref(tensor) for tensor in seam._weights._published.tensors or ()]
+    seen: list[int] = []
+    gathered = seam._iter_named_params
+
+    def counted() -> Iterator[Any]:
+        for parameter in gathered():
+            seen.append(sum(copy() is not None for copy in copies))
+            yield parameter
+
+    with patch.object(seam, "_iter_named_params", counted):
+        seam.sync_weights()
+    assert len(seen) == len(copies) > 0
+    return max(seen)
 
 
 def difference(model: torch.nn.Module, answer: Any) -> float:

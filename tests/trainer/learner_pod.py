@@ -1,4 +1,5 @@
-"""A learner pod without a cluster: the launcher in namespaces of its own, where /volume is a folder of the test's.
+"""A learner pod without a cluster: the launcher in namespaces of its own, where /volume is a folder of the test's and process
+1 is the launcher.
 
 With `alone`, the network is its own as well: its ports are taken by nobody, and nobody reaches them.
 """
@@ -14,6 +15,8 @@ from grpo_contract import environment
 from grpo_contract.config import RunConfig
 from grpo_contract.files import VOLUME
 from harness.daemons import free_port
+from trainer import contained
+from trainer.contained import CONTAINED
 from trainer.running_generator import TOKEN
 
 SOURCES = Path(__file__).parents[2] / "trainer_image"
@@ -43,7 +46,7 @@ class LearnerPod:
         (folder / "run.json").write_text(config.model_dump_json())
         (folder / "token").write_text(TOKEN)
         MOUNT_POINT.mkdir(exist_ok=True)
-        namespaces = ["unshare", "--mount", "--propagation", "private", *(["--net"] if alone else [])]
+        namespaces = [*CONTAINED, "--mount", "--propagation", "private", *(["--net"] if alone else [])]
         script = f"{'ip link set lo up && ' if alone else ''}{BIND}"
         command = [sys.executable, *program, str(folder / "run.json"), *arguments]
         with self.log.open("wb") as log:
@@ -76,9 +79,11 @@ class LearnerPod:
     def tail(self) -> str:
         return self.log.read_text()[-4000:]
 
+    def terminate(self) -> None:
+        contained.terminate(self.process)
+
     def kill(self) -> None:
-        self.process.kill()
-        self.process.wait(10)
+        contained.kill(self.process)
 
 
 @contextmanager

@@ -1,7 +1,6 @@
 """A generator as its pod would run it: `python -m grpo_generator` with real vLLM on CPU."""
 
 import os
-import signal
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -16,11 +15,12 @@ from grpo_contract.config import CheckpointConfig, GeneratorConfig, LearnerConfi
 from grpo_contract.network import GENERATOR_HEALTH_PATH, METRICS_PATH
 from harness.daemons import free_port
 from harness.waiting import wait_for
+from trainer import contained
+from trainer.contained import CONTAINED
 
 TOKEN = "token-of-the-run"
 START_S = 420
 """Under load vLLM takes minutes to start."""
-STOP_S = 30
 
 
 def run_config(recipe: Mapping[str, Any], tensor_parallel_size: int = 1) -> RunConfig:
@@ -44,7 +44,7 @@ class RunningGenerator:
         self.log = folder / f"{name}.log"
         (folder / "run.json").write_text(config.model_dump_json())
         self.token_file.write_text(TOKEN + "\n")
-        command = [sys.executable, "-m", "grpo_generator", f"--config={folder / 'run.json'}"]
+        command = [*CONTAINED, sys.executable, "-m", "grpo_generator", f"--config={folder / 'run.json'}"]
         with self.log.open("wb") as log:
             self.process = subprocess.Popen(
                 [*command, f"--port={self.port}"],
@@ -57,7 +57,7 @@ class RunningGenerator:
                 },
                 stdout=log,
                 stderr=log,
-                start_new_session=True,  # one group to end: the supervisor, the server and its workers
+                start_new_session=True,  # one group to stop: the supervisor, the server and its workers
             )
 
     def wait_until_it_answers(self) -> None:
@@ -84,11 +84,12 @@ class RunningGenerator:
     def authorization(self) -> dict[str, str]:
         return {"Authorization": f"Bearer {self.token}"}
 
+    def terminate(self) -> None:
+        contained.terminate(self.process)
+
     def kill(self) -> None:
         """As `kill -9` of each of its processes: nothing is said, nothing is finished."""
-        if self.process.poll() is None:
-            os.killpg(self.process.pid, signal.SIGKILL)
-        self.process.wait(STOP_S)
+        contained.kill(self.process)
 
 
 def requests_running(generator: RunningGenerator) -> float:

@@ -2,14 +2,18 @@
 
 import json
 import os
+from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from accelerate.state import AcceleratorState
 
-from grpo_trainer import final_model
-from grpo_trainer.final_model import partial_of, save_final_model
+from grpo_contract import environment
+from grpo_contract.failure import RunFailure
+from grpo_trainer import fence, final_model
+from grpo_trainer.final_model import partial_of, publish, save_final_model
 from trainer.learner_inputs import learner_config
 
 FILES = ["README.md", "model.safetensors", "train_results.json", "trainer_state.json"]
@@ -59,6 +63,37 @@ def test_what_an_attempt_left_half_written_is_no_part_of_the_model(tmp_path: Pat
     assert sorted(path.name for path in folder.iterdir()) == FILES
     assert not left.exists()
     assert json.loads((folder / "train_results.json").read_text()) == RESULTS
+
+
+def save(folder: Path) -> None:
+    learner: Any = WritingLearner()
+    save_final_model(learner, learner_config(folder / "base", folder / "train.jsonl"), RESULTS)
+
+
+def publish_checkpoint(folder: Path) -> None:
+    checkpoint = folder / "checkpoint-8"
+    checkpoint.mkdir()
+    (checkpoint / "model.safetensors").write_text("of the old attempt")
+    try:
+        publish(checkpoint, learner_config(folder / "base", folder / "train.jsonl"))
+    finally:
+        AcceleratorState._reset_state(reset_partial_state=True)
+
+
+@pytest.mark.parametrize("write", [save, publish_checkpoint])
+def test_what_a_later_attempt_is_writing_stays_as_it_is(
+    write: Callable[[Path], None], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(environment.ATTEMPT, "3")
+    fence.take_over(tmp_path)
+    being_written = partial_of(tmp_path / "model")
+    being_written.mkdir()
+    (being_written / "model.safetensors").write_text("of attempt 3")
+    monkeypatch.setenv(environment.ATTEMPT, "2")
+    with pytest.raises(RunFailure, match=r"attempt 2 writes nothing more, and ends\."):
+        write(tmp_path)
+    assert [path.name for path in being_written.iterdir()] == ["model.safetensors"]
+    assert (being_written / "model.safetensors").read_text() == "of attempt 3"
 
 
 def test_the_model_is_on_the_volume_before_it_has_its_name(tmp_path: Path, flushed: list[tuple[str, bool]]) -> None:

@@ -44,3 +44,8 @@ def test_each_rank_gets_the_completions_of_its_own_prompts(results: list[dict[st
 def test_every_rank_learns_that_the_generators_are_gone(results: list[dict[str, Any]]) -> None:
     bad_news = "GeneratorsLost: no generator was there for 1 s: no generator has an address"
     assert [result["lost"] for result in results] == [bad_news] * RANKS
+
+
+def test_the_last_weights_are_freed_before_the_next_ones_are_gathered(results: list[dict[str, Any]]) -> None:
+    """Each version is the whole model in learner 0's memory."""
+    assert [result["old copies"] for result in results] == [0] * RANKS

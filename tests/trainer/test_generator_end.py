@@ -1,7 +1,5 @@
 """How a real server that was asked to end, or lost its engine, comes to its end."""
 
-import os
-import signal
 import subprocess
 import sys
 import threading
@@ -28,7 +26,7 @@ def test_an_open_request_does_not_keep_a_generator_alive(tiny_model: Path, tmp_p
         asking = threading.Thread(target=lambda: outcome.append(ask(running)), daemon=True)
         asking.start()
         wait_for("the request is worked on", lambda: requests_running(running) > 0, timeout_s=30, interval_s=0.05)
-        os.kill(running.process.pid, signal.SIGTERM)
+        running.terminate()
         assert running.process.wait(GRACE_S + MARGIN_S) == 0
         asking.join(MARGIN_S)
         # Cut off, or told that the engine has ended: to the fleet both are a lost generator.

@@ -195,7 +195,7 @@ def test_sigterm_ends_launcher_and_workers(tiny_model: Path, data: Path, start: 
     pod = start(learner_config(tiny_model, data, processes=1))
     wait_for("the worker starts to train", lambda: "training begins" in pod.log.read_text(), START_S)
     asked = time.monotonic()
-    pod.process.send_signal(signal.SIGTERM)
+    pod.terminate()
     assert pod.wait(20) == 128 + signal.SIGTERM
     assert time.monotonic() - asked < 10
     assert pod.termination_file.read_text() == ""

@@ -1,5 +1,6 @@
-"""A learner pod of two ranks whose reward function hangs: how the run ends, and what it leaves."""
+"""A learner pod of two ranks whose reward function hangs: how the run ends, and what becomes of its processes."""
 
+import fcntl
 import json
 from pathlib import Path
 
@@ -11,16 +12,33 @@ from trainer.run_with_generator import run_with_generator
 from trainer.running_generator import RunningGenerator
 
 RUN_S = 400
+RANKS = 2
 HANGING = """
-import os, pathlib, time
-pathlib.Path(__file__).with_name(f"{os.getpid()}.pid").touch()
+import fcntl, os, pathlib, time
+lock = open(pathlib.Path(__file__).with_name(f"{os.getpid()}.lock"), "w")
+fcntl.flock(lock, fcntl.LOCK_EX)  # as long as this process lives
 def hang(completions, **columns):
     while True:
         time.sleep(1)
 """
 
 
-def test_rewards_that_hang_end_the_run_and_leave_nothing(
+def locks_of_two_generations(folder: Path) -> list[Path] | None:
+    """Oldest first: of the processes of each rank, then of those that replace them."""
+    locks = sorted(folder.glob("*.lock"), key=lambda file: file.stat().st_mtime_ns)
+    return locks if len(locks) >= 2 * RANKS else None
+
+
+def is_held(lock: Path) -> bool:
+    with lock.open() as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+    return False
+
+
+def test_rewards_that_hang_are_ended_and_end_the_run(
     generator: RunningGenerator, tiny_model: Path, tmp_path: Path
 ) -> None:
     code = tmp_path / "code"
@@ -30,6 +48,8 @@ def test_rewards_that_hang_end_the_run_and_leave_nothing(
     config = learner_config(tiny_model, data, reward_funcs=["format", "hanging:hang"], max_steps=5)
     config = config.model_copy(update={"rewards": RewardsConfig(timeout_s=2, code=(RewardCode(path=str(code)),))})
     with run_with_generator(generator, tmp_path, config) as pod:
+        locks = wait_for("processes in the place of those that hang", lambda: locks_of_two_generations(code), RUN_S)
+        wait_for("the end of the first ones", lambda: not any(map(is_held, locks[:RANKS])), 30, interval_s=0.05)
         assert pod.wait(RUN_S) == USER_ERROR_EXIT_CODE, pod.tail()
     assert json.loads(pod.termination_file.read_text()) == {
         "reason": "RewardsFailing",
@@ -38,6 +58,3 @@ def test_rewards_that_hang_end_the_run_and_leave_nothing(
         "maxErrorShare or timeoutSeconds; the last error: hanging:hang: Timeout: a call did not end within 2 s.",
     }
     assert "step 1/5  reward " not in pod.log.read_text()  # no completion had one
-    processes = [int(file.stem) for file in code.glob("*.pid")]
-    assert len(processes) >= 2 * 2  # of two ranks, before and after the first call was ended
-    wait_for("their end", lambda: not any(Path(f"/proc/{process}").exists() for process in processes), 10)

@@ -1,7 +1,9 @@
-"""A generator that holds other weights than it says: TRL's own metric of a run shows it."""
+"""A generator that holds other weights than it says: a run's metric shows it, TRL's own or, without its correction, ours."""
 
 import json
 from pathlib import Path
+
+import pytest
 
 from harness.daemons import free_port
 from trainer.learner_inputs import learner_config, write_problems
@@ -16,15 +18,22 @@ STEPS = 3
 RUN_S = 300
 
 
+@pytest.mark.parametrize("is_corrected", [True, False])
 def test_the_metric_of_a_run_shows_a_skipped_update(
-    generator: RunningGenerator, tiny_model: Path, tmp_path: Path
+    is_corrected: bool, generator: RunningGenerator, tiny_model: Path, tmp_path: Path
 ) -> None:
     (tmp_path / "my_rewards.py").write_text(REWARD)
-    data = write_problems(tmp_path / "train.jsonl")
-    config = learner_config(tiny_model, data, processes=1, max_steps=STEPS, reward_funcs=[OWN_REWARD])
+    config = learner_config(
+        tiny_model,
+        write_problems(tmp_path / "train.jsonl"),
+        processes=1,
+        max_steps=STEPS,
+        reward_funcs=[OWN_REWARD],
+        vllm_importance_sampling_correction=is_corrected,
+    )
     rank = {"WORLD_SIZE": "1", "RANK": "0", "LOCAL_RANK": "0", "MASTER_ADDR": "127.0.0.1"}
-    paths = f"{SOURCES}:{SOURCES.parent / 'tests'}:{tmp_path}"
-    environment = {**rank, "MASTER_PORT": str(free_port()), "PYTHONPATH": paths}
+    path = f"{SOURCES}:{SOURCES.parent / 'tests'}:{tmp_path}"
+    environment = {**rank, "MASTER_PORT": str(free_port()), "PYTHONPATH": path}
     program = [str(Path(__file__).with_name("skipping_learner.py"))]
     with run_with_generator(generator, tmp_path, config, environment, program) as pod:
         assert pod.wait(RUN_S) == 0, pod.tail()

@@ -150,5 +150,26 @@ def test_one_that_is_behind_loses_steps_and_holds_nobody_up(
     with TrackerProcess(start_of(tmp_path, "wandb"), OWN_PROCESS) as trackers:
         for _ in range(20):
             trackers.tell(long)
-        assert trackers._records.qsize() <= 5
+        assert trackers._lines.qsize() <= 5
     assert caplog.text.count("behind or ended, steps are lost") == 1
+
+
+def test_one_that_is_behind_loses_tables_before_steps(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A table of completions may have megabytes, and what waits is in the learner's memory."""
+    monkeypatch.setattr(process, "MODULE", "trainer.hanging_tracker")
+    monkeypatch.setattr(process, "FINISH_S", 0.1)
+    monkeypatch.setattr(process, "WAITING_BYTES", 150_000)
+    long = Record(step=1, values={"reward": 0.5}, completions={"completion": ["x" * 100_000]})  # more than a pipe holds
+    without = Record(step=1, values={"reward": 0.5}).to_line()
+    with TrackerProcess(start_of(tmp_path, "wandb"), OWN_PROCESS) as trackers:
+        for _ in range(20):
+            trackers.tell(long)
+        assert trackers._waiting_bytes == 2 * len(long.to_line()) + 18 * len(without)
+        waiting = [trackers._lines.get() for _ in range(trackers._lines.qsize())]
+    assert waiting[-18:] == [without] * 18
+    assert [record.message for record in caplog.records] == [
+        "wandb: behind, tables of completions are lost (said once)",
+        f"wandb: not all was sent within 0 s. What there is lies in {tmp_path} on the volume.",
+    ]

@@ -109,6 +109,7 @@ def test_a_request_under_which_the_weights_were_given_again_is_lost(
 ) -> None:
     """The version at its end is the one that was wanted, but not all tokens need be sampled from it."""
     weights = WeightServer("127.0.0.1", 0, deadline_s=1)
+    weights.publish([])
     generator = Generator(f"http://127.0.0.1:{server.server_port}", lambda: "token", Deadlines())
     choice = {"index": 0, "token_ids": [7], "logprobs": {"token_logprobs": [-1.0]}, "finish_reason": "stop"}
     server.status, server.body = 200, json.dumps({"weight_version": weights.version, "choices": [choice]})

@@ -1,6 +1,8 @@
 """The learner's end of a pull, byte by byte over real sockets."""
 
 import socket
+import threading
+import weakref
 import zlib
 from collections.abc import Iterator
 
@@ -9,6 +11,7 @@ import pytest
 from grpo_contract.weights import CHECKSUM_BYTES, TensorInfo
 from grpo_trainer.fleet import weights
 from grpo_trainer.fleet.weights import WeightServer, WeightTensor
+from harness.waiting import wait_for
 
 FIRST = [
     WeightTensor(TensorInfo(name="a", dtype="uint8", shape=(3,)), memoryview(b"abc")),
@@ -16,6 +19,7 @@ FIRST = [
 ]
 SECOND = [WeightTensor(TensorInfo(name="a", dtype="uint8", shape=(3,)), memoryview(b"xyz"))]
 FIRST_BYTES = 7
+DEADLINE_S = 20
 
 
 @pytest.fixture
@@ -133,3 +137,44 @@ def test_a_closed_server_refuses_connections() -> None:
         server.close()
         with pytest.raises(ConnectionError):
             pull("127.0.0.1", offering.offer.port, offering.offer.token.encode() + b"\n")
+
+
+def test_withdrawn_weights_are_freed(server: WeightServer) -> None:
+    weights = [WeightTensor(tensor.info, tensor.data) for tensor in FIRST]
+    copies = [weakref.ref(tensor) for tensor in weights]
+    server.publish(weights)
+    del weights
+    with server.offering() as offering:
+        pull("127.0.0.1", offering.offer.port, offering.offer.token.encode() + b"\n")
+    del offering
+    version = server.version
+    server.withdraw()
+    wait_for("the stream's end", lambda: not any(copy() for copy in copies), DEADLINE_S, interval_s=0.01)
+    assert (server.version, server.count) == (version, 1)  # nothing newer is there yet
+
+
+def test_an_open_offer_keeps_withdrawn_weights(server: WeightServer) -> None:
+    server.publish(FIRST)
+    with server.offering() as offering:
+        server.withdraw()
+        assert pull("127.0.0.1", offering.offer.port, offering.offer.token.encode() + b"\n") == stream_of(FIRST)
+
+
+def test_whoever_asks_between_two_versions_gets_the_second(server: WeightServer) -> None:
+    server.publish(FIRST)
+    server.withdraw()
+    asked, offered = threading.Event(), list[tuple[str, list[str]]]()
+
+    def newcomer() -> None:
+        asked.set()
+        with server.offering() as offering:
+            offered.append((offering.version, [tensor.name for tensor in offering.offer.tensors]))
+
+    thread = threading.Thread(target=newcomer, daemon=True)
+    thread.start()
+    assert asked.wait(DEADLINE_S)
+    assert offered == []
+    server.publish(SECOND)
+    thread.join(DEADLINE_S)
+    assert offered == [(server.version, ["a"])]
+    assert server.count == 2

@@ -4,7 +4,14 @@ from datetime import timedelta
 
 import pytest
 
-from grpo_contract.failure import DATASET_NOT_FOUND, LEARNER_ERROR, RENDEZVOUS_TIMEOUT, USER_ERROR_EXIT_CODE
+from grpo_contract.failure import (
+    DATASET_NOT_FOUND,
+    GPU_OUT_OF_MEMORY,
+    LEARNER_ERROR,
+    RENDEZVOUS_TIMEOUT,
+    USER_ERROR_EXIT_CODE,
+    VOLUME_FULL,
+)
 from grpo_operator.api.status import ConditionType
 from grpo_operator.reconcile.failure import (
     Cause,
@@ -54,6 +61,14 @@ CASES: dict[str, tuple[list[ObservedPod], str, str]] = {
         [failed_learner(0, at_s=30), failed_learner(1, exit_code=137, reason="OOMKilled", at_s=20)],
         "OOMKilled", "learners.resources.limits.memory, or start another run with a lower per_device_train_batch_size or "
         "max_completion_length, more learners, or reward functions that take less memory, which they share with training.",
+    ),
+    "a GPU without memory counts more than its consequences": (
+        [failed_learner(0, at_s=30), failed_learner(1, text=failure_text(GPU_OUT_OF_MEMORY, "Lower it."), at_s=20)],
+        GPU_OUT_OF_MEMORY, "Lower it.",
+    ),
+    "a full volume counts more than its consequences": (
+        [failed_learner(0, at_s=30), failed_learner(1, text=failure_text(VOLUME_FULL, "Enlarge it."), at_s=20)],
+        VOLUME_FULL, "Enlarge it.",
     ),
     "an eviction counts more than its consequences": ([failed_learner(0, at_s=35), evicted(1)], "Disrupted", "Drained"),
     "of equals the first": (

@@ -17,6 +17,10 @@ REWARD_NOT_FOUND: Final = "RewardNotFound"
 # Found when steps are made, and another attempt would mostly find it again.
 REWARDS_FAILING: Final = "RewardsFailing"
 
+# Mistakes where another attempt would find the same, else trouble; `grpo_trainer.exhaustion` tells them apart.
+GPU_OUT_OF_MEMORY: Final = "GpuOutOfMemory"
+VOLUME_FULL: Final = "VolumeFull"
+
 # Reasons of trouble that another attempt may not meet again.
 GENERATORS_LOST: Final = "GeneratorsLost"
 RENDEZVOUS_TIMEOUT: Final = "RendezvousTimeout"

@@ -105,8 +105,11 @@ LEARNER_METRICS: Final = (
     _gauge("grpo_completion_clipped_ratio", "Share of completions cut off at max_completion_length.",
            trl_key="completions/clipped_ratio"),
     _gauge("grpo_sampling_logp_difference",
-           "Absolute difference between the generator's and the learner's log-probability of a sampled token.", "stat"),
-    _gauge("grpo_importance_sampling_ratio", "Importance-sampling ratio between learner and generator.", "stat"),
+           "Absolute difference between the generator's and the learner's log-probability of a sampled token. With "
+           "vllm_importance_sampling_correction false TRL does not measure it, and the learner does.", "stat"),
+    _gauge("grpo_importance_sampling_ratio",
+           "Importance-sampling ratio between learner and generator. Absent when vllm_importance_sampling_correction is "
+           "false: nothing is corrected then.", "stat"),
     _seconds("grpo_step_seconds", "Duration of a training step."),
     _seconds("grpo_phase_seconds", "Duration of a part of a training step.", "phase"),
     _counter("grpo_tokens_total", "Tokens of prompts and completions that were learnt from.", "kind"),

@@ -46,7 +46,7 @@ def save_final_model(learner: Any, config: RunConfig, results: Mapping[str, floa
     folder = Path(model_folder(config.name, config.uid))
     partial = partial_of(folder)
     if learner.is_world_process_zero():
-        remove_partial(folder)
+        begin(folder)
     learner.accelerator.wait_for_everyone()
     learner.model.config.use_cache = True  # gradient checkpointing turned it off
     learner.save_model(str(partial))
@@ -68,7 +68,7 @@ def publish(checkpoint: Path, config: RunConfig) -> Path:
     ranks = PartialState()
     if ranks.is_main_process:
         partial = partial_of(folder)
-        remove_partial(folder)
+        begin(folder)
         shutil.copytree(checkpoint, partial, ignore=shutil.ignore_patterns(*NEEDED_TO_RESUME))
         put_in_place(partial, folder, config)
     ranks.wait_for_everyone()
@@ -79,8 +79,13 @@ def partial_of(folder: Path) -> Path:
     return folder.with_name(f".{folder.name}.partial")
 
 
-def remove_partial(folder: Path) -> None:
-    """What an attempt that ended while it wrote has left."""
+def begin(folder: Path) -> None:
+    """Remove what an attempt that ended while it wrote has left, unless a later one is writing.
+
+    Raises:
+        RunFailure: a later attempt has taken over.
+    """
+    fence.check(folder.parent)
     shutil.rmtree(partial_of(folder), ignore_errors=True)
 
 

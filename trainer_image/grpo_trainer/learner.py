@@ -12,6 +12,7 @@ from accelerate.utils import gather_object
 
 from grpo_contract.metrics import Phase
 from grpo_trainer.fleet.generation import FleetGRPOTrainer
+from grpo_trainer.mismatch import SamplerMismatch
 from grpo_trainer.phases import PhaseClock
 from grpo_trainer.rewards.watch import RewardErrors, RewardWatch
 
@@ -34,6 +35,9 @@ class Learner(FleetGRPOTrainer):
         self.watch = watch
         self.max_prompt_length = max_prompt_length
         self.clock = PhaseClock()
+        self.mismatch = SamplerMismatch()
+        self._last_logps = torch.empty(0)
+        """Of the last pass, completions x tokens."""
         self.scored: Callable[[], None] = lambda: None
         """Called when completions have been scored, before what failed can end the run."""
         self.train_sampler: Any = None
@@ -97,6 +101,26 @@ class Learner(FleetGRPOTrainer):
                     "reward function %s gave no score to %d of %d completions: %s: %s (said once)",
                     *(name, count, num_completions, reason.value, errors.examples[name, reason]),
                 )
+
+    def _get_per_token_logps_and_entropies(self, *args: Any, **kwargs: Any) -> Any:
+        result = super()._get_per_token_logps_and_entropies(*args, **kwargs)
+        self._last_logps = result[0].detach()
+        return result
+
+    def _compute_loss(self, model: Any, inputs: Mapping[str, torch.Tensor]) -> torch.Tensor:
+        """Without TRL's correction, TRL says nothing of how far generators are from the learner. What tells is there all
+        the same: log-probabilities under the weights that the completions were sampled from. TRL computes them on the
+        side where these weights change before all completions are learnt from, and else they are the loss's own.
+        """
+        loss: torch.Tensor = super()._compute_loss(model, inputs)
+        if not self.vllm_importance_sampling_correction:
+            own = inputs.get("old_per_token_logps", self._last_logps)
+            self.mismatch.see(own, inputs["sampling_per_token_logps"], inputs["completion_mask"])
+            if self.accelerator.sync_gradients:  # the step's last pass
+                mode = "train" if self.model.training else "eval"
+                for key, value in self.mismatch.take(self.accelerator.gather).items():
+                    self._metrics[mode][key].append(value)
+        return loss
 
     def _save_checkpoint(self, *args: Any, **kwargs: Any) -> None:
         with self.clock.phase(Phase.CHECKPOINT):

@@ -33,6 +33,7 @@ from grpo_trainer.data import (
     rows_of,
     with_prompts,
 )
+from grpo_trainer.exhaustion import OwnSteps, gpu_memory_named, volume_named
 from grpo_trainer.final_model import find_final_model, publish, save_final_model
 from grpo_trainer.fleet.discovery import ServiceDiscovery
 from grpo_trainer.fleet.generation import FleetSettings
@@ -75,7 +76,8 @@ def train(config: RunConfig, metrics: LearnerMetrics, board: ProgressBoard) -> P
     UserError, GeneratorsLost, or whatever else goes wrong.
     """
     pusher = start_pusher(config, metrics, board)
-    folder = train_model(config, metrics, board, pusher)
+    with volume_named(config):
+        folder = train_model(config, metrics, board, pusher)
     if pusher is not None:
         board.update(model=str(folder))  # it is saved, and what is left is to push it
         pusher.finish(folder)
@@ -106,10 +108,16 @@ def train_model(config: RunConfig, metrics: LearnerMetrics, board: ProgressBoard
         return publish(checkpoint.folder, config)
 
     recipe = parse_recipe(config.recipe, owned_by_operator(config))
-    with packages_needed(config.recipe), start_rewards(config, recipe) as rewards:
+    own_steps = OwnSteps()
+    with (
+        gpu_memory_named(recipe.training, own_steps),
+        packages_needed(config.recipe),
+        start_rewards(config, recipe) as rewards,
+    ):
         tokenizer = load_tokenizer(recipe)
         data = load_data(recipe, rewards.required_columns(), as_messages=tokenizer.chat_template is not None)
         learner = build_learner(config, recipe, tokenizer, data, rewards, checkpoint, pusher, metrics, board)
+        learner.add_callback(own_steps)
         if checkpoint is not None:
             log.info("resuming from the checkpoint of step %d", checkpoint.marker.step)
         with start_trackers(config, learner):

@@ -30,6 +30,8 @@ _KNOWN_REASONS: Final = frozenset(
         contract.MODEL_NOT_FOUND,
         contract.REWARD_NOT_FOUND,
         contract.REWARDS_FAILING,
+        contract.GPU_OUT_OF_MEMORY,
+        contract.VOLUME_FULL,
         contract.GENERATORS_LOST,
         contract.RENDEZVOUS_TIMEOUT,
         contract.LEARNER_ERROR,
@@ -158,11 +160,13 @@ def _cause_in_container(pod: ObservedPod, container: ObservedContainer, ended: E
 _MAY_FOLLOW: Final = 3
 """Rank of what may be only the consequence of a neighbour's end."""
 
+_EXHAUSTED: Final = frozenset({Reason.OOM_KILLED, contract.GPU_OUT_OF_MEMORY, contract.VOLUME_FULL})
+
 
 def _rank(cause: Cause) -> int:
     if cause.is_users_mistake:
         return 0
-    if cause.reason == Reason.OOM_KILLED:
+    if cause.reason in _EXHAUSTED:
         return 1
     return 2 if cause.reason == Reason.DISRUPTED else _MAY_FOLLOW
 

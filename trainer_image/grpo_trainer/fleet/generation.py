@@ -60,6 +60,8 @@ class FleetGeneration(VLLMGeneration):  # type: ignore[misc]
         return Generator(url, self._settings.read_token, self._settings.deadlines)
 
     def sync_weights(self) -> None:
+        if self.accelerator.is_main_process:
+            self._weights.withdraw()  # before the new ones take as much memory
         tensors = []
         for name, parameter in self._iter_named_params():  # gathers: every rank takes part
             if self.accelerator.is_main_process:

@@ -9,7 +9,7 @@ import socket
 import threading
 import zlib
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Final
 
@@ -39,16 +39,17 @@ class _Published:
 
     version: str
     count: int
-    tensors: Sequence[WeightTensor]
+    tensors: Sequence[WeightTensor] | None
+    """None once they are withdrawn: the next ones are being made."""
 
 
 class Offering:
     """An offer of one version and what was sent of it so far."""
 
-    def __init__(self, offer: WeightOffer, published: _Published) -> None:
+    def __init__(self, offer: WeightOffer, version: str, tensors: Sequence[WeightTensor]) -> None:
         self.offer = offer
-        self.version = published.version
-        self.tensors = published.tensors
+        self.version = version
+        self.tensors = tensors
         self.sent_bytes = 0
         self._lock = threading.Lock()
 
@@ -59,7 +60,11 @@ class Offering:
 
 class WeightServer:
     """Offers the newest published weights. An offer keeps its own version alive: a generator that pulls while the next
-    version is published gets one of the two, never half of each."""
+    version is made and published gets one of the two, never half of each.
+
+    A version is the whole model in host memory. So the last one is withdrawn before the next one is made, and whoever
+    asks meanwhile waits: the last one would be of no use to it a moment later.
+    """
 
     def __init__(self, host: str, port: int, deadline_s: float) -> None:
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
@@ -67,7 +72,8 @@ class WeightServer:
         self._host = host
         self._deadline_s = deadline_s
         self._process = secrets.token_hex(4)  # "version 3" of two learners must not be taken for the same
-        self._published = _Published(f"{self._process}-0", 0, ())
+        self._published = _Published(f"{self._process}-0", 0, None)
+        self._changed = threading.Condition()
         self._offerings: dict[str, Offering] = {}
         threading.Thread(target=self._accept, daemon=True, name="weight-server").start()
 
@@ -81,28 +87,42 @@ class WeightServer:
         """Versions published so far."""
         return self._published.count
 
+    def withdraw(self) -> None:
+        """Free the published weights, but for what an open offer still needs. Theirs stays the newest version until `publish`."""
+        with self._changed:
+            self._published = replace(self._published, tensors=None)
+
     def publish(self, tensors: Sequence[WeightTensor]) -> None:
         count = self.count + 1
-        self._published = _Published(f"{self._process}-{count}", count, tensors)
+        with self._changed:
+            self._published = _Published(f"{self._process}-{count}", count, tensors)
+            self._changed.notify_all()
 
     @contextlib.contextmanager
     def offering(self) -> Iterator[Offering]:
-        """An offer of the newest weights; its token is good inside of the `with` block."""
+        """An offer of the newest weights, once there are any; its token is good inside of the `with` block."""
         token = secrets.token_hex(16)
-        published = self._published
+        version, tensors = self._newest()
         offer = WeightOffer(
             host=self._host,
             port=self._listener.getsockname()[1],
             token=token,
-            tensors=tuple(tensor.info for tensor in published.tensors),
-            total_bytes=sum(len(tensor.data) for tensor in published.tensors),
+            tensors=tuple(tensor.info for tensor in tensors),
+            total_bytes=sum(len(tensor.data) for tensor in tensors),
             deadline_s=self._deadline_s,
         )
-        self._offerings[token] = offering = Offering(offer, published)
+        self._offerings[token] = offering = Offering(offer, version, tensors)
         try:
             yield offering
         finally:
             del self._offerings[token]
+
+    def _newest(self) -> tuple[str, Sequence[WeightTensor]]:
+        """Version and tensors. Whoever publishes ends with the process when it cannot, and so does this wait."""
+        with self._changed:
+            while (tensors := self._published.tensors) is None:
+                self._changed.wait()
+            return self._published.version, tensors
 
     def close(self) -> None:
         with contextlib.suppress(OSError):

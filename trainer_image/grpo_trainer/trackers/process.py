@@ -16,6 +16,8 @@ from grpo_trainer.trackers.records import Record, Start
 MODULE: Final = "grpo_trainer.trackers.track"
 WAITING: Final = 1000
 """Records that may wait for a tracker that is slow, such as one whose server does not answer at the start."""
+WAITING_BYTES: Final = 64 << 20
+"""While more waits, records come without completions: those of one step may be megabytes, and memory is the learner's."""
 FINISH_S: Final = 60.0
 """For what is still to be sent when training is over. Other ranks wait for rank 0 meanwhile."""
 
@@ -27,11 +29,14 @@ class TrackerProcess:
 
     def __init__(self, start: Start, environment: Mapping[str, str]) -> None:
         self._start = start
-        self._records: queue.Queue[Record | None] = queue.Queue()
+        self._lines: queue.Queue[bytes | None] = queue.Queue()
+        self._size = threading.Lock()
+        self._waiting_bytes = 0
+        """Of the lines that are not written, the one that is being written included."""
         self._process = subprocess.Popen(
-            [sys.executable, "-m", MODULE], stdin=subprocess.PIPE, text=True, env={**os.environ, **environment}
+            [sys.executable, "-m", MODULE], stdin=subprocess.PIPE, env={**os.environ, **environment}
         )
-        self._has_lost = False
+        self._said: set[str] = set()
         threading.Thread(target=self._write, daemon=True, name="trackers").start()
 
     def __enter__(self) -> "TrackerProcess":
@@ -40,7 +45,7 @@ class TrackerProcess:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._records.put(None)
+        self._lines.put(None)
         try:
             self._process.wait(FINISH_S)
         except subprocess.TimeoutExpired:
@@ -48,20 +53,38 @@ class TrackerProcess:
             self._process.wait()
             log.warning(
                 "%s: not all was sent within %.0f s. What there is lies in %s on the volume.",
-                *(", ".join(self._start.trackers), FINISH_S, self._start.folder),
+                *(self._names, FINISH_S, self._start.folder),
             )
 
     def tell(self, record: Record) -> None:
-        if self._records.qsize() < WAITING and self._process.poll() is None:
-            self._records.put(record)
-        elif not self._has_lost:
-            self._has_lost = True
-            log.warning("%s: behind or ended, steps are lost (said once)", ", ".join(self._start.trackers))
+        if self._lines.qsize() >= WAITING or self._process.poll() is not None:
+            self._say_once("behind or ended, steps are lost")
+            return
+        if record.completions is not None and self._waiting_bytes >= WAITING_BYTES:
+            self._say_once("behind, tables of completions are lost")
+            record = record.model_copy(update={"completions": None})
+        line = record.to_line()
+        self._count(len(line))
+        self._lines.put(line)
+
+    @property
+    def _names(self) -> str:
+        return ", ".join(self._start.trackers)
+
+    def _say_once(self, what: str) -> None:
+        if what not in self._said:
+            self._said.add(what)
+            log.warning("%s: %s (said once)", self._names, what)
+
+    def _count(self, size: int) -> None:
+        with self._size:
+            self._waiting_bytes += size
 
     def _write(self) -> None:
         assert self._process.stdin is not None
         with contextlib.suppress(BrokenPipeError), self._process.stdin as pipe:
-            pipe.write(self._start.model_dump_json() + "\n")
-            while (record := self._records.get()) is not None:
-                pipe.write(record.model_dump_json() + "\n")
+            pipe.write(self._start.to_line())
+            while (line := self._lines.get()) is not None:
+                pipe.write(line)
                 pipe.flush()
+                self._count(-len(line))

@@ -10,6 +10,9 @@ from pydantic import BaseModel, ConfigDict
 class _Line(BaseModel):
     model_config = ConfigDict(frozen=True)
 
+    def to_line(self) -> bytes:
+        return self.model_dump_json().encode() + b"\n"
+
 
 class Start(_Line):
     trackers: Sequence[str]
