@@ -17,6 +17,8 @@ from harness.kubectl import Kubectl
 from harness.waiting import wait_for
 
 START_TIMEOUT_S = 60
+NOWHERE = "192.0.2.1"
+"""Of a network for documentation (RFC 5737)."""
 
 
 @contextmanager
@@ -69,6 +71,8 @@ def _api_server_flags(folder: Path, etcd: str, port: int, token: str) -> list[st
     subprocess.run(command, check=True, capture_output=True)
     return [
         "--bind-address=127.0.0.1",
+        # Nobody asks for it; left to itself the server looks for the machine's default route, and does not start without.
+        f"--advertise-address={NOWHERE}",
         f"--secure-port={port}",
         f"--cert-dir={folder / 'certificates'}",
         f"--etcd-servers={etcd}",

@@ -3,22 +3,30 @@
 Reward processes and TRL's side import this: nothing of the product in here, and nothing heavy.
 """
 
+import itertools
 import json
 from collections.abc import Callable, Sequence
-from itertools import product
 from pathlib import Path
 from typing import Any
 
-CASES: dict[str, dict[str, Any]] = {
-    f"{loss_type}-beta-{beta}-scale-{scale_rewards}": {
-        "loss_type": loss_type,
-        "beta": beta,
-        "scale_rewards": scale_rewards,
+LOSS_TYPES = ("grpo", "dapo", "dr_grpo", "bnpo")
+SCALES = ("group", "batch", "none")
+BETAS = (0.0, 0.04)
+
+
+def case_of(row: int, column: int) -> dict[str, Any]:
+    return {
+        "loss_type": LOSS_TYPES[row],
+        "beta": BETAS[(row + column) % len(BETAS)],
+        "scale_rewards": SCALES[column],
     }
-    for loss_type, beta, scale_rewards in product(
-        ("grpo", "dapo", "dr_grpo", "bnpo"), (0.0, 0.04), ("group", "batch", "none")
-    )
+
+
+CASES = {
+    "{loss_type}-beta-{beta}-scale-{scale_rewards}".format(**case): case
+    for case in itertools.starmap(case_of, itertools.product(range(len(LOSS_TYPES)), range(len(SCALES))))
 }
+"""Each value of a key meets each value of the two others."""
 
 STATE = "trainer_state.json"
 """In which both sides leave what TRL has logged of each step."""

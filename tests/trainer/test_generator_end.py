@@ -1,8 +1,7 @@
 """How a real server that was asked to end, or lost its engine, comes to its end."""
 
-import subprocess
-import sys
 import threading
+from importlib.util import find_spec
 from pathlib import Path
 
 import requests
@@ -45,6 +44,8 @@ def ask(running: RunningGenerator) -> requests.Response | requests.RequestExcept
 
 
 def test_the_supervisor_knows_vllms_words_for_a_dead_engine() -> None:
-    program = "from vllm.v1.engine.exceptions import EngineDeadError; print(EngineDeadError())"
-    words = subprocess.run([sys.executable, "-c", program], check=True, stdout=subprocess.PIPE, text=True).stdout
-    assert ENGINE_DIED in words
+    """Read where they stand: to import vLLM takes ten seconds."""
+    vllm = find_spec("vllm")
+    assert vllm is not None
+    assert vllm.origin is not None
+    assert ENGINE_DIED in Path(vllm.origin).with_name("v1").joinpath("engine", "exceptions.py").read_text()

@@ -34,11 +34,12 @@ class Ended:
     exit_code: int
 
 
-def run(folder: Path, hub: Hub, model: Path, generator: RunningGenerator, **recipe: Any) -> Ended:
+def run(folder: Path, hub: Hub, model: Path, generator: RunningGenerator, processes: int = 2, **recipe: Any) -> Ended:
     (folder / "my_rewards.py").write_text(REWARD)
     config = learner_config(
         model,
         write_problems(folder / "train.jsonl"),
+        processes=processes,
         every_steps=100,
         keep=1,
         **{"reward_funcs": [OWN_REWARD]} | recipe,
@@ -108,7 +109,8 @@ def check_branches(repository: Repository) -> None:
 def test_a_run_whose_token_may_not_write_goes_on(tmp_path: Path, tiny_model: Path, generator: RunningGenerator) -> None:
     with running_hub() as hub:
         hub.refuse_with = HTTPStatus.FORBIDDEN
-        ended = run(tmp_path, hub, tiny_model, generator, max_steps=3, **CODEFORCES | {"hub_strategy": "every_save"})
+        every_save: dict[str, Any] = CODEFORCES | {"hub_strategy": "every_save"}
+        ended = run(tmp_path, hub, tiny_model, generator, processes=1, max_steps=3, **every_save)
     assert ended.exit_code == 0, ended.log[-3000:]
     assert (ended.run_folder / "model" / "model.safetensors").exists()
     assert "step 3/3  reward " in ended.log

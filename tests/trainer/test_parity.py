@@ -52,10 +52,10 @@ TOLERANCE = 1e-6
 ZERO3_TOLERANCE = 1e-3
 """Adam makes a step of any gradient: rounding grows from step to step."""
 ZERO3_CASES = (
-    "grpo-beta-0.04-scale-group",
+    "grpo-beta-0.0-scale-group",
     "dapo-beta-0.0-scale-batch",
-    "dr_grpo-beta-0.04-scale-none",
-    "bnpo-beta-0.0-scale-group",
+    "dr_grpo-beta-0.04-scale-batch",
+    "bnpo-beta-0.04-scale-none",
 )
 """Each value of each key."""
 
