@@ -14,7 +14,7 @@ from trainer.running_generator import RunningGenerator
 from trainer.test_learner_end_to_end import OWN_REWARD, REWARD
 
 RUN_S = 420
-CODEFORCES = {
+CODEFORCES: dict[str, Any] = {
     "output_dir": "data/Qwen-GRPO",
     "push_to_hub": True,
     "hub_strategy": "checkpoint",
@@ -109,7 +109,7 @@ def check_branches(repository: Repository) -> None:
 def test_a_run_whose_token_may_not_write_goes_on(tmp_path: Path, tiny_model: Path, generator: RunningGenerator) -> None:
     with running_hub() as hub:
         hub.refuse_with = HTTPStatus.FORBIDDEN
-        every_save: dict[str, Any] = CODEFORCES | {"hub_strategy": "every_save"}
+        every_save = CODEFORCES | {"hub_strategy": "every_save"}
         ended = run(tmp_path, hub, tiny_model, generator, processes=1, max_steps=3, **every_save)
     assert ended.exit_code == 0, ended.log[-3000:]
     assert (ended.run_folder / "model" / "model.safetensors").exists()
