@@ -1,5 +1,7 @@
 """What keeps pods from getting ready, and how LearnersReady and GeneratorsReady say it."""
 
+from typing import Any
+
 import pytest
 
 from grpo_operator.api.status import GRPORunStatus
@@ -254,3 +256,40 @@ def test_time_until_pods_are_missed(case: str) -> None:
     observed, expected = MISSED[case]
     run = make_run(learners={"replicas": 2})
     assert seconds_until_pods_are_missed(run, sort_children(run, observed, 1), NOW) == expected
+
+
+def on_its_way_out(index: int, asked_s: float, **pod: Any) -> ObservedPod:
+    """`asked_s` ago somebody deleted it."""
+    return make_pod(index=index, deletionTimestamp=ago(asked_s - 30), deletionGracePeriodSeconds=30, **pod)
+
+
+RUN_OF_TWO = make_run(learners={"replicas": 2})
+ENDED: dict[str, Any] = {"containers": (container(terminated=ended(143, "Error", "", 4)),)}
+DELETED_LEARNERS: dict[str, tuple[list[ObservedPod], str | None]] = {
+    "the one that was deleted first": ([on_its_way_out(0, asked_s=4), on_its_way_out(1, asked_s=6)], "1"),
+    "in the same second, the one that has ended: only then the Job deletes others": (
+        [on_its_way_out(0, asked_s=4), on_its_way_out(1, asked_s=4, **ENDED)], "1",
+    ),
+    "nobody is known, when the one that was deleted is gone": ([on_its_way_out(0, asked_s=4)], None),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", DELETED_LEARNERS)
+def test_which_learner_was_deleted(case: str) -> None:
+    """By somebody, not by the Job, whose own news may come after that of its pods."""
+    learners, index = DELETED_LEARNERS[case]
+    job = make_job(counts={"active": 2})
+    statement = judge_learners(RUN_OF_TWO, sort_children(RUN_OF_TWO, [job, *learners], 1), NOW)
+    assert statement.message == (
+        f"Pod math-learner-1-{index}-x was deleted." if index else "0 of 2 learners are ready."
+    )
+
+
+def test_the_deletion_of_a_learner_stays_told_when_it_is_gone() -> None:
+    job = make_job(counts={"active": 2})
+    first = sort_children(RUN_OF_TWO, [job, make_pod(ready=True), on_its_way_out(1, asked_s=6)], 1)
+    told = judge_learners(RUN_OF_TWO, first, NOW)
+    run = RUN_OF_TWO.model_copy(update={"status": GRPORunStatus(conditions=set_conditions([], [told], 1, NOW))})
+    assert judge_learners(run, sort_children(run, [job, on_its_way_out(0, asked_s=4)], 1), NOW) == told
+    of_next_attempt = sort_children(run, [make_job(2), make_pod(attempt=2), make_pod(index=1, attempt=2)], 2)
+    assert judge_learners(run, of_next_attempt, NOW).reason == "Starting"

@@ -6,7 +6,7 @@ from typing import Final
 from grpo_operator.api.run import GRPORun
 from grpo_operator.api.status import ConditionType
 from grpo_operator.reconcile.conditions import Statement, find
-from grpo_operator.reconcile.observed import ObservedJob
+from grpo_operator.reconcile.observed import ObservedJob, ObservedPod
 from grpo_operator.reconcile.pod_trouble import Trouble, first_trouble
 from grpo_operator.reconcile.reasons import Reason
 from grpo_operator.reconcile.world import Children
@@ -28,7 +28,7 @@ def judge_learners(run: GRPORun, children: Children, now: datetime) -> Statement
         return _ready(ConditionType.LEARNERS_READY, wanted, "learner")
     trouble = (
         first_trouble(children.learners, now)
-        or _deleted_learner(run, children)
+        or _deleted_learner(run, children, now)
         or _missing_learners(wanted, children, now)
     )
     return _not_ready(ConditionType.LEARNERS_READY, ready, wanted, "learner", trouble)
@@ -58,35 +58,44 @@ def seconds_until_pods_are_missed(run: GRPORun, children: Children, now: datetim
     return rest if rest > 0 else None
 
 
-def _deleted_learner(run: GRPORun, children: Children) -> Trouble | None:
+def _deleted_learner(run: GRPORun, children: Children, now: datetime) -> Trouble | None:
     """One that somebody deleted: the Job has not failed, and no other had ended before. Said now, while the pod is there
-    to be seen: when the Job fails, all that is left may be a neighbour that missed it.
+    to be seen: when the Job fails, all that is left may be a neighbour that missed it. What was said stays.
 
-    In the same second it may be the Job controller's deletion of who is left, or what a neighbour missed at once: then it
-    stays as it was said.
+    Once that one has ended the Job controller deletes who is left, and the Job's own news may come later. So it is who was
+    deleted first, and nobody when a pod is gone already. In the same second as a neighbour's end it may be that one's fault.
     """
-    if children.job is None or children.job.failure:
+    job = children.job
+    if job is None or job.failure:
         return None
-    ends = [
-        container.ended.at
+    if told := _told_deletion(run, job):
+        return Trouble(Reason.LEARNER_POD_LOST, told)
+    deletions = [
+        (asked_at, _ended_at(pod) or now, pod.name)
         for pod in children.learners
-        if not pod.is_deleting
-        for container in pod.containers
-        if container.ended and container.ended.exit_code != 0 and container.ended.at
+        if (asked_at := pod.deletion_asked_at) and not pod.has_succeeded
     ]
-    for pod in children.learners:
-        if not pod.deletion_asked_at or pod.has_succeeded:
-            continue
-        message = f"Pod {pod.name} was deleted."
-        is_told = _says(run, message)
-        if all(pod.deletion_asked_at < end or (is_told and pod.deletion_asked_at == end) for end in ends):
-            return Trouble(Reason.LEARNER_POD_LOST, message)
-    return None
+    if not deletions or _created_learners(children) > len(children.learners):
+        return None
+    asked_at, _, name = min(deletions)
+    others = [pod for pod in children.learners if not pod.is_deleting]
+    if any(ended_at <= asked_at for pod in others if (ended_at := _ended_at(pod))):
+        return None
+    return Trouble(Reason.LEARNER_POD_LOST, f"Pod {name} was deleted.")
 
 
-def _says(run: GRPORun, message: str) -> bool:
+def _told_deletion(run: GRPORun, job: ObservedJob) -> str | None:
+    """The sentence about a pod of this Job that stands in the condition."""
     condition = find(run.status.conditions, ConditionType.LEARNERS_READY)
-    return condition is not None and condition.message == message
+    if condition is None or condition.reason != Reason.LEARNER_POD_LOST:
+        return None
+    return condition.message if condition.message.startswith(f"Pod {job.name}-") else None
+
+
+def _ended_at(pod: ObservedPod) -> datetime | None:
+    """When the first of its containers failed."""
+    ends = [container.ended for container in pod.containers if container.ended and container.ended.exit_code != 0]
+    return min((ended.at for ended in ends if ended.at), default=None)
 
 
 def _missing_learners(wanted: int, children: Children, now: datetime) -> Trouble | None:
