@@ -68,7 +68,7 @@ def _waiting_for(run: Run) -> str:
         for entry in run.get("status", {}).get("conditions", [])
         if entry["status"] != "True" and entry["type"] not in ends
     )
-    return "; ".join(dict.fromkeys(waiting))
+    return " ".join(dict.fromkeys(waiting))
 
 
 def _progress(run: Run) -> dict[str, Any]:
