@@ -2,6 +2,7 @@
 
 import json
 import os
+import stat
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
@@ -33,7 +34,9 @@ class WritingLearner:
 
     def save_model(self, folder: str) -> None:
         Path(folder).mkdir(exist_ok=True)
-        (Path(folder) / "model.safetensors").write_text("trained")
+        weights = Path(folder) / "model.safetensors"
+        weights.write_text("trained")
+        weights.chmod(0o600)  # as safetensors writes it
 
 
 @pytest.fixture(autouse=True)
@@ -63,6 +66,12 @@ def test_what_an_attempt_left_half_written_is_no_part_of_the_model(tmp_path: Pat
     assert sorted(path.name for path in folder.iterdir()) == FILES
     assert not left.exists()
     assert json.loads((folder / "train_results.json").read_text()) == RESULTS
+
+
+def test_weights_may_be_read_by_whom_the_other_files_may(tmp_path: Path) -> None:
+    save(tmp_path)
+    modes = {stat.S_IMODE(path.stat().st_mode) for path in (tmp_path / "model").iterdir()}
+    assert modes == {0o644}
 
 
 def save(folder: Path) -> None:

@@ -91,7 +91,12 @@ def begin(folder: Path) -> None:
 
 def put_in_place(partial: Path, folder: Path, config: RunConfig) -> None:
     fence.check(folder.parent)
-    (partial / MODEL_CARD).write_text(card_of(partial, config))
+    card = partial / MODEL_CARD
+    card.write_text(card_of(partial, config))
+    for (
+        file
+    ) in partial.iterdir():  # safetensors lets its files be read by their owner alone, who is nobody outside the run
+        file.chmod(card.stat().st_mode)
     flush(partial)
     partial.rename(folder)
     flush_one(folder.parent)
