@@ -55,6 +55,8 @@ def up(is_local: bool) -> None:
             load_trainer_image()
     kubectl = local_cluster() if is_local else current_cluster()
     inside = kubectl.within(NAMESPACE)
+    if kubectl.find("namespace", NAMESPACE):
+        console.print(f"Namespace {NAMESPACE} of an earlier demo is made anew: its runs and models go ...")
     renew_namespace(kubectl, is_local=is_local)
     with stopwatch.part("operator"):
         console.print("Making the base model and the data on a volume, and installing the operator ...")

@@ -5,6 +5,7 @@ from typing import Any
 
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
+from rich.padding import Padding
 from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
@@ -28,7 +29,7 @@ def follow(console: Console, watch: Callable[[Show], Run]) -> Run:
     if not console.is_terminal:
         return watch(_Lines(console).show)
     with Live(console=console, refresh_per_second=4) as live:
-        return watch(lambda run: live.update(_picture(run)))
+        return watch(lambda run: live.update(picture(run)))
 
 
 class _Lines:
@@ -50,14 +51,14 @@ def _without_time_left(line: str) -> str:
     return line.split("  left ")[0]
 
 
-def _picture(run: Run) -> RenderableType:
+def picture(run: Run) -> RenderableType:
     progress = _progress(run)
     table = Table(title=f"GRPORun {run['metadata']['name']}: {run.get('status', {}).get('phase', 'Pending')}")
     for name in COLUMNS:
-        table.add_column(name, justify="right", min_width=9)
+        table.add_column(name, justify="right", min_width=8)
     table.add_row(*(value(run) for value in COLUMNS.values()))
-    bar = ProgressBar(total=progress.get("maxSteps") or 1, completed=progress.get("step", 0), width=80)
-    return Group(table, bar, Text(_waiting_for(run), style="dim"))
+    bar = ProgressBar(total=progress.get("maxSteps") or 1, completed=progress.get("step", 0), width=78)
+    return Group(table, Padding(bar), Text(_waiting_for(run), style="dim"))
 
 
 def _waiting_for(run: Run) -> str:

@@ -135,6 +135,13 @@ def test_who_ended_when_the_job_had_failed_missed_the_one_that_is_gone(ended_s: 
     assert (both.reason, both.pod.index) == (LEARNER_ERROR, 1)
 
 
+def test_of_several_that_are_gone_none_is_blamed() -> None:
+    """Somebody deleted one, by force, and the Job then those that were left."""
+    cause = cause_of(FAILURE, [], 2, NOW)
+    assert cause is not None
+    assert cause.message.startswith("A learner pod was deleted, or is gone with its node (")
+
+
 WITNESSED = {
     "a neighbour that missed it": ([failed_learner(1, text=failure_text(LEARNER_ERROR, "Connection closed."))], 10, True),
     "no pod": ([], 11, True),

@@ -97,7 +97,7 @@ def _told_by_job(failure: JobFailure, gone: Sequence[int], now: datetime) -> Cau
             f"A learner found a mistake in the run, and its pod is gone with its words ({failure.message.rstrip('.')})."
         )
         return Cause(contract.LEARNER_ERROR, message, is_users_mistake=True)
-    who = f"The pod of learner {gone[0]}" if gone else "A learner pod"
+    who = f"The pod of learner {gone[0]}" if len(gone) == 1 else "A learner pod"  # the Job deletes the others after it
     message = f"{who} was deleted, or is gone with its node ({failure.reason}: {failure.message.rstrip('.')})."
     return Cause(Reason.LEARNER_POD_LOST, message)
 
