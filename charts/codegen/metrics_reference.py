@@ -23,7 +23,7 @@ Values of `reason`. A completion that a function failed to score has no reward a
 GENERATORS = """\
 ## Generators (port 8000)
 
-vLLM's own metrics, `vllm:*`, as its version exports them.
+vLLM's own metrics, `vllm:*`, as its version exports them. `promtool check metrics` objects to some of their names, which are vLLM's.
 """
 
 
