@@ -20,6 +20,10 @@ from trainer.contained import CONTAINED
 from trainer.running_generator import TOKEN
 
 SOURCES = Path(__file__).parents[2] / "trainer_image"
+WITH_TESTS = f"{SOURCES}:{SOURCES.parent / 'tests'}"
+"""PYTHONPATH of a program of these tests."""
+ONE_RANK = {"WORLD_SIZE": "1", "RANK": "0", "LOCAL_RANK": "0", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": "29500"}
+"""What torchrun would tell a program that takes its place."""
 MOUNT_POINT = Path(VOLUME)
 LAUNCHER = ("-m", "grpo_trainer")
 BIND = f'mount --bind "$1" {VOLUME} && shift && exec "$@"'
@@ -97,7 +101,7 @@ def two_pods(folder: Path, config: RunConfig, program: Path, *arguments: str) ->
             program=[str(program)],
             arguments=arguments,
             alone=False,
-            env=place | {"RANK": str(rank), "PYTHONPATH": f"{SOURCES}:{SOURCES.parent / 'tests'}"},
+            env=place | {"RANK": str(rank), "PYTHONPATH": WITH_TESTS},
         )
         for rank in (0, 1)
     ]

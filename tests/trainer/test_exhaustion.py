@@ -21,13 +21,10 @@ from grpo_trainer.checkpoints import Marker, write_marker
 from grpo_trainer.exhaustion import OwnSteps, gpu_memory_named, volume_named
 from trainer.exhausted_learner import STATISTICS, WORDS
 from trainer.learner_inputs import learner_config, write_problems
-from trainer.learner_pod import SOURCES, LearnerPod
+from trainer.learner_pod import ONE_RANK, WITH_TESTS, LearnerPod
 
 PROGRAM = [str(Path(__file__).with_name("exhausted_learner.py"))]
-ALONE = {
-    "WORLD_SIZE": "1", "RANK": "0", "LOCAL_RANK": "0", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": "29500",
-    "PYTHONPATH": f"{SOURCES}:{SOURCES.parent / 'tests'}",
-}  # fmt: skip
+ENVIRONMENT = ONE_RANK | {"PYTHONPATH": WITH_TESTS}
 RUN_S = 240
 GPU_SENTENCE = (
     "spec.recipe.per_device_train_batch_size is 8, with completions of up to 32 tokens (max_completion_length), and the "
@@ -53,7 +50,7 @@ def config(tiny_model: Path, tmp_path: Path) -> RunConfig:
 
 def end_of(folder: Path, config: RunConfig, *arguments: str) -> tuple[int, dict[str, str], str]:
     """Exit code, last words and log of a learner."""
-    pod = LearnerPod(folder, config, program=PROGRAM, arguments=arguments, env=ALONE)
+    pod = LearnerPod(folder, config, program=PROGRAM, arguments=arguments, env=ENVIRONMENT)
     try:
         code = pod.wait(RUN_S)
     finally:

@@ -29,7 +29,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 from grpo_contract.config import RunConfig
 from grpo_contract.files import VOLUME, model_folder
 from trainer.learner_inputs import learner_config, write_problems
-from trainer.learner_pod import SOURCES, LearnerPod
+from trainer.learner_pod import ONE_RANK, SOURCES, WITH_TESTS, LearnerPod
 from trainer.parity_inputs import CASES, STATE, Answer
 
 RUN_S = 900
@@ -45,8 +45,6 @@ SAMPLER_IS_OFF = 0.05
 """Nats, the standard deviation for each token."""
 
 REWARDS = "trainer.parity_inputs:"
-PYTHONPATH = f"{SOURCES}:{SOURCES.parent / 'tests'}"
-ALONE = {"RANK": "0", "LOCAL_RANK": "0", "WORLD_SIZE": "1", "MASTER_ADDR": "localhost", "MASTER_PORT": "29500"}
 
 TOLERANCE = 1e-6
 ZERO3_TOLERANCE = 1e-3
@@ -120,7 +118,7 @@ def zero3(config: RunConfig, script: Path, tmp_path_factory: pytest.TempPathFact
 
 def learnt(folder: Path, config: RunConfig, script: Path, mode: str, cases: Iterable[str]) -> dict[str, Steps]:
     program = [str(Path(__file__).with_name("parity_learner.py"))]
-    environment = ALONE | {"PYTHONPATH": PYTHONPATH}
+    environment = ONE_RANK | {"PYTHONPATH": WITH_TESTS}
     pod = LearnerPod(folder, config, program=program, arguments=[str(script), mode, *cases], env=environment)
     try:
         assert pod.wait(RUN_S) == 0, pod.tail()

@@ -7,7 +7,7 @@ import pytest
 
 from harness.daemons import free_port
 from trainer.learner_inputs import learner_config, write_problems
-from trainer.learner_pod import SOURCES
+from trainer.learner_pod import ONE_RANK, WITH_TESTS
 from trainer.published import IN_SYNC, OUT_OF_SYNC
 from trainer.run_with_generator import run_with_generator
 from trainer.running_generator import RunningGenerator
@@ -31,9 +31,7 @@ def test_the_metric_of_a_run_shows_a_skipped_update(
         reward_funcs=[OWN_REWARD],
         vllm_importance_sampling_correction=is_corrected,
     )
-    rank = {"WORLD_SIZE": "1", "RANK": "0", "LOCAL_RANK": "0", "MASTER_ADDR": "127.0.0.1"}
-    path = f"{SOURCES}:{SOURCES.parent / 'tests'}:{tmp_path}"
-    environment = {**rank, "MASTER_PORT": str(free_port()), "PYTHONPATH": path}
+    environment = ONE_RANK | {"MASTER_PORT": str(free_port()), "PYTHONPATH": f"{WITH_TESTS}:{tmp_path}"}
     program = [str(Path(__file__).with_name("skipping_learner.py"))]
     with run_with_generator(generator, tmp_path, config, environment, program) as pod:
         assert pod.wait(RUN_S) == 0, pod.tail()
