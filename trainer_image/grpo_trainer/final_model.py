@@ -93,10 +93,9 @@ def put_in_place(partial: Path, folder: Path, config: RunConfig) -> None:
     fence.check(folder.parent)
     card = partial / MODEL_CARD
     card.write_text(card_of(partial, config))
-    for (
-        file
-    ) in partial.iterdir():  # safetensors lets its files be read by their owner alone, who is nobody outside the run
-        file.chmod(card.stat().st_mode)
+    readable = card.stat().st_mode
+    for file in partial.iterdir():  # those of safetensors can be read by their owner alone, who is nobody elsewhere
+        file.chmod(readable)
     flush(partial)
     partial.rename(folder)
     flush_one(folder.parent)

@@ -10,6 +10,7 @@ import os
 import random
 import time
 from collections.abc import Mapping, Sequence
+from http import HTTPStatus
 from typing import Any, Final
 
 import requests
@@ -24,8 +25,6 @@ from grpo_trainer.rewards.score import Failed, Score
 
 NOT_SENT: Final = FROM_TRL - {"prompts", "completions"}
 HEADERS: Final = {"Content-Type": "application/json", "Accept": "application/json"}
-
-TOO_MANY_REQUESTS: Final = 429
 
 CONNECT_S: Final = 10.0
 """A pod of the service that has gone says nothing; the next try may find another."""
@@ -120,7 +119,7 @@ def one_try(session: requests.Session, url: str, body: bytes, ends_at: float) ->
     status = response.status_code
     if 200 <= status < 300:
         return response
-    may_pass = status == TOO_MANY_REQUESTS or status >= 500
+    may_pass = status == HTTPStatus.TOO_MANY_REQUESTS or status >= HTTPStatus.INTERNAL_SERVER_ERROR
     words = " ".join(f"{status} {response.reason} {response.text[:QUOTED]}".split())
     raise NoScores(RewardError.SERVICE_ERROR, f"it answered {words}", may_pass=may_pass)
 
