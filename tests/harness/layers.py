@@ -6,8 +6,9 @@ A target that fails does not keep the later ones from running. Ends with exit co
 import re
 import subprocess
 import sys
+import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 # "== 3 failed, 20 passed, 1 skipped in 7.32s ==", the last line of pytest's.
@@ -16,6 +17,8 @@ SUMMARY = re.compile(r"\bin \d+\.\d+s\b")
 SKIP = re.compile(r"^SKIPPED \[\d+\] (.*)$", re.MULTILINE)
 LONGEST_LAYER_S = 3600
 """With nothing built and nothing cached. What hangs ends, and counts as failed."""
+LAST_LINES_S = 5
+"""For what is still in the pipe when a layer has ended."""
 COUNT = re.compile(r"(\d+) (passed|failed|error|skipped)")
 
 
@@ -35,6 +38,24 @@ class Result:
     """Where and why: a layer is green also where these tests have shown nothing."""
 
 
+class Output(threading.Thread):
+    """Prints what a process says. A thread, because what the process has left behind may hold the pipe long after its end."""
+
+    def __init__(self, process: subprocess.Popen[str]) -> None:
+        super().__init__(daemon=True)
+        self._process = process
+        self.summary = ""
+        """The last line that looks like pytest's."""
+        self.skips: list[str] = []
+
+    def run(self) -> None:
+        assert self._process.stdout is not None
+        for line in self._process.stdout:
+            print(line, end="", flush=True)
+            self.summary = line if SUMMARY.search(line) else self.summary
+            self.skips += SKIP.findall(line)
+
+
 def main() -> None:
     results = [run_target(target) for target in sys.argv[1:]]
     print("", *summary_of(results), sep="\n", flush=True)
@@ -46,13 +67,14 @@ def run_target(target: str) -> Result:
     print(f"\n==== {layer} ====", flush=True)
     started = time.monotonic()
     command = ["timeout", "--kill-after=60", str(LONGEST_LAYER_S), "make", "--no-print-directory", target]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as process:
-        summary, skips = "", list[str]()
-        for line in _lines(process):
-            print(line, end="", flush=True)
-            summary = line if SUMMARY.search(line) else summary
-            skips += SKIP.findall(line)
-    return Result(layer, counts_of(summary, process.returncode), time.monotonic() - started, tuple(skips))
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    output = Output(process)
+    output.start()
+    process.wait()
+    output.join(LAST_LINES_S)
+    if output.is_alive():
+        print(f"{layer} has ended, but something that it started still holds its output: see `ps`", flush=True)
+    return Result(layer, counts_of(output.summary, process.returncode), time.monotonic() - started, tuple(output.skips))
 
 
 def summary_of(results: Sequence[Result]) -> list[str]:
@@ -85,11 +107,6 @@ def counts_of(summary: str, exit_code: int) -> Counts:
         failed = 1
     passed = found.get("passed", 0) if found else int(not failed)
     return Counts(passed, failed, found.get("skipped", 0))
-
-
-def _lines(process: subprocess.Popen[str]) -> Iterator[str]:
-    assert process.stdout is not None
-    return iter(process.stdout.readline, "")
 
 
 if __name__ == "__main__":
