@@ -8,6 +8,7 @@ import yaml
 
 from api.client import ApiServer
 from harness.control_plane import running_control_plane
+from harness.crd import apply_crd
 from harness.kubectl import Manifest, load_manifests
 from harness.waiting import wait_for
 
@@ -22,8 +23,7 @@ def api_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ApiServer]:
     folder = tmp_path_factory.mktemp("control-plane")
     with pytest.MonkeyPatch.context() as environment, running_control_plane(folder) as kubectl:
         environment.setenv("KUBECACHEDIR", str(folder / "kubectl"))
-        kubectl("apply", "--server-side", "-f", str(CRD))
-        kubectl("wait", "--for=condition=Established", "crd/grporuns.grpo.dev", "--timeout=30s")
+        apply_crd(kubectl, CRD)
         # kubectl checks and explains fields by a document that follows the CRD a moment later.
         wait_for("OpenAPI", lambda: "GRPORun" in kubectl.attempt("explain", "grporun.spec").stdout, 30)
         server = ApiServer(kubectl)

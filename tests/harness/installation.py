@@ -6,6 +6,7 @@ from functools import cache
 from pathlib import Path
 
 from cluster.images import reference
+from harness.crd import apply_crd
 from harness.kubectl import Kubectl
 
 TESTS = Path(__file__).resolve().parents[1]
@@ -62,8 +63,7 @@ def install_operator(kubectl: Kubectl, *settings: str) -> None:
         *settings,
     )  # fmt: skip
     # Helm installs what lies in crds/ once and never again.
-    kubectl("apply", "--server-side", "--force-conflicts", "-f", str(CHART / "crds"))
-    kubectl("wait", "--for=condition=Established", "crd/grporuns.grpo.dev", "--timeout=30s")
+    apply_crd(kubectl, CHART / "crds")
     if is_upgrade:  # the tag may be the same and the image another
         inside("rollout", "restart", f"deployment/{RELEASE}")
         inside("rollout", "status", f"deployment/{RELEASE}", "--timeout=60s")

@@ -96,6 +96,6 @@ def load_manifests(file: Path) -> list[Manifest]:
     return [document for document in yaml.safe_load_all(file.read_text()) if document]
 
 
-def condition(run: Manifest, kind: str) -> Manifest | None:
-    conditions: list[Manifest] = run.get("status", {}).get("conditions", [])
+def condition(manifest: Manifest, kind: str) -> Manifest | None:
+    conditions: list[Manifest] = manifest.get("status", {}).get("conditions") or []  # a new CRD's are null
     return next((entry for entry in conditions if entry["type"] == kind), None)

@@ -12,6 +12,7 @@ import yaml
 from cluster.build import current_build
 from cluster.control_plane import BRISK, audit_flags
 from harness.control_plane import running_control_plane
+from harness.crd import apply_crd
 from harness.daemons import daemon, free_ports
 from harness.installation import CHART
 from harness.kubectl import Kubectl, Manifest
@@ -53,8 +54,7 @@ def simulated_cluster(
         }
         for name, flags in commands.items():
             daemons.enter_context(daemon([str(build.binaries / name), config, *flags], folder / f"{name}.log"))
-        kubectl("apply", "--server-side", "-f", str(CRD))
-        kubectl("wait", "--for=condition=Established", "crd/grporuns.grpo.dev", "--timeout=30s")
+        apply_crd(kubectl, CRD)
         kubectl("apply", "--server-side", "-f", "-", stdin=yaml.safe_dump_all(_node(index) for index in range(nodes)))
         # Without it no pod is admitted.
         wait_for("the default service account", lambda: kubectl.find("serviceaccount", "default"), 60)

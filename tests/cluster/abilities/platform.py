@@ -91,7 +91,15 @@ def network_policy() -> None:
 def custom_resource() -> None:
     """a CRD's CEL rules refuse, and server-side apply keeps field managers apart"""
     apply(_proof_crd())
-    kubectl("wait", "--for=condition=Established", "crd/proofs.grpo.test", "--timeout=30s")
+    # `kubectl wait` fails at once while the conditions of a new CRD are still null.
+    established = (
+        "get",
+        "crd",
+        "proofs.grpo.test",
+        "-o",
+        'jsonpath={.status.conditions[?(@.type=="Established")].status}',
+    )
+    wait_for("the CRD to be established", lambda: kubectl(*established) == "True", timeout_s=30)
 
     def proof(**spec: int) -> str:
         return json.dumps({"apiVersion": "grpo.test/v1", "kind": "Proof", "metadata": {"name": "p"}, "spec": spec})
