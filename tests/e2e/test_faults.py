@@ -13,6 +13,7 @@ import pytest
 from cluster.cgroups import processes_of_pod
 from e2e.demo_runs import small_run
 from e2e.namespaces import namespaces_with_volume
+from grpo_contract.files import SCRATCH
 from harness.kubectl import Kubectl, Manifest
 from harness.runs import (
     children,
@@ -28,11 +29,22 @@ from harness.runs import (
 from harness.waiting import wait_for
 
 STEPS = 24
-"""So many that no run ends before it was hurt."""
+"""So many that no run ends before it was hurt, once it makes steps."""
 STEP = re.compile(rf"step (\d+)/{STEPS}  reward ")
 RESUMED = re.compile(r"resuming from the checkpoint of step (\d+)")
 START_S = 500
 RUN_S = 700
+
+GATE = SCRATCH / "gate-is-open"
+GATE_CODE = f"""
+import os, time
+
+def held(completions, **columns):
+    while not os.path.exists("{GATE}"):
+        time.sleep(0.1)
+    return [0.0] * len(completions)
+"""
+"""A reward that keeps the run from its first step until the test has opened the gate: generators become ready when they like."""
 
 
 @dataclass(frozen=True)
@@ -62,7 +74,14 @@ def namespace(cluster: Kubectl, demo_namespace: Kubectl) -> Iterator[Kubectl]:
     with namespaces_with_volume(cluster, demo_namespace) as make_namespace:
         kubectl = make_namespace()
         kubectl.apply(
-            small_run("less-generators", STEPS, generators={"replicas": 2}),
+            {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "gate"}, "data": {"gate.py": GATE_CODE}},
+            small_run(
+                "less-generators",
+                STEPS,
+                generators={"replicas": 2},
+                recipe={"reward_funcs": ["accuracy", "format", "tag_count", "gate:held"]},
+                rewards={"from": [{"configMap": {"name": "gate"}}]},
+            ),
             small_run("less-learners", STEPS, learners={"replicas": 2}, checkpoint={"everySteps": 3}),
         )
         yield kubectl
@@ -78,8 +97,11 @@ def hurt(namespace: Kubectl) -> tuple[Hurt, HurtInLearner]:
 
 def kill_a_generator(kubectl: Kubectl, name: str) -> Hurt:
     """kill -9 from outside: inside of the pod nobody may kill process 1. The other one is there by then."""
+    for kind in ("GeneratorsReady", "LearnersReady"):
+        wait_for_condition(kubectl, name, kind, "AllReady", START_S)
+    (learner,) = pods(kubectl, name, "learner")
+    kubectl("exec", learner["metadata"]["name"], "--", "python", "-c", f"open('{GATE}', 'w')")
     wait_for_step(kubectl, name, 1, START_S)
-    wait_for_condition(kubectl, name, "GeneratorsReady", "AllReady", START_S)
     victim = pods(kubectl, name, "generator")[0]
     for pid in processes_of_pod(victim["metadata"]["uid"]):
         with contextlib.suppress(ProcessLookupError):  # its parent took it along
