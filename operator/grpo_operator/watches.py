@@ -5,6 +5,7 @@ all others that wait, and a restart over ten thousand objects takes minutes. `li
 """
 
 import logging
+from collections.abc import Mapping
 from typing import Any, Final
 
 import kopf
@@ -12,7 +13,7 @@ import kopf
 from grpo_contract.labels import RUN_LABEL
 from grpo_operator.api.run import was_looked_at
 from grpo_operator.cache import Cache, Key
-from grpo_operator.resources import CHILDREN, GRPORUN, Resource, watch_selector
+from grpo_operator.resources import CHILDREN, GRPORUN, POD, Resource, watch_selector
 from grpo_operator.workqueue import WorkQueue
 
 DEBOUNCE_S: Final = 1.0
@@ -84,4 +85,11 @@ def _watch(resource: Resource, registry: kopf.OperatorRegistry, cache: Cache, qu
             # Of a thousand new runs the last gets its children before the first is told how its pods are.
             queue.add((metadata["namespace"], metadata["name"]), goes_first=not was_looked_at(manifest))
         else:
-            queue.add_after((metadata["namespace"], metadata["labels"][RUN_LABEL]), DEBOUNCE_S)
+            queue.add_after((metadata["namespace"], metadata["labels"][RUN_LABEL]), delay_s(resource, manifest))
+
+
+def delay_s(resource: Resource, manifest: Mapping[str, Any]) -> float:
+    """A pod that somebody deletes while it works is looked at while it is there: a learner may be gone within a second, and
+    its neighbours, which the Job controller deletes then, look the same."""
+    is_deleted = resource is POD and "deletionTimestamp" in manifest["metadata"]
+    return 0.0 if is_deleted and manifest["status"].get("phase") == "Running" else DEBOUNCE_S

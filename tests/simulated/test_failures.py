@@ -68,9 +68,11 @@ def test_a_failed_learner_is_restarted_and_generators_are_left_alone(
 
 def test_a_deleted_learner_is_a_restart(kubectl: Kubectl, name: str) -> None:
     start_run(kubectl, name)
-    delete_pod(kubectl, pods(kubectl, name, "learner")[1])
+    victim = pods(kubectl, name, "learner")[1]
+    delete_pod(kubectl, victim)
     wait_for("attempt 2", lambda: kubectl.find("job", f"{name}-learner-2"), SOON_S, 0.1)
-    assert kubectl.get("grporun", name)["status"]["lastFailure"]["reason"] == "LearnerPodLost"
+    last = kubectl.get("grporun", name)["status"]["lastFailure"]
+    assert (last["reason"], last["message"]) == ("LearnerPodLost", f"Pod {victim['metadata']['name']} was deleted.")
 
 
 def test_no_restart_beyond_the_limit(kubectl: Kubectl, name: str) -> None:
