@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import datasets
-import huggingface_hub
 import pytest
 from accelerate.state import AcceleratorState
 from datasets import arrow_writer
@@ -105,17 +104,6 @@ def test_a_data_set_in_a_closed_folder_is_the_users() -> None:
         (folder / "data" / "state.json").chmod(0)
         with as_pod_user(), pytest.raises(UserError, match=r"permission is denied for .*state.json; make it readable"):
             load_path(Source(str(folder / "data")), "prompt")
-
-
-def test_a_hub_that_is_down_is_no_missing_configuration(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """`datasets` looks into its cache then, where an earlier run left another configuration."""
-    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
-    monkeypatch.setattr(datasets.config, "HF_HUB_OFFLINE", True)
-    cached = tmp_path / "cache" / "org___data" / "default" / "0.0.0" / "abc"
-    cached.mkdir(parents=True)
-    (cached / "dataset_info.json").write_text(json.dumps({"config_name": "default"}))
-    with pytest.raises(ConnectionError, match="no answer from the hub, and in the cache: Couldn't find cache for org/"):
-        load_from_hub(Source("org/data", config="algebra"))
 
 
 @pytest.mark.parametrize(

@@ -24,6 +24,7 @@ VOLUME_FULL: Final = "VolumeFull"
 # Reasons of trouble that another attempt may not meet again.
 GENERATORS_LOST: Final = "GeneratorsLost"
 RENDEZVOUS_TIMEOUT: Final = "RendezvousTimeout"
+HUB_UNREACHABLE: Final = "HubUnreachable"
 LEARNER_ERROR: Final = "LearnerError"
 
 # Of a generator.

@@ -22,6 +22,7 @@ from grpo_trainer.mixture import mix
 from grpo_trainer.preflight import FILE_FORMATS, check_dataset, dataset_permission
 from grpo_trainer.recipe import OpenR1Arguments
 from grpo_trainer.sources import Source, check_columns
+from grpo_trainer.unreachable_hub import hub_reached, unreachable
 
 PROMPT: Final = "prompt"
 CONVERSATION: Final = "messages"
@@ -112,12 +113,14 @@ def load_from_hub(source: Source) -> TrainingData:
 
 @contextlib.contextmanager
 def hub_answers(source: Source) -> Iterator[None]:
-    """No answer from the hub is no mistake of the user's.
-
-    Raises ConnectionError then: another attempt may do better.
+    """
+    Raises:
+        UserError: the data set, its configuration or its split is not there.
+        RunFailure: the hub gives no answer, and another attempt may get one.
     """
     try:
-        yield
+        with hub_reached(source.key("id"), source.name):
+            yield
     except DatasetNotFoundError as error:
         raise UserError(
             DATASET_NOT_FOUND,
@@ -126,7 +129,7 @@ def hub_answers(source: Source) -> Iterator[None]:
         ) from error
     except ValueError as error:
         if Cache.__module__ in modules_of(error):
-            raise ConnectionError(f"no answer from the hub, and in the cache: {first_line(error)}") from error
+            raise unreachable(source.key("id"), source.name, error) from error
         if type(error) is not ValueError:  # what could not be decoded, and the like
             raise
         raise UserError(  # an unknown split or configuration; the message lists those there are

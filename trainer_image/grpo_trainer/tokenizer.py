@@ -11,6 +11,7 @@ from grpo_contract.failure import INVALID_RECIPE, MODEL_NOT_FOUND, UserError
 from grpo_contract.paths import is_path
 from grpo_trainer.causes import first_line, is_of_the_system
 from grpo_trainer.recipe import Recipe
+from grpo_trainer.unreachable_hub import MODEL_KEY, hub_reached
 
 # The hub answered, and the answer was no. Anything else (no network, a time-out) is no mistake of the user's.
 REFUSALS: Final = (GatedRepoError, HFValidationError, RepositoryNotFoundError, RevisionNotFoundError)
@@ -20,21 +21,14 @@ SYSTEM: Final = {"role": "system", "content": "Think."}
 
 
 def load_tokenizer(recipe: Recipe) -> PreTrainedTokenizerBase:
-    """Raises UserError when model, revision or tokenizer do not exist, or the chat template does not do its work."""
+    """
+    Raises:
+        UserError: model, revision or tokenizer do not exist, or the chat template does not do its work.
+        RunFailure: the hub gives no answer.
+    """
     name = recipe.model.model_name_or_path
-    try:
-        tokenizer: Any = AutoTokenizer.from_pretrained(
-            name,
-            revision=recipe.model.model_revision,
-            trust_remote_code=recipe.training.trust_remote_code,
-            padding_side="left",
-            truncation_side="left",
-        )
-    except (OSError, ValueError) as error:
-        refused = not is_of_the_system(error) if is_path(name) else isinstance(error.__cause__, REFUSALS)
-        if refused:
-            raise model_not_found(name, error) from error
-        raise
+    with hub_reached(MODEL_KEY, name):
+        tokenizer = pretrained_tokenizer(recipe)
     if recipe.script.chat_template is not None:
         tokenizer.chat_template = recipe.script.chat_template
     if recipe.script.system_prompt is not None and tokenizer.chat_template is None:
@@ -46,6 +40,23 @@ def load_tokenizer(recipe: Recipe) -> PreTrainedTokenizerBase:
     if tokenizer.chat_template is not None:
         check_template(tokenizer, recipe)
     return tokenizer
+
+
+def pretrained_tokenizer(recipe: Recipe) -> Any:
+    name = recipe.model.model_name_or_path
+    try:
+        return AutoTokenizer.from_pretrained(
+            name,
+            revision=recipe.model.model_revision,
+            trust_remote_code=recipe.training.trust_remote_code,
+            padding_side="left",
+            truncation_side="left",
+        )
+    except (OSError, ValueError) as error:
+        refused = not is_of_the_system(error) if is_path(name) else isinstance(error.__cause__, REFUSALS)
+        if refused:
+            raise model_not_found(name, error) from error
+        raise
 
 
 def model_not_found(name: str, error: BaseException) -> UserError:

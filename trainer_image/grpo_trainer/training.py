@@ -59,6 +59,7 @@ from grpo_trainer.tracker_report import TrackerReport
 from grpo_trainer.trackers.process import TrackerProcess
 from grpo_trainer.trackers.records import Start
 from grpo_trainer.trackers.settings import environment_of, own_trackers
+from grpo_trainer.unreachable_hub import MODEL_KEY, hub_reached
 from grpo_trainer.zero3 import zero3_config
 
 LOOPBACK: Final = "127.0.0.1"
@@ -198,17 +199,18 @@ def build_learner(
     arguments.save_total_limit = None  # the keeper applies it
     fleet = FleetReport(metrics, board)
     try:
-        learner = Learner(
-            rewards=rewards.functions,
-            watch=rewards.watch,
-            max_prompt_length=recipe.script.max_prompt_length,
-            model=recipe.model.model_name_or_path,
-            args=arguments,
-            train_dataset=data,
-            processing_class=tokenizer,
-            callbacks=[keeper, PartitionReport()],
-            fleet=fleet_settings(config, fleet),
-        )
+        with hub_reached(MODEL_KEY, recipe.model.model_name_or_path):
+            learner = Learner(
+                rewards=rewards.functions,
+                watch=rewards.watch,
+                max_prompt_length=recipe.script.max_prompt_length,
+                model=recipe.model.model_name_or_path,
+                args=arguments,
+                train_dataset=data,
+                processing_class=tokenizer,
+                callbacks=[keeper, PartitionReport()],
+                fleet=fleet_settings(config, fleet),
+            )
     except ValueError as error:
         if modules_of(error)[-1] not in TRAINERS:
             raise

@@ -34,6 +34,7 @@ _KNOWN_REASONS: Final = frozenset(
         contract.VOLUME_FULL,
         contract.GENERATORS_LOST,
         contract.RENDEZVOUS_TIMEOUT,
+        contract.HUB_UNREACHABLE,
         contract.LEARNER_ERROR,
         contract.GENERATOR_ERROR,
     }

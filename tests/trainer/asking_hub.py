@@ -1,0 +1,35 @@
+"""`python -m trainer.asking_hub data|model`: load it from the hub that HF_ENDPOINT names, and print the failure as JSON.
+
+A process of its own: both libraries read HF_ENDPOINT when they are imported.
+"""
+
+import json
+import sys
+from tempfile import TemporaryDirectory
+
+from huggingface_hub.utils import _http
+
+from grpo_contract.failure import RunFailure, UserError
+from grpo_trainer.data import load_from_hub
+from grpo_trainer.recipe import parse_recipe
+from grpo_trainer.sources import Source
+from grpo_trainer.tokenizer import load_tokenizer
+
+
+def ask_for(what: str) -> None:
+    if what == "data":
+        load_from_hub(Source("org/data"))
+        return
+    with TemporaryDirectory() as folder:
+        load_tokenizer(
+            parse_recipe({"model_name_or_path": "org/model"}, {"output_dir": folder, "use_cpu": True, "bf16": False})
+        )
+
+
+if __name__ == "__main__":
+    # Seconds between five tries of each request.
+    _http.time.sleep = lambda _: None  # type: ignore[attr-defined]
+    try:
+        ask_for(sys.argv[1])
+    except RunFailure as error:
+        print(json.dumps(error.failure.model_dump() | {"is_mistake": isinstance(error, UserError)}))

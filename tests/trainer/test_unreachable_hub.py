@@ -1,0 +1,117 @@
+"""A hub that gives no answer is named as that, with the key that needs it and what to look at."""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
+from threading import Thread
+from typing import Any
+
+import datasets
+import huggingface_hub
+import pytest
+
+from grpo_contract.failure import RunFailure
+from grpo_trainer.data import load_from_hub
+from grpo_trainer.sources import Source
+from harness.daemons import free_ports
+
+DEADLINE_S = 120
+REMEDY = (
+    "; let the run's pods reach it (HF_ENDPOINT, or HTTPS_PROXY, in spec.learners.env and spec.generators.env), or give a "
+    "path on the volume."
+)
+
+
+class Answer(BaseHTTPRequestHandler):
+    status = 503
+    code = "Overloaded"
+
+    def do_GET(self) -> None:
+        self.send_response(self.status)
+        self.send_header("X-Error-Code", self.code)
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+
+    do_HEAD = do_GET  # noqa: N815 (http.server's name)
+
+    def log_message(self, *_: object) -> None: ...
+
+
+class NoSuchRepository(Answer):
+    status = 404
+    code = "RepoNotFound"
+
+
+def serve(handler: type[Answer]) -> Iterator[str]:
+    with HTTPServer(("127.0.0.1", 0), handler) as server:
+        Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+
+
+@pytest.fixture
+def overloaded() -> Iterator[str]:
+    yield from serve(Answer)
+
+
+@pytest.fixture
+def empty() -> Iterator[str]:
+    yield from serve(NoSuchRepository)
+
+
+@pytest.fixture
+def nobody() -> str:
+    (port,) = free_ports(1)
+    return f"http://127.0.0.1:{port}"
+
+
+ASKED = {"data": "dataset_name: 'org/data'", "model": "model_name_or_path: 'org/model'"}
+
+
+def failure(what: str, url: str, folder: Path) -> dict[str, Any]:
+    environment = os.environ | {"HF_ENDPOINT": url, "HF_HOME": str(folder)}
+    command = [sys.executable, "-m", "trainer.asking_hub", what]
+    done = subprocess.run(command, env=environment, stdout=subprocess.PIPE, check=True, timeout=DEADLINE_S)
+    told: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    return told
+
+
+@pytest.mark.parametrize(
+    ("what", "hub", "why"),
+    [
+        ("data", "nobody", "Couldn't reach 'org/data' on the Hub"),
+        ("data", "overloaded", "503"),
+        ("model", "nobody", "Connection refused"),
+        ("model", "overloaded", "503"),
+    ],
+)
+def test_no_answer(request: pytest.FixtureRequest, tmp_path: Path, what: str, hub: str, why: str) -> None:
+    url = request.getfixturevalue(hub)
+    told = failure(what, url, tmp_path)
+    assert (told["reason"], told["is_mistake"]) == ("HubUnreachable", False)
+    assert told["message"].startswith(f"spec.recipe.{ASKED[what]} cannot be had from the hub at {url}, ")
+    assert why in told["message"]
+    assert told["message"].endswith(REMEDY)
+
+
+@pytest.mark.parametrize(("what", "reason"), [("data", "DatasetNotFound"), ("model", "ModelNotFound")])
+def test_no_is_an_answer(tmp_path: Path, empty: str, what: str, reason: str) -> None:
+    told = failure(what, empty, tmp_path)
+    assert (told["reason"], told["is_mistake"]) == (reason, True)
+
+
+def test_what_another_run_left_in_the_cache_is_no_answer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`datasets` looks there for the configuration, and finds another one."""
+    monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path / "cache")
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
+    monkeypatch.setattr(datasets.config, "HF_HUB_OFFLINE", True)
+    cached = tmp_path / "cache" / "org___data" / "default" / "0.0.0" / "abc"
+    cached.mkdir(parents=True)
+    (cached / "dataset_info.json").write_text(json.dumps({"config_name": "default"}))
+    with pytest.raises(RunFailure, match="Couldn't find cache for org/") as caught:
+        load_from_hub(Source("org/data", config="algebra"))
+    assert caught.value.failure.reason == "HubUnreachable"
