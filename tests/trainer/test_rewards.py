@@ -118,11 +118,12 @@ def test_a_built_in_reward_takes_what_trl_has_and_says_what_else_it_needs(name: 
     assert len(function(prompts=["?"], completions=["5"], completion_ids=[[7]], trainer_state=None, **solution)) == 1
 
 
+LENGTH = "def length(completions, **columns): return [float(len(c)) for c in completions]\n"
 BROKEN_MODULES = {
-    "broken_rewards": "import there_is_no_such_module\n",
-    "misspelt_rewards": "import re\nPATTERN = rex.compile('a')\n",
+    "broken_rewards": "from there_is_no_such_module import length\n",
+    "misspelt_rewards": f"import re\nPATTERN = rex.compile('a')\n{LENGTH}",
     "unfinished_rewards": "def length(completions\n",
-    "ending_rewards": "import sys\nsys.exit('no licence')\n",
+    "ending_rewards": f"import sys\nsys.exit('no licence')\n{LENGTH}",
     "waiting_rewards": "raise TimeoutError('timed out')\n",
     "half_read_rewards": "import errno\ntry:\n    raise OSError(errno.EIO, 'I/O error')\nexcept OSError:\n    import nothing_\n",
 }
@@ -130,9 +131,7 @@ BROKEN_MODULES = {
 
 @pytest.fixture
 def rewards_module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / "my_rewards.py").write_text(
-        "CONSTANT = 1\ndef length(completions, **columns): return [float(len(c)) for c in completions]\n"
-    )
+    (tmp_path / "my_rewards.py").write_text(f"CONSTANT = 1\n{LENGTH}")
     for module, text in BROKEN_MODULES.items():
         (tmp_path / f"{module}.py").write_text(text)
     monkeypatch.syspath_prepend(tmp_path)

@@ -15,6 +15,7 @@ from grpo_contract.failure import COLUMN_NOT_FOUND, REWARD_NOT_FOUND, UserError
 from grpo_contract.rewards import CODE_REWARDS, NO_CODE_REWARDS, NO_REWARD_URL, REWARD_IMPORT, REWARD_URL, is_url
 from grpo_trainer.causes import description, is_of_the_system
 from grpo_trainer.rewards.arguments import RewardArguments
+from grpo_trainer.rewards.module_source import file_of, may_hold
 from grpo_trainer.rewards.score import Score
 from grpo_trainer.sources import Source, column_not_kept
 
@@ -60,6 +61,7 @@ def check_names(names: Iterable[str], code: Sequence[Path] = ()) -> None:
         package = name.partition(":")[0].partition(".")[0]
         if not is_there(package, code):
             raise not_importable(name, f"there is no package {package!r}")
+        check_source(name, code)
 
 
 def check_url(name: str) -> None:
@@ -72,6 +74,20 @@ def is_there(package: str, code: Sequence[Path]) -> bool:
     return importlib.util.find_spec(package) is not None or PathFinder.find_spec(package, folders) is not None
 
 
+def check_source(name: str, code: Sequence[Path]) -> None:
+    """What cannot be read here is left to the import."""
+    module, _, attribute = name.partition(":")
+    file = file_of(module, code)
+    try:
+        is_missing = file is not None and not may_hold(attribute, file)
+    except (SyntaxError, ValueError) as error:
+        raise broken(name, error) from error
+    except OSError:
+        return
+    if is_missing:
+        raise no_callable(name, module, attribute)
+
+
 def load(name: str, arguments: RewardArguments) -> RewardFunction:
     """`arguments` are the recipe's, for the built-in ones that take parameters."""
     found = callable_named(name)
@@ -82,8 +98,7 @@ def callable_named(name: str) -> Callable[..., Any]:
     module_name, _, attribute = BUILT_IN.get(name, name).partition(":")
     found = imported(name, module_name, attribute)
     if not callable(found):
-        problem = f"names no function, {module_name} has no callable {attribute!r}"
-        raise not_found(name, f"{problem}; correct the name after the colon")
+        raise no_callable(name, module_name, attribute)
     if is_model(found):
         raise not_found(name, "is a model; wrap it in a function of your own that scores completions with it")
     if not has_signature(found):
@@ -103,7 +118,7 @@ def imported(name: str, module: str, attribute: str) -> Any:
     except (Exception, SystemExit) as error:  # a module may raise anything while it is imported
         if is_of_the_system(error):
             raise
-        raise not_found(name, f"cannot be imported, {description(error)}; correct the module") from error
+        raise broken(name, error) from error
 
 
 def is_model(found: Any) -> bool:
@@ -130,6 +145,15 @@ def remedy(name: str) -> str:
 def not_importable(name: str, why: str) -> UserError:
     where = "give its code in spec.rewards.from, or install it in the learners' image"
     return not_found(name, f"cannot be imported ({why}); {where}")
+
+
+def no_callable(name: str, module: str, attribute: str) -> UserError:
+    problem = f"names no function, {module} has no callable {attribute!r}"
+    return not_found(name, f"{problem}; correct the name after the colon")
+
+
+def broken(name: str, error: BaseException) -> UserError:
+    return not_found(name, f"cannot be imported, {description(error)}; correct the module")
 
 
 def not_found(name: str, problem: str) -> UserError:
