@@ -7,7 +7,7 @@ import pytest
 
 from demo.volume import on_local_cluster, prepare_volume, wait_for_volume
 from e2e import packed_image
-from e2e.namespaces import MakeNamespace, create_namespace, namespaces_with_volume
+from e2e.namespaces import create_namespace, namespaces_with_volume
 from harness.installation import (
     install_operator,
     load_operator_image,
@@ -42,22 +42,28 @@ def prometheus(cluster: Kubectl) -> Prometheus:
 
 
 @pytest.fixture(scope="session")
-def demo_namespace(cluster: Kubectl) -> Kubectl:
-    """A namespace with the claim `demo`: the base model and the data of the demo lie on it."""
-    kubectl = cluster.within(DEMO_NAMESPACE)
-    wait_for_volume(kubectl)
-    return kubectl
+def demo_claim(cluster: Kubectl) -> Kubectl:
+    """The namespace with the claim `demo`, for tests that need a volume and nothing on it."""
+    return cluster.within(DEMO_NAMESPACE)
 
 
-@pytest.fixture
-def make_namespace(cluster: Kubectl, demo_namespace: Kubectl) -> Iterator[MakeNamespace]:
+@pytest.fixture(scope="session")
+def demo_namespace(demo_claim: Kubectl) -> Kubectl:
+    """The same when the base model and the data of the demo lie on the claim."""
+    wait_for_volume(demo_claim)
+    return demo_claim
+
+
+@pytest.fixture(scope="module")
+def namespace(cluster: Kubectl, demo_namespace: Kubectl) -> Iterator[Kubectl]:
+    """One for the runs of a file, with the demo's volume."""
     with namespaces_with_volume(cluster, demo_namespace) as make:
-        yield make
+        yield make()
 
 
-@pytest.fixture
-def namespace(make_namespace: MakeNamespace) -> Kubectl:
-    return make_namespace()
+def pytest_collection_modifyitems(items: list[pytest.Function]) -> None:
+    """First what does not need the base model, while it is being made."""
+    items.sort(key=lambda item: "demo_namespace" in item.fixturenames)
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -31,7 +31,7 @@ def namespaces_with_volume(cluster: Kubectl, original: Kubectl) -> Iterator[Make
         kubectl = create_namespace(cluster, name)
         made.append(kubectl)
         cluster("delete", "pv", f"{name}-demo", "--ignore-not-found")  # of tests that were interrupted
-        claim = original.get("pvc", "demo")
+        claim = wait_for("a volume for the claim", lambda: _bound(original.get("pvc", "demo")), 60)
         volume = cluster.get("pv", claim["spec"]["volumeName"])
         kubectl.apply(*_same_folder(volume, claim, name))
         return kubectl
@@ -42,6 +42,10 @@ def namespaces_with_volume(cluster: Kubectl, original: Kubectl) -> Iterator[Make
         cluster("delete", "pv", f"{kubectl.namespace}-demo", "--ignore-not-found", "--wait=false")
     for kubectl in made:  # not the namespaces: their end takes ten seconds more, while nothing happens
         wait_for(f"the end of the pods of {kubectl.namespace}", partial(_has_no_pods, kubectl), 120)
+
+
+def _bound(claim: Manifest) -> Manifest | None:
+    return claim if "volumeName" in claim["spec"] else None
 
 
 def _has_no_pods(kubectl: Kubectl) -> bool:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from demo.evaluation import Evaluation, evaluate
 from demo.volume import on_local_cluster
+from e2e.access import Access, look_at_access
 from e2e.port_forward import read_through
 from grpo_contract.network import GENERATOR_PORT, LEARNER_HTTP_PORT, METRICS_PATH
 from harness.installation import OPERATOR_NAMESPACE, ROOT
@@ -34,11 +35,13 @@ class Observed:
     generators: list[str] = field(default_factory=list)
     operator_pod_killed_at_step: int = 0
     run: Manifest = field(default_factory=dict)
+    access: Access | None = None
     learners: list[Manifest] = field(default_factory=list)
     evaluation: Evaluation = field(default_factory=dict)
 
 
-def observe_demo(cluster: Kubectl, namespace: Kubectl) -> Observed:
+def observe_demo(cluster: Kubectl, namespace: Kubectl, elsewhere: Kubectl) -> Observed:
+    """`elsewhere`: a namespace without any run."""
     observed = Observed(started=time.time())
     manifest = str(ROOT / "manifests" / "demo.yaml")
     namespace("apply", "-f", manifest)
@@ -46,6 +49,9 @@ def observe_demo(cluster: Kubectl, namespace: Kubectl) -> Observed:
     observed.generators = [pod["metadata"]["name"] for pod in pods(namespace, "demo", "generator")]
     apply_again(namespace, manifest, observed)
     lint_endpoints(cluster, namespace, observed)
+    observed.access = look_at_access(
+        [namespace, elsewhere], pods(namespace, "demo", "learner")[0], pods(namespace, "demo", "generator")[0]
+    )
     kill_operator(cluster, namespace, observed)
     observed.run = wait_for_phase(namespace, "demo", "Succeeded", 600)
     observed.ended = time.time()

@@ -13,7 +13,7 @@ from harness.runs import phase, pods, wait_for_phase
 from harness.waiting import wait_for
 
 MISTAKES: dict[str, tuple[dict[str, Any], str, str]] = {
-    "data set": ({"dataset_name": "/volume/demo/none.jsonl"}, "DatasetNotFound", "/volume/demo/none.jsonl"),
+    "data-set": ({"dataset_name": "/volume/demo/none.jsonl"}, "DatasetNotFound", "/volume/demo/none.jsonl"),
     "column": ({"dataset_prompt_column": "question"}, "ColumnNotFound", "question"),
     "model": ({"model_name_or_path": "/volume/demo/none"}, "ModelNotFound", "/volume/demo/none"),
     "reward": ({"reward_funcs": ["accuracy", "nowhere:reward"]}, "RewardNotFound", "nowhere:reward"),
@@ -30,11 +30,17 @@ def without_claim(cluster: Kubectl) -> Iterator[Kubectl]:
     cluster("delete", "namespace", str(kubectl.namespace), "--wait=false")
 
 
+@pytest.fixture(scope="module")
+def wrong_runs(namespace: Kubectl) -> Kubectl:
+    """Their namespace; each has the name of its mistake."""
+    namespace.apply(*(small_run(mistake, recipe=recipe) for mistake, (recipe, _, _) in MISTAKES.items()))
+    return namespace
+
+
 @pytest.mark.parametrize("mistake", MISTAKES)
-def test_mistake_ends_the_run(namespace: Kubectl, mistake: str) -> None:
-    recipe, reason, named = MISTAKES[mistake]
-    namespace.apply(small_run("wrong", recipe=recipe))
-    run = wait_for_phase(namespace, "wrong", "Failed", 120)
+def test_mistake_ends_the_run(wrong_runs: Kubectl, mistake: str) -> None:
+    _, reason, named = MISTAKES[mistake]
+    run = wait_for_phase(wrong_runs, mistake, "Failed", 120)
 
     failed = condition(run, "Failed")
     assert failed is not None
@@ -45,7 +51,7 @@ def test_mistake_ends_the_run(namespace: Kubectl, mistake: str) -> None:
     assert run["status"]["lastFailure"]["exitCode"] == 78
     assert any(named in line for line in run["status"]["lastFailure"]["log"])
     assert _seconds_between(run["status"]["startedAt"], run["status"]["finishedAt"]) <= 60
-    events = namespace.find_all("event")
+    events = wrong_runs.find_all("event")
     assert any(event["reason"] == reason and named in event["message"] for event in events)
 
 
@@ -59,12 +65,12 @@ def test_claim_that_does_not_exist(without_claim: Kubectl) -> None:
     assert pods(without_claim, "wrong", "learner") == []
 
 
-def test_key_that_the_operator_owns(namespace: Kubectl) -> None:
-    namespace.apply(small_run("owned", recipe={"vllm_server_host": "10.0.0.1"}))
-    accepted = wait_for_condition_false(namespace, "owned", "Accepted")
+def test_key_that_the_operator_owns(without_claim: Kubectl) -> None:
+    without_claim.apply(small_run("owned", recipe={"vllm_server_host": "10.0.0.1"}))
+    accepted = wait_for_condition_false(without_claim, "owned", "Accepted")
     assert "vllm_server_host" in accepted["message"]
-    assert namespace.find_all("job,deployment,service,configmap", "grpo.dev/run=owned") == []
-    assert phase(namespace.get("grporun", "owned")) == "Pending"
+    assert without_claim.find_all("job,deployment,service,configmap", "grpo.dev/run=owned") == []
+    assert phase(without_claim.get("grporun", "owned")) == "Pending"
 
 
 def wait_for_condition_false(kubectl: Kubectl, name: str, kind: str) -> dict[str, Any]:

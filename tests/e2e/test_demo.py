@@ -3,12 +3,14 @@
 import json
 import re
 import time
+from collections.abc import Iterator
 from statistics import fmean
 
 import pytest
 
 from codegen.dashboard_queries import queries_of
 from e2e.demo_runs import demo_run
+from e2e.namespaces import create_namespace
 from e2e.observed import Observed, observe_demo
 from grpo_contract.metrics import LEARNER_METRICS, OPERATOR_METRICS, Kind
 from harness.installation import CHART
@@ -21,8 +23,10 @@ SHARE = re.compile(r"ZeRO-3: rank (\d+) of 2 holds (\d+) of (\d+) parameters")
 
 
 @pytest.fixture(scope="module")
-def demo(cluster: Kubectl, demo_namespace: Kubectl) -> Observed:
-    return observe_demo(cluster, demo_namespace)
+def demo(cluster: Kubectl, demo_namespace: Kubectl) -> Iterator[Observed]:
+    elsewhere = create_namespace(cluster, "e2e-elsewhere")
+    yield observe_demo(cluster, demo_namespace, elsewhere)
+    cluster("delete", "namespace", "e2e-elsewhere", "--wait=false")
 
 
 def test_succeeds_with_all_steps_in_one_attempt(demo: Observed) -> None:
@@ -98,6 +102,23 @@ def test_second_apply_writes_nothing(demo: Observed) -> None:
 def test_killing_the_operator_costs_the_run_nothing(demo: Observed) -> None:
     assert 0 < demo.operator_pod_killed_at_step < demo.run["status"]["progress"]["step"]
     assert demo.run["status"]["learners"]["restarts"] == 0
+
+
+def test_a_generator_answers_to_its_token(demo: Observed) -> None:
+    assert demo.access is not None
+    answers, open_paths = demo.access.answers, {"get /health", "get /metrics", "get /ready"}
+    assert len(answers["without"]) > 10
+    refusals = {path: status for path, status in answers["without"].items() if path not in open_paths}
+    assert set(refusals.values()) == {401}
+    assert answers["wrong"] == 401
+    assert answers["with"] == answers["health"] == 200
+
+
+def test_strangers_do_not_reach_the_runs_pods(demo: Observed) -> None:
+    """As long as they try, these pods answer the run's own: nothing but the policy keeps them from strangers."""
+    assert demo.access is not None
+    assert demo.access.by_own == [demo.access.guarded] * 2
+    assert demo.access.by_strangers == [[demo.access.unguarded]] * 2
 
 
 def test_metrics_are_clean(demo: Observed) -> None:

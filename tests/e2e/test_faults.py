@@ -1,4 +1,6 @@
-"""A run survives its pods: one run loses a generator, one beside it a learner."""
+"""A run survives its pods, and nothing of it touches others: one run loses a generator, one beside it a learner, and one in
+another namespace has the name of the first.
+"""
 
 import contextlib
 import os
@@ -16,6 +18,7 @@ from e2e.namespaces import namespaces_with_volume
 from grpo_contract.files import SCRATCH
 from harness.kubectl import Kubectl, Manifest
 from harness.runs import (
+    ALL_KINDS,
     children,
     events_of,
     last_words,
@@ -32,6 +35,7 @@ STEPS = 24
 """So many that no run ends before it was hurt, once it makes steps."""
 STEP = re.compile(rf"step (\d+)/{STEPS}  reward ")
 RESUMED = re.compile(r"resuming from the checkpoint of step (\d+)")
+NAMESAKE_STEPS = 3
 START_S = 500
 RUN_S = 700
 
@@ -40,11 +44,13 @@ GATE_CODE = f"""
 import os, time
 
 def held(completions, **columns):
-    while not os.path.exists("{GATE}"):
+    ends_at = time.monotonic() + 10
+    while time.monotonic() < ends_at and not os.path.exists("{GATE}"):
         time.sleep(0.1)
     return [0.0] * len(completions)
 """
-"""A reward that keeps the run from its first step until the test has opened the gate: generators become ready when they like."""
+"""A reward that makes steps slow until the test opens the gate: the run is not over before its second generator is ready.
+Between steps, for that is when a newcomer is given the weights."""
 
 
 @dataclass(frozen=True)
@@ -57,6 +63,8 @@ class Hurt:
     """The pod that was hurt."""
     warnings: dict[str, str]
     """{reason: note}"""
+    owners: set[str]
+    """Uids of whose the children are that carry the run's name."""
 
 
 @dataclass(frozen=True)
@@ -68,11 +76,21 @@ class HurtInLearner(Hurt):
     children: set[str]
 
 
+@dataclass(frozen=True)
+class Hurts:
+    generator: Hurt
+    learner: HurtInLearner
+    namesake: Manifest
+    """The run that nobody hurt, when it had succeeded."""
+    owners_of_namesake: set[str]
+    """When the run of the same name had been deleted."""
+
+
 @pytest.fixture(scope="module")
-def namespace(cluster: Kubectl, demo_namespace: Kubectl) -> Iterator[Kubectl]:
-    """With both runs, which start at once."""
-    with namespaces_with_volume(cluster, demo_namespace) as make_namespace:
-        kubectl = make_namespace()
+def hurt(cluster: Kubectl, demo_namespace: Kubectl) -> Iterator[Hurts]:
+    """All three start at once."""
+    with namespaces_with_volume(cluster, demo_namespace) as make_namespace, ThreadPoolExecutor() as pool:
+        kubectl, elsewhere = make_namespace(), make_namespace()
         kubectl.apply(
             {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "gate"}, "data": {"gate.py": GATE_CODE}},
             small_run(
@@ -80,23 +98,22 @@ def namespace(cluster: Kubectl, demo_namespace: Kubectl) -> Iterator[Kubectl]:
                 STEPS,
                 generators={"replicas": 2},
                 recipe={"reward_funcs": ["accuracy", "format", "tag_count", "gate:held"]},
-                rewards={"from": [{"configMap": {"name": "gate"}}], "timeoutSeconds": START_S},
+                rewards={"from": [{"configMap": {"name": "gate"}}]},
             ),
             small_run("less-learners", STEPS, learners={"replicas": 2}, checkpoint={"everySteps": 3}),
         )
-        yield kubectl
-
-
-@pytest.fixture(scope="module")
-def hurt(namespace: Kubectl) -> tuple[Hurt, HurtInLearner]:
-    with ThreadPoolExecutor() as pool:
-        less_generators = pool.submit(kill_a_generator, namespace, "less-generators")
-        less_learners = pool.submit(delete_a_learner, namespace, "less-learners")
-        return less_generators.result(), less_learners.result()
+        elsewhere.apply(small_run("less-generators", NAMESAKE_STEPS))
+        less_generators = pool.submit(kill_a_generator, kubectl, "less-generators")
+        less_learners = pool.submit(delete_a_learner, kubectl, "less-learners")
+        namesake = wait_for_phase(elsewhere, "less-generators", "Succeeded", START_S + RUN_S)
+        yield Hurts(less_generators.result(), less_learners.result(), namesake, owners(elsewhere, "less-generators"))
 
 
 def kill_a_generator(kubectl: Kubectl, name: str) -> Hurt:
-    """kill -9 from outside: inside of the pod nobody may kill process 1. The other one is there by then."""
+    """Also deletes the run when it has succeeded.
+
+    kill -9 from outside: inside of the pod nobody may kill process 1. The other one is there by then.
+    """
     for kind in ("GeneratorsReady", "LearnersReady"):
         wait_for_condition(kubectl, name, kind, "AllReady", START_S)
     (learner,) = pods(kubectl, name, "learner")
@@ -107,7 +124,12 @@ def kill_a_generator(kubectl: Kubectl, name: str) -> Hurt:
         with contextlib.suppress(ProcessLookupError):  # its parent took it along
             os.kill(pid, signal.SIGKILL)
     run = wait_for_phase(kubectl, name, "Succeeded", RUN_S)
-    return Hurt(run, learner_log(kubectl, name), victim["metadata"]["name"], warnings(kubectl, name))
+    seen = Hurt(
+        run, learner_log(kubectl, name), victim["metadata"]["name"], warnings(kubectl, name), owners(kubectl, name)
+    )
+    kubectl("delete", "grporun", name, "--timeout=60s")
+    wait_for("the end of its children", lambda: not children(kubectl, name, ALL_KINDS), 60)
+    return seen
 
 
 def delete_a_learner(kubectl: Kubectl, name: str) -> HurtInLearner:
@@ -124,6 +146,7 @@ def delete_a_learner(kubectl: Kubectl, name: str) -> HurtInLearner:
         learner_log(kubectl, name),
         victim,
         warnings(kubectl, name),
+        owners(kubectl, name),
         checkpoint_step=checkpoint["step"],
         generators=(warm, still_warm),
         children=set(children(kubectl, name)),
@@ -138,6 +161,12 @@ def generator_uids(kubectl: Kubectl, name: str) -> set[str]:
     return {pod["metadata"]["uid"] for pod in pods(kubectl, name, "generator")}
 
 
+def owners(kubectl: Kubectl, name: str) -> set[str]:
+    return {
+        owner["uid"] for child in children(kubectl, name).values() for owner in child["metadata"]["ownerReferences"]
+    }
+
+
 def warnings(kubectl: Kubectl, name: str) -> dict[str, str]:
     return {event["reason"]: event["note"] for event in events_of(kubectl, name) if event["type"] == "Warning"}
 
@@ -148,16 +177,16 @@ def learner_log(kubectl: Kubectl, name: str) -> str:
     return log_of(kubectl, pod)
 
 
-def test_a_killed_generator_costs_no_step(hurt: tuple[Hurt, HurtInLearner]) -> None:
-    run, _ = hurt
+def test_a_killed_generator_costs_no_step(hurt: Hurts) -> None:
+    run = hurt.generator
     assert [int(step) for step in STEP.findall(run.log)] == list(range(1, STEPS + 1))
     assert run.run["status"]["attempt"] == 1
     assert run.warnings.keys() == {"GeneratorEnded"}
     assert f"Pod {run.victim} ended (exit code 137)" in run.warnings["GeneratorEnded"]
 
 
-def test_a_deleted_learner_resumes_from_the_newest_checkpoint(hurt: tuple[Hurt, HurtInLearner]) -> None:
-    _, run = hurt
+def test_a_deleted_learner_resumes_from_the_newest_checkpoint(hurt: Hurts) -> None:
+    run = hurt.learner
     assert run.run["status"]["progress"]["step"] == STEPS
     assert run.run["status"]["learners"]["restarts"] == 1
     (resumed_at,) = map(int, RESUMED.findall(run.log))
@@ -168,8 +197,17 @@ def test_a_deleted_learner_resumes_from_the_newest_checkpoint(hurt: tuple[Hurt, 
     assert f"Pod {run.victim} was deleted." in run.warnings["LearnerPodLost"]
 
 
-def test_generators_stay_warm_when_learners_start_again(hurt: tuple[Hurt, HurtInLearner]) -> None:
-    _, run = hurt
-    before, after = run.generators
+def test_generators_stay_warm_when_learners_start_again(hurt: Hurts) -> None:
+    before, after = hurt.learner.generators
     assert before == after
     assert len(before) == 1
+
+
+def test_runs_do_not_touch_each_other(hurt: Hurts) -> None:
+    """Two in one namespace, two of one name: each has children and a folder of its own, and no part in what hurts others."""
+    runs = [hurt.generator.run, hurt.learner.run, hurt.namesake]
+    assert len({run["status"]["output"] for run in runs}) == 3
+    assert hurt.namesake["status"]["progress"]["step"] == NAMESAKE_STEPS
+    assert [run["status"]["learners"]["restarts"] for run in runs] == [0, 1, 0]
+    owners = [hurt.generator.owners, hurt.learner.owners, hurt.owners_of_namesake]
+    assert owners == [{run["metadata"]["uid"]} for run in runs]

@@ -1,12 +1,12 @@
 """Trouble of the infrastructure is named in a condition within 30 s of being visible, with what to do."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import datetime
-from typing import Any
 
 import pytest
 
 from e2e.demo_runs import small_run
+from e2e.namespaces import namespaces_with_volume
 from harness.kubectl import Kubectl, Manifest
 from harness.runs import pods, wait_for_condition, wait_for_phase
 from harness.waiting import wait_for
@@ -24,25 +24,37 @@ def is_unschedulable(pod: Manifest) -> bool:
     return any(entry.get("reason") == "Unschedulable" for entry in pod["status"].get("conditions", []))
 
 
-TROUBLE: dict[str, tuple[dict[str, Any], str, Callable[[Manifest], bool], str, str, str]] = {
+TROUBLE: dict[str, tuple[str, Callable[[Manifest], bool], str, str, str]] = {
     "image of a learner": (
-        {"learners": {"image": "nowhere.invalid/missing:1", "runtimeClassName": None}},
         "learner", cannot_pull, "LearnersReady", "ImagePullFailed", "nowhere.invalid/missing:1",
     ),
     "node for a generator": (
-        {"generators": {"nodeSelector": {"accelerator": "none-such"}}},
         "generator", is_unschedulable, "GeneratorsReady", "Unschedulable", "nodeSelector",
     ),
 }  # fmt: skip
 
 
+@pytest.fixture(scope="module")
+def stuck(cluster: Kubectl, demo_claim: Kubectl) -> Iterator[Kubectl]:
+    """The namespace of a run with both troubles."""
+    with namespaces_with_volume(cluster, demo_claim) as make:
+        kubectl = make()
+        kubectl.apply(
+            small_run(
+                "stuck",
+                learners={"image": "nowhere.invalid/missing:1", "runtimeClassName": None},
+                generators={"nodeSelector": {"accelerator": "none-such"}},
+            )
+        )
+        yield kubectl
+
+
 @pytest.mark.parametrize("trouble", TROUBLE)
-def test_trouble_is_named(namespace: Kubectl, trouble: str) -> None:
-    changes, role, is_visible, kind, reason, remedy = TROUBLE[trouble]
-    namespace.apply(small_run("stuck", **changes))
-    wait_for(f"{trouble} to be missed", lambda: any(map(is_visible, pods(namespace, "stuck", role))), VISIBLE_S)
+def test_trouble_is_named(stuck: Kubectl, trouble: str) -> None:
+    role, is_visible, kind, reason, remedy = TROUBLE[trouble]
+    wait_for(f"{trouble} to be missed", lambda: any(map(is_visible, pods(stuck, "stuck", role))), VISIBLE_S)
     # The condition was False before, for another reason, so its own time does not tell when it got this one.
-    found = wait_for_condition(namespace, "stuck", kind, reason, NAMED_S)
+    found = wait_for_condition(stuck, "stuck", kind, reason, NAMED_S)
     assert found["status"] == "False"
     assert remedy in found["message"]
 
