@@ -31,7 +31,7 @@ from harness.runs import (
 )
 from harness.waiting import wait_for
 
-STEPS = 24
+STEPS = 16
 """So many that no run ends before it was hurt, once it makes steps."""
 STEP = re.compile(rf"step (\d+)/{STEPS}  reward ")
 RESUMED = re.compile(r"resuming from the checkpoint of step (\d+)")
