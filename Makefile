@@ -180,21 +180,24 @@ demo-down: env-dev ## remove what the demo made (CLUSTER=current: on the current
 LAYERS := verify $(addprefix test-,unit api operator chart trainer e2e)
 PYTEST  = $(PATHS) $(1)/python -m pytest
 
-# Two files at once, for much of a test is waiting, or an import on one core. Each of the two pytests has a network of its
-# own: a learner's ports are fixed, and those of a control plane are free only until another one takes them.
+# Several files at once, for much of a test is waiting, or an import on one core. Each pytest has a network of its own: a
+# learner's ports are fixed, and those of a control plane are free only until another one takes them.
+AT_ONCE  = 2
 ALONE    := unshare --net sh -c "ip link set lo up && exec \"$$0\" \"$$@\""
-IN_PAIRS = $(call needs,command -v ip,iproute2) && $(call PYTEST,$(1)) --dist loadfile --tx '2*popen//python=$(ALONE) $(1)/python'
+PARALLEL = $(call needs,command -v ip,iproute2) && $(call PYTEST,$(1)) --dist loadfile --no-loadscope-reorder --tx '$(AT_ONCE)*popen//python=$(ALONE) $(1)/python'
 
 test-unit: env-dev ## tables over pure functions, golden manifests
-	$(call IN_PAIRS,$(DEV)) tests/unit
+	$(call PARALLEL,$(DEV)) tests/unit
 test-api: env-dev cluster-build ## every rule of the CRD against a real API server
-	$(call IN_PAIRS,$(DEV)) tests/api
+	$(call PARALLEL,$(DEV)) tests/api
+# Its tests mostly wait for controllers.
+test-operator: AT_ONCE = 4
 test-operator: env-dev cluster-build ## the operator on a real control plane, with simulated pods
-	$(call IN_PAIRS,$(DEV)) tests/simulated
+	$(call PARALLEL,$(DEV)) tests/simulated
 test-chart: env-dev cluster-build ## helm lint, template, unit tests, install; images
 	$(call PYTEST,$(DEV)) tests/chart
 test-trainer: env-trainer ## real TRL, DeepSpeed and vLLM on CPU
-	$(call IN_PAIRS,$(TRAINER)) tests/trainer
+	$(call PARALLEL,$(TRAINER)) tests/trainer
 test-e2e: env-dev env-trainer ## apply, train, kill, resume, scrape on the local cluster
 	$(call PYTEST,$(DEV)) tests/e2e
 test: env-dev env-trainer cluster-build ## verify, then all of these, from fast to slow, and one summary

@@ -4,17 +4,15 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-import yaml
 
 from api.client import ApiServer
 from harness.control_plane import running_control_plane
-from harness.crd import apply_crd
+from harness.crd import apply_crd, wait_for_storage
 from harness.kubectl import Manifest, load_manifests
+from harness.layout import CRD
 from harness.waiting import wait_for
 
 HERE = Path(__file__).parent
-ROOT = HERE.parents[1]
-CRD = ROOT / "charts/grpo-operator/crds/grporuns.yaml"
 BASE_RUN = HERE / "base.yaml"
 
 
@@ -23,12 +21,11 @@ def api_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ApiServer]:
     folder = tmp_path_factory.mktemp("control-plane")
     with pytest.MonkeyPatch.context() as environment, running_control_plane(folder) as kubectl:
         environment.setenv("KUBECACHEDIR", str(folder / "kubectl"))
-        apply_crd(kubectl, CRD)
-        # kubectl checks and explains fields by a document that follows the CRD a moment later.
+        apply_crd(kubectl)
+        wait_for_storage(kubectl)
+        # kubectl explains fields by a document that follows the CRD a moment later.
         wait_for("OpenAPI", lambda: "GRPORun" in kubectl.attempt("explain", "grporun.spec").stdout, 30)
-        server = ApiServer(kubectl)
-        wait_for("storage of GRPORuns", lambda: server.try_create(yaml.safe_load(BASE_RUN.read_text())).accepted, 30)
-        yield server
+        yield ApiServer(kubectl)
 
 
 @pytest.fixture

@@ -20,8 +20,9 @@ from demo.errors import DemoError
 from demo.jobs import wait_for_job
 from demo.namespace import MARK, NAMESPACE, build_namespace, is_made_by_demo, remove_namespace, renew_namespace
 from demo.volume import job_like_data, like_learners, prepare_volume
-from harness.installation import CHART, OPERATOR_NAMESPACE, RELEASE
+from harness.installation import OPERATOR_NAMESPACE, RELEASE
 from harness.kubectl import Kubectl, Manifest
+from harness.layout import CHART
 
 JOB = "demo-evaluate"
 NOW = "2026-01-01T00:00:00Z"

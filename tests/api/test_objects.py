@@ -19,6 +19,7 @@ from grpo_operator.api.status import (
     RecipeNote,
     RecipeStatus,
 )
+from harness.crd import NAME
 from harness.kubectl import Manifest
 from harness.merge_patch import merge_patch
 
@@ -107,7 +108,7 @@ def test_two_conditions_of_one_type_are_refused(api_server: ApiServer, base_run:
 
 
 def test_the_api_server_finds_no_fault_with_the_schema(api_server: ApiServer) -> None:
-    crd = api_server.kubectl.get("crd", "grporuns.grpo.dev")
+    crd = api_server.kubectl.get("crd", NAME)
     conditions = {entry["type"]: entry["status"] for entry in crd["status"]["conditions"]}
     assert conditions == {"NamesAccepted": "True", "Established": "True"}
     assert crd["spec"]["names"] == {

@@ -18,9 +18,7 @@ from demo.namespace import NAMESPACE, remove_namespace, renew_namespace
 from demo.report import Stopwatch, summarize
 from demo.screen import Show, follow
 from demo.volume import Adapt, like_learners, on_local_cluster, prepare_volume, wait_for_volume
-from demo.waiting import wait_through_outages
 from harness.installation import (
-    ROOT,
     install_operator,
     load_operator_image,
     load_trainer_image,
@@ -31,6 +29,8 @@ from harness.installation import (
     tool_output,
 )
 from harness.kubectl import ENDED, CommandFailedError, Kubectl, Manifest
+from harness.layout import ROOT
+from harness.outages import wait_through_outages
 
 REPORT = ROOT / "build" / "demo.json"
 RUN_DEADLINE_S = 1800

@@ -10,13 +10,13 @@ from dataclasses import dataclass
 from demo.errors import DemoError
 from demo.jobs import trouble_of
 from demo.namespace import MARK, NAMESPACE
+from harness import crd
 from harness.installation import OPERATOR_NAMESPACE, RELEASE, install_operator
 from harness.kubectl import CommandFailedError, Kubectl, Manifest
 
 COMPONENT = "app.kubernetes.io/component=operator"
 INSTANCE = "app.kubernetes.io/instance"
 SETTINGS_FILE = "settings.json"
-CRD = "grporuns.grpo.dev"
 
 ALL_STATES = ("--deployed", "--failed", "--pending", "--uninstalling")
 """Flags of `helm list`: without them Helm 3 leaves out what was interrupted."""
@@ -81,7 +81,7 @@ def remove_operator(kubectl: Kubectl) -> str:
     kubectl.within(OPERATOR_NAMESPACE).helm("uninstall", RELEASE, "--wait")
     return (
         "The operator that the demo installed is removed; there stay the custom resource and the operator's namespace: "
-        f"kubectl delete crd {CRD}; kubectl delete namespace {OPERATOR_NAMESPACE}"
+        f"kubectl delete crd {crd.NAME}; kubectl delete namespace {OPERATOR_NAMESPACE}"
     )
 
 
@@ -178,7 +178,7 @@ def build_copy(secret: Manifest) -> Manifest:
 
 def _runs(kubectl: Kubectl) -> list[str]:
     """Namespace and name of each."""
-    if kubectl.find("crd", CRD) is None:
+    if kubectl.find("crd", crd.NAME) is None:
         return []
     items = json.loads(kubectl("get", "grporuns", "--all-namespaces", "-o", "json"))["items"]
     return sorted(f"{item['metadata']['namespace']}/{item['metadata']['name']}" for item in items)

@@ -1,8 +1,8 @@
 """The demo's Jobs: waiting for the end of one, and in one sentence why that does not come."""
 
 from demo.errors import DemoError
-from demo.waiting import wait_through_outages
 from harness.kubectl import Kubectl, Manifest
+from harness.outages import wait_through_outages
 
 JOB_DEADLINE_S = 900
 

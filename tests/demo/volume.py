@@ -5,8 +5,9 @@ from collections.abc import Callable
 
 from demo.jobs import wait_for_job
 from grpo_operator.desired.pod_template import merged
-from harness.installation import ROOT, trainer_image
+from harness.installation import trainer_image
 from harness.kubectl import Kubectl, Manifest, load_manifests
+from harness.layout import ROOT
 
 DATA = ROOT / "manifests" / "demo-data.yaml"
 Adapt = Callable[[Manifest], Manifest]

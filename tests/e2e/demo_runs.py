@@ -2,8 +2,8 @@
 
 from typing import Any
 
-from harness.installation import ROOT
 from harness.kubectl import Manifest, load_manifests
+from harness.layout import ROOT
 from harness.merge_patch import merge_patch
 
 

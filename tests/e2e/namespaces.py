@@ -36,12 +36,14 @@ def namespaces_with_volume(cluster: Kubectl, original: Kubectl) -> Iterator[Make
         kubectl.apply(*_same_folder(volume, claim, name))
         return kubectl
 
-    yield make
-    for kubectl in made:
-        cluster("delete", "namespace", str(kubectl.namespace), "--wait=false")
-        cluster("delete", "pv", f"{kubectl.namespace}-demo", "--ignore-not-found", "--wait=false")
-    for kubectl in made:  # not the namespaces: their end takes ten seconds more, while nothing happens
-        wait_for(f"the end of the pods of {kubectl.namespace}", partial(_has_no_pods, kubectl), 120)
+    try:
+        yield make
+    finally:  # also when a fixture fails that uses them: its pods would take the cores from later tests
+        for kubectl in made:
+            cluster("delete", "namespace", str(kubectl.namespace), "--wait=false")
+            cluster("delete", "pv", f"{kubectl.namespace}-demo", "--ignore-not-found", "--wait=false")
+        for kubectl in made:  # not the namespaces: their end takes ten seconds more, while nothing happens
+            wait_for(f"the end of the pods of {kubectl.namespace}", partial(_has_no_pods, kubectl), 120)
 
 
 def _bound(claim: Manifest) -> Manifest | None:

@@ -3,7 +3,7 @@
 import re
 import subprocess
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 from demo.evaluation import Evaluation, evaluate
@@ -11,9 +11,10 @@ from demo.volume import on_local_cluster
 from e2e.access import Access, look_at_access
 from e2e.port_forward import read_through
 from grpo_contract.network import GENERATOR_PORT, LEARNER_HTTP_PORT, METRICS_PATH
-from harness.installation import OPERATOR_NAMESPACE, ROOT
+from harness.installation import OPERATOR_NAMESPACE
 from harness.kubectl import Kubectl, Manifest
-from harness.runs import pods, versions, wait_for_condition, wait_for_phase, wait_for_step
+from harness.layout import ROOT
+from harness.runs import pods, versions, wait_for_phase, wait_for_step, wait_until_all_ready
 from harness.waiting import wait_for
 
 VLLMS_OWN = re.compile(
@@ -23,64 +24,80 @@ VLLMS_OWN = re.compile(
 """What promtool says of the names that vLLM gave its metrics, which we leave as they are."""
 
 
-@dataclass
+@dataclass(frozen=True)
+class SecondApply:
+    output: str
+    versions_before: dict[str, str]
+    versions_after: dict[str, str]
+
+
+@dataclass(frozen=True)
 class Observed:
-    versions_before_apply: dict[str, str] = field(default_factory=dict)
-    versions_after_apply: dict[str, str] = field(default_factory=dict)
-    apply_output: str = ""
-    lint: dict[str, list[str]] = field(default_factory=dict)
+    started: float
+    ended: float
+    generators: list[str]
+    second_apply: SecondApply
+    lint: dict[str, list[str]]
     """What `promtool check metrics` complains about, by endpoint."""
-    started: float = 0.0
-    ended: float = 0.0
-    generators: list[str] = field(default_factory=list)
-    operator_pod_killed_at_step: int = 0
-    run: Manifest = field(default_factory=dict)
-    access: Access | None = None
-    learners: list[Manifest] = field(default_factory=list)
-    evaluation: Evaluation = field(default_factory=dict)
+    access: Access
+    operator_pod_killed_at_step: int
+    run: Manifest
+    learners: list[Manifest]
+    evaluation: Evaluation
 
 
 def observe_demo(cluster: Kubectl, namespace: Kubectl, elsewhere: Kubectl) -> Observed:
     """`elsewhere`: a namespace without any run."""
-    observed = Observed(started=time.time())
+    started = time.time()
     manifest = str(ROOT / "manifests" / "demo.yaml")
     namespace("apply", "-f", manifest)
     wait_for_step(namespace, "demo", 2, timeout_s=400)
-    observed.generators = [pod["metadata"]["name"] for pod in pods(namespace, "demo", "generator")]
-    apply_again(namespace, manifest, observed)
-    lint_endpoints(cluster, namespace, observed)
-    observed.access = look_at_access(
-        [namespace, elsewhere], pods(namespace, "demo", "learner")[0], pods(namespace, "demo", "generator")[0]
+    wait_until_all_ready(namespace, "demo", 120)
+    (learner, _), generators = pods(namespace, "demo", "learner"), pods(namespace, "demo", "generator")
+    second_apply = apply_again(namespace, manifest)
+    lint = lint_endpoints(cluster, namespace, learner, generators[0])
+    access = look_at_access([namespace, elsewhere], learner, generators[0])
+    killed_at_step = kill_operator(cluster, namespace)
+    run = wait_for_phase(namespace, "demo", "Succeeded", 600)
+    return Observed(
+        started=started,
+        ended=time.time(),
+        generators=[pod["metadata"]["name"] for pod in generators],
+        second_apply=second_apply,
+        lint=lint,
+        access=access,
+        operator_pod_killed_at_step=killed_at_step,
+        run=run,
+        learners=pods(namespace, "demo", "learner"),
+        evaluation=evaluate(namespace, on_local_cluster, run["status"]["model"]),
     )
-    kill_operator(cluster, namespace, observed)
-    observed.run = wait_for_phase(namespace, "demo", "Succeeded", 600)
-    observed.ended = time.time()
-    observed.learners = pods(namespace, "demo", "learner")
-    observed.evaluation = evaluate(namespace, on_local_cluster, observed.run["status"]["model"])
-    return observed
 
 
-def apply_again(namespace: Kubectl, manifest: str, observed: Observed) -> None:
-    """A second apply of the same manifest, when no child changes by itself any more."""
-    for kind in ("LearnersReady", "GeneratorsReady"):
-        wait_for_condition(namespace, "demo", kind, "AllReady", timeout_s=120)
-    observed.versions_before_apply = versions(namespace, "demo")
-    observed.apply_output = namespace("apply", "-f", manifest)
+def apply_again(namespace: Kubectl, manifest: str) -> SecondApply:
+    """The same manifest, when no child changes by itself any more."""
+    before = versions(namespace, "demo")
+    output = namespace("apply", "-f", manifest)
     step = namespace.get("grporun", "demo")["status"]["progress"]["step"]
     wait_for_step(namespace, "demo", step + 2)  # so the operator has looked at the run since
-    observed.versions_after_apply = versions(namespace, "demo")
+    return SecondApply(output, before, versions(namespace, "demo"))
 
 
-def lint_endpoints(cluster: Kubectl, namespace: Kubectl, observed: Observed) -> None:
+def lint_endpoints(
+    cluster: Kubectl, namespace: Kubectl, learner: Manifest, generator: Manifest
+) -> dict[str, list[str]]:
+    """`learner` is learner 0."""
     assert cluster.programs is not None
-    (operator,) = cluster.within(OPERATOR_NAMESPACE).find_all("pod", "app.kubernetes.io/name=grpo-operator")
+    inside = cluster.within(OPERATOR_NAMESPACE)
+    (operator,) = inside.find_all("pod", "app.kubernetes.io/name=grpo-operator")
     endpoints = {
-        "operator": (cluster.within(OPERATOR_NAMESPACE), operator["metadata"]["name"], 8080),
-        "learner": (namespace, learner_0(namespace), LEARNER_HTTP_PORT),
-        "generator": (namespace, observed.generators[0], GENERATOR_PORT),
+        "operator": (inside, operator, 8080),
+        "learner": (namespace, learner, LEARNER_HTTP_PORT),
+        "generator": (namespace, generator, GENERATOR_PORT),
     }
-    for name, (kubectl, pod, port) in endpoints.items():
-        observed.lint[name] = promtool_check(cluster.programs, read_through(kubectl, pod, port, METRICS_PATH))
+    return {
+        name: promtool_check(cluster.programs, read_through(kubectl, pod["metadata"]["name"], port, METRICS_PATH))
+        for name, (kubectl, pod, port) in endpoints.items()
+    }
 
 
 def promtool_check(programs: Path, exposition: bytes) -> list[str]:
@@ -89,17 +106,14 @@ def promtool_check(programs: Path, exposition: bytes) -> list[str]:
     return [line for line in done.stdout.decode().splitlines() if not VLLMS_OWN.fullmatch(line)]
 
 
-def learner_0(namespace: Kubectl) -> str:
-    (pod,) = namespace.find_all("pod", "grpo.dev/run=demo,batch.kubernetes.io/job-completion-index=0")
-    return str(pod["metadata"]["name"])
-
-
-def kill_operator(cluster: Kubectl, namespace: Kubectl, observed: Observed) -> None:
+def kill_operator(cluster: Kubectl, namespace: Kubectl) -> int:
+    """At which step that was."""
     inside = cluster.within(OPERATOR_NAMESPACE)
-    observed.operator_pod_killed_at_step = namespace.get("grporun", "demo")["status"]["progress"]["step"]
+    step = int(namespace.get("grporun", "demo")["status"]["progress"]["step"])
     (pod,) = inside.find_all("pod", "app.kubernetes.io/name=grpo-operator")
     inside("delete", "pod", pod["metadata"]["name"], "--grace-period=0", "--force")
     wait_for("a new operator pod", lambda: is_replaced(inside, pod["metadata"]["uid"]), 60)
+    return step
 
 
 def is_replaced(inside: Kubectl, old_uid: str) -> bool:

@@ -13,8 +13,8 @@ from e2e.demo_runs import demo_run
 from e2e.namespaces import create_namespace
 from e2e.observed import Observed, observe_demo
 from grpo_contract.metrics import LEARNER_METRICS, OPERATOR_METRICS, Kind
-from harness.installation import CHART
 from harness.kubectl import Kubectl
+from harness.layout import CHART
 from harness.prometheus import Prometheus
 from harness.runs import ALL_KINDS, children, log_of
 from harness.waiting import wait_for
@@ -94,9 +94,10 @@ def test_trained_model_answers_better_than_the_base(demo: Observed) -> None:
 
 
 def test_second_apply_writes_nothing(demo: Observed) -> None:
-    assert demo.apply_output.strip().endswith("unchanged")
-    assert len(demo.versions_before_apply) >= 8
-    assert demo.versions_after_apply == demo.versions_before_apply
+    second = demo.second_apply
+    assert second.output.strip().endswith("unchanged")
+    assert len(second.versions_before) >= 8
+    assert second.versions_after == second.versions_before
 
 
 def test_killing_the_operator_costs_the_run_nothing(demo: Observed) -> None:
@@ -105,7 +106,6 @@ def test_killing_the_operator_costs_the_run_nothing(demo: Observed) -> None:
 
 
 def test_a_generator_answers_to_its_token(demo: Observed) -> None:
-    assert demo.access is not None
     answers, open_paths = demo.access.answers, {"get /health", "get /metrics", "get /ready"}
     assert len(answers["without"]) > 10
     refusals = {path: status for path, status in answers["without"].items() if path not in open_paths}
@@ -116,7 +116,6 @@ def test_a_generator_answers_to_its_token(demo: Observed) -> None:
 
 def test_strangers_do_not_reach_the_runs_pods(demo: Observed) -> None:
     """As long as they try, these pods answer the run's own: nothing but the policy keeps them from strangers."""
-    assert demo.access is not None
     assert demo.access.by_own == [demo.access.guarded] * 2
     assert demo.access.by_strangers == [[demo.access.unguarded]] * 2
 

@@ -9,6 +9,7 @@ import signal
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from typing import Any
 
 import pytest
 
@@ -20,37 +21,44 @@ from harness.kubectl import Kubectl, Manifest
 from harness.runs import (
     ALL_KINDS,
     children,
-    events_of,
     last_words,
     log_of,
+    owners_of,
     phase,
     pods,
-    wait_for_condition,
     wait_for_phase,
     wait_for_step,
+    wait_until_all_ready,
+    warnings_of,
 )
 from harness.waiting import wait_for
 
 STEPS = 16
-"""So many that no run ends before it was hurt, once it makes steps."""
+"""So many that no run ends before it was hurt, as slow as the gate makes them."""
+START_S = 400
+RUN_S = 700
 STEP = re.compile(rf"step (\d+)/{STEPS}  reward ")
 RESUMED = re.compile(r"resuming from the checkpoint of step (\d+)")
-NAMESAKE_STEPS = 3
-START_S = 500
-RUN_S = 700
 
 GATE = SCRATCH / "gate-is-open"
 GATE_CODE = f"""
 import os, time
 
 def held(completions, **columns):
-    ends_at = time.monotonic() + 10
+    ends_at = time.monotonic() + {START_S / STEPS}
     while time.monotonic() < ends_at and not os.path.exists("{GATE}"):
         time.sleep(0.1)
     return [0.0] * len(completions)
+
+def slow(completions, **columns):
+    time.sleep(1)
+    return [0.0] * len(completions)
 """
-"""A reward that makes steps slow until the test opens the gate: the run is not over before its second generator is ready.
-Between steps, for that is when a newcomer is given the weights."""
+"""Rewards that make steps slow. `held`, until the test opens the gate: its run is there for as long as a generator may take to
+come. It goes on by steps, since a newcomer is given the weights between two of them."""
+HELD = ["accuracy", "format", "tag_count", "gate:held"]
+SLOW = ["accuracy", "format", "tag_count", "gate:slow"]
+REWARDS = {"from": [{"configMap": {"name": "gate"}}]}
 
 
 @dataclass(frozen=True)
@@ -83,7 +91,8 @@ class Hurts:
     namesake: Manifest
     """The run that nobody hurt, when it had succeeded."""
     owners_of_namesake: set[str]
-    """When the run of the same name had been deleted."""
+    children_of_namesake: tuple[set[str], set[str]]
+    """Before and after the run of the same name was deleted; it still trained."""
 
 
 @pytest.fixture(scope="module")
@@ -91,50 +100,65 @@ def hurt(cluster: Kubectl, demo_namespace: Kubectl) -> Iterator[Hurts]:
     """All three start at once."""
     with namespaces_with_volume(cluster, demo_namespace) as make_namespace, ThreadPoolExecutor() as pool:
         kubectl, elsewhere = make_namespace(), make_namespace()
+        gate = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "gate"}, "data": {"gate.py": GATE_CODE}}
+        held = {"recipe": {"reward_funcs": HELD}, "rewards": REWARDS}
+        slow = {"recipe": {"reward_funcs": SLOW}, "rewards": REWARDS}
         kubectl.apply(
-            {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "gate"}, "data": {"gate.py": GATE_CODE}},
-            small_run(
-                "less-generators",
-                STEPS,
-                generators={"replicas": 2},
-                recipe={"reward_funcs": ["accuracy", "format", "tag_count", "gate:held"]},
-                rewards={"from": [{"configMap": {"name": "gate"}}]},
-            ),
-            small_run("less-learners", STEPS, learners={"replicas": 2}, checkpoint={"everySteps": 3}),
+            gate,
+            small_run("less-generators", STEPS, generators={"replicas": 2}, **held),
+            small_run("less-learners", STEPS, learners={"replicas": 2}, checkpoint={"everySteps": 3}, **slow),
         )
-        elsewhere.apply(small_run("less-generators", NAMESAKE_STEPS))
+        elsewhere.apply(gate, small_run("less-generators", STEPS, **held))
         less_generators = pool.submit(kill_a_generator, kubectl, "less-generators")
         less_learners = pool.submit(delete_a_learner, kubectl, "less-learners")
-        namesake = wait_for_phase(elsewhere, "less-generators", "Succeeded", START_S + RUN_S)
-        yield Hurts(less_generators.result(), less_learners.result(), namesake, owners(elsewhere, "less-generators"))
+        wait_until_all_ready(elsewhere, "less-generators", START_S)
+        generator = less_generators.result()
+        yield Hurts(generator, less_learners.result(), **outlive_namesake(kubectl, elsewhere, "less-generators"))
 
 
 def kill_a_generator(kubectl: Kubectl, name: str) -> Hurt:
-    """Also deletes the run when it has succeeded.
-
-    kill -9 from outside: inside of the pod nobody may kill process 1. The other one is there by then.
-    """
-    for kind in ("GeneratorsReady", "LearnersReady"):
-        wait_for_condition(kubectl, name, kind, "AllReady", START_S)
-    (learner,) = pods(kubectl, name, "learner")
-    kubectl("exec", learner["metadata"]["name"], "--", "python", "-c", f"open('{GATE}', 'w')")
+    """kill -9 from outside: inside of the pod nobody may kill process 1. The other one is there by then."""
+    wait_until_all_ready(kubectl, name, START_S)
+    open_gate(kubectl, name)
     wait_for_step(kubectl, name, 1, START_S)
     victim = pods(kubectl, name, "generator")[0]
     for pid in processes_of_pod(victim["metadata"]["uid"]):
         with contextlib.suppress(ProcessLookupError):  # its parent took it along
             os.kill(pid, signal.SIGKILL)
     run = wait_for_phase(kubectl, name, "Succeeded", RUN_S)
-    seen = Hurt(
-        run, learner_log(kubectl, name), victim["metadata"]["name"], warnings(kubectl, name), owners(kubectl, name)
+    return Hurt(
+        run,
+        learner_log(kubectl, name),
+        victim["metadata"]["name"],
+        warnings_of(kubectl, name),
+        owners_of(kubectl, name),
     )
+
+
+def outlive_namesake(kubectl: Kubectl, elsewhere: Kubectl, name: str) -> dict[str, Any]:
+    """Delete the run in the first namespace while the one in the other trains, and let that go on. Of Hurts."""
+    before = set(children(elsewhere, name))
     kubectl("delete", "grporun", name, "--timeout=60s")
     wait_for("the end of its children", lambda: not children(kubectl, name, ALL_KINDS), 60)
-    return seen
+    after = set(children(elsewhere, name))
+    assert phase(elsewhere.get("grporun", name)) == "Running"
+    open_gate(elsewhere, name)
+    run = wait_for_phase(elsewhere, name, "Succeeded", RUN_S)
+    return {
+        "namesake": run,
+        "owners_of_namesake": owners_of(elsewhere, name),
+        "children_of_namesake": (before, after),
+    }
+
+
+def open_gate(kubectl: Kubectl, name: str) -> None:
+    (learner,) = pods(kubectl, name, "learner")
+    kubectl("exec", learner["metadata"]["name"], "--", "python", "-c", f"open('{GATE}', 'w')")
 
 
 def delete_a_learner(kubectl: Kubectl, name: str) -> HurtInLearner:
     wait_for_step(kubectl, name, 1, START_S)
-    checkpoint = wait_for("a checkpoint", lambda: kubectl.get("grporun", name)["status"].get("checkpoint"), 120)
+    checkpoint = wait_for("a checkpoint", lambda: kubectl.get("grporun", name)["status"].get("checkpoint"), START_S)
     warm = generator_uids(kubectl, name)
     victim = pods(kubectl, name, "learner")[1]["metadata"]["name"]
     kubectl("delete", "pod", victim, "--wait=false")
@@ -145,8 +169,8 @@ def delete_a_learner(kubectl: Kubectl, name: str) -> HurtInLearner:
         run,
         learner_log(kubectl, name),
         victim,
-        warnings(kubectl, name),
-        owners(kubectl, name),
+        warnings_of(kubectl, name),
+        owners_of(kubectl, name),
         checkpoint_step=checkpoint["step"],
         generators=(warm, still_warm),
         children=set(children(kubectl, name)),
@@ -159,16 +183,6 @@ def trains_again(run: Manifest) -> bool:
 
 def generator_uids(kubectl: Kubectl, name: str) -> set[str]:
     return {pod["metadata"]["uid"] for pod in pods(kubectl, name, "generator")}
-
-
-def owners(kubectl: Kubectl, name: str) -> set[str]:
-    return {
-        owner["uid"] for child in children(kubectl, name).values() for owner in child["metadata"]["ownerReferences"]
-    }
-
-
-def warnings(kubectl: Kubectl, name: str) -> dict[str, str]:
-    return {event["reason"]: event["note"] for event in events_of(kubectl, name) if event["type"] == "Warning"}
 
 
 def learner_log(kubectl: Kubectl, name: str) -> str:
@@ -207,7 +221,10 @@ def test_runs_do_not_touch_each_other(hurt: Hurts) -> None:
     """Two in one namespace, two of one name: each has children and a folder of its own, and no part in what hurts others."""
     runs = [hurt.generator.run, hurt.learner.run, hurt.namesake]
     assert len({run["status"]["output"] for run in runs}) == 3
-    assert hurt.namesake["status"]["progress"]["step"] == NAMESAKE_STEPS
+    assert [run["status"]["progress"]["step"] for run in runs] == [STEPS] * 3
     assert [run["status"]["learners"]["restarts"] for run in runs] == [0, 1, 0]
     owners = [hurt.generator.owners, hurt.learner.owners, hurt.owners_of_namesake]
     assert owners == [{run["metadata"]["uid"]} for run in runs]
+    before, after = hurt.children_of_namesake
+    assert before == after
+    assert {"Job/less-generators-learner-1", "Deployment/less-generators-generator"} <= before

@@ -1,18 +1,24 @@
-"""Custom resource definitions on a cluster."""
-
-from pathlib import Path
+"""The CRD of GRPORun on a cluster."""
 
 from harness.kubectl import Kubectl, condition
+from harness.layout import CRD, ROOT
 from harness.waiting import wait_for
 
 NAME = "grporuns.grpo.dev"
-ESTABLISHED_S = 30
+SAMPLE = ROOT / "manifests" / "minimal.yaml"
+SOON_S = 30
 
 
-def apply_crd(kubectl: Kubectl, path: Path) -> None:
-    """Apply the file or folder that defines GRPORun; returns when the API server serves it."""
-    kubectl("apply", "--server-side", "--force-conflicts", "-f", str(path))
-    wait_for(f"{NAME} to be established", lambda: _is_established(kubectl), ESTABLISHED_S)
+def apply_crd(kubectl: Kubectl) -> None:
+    """Returns when the API server has established it, with which a first request may still come too early."""
+    kubectl("apply", "--server-side", "--force-conflicts", "-f", str(CRD))
+    wait_for(f"{NAME} to be established", lambda: _is_established(kubectl), SOON_S)
+
+
+def wait_for_storage(kubectl: Kubectl) -> None:
+    """Of a new kind the API server says for a moment that its storage is not ready."""
+    create = ("create", "--dry-run=server", "-f", str(SAMPLE))
+    wait_for("storage of GRPORuns", lambda: kubectl.attempt(*create).returncode == 0, SOON_S)
 
 
 def _is_established(kubectl: Kubectl) -> bool:

@@ -7,8 +7,9 @@ from collections.abc import Iterator
 
 import yaml
 
-from harness.installation import CHART, OPERATOR_NAMESPACE, RELEASE, ROOT
+from harness.installation import OPERATOR_NAMESPACE, RELEASE
 from harness.kubectl import Kubectl, Manifest
+from harness.layout import CHART, ROOT
 
 DOCUMENTS = {
     str(file.relative_to(ROOT)): file.read_text()

@@ -8,10 +8,8 @@ from pathlib import Path
 from cluster.images import reference
 from harness.crd import apply_crd
 from harness.kubectl import Kubectl
+from harness.layout import CHART, ROOT, TESTS
 
-TESTS = Path(__file__).resolve().parents[1]
-ROOT = TESTS.parent
-CHART = ROOT / "charts" / "grpo-operator"
 LOCAL_VALUES = Path(__file__).with_name("local-values.yaml")
 OPERATOR_NAMESPACE = "grpo-system"
 RELEASE = "grpo-operator"
@@ -63,7 +61,7 @@ def install_operator(kubectl: Kubectl, *settings: str) -> None:
         *settings,
     )  # fmt: skip
     # Helm installs what lies in crds/ once and never again.
-    apply_crd(kubectl, CHART / "crds")
+    apply_crd(kubectl)
     if is_upgrade:  # the tag may be the same and the image another
         inside("rollout", "restart", f"deployment/{RELEASE}")
         inside("rollout", "status", f"deployment/{RELEASE}", "--timeout=60s")

@@ -36,6 +36,8 @@ class Result:
     seconds: float
     skips: tuple[str, ...] = ()
     """Where and why: a layer is green also where these tests have shown nothing."""
+    has_left_processes: bool = False
+    """Something that it started has outlived it."""
 
 
 class Output(threading.Thread):
@@ -72,9 +74,13 @@ def run_target(target: str) -> Result:
     output.start()
     process.wait()
     output.join(LAST_LINES_S)
-    if output.is_alive():
-        print(f"{layer} has ended, but something that it started still holds its output: see `ps`", flush=True)
-    return Result(layer, counts_of(output.summary, process.returncode), time.monotonic() - started, tuple(output.skips))
+    return Result(
+        layer,
+        counts_of(output.summary, process.returncode),
+        time.monotonic() - started,
+        tuple(output.skips),
+        output.is_alive(),
+    )
 
 
 def summary_of(results: Sequence[Result]) -> list[str]:
@@ -85,6 +91,7 @@ def summary_of(results: Sequence[Result]) -> list[str]:
         *map(_row, results),
         f"{total.passed} passed, {total.failed} failed, {total.skipped} skipped",
         *(f"skipped in {result.layer}: {skip}" for result in results for skip in result.skips),
+        *(f"{result.layer} has left processes that hold its output" for result in results if result.has_left_processes),
     ]
 
 

@@ -1,13 +1,14 @@
 """Looking at runs on a cluster: phase, step, conditions, children, failure."""
 
+from datetime import datetime
 from typing import Any
 
 from harness.kubectl import ENDED, Kubectl, Manifest, condition
-from harness.waiting import wait_for
+from harness.outages import wait_through_outages
 
 MADE_BY_OPERATOR = "configmap,secret,pvc,service,networkpolicy,deployment,job"
 ALL_KINDS = MADE_BY_OPERATOR + ",pod,endpointslice"
-SOON_S = 20.0
+SOON_S = 60.0
 
 
 class RunEndedError(Exception):
@@ -39,7 +40,7 @@ def wait_for_phase(kubectl: Kubectl, name: str, wanted: str, timeout_s: float = 
             raise RunEndedError(name, run, wanted)
         return None
 
-    return wait_for(f"phase {wanted} of {name}", look, timeout_s, interval_s=0.2)
+    return wait_through_outages(f"phase {wanted} of {name}", look, timeout_s, interval_s=0.2)
 
 
 def wait_for_step(kubectl: Kubectl, name: str, wanted: int, timeout_s: float = 300) -> Manifest:
@@ -56,17 +57,32 @@ def wait_for_step(kubectl: Kubectl, name: str, wanted: int, timeout_s: float = 3
             raise RunEndedError(name, run, f"at step {wanted}")
         return None
 
-    return wait_for(f"step {wanted} of {name}", look, timeout_s, interval_s=0.2)
+    return wait_through_outages(f"step {wanted} of {name}", look, timeout_s, interval_s=0.2)
 
 
 def wait_for_condition(kubectl: Kubectl, name: str, kind: str, reason: str, timeout_s: float = SOON_S) -> Manifest:
-    """The condition once it has this reason."""
+    """The condition once it has this reason.
+
+    Raises:
+        RunEndedError: with another reason.
+    """
+    wanted = f"{kind} with reason {reason}"
 
     def look() -> Manifest | None:
-        found = condition(kubectl.get("grporun", name), kind)
-        return found if found and found["reason"] == reason else None
+        run = kubectl.get("grporun", name)
+        found = condition(run, kind)
+        if found and found["reason"] == reason:
+            return found
+        if phase(run) in ENDED:
+            raise RunEndedError(name, run, wanted)
+        return None
 
-    return wait_for(f"condition {kind} with reason {reason} of {name}", look, timeout_s, interval_s=0.2)
+    return wait_through_outages(f"condition {wanted} of {name}", look, timeout_s, interval_s=0.2)
+
+
+def wait_until_all_ready(kubectl: Kubectl, name: str, timeout_s: float = SOON_S) -> None:
+    for kind in ("LearnersReady", "GeneratorsReady"):
+        wait_for_condition(kubectl, name, kind, "AllReady", timeout_s)
 
 
 def pods(kubectl: Kubectl, run: str, role: str) -> list[Manifest]:
@@ -88,6 +104,22 @@ def events_of(kubectl: Kubectl, run: str) -> list[Manifest]:
     found = kubectl.find_all("events.events.k8s.io")
     about = {"kind": "GRPORun", "name": run}
     return [event for event in found if event["regarding"].items() >= about.items()]
+
+
+def warnings_of(kubectl: Kubectl, run: str) -> dict[str, str]:
+    """{reason: note} of its Events."""
+    return {event["reason"]: event["note"] for event in events_of(kubectl, run) if event["type"] == "Warning"}
+
+
+def owners_of(kubectl: Kubectl, run: str) -> set[str]:
+    """Uids of whose the children are that carry the run's name."""
+    found = children(kubectl, run).values()
+    return {owner["uid"] for child in found for owner in child["metadata"]["ownerReferences"]}
+
+
+def seconds_between(earlier: str, later: str) -> float:
+    """Of two times in a status."""
+    return (datetime.fromisoformat(later) - datetime.fromisoformat(earlier)).total_seconds()
 
 
 def log_of(kubectl: Kubectl, pod: Manifest) -> str:

@@ -11,7 +11,7 @@ import tempfile
 from datetime import UTC, datetime
 from pathlib import Path
 
-from harness.installation import ROOT
+from harness.layout import ROOT
 from perf.measurement import Burst, measure_burst, measure_one_by_one, measure_raw_burst
 from perf.report import figures, table, write
 

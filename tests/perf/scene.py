@@ -33,7 +33,6 @@ PODS_PER_RUN = 4
 QUIET_S = 4.0
 LOOK_EVERY_S = 0.25
 WARM_RUN = "warm"
-START_TIMEOUT_S = 60
 
 
 class AuditLog:
@@ -100,12 +99,7 @@ def fresh_scene(folder: Path, runs: int) -> Iterator[Scene]:
     nodes = runs * PODS_PER_RUN // PODS_PER_NODE + SPARE_NODES
     with simulated_cluster(folder, nodes, POD_ADDRESSES, audit_log) as kubectl:
         warm = yaml.safe_dump_all([volume(f"{WARM_RUN}-volume"), run_manifest(WARM_RUN)])
-        # Of a new kind the API server says for a moment that its storage is not ready.
-        wait_for(
-            "the first run",
-            lambda: kubectl.attempt("apply", "-f", "-", stdin=warm).returncode == 0,
-            START_TIMEOUT_S,
-        )
+        kubectl("apply", "-f", "-", stdin=warm)
         yield Scene(kubectl, operator_kubeconfig(kubectl, folder), folder, AuditLog(audit_log))
 
 

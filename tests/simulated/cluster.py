@@ -12,13 +12,11 @@ import yaml
 from cluster.build import current_build
 from cluster.control_plane import BRISK, audit_flags
 from harness.control_plane import running_control_plane
-from harness.crd import apply_crd
+from harness.crd import apply_crd, wait_for_storage
 from harness.daemons import daemon, free_ports
-from harness.installation import CHART
 from harness.kubectl import Kubectl, Manifest
 from harness.waiting import wait_for
 
-CRD = CHART / "crds" / "grporuns.yaml"
 ANNOTATION = "kwok.x-k8s.io/node"
 NODES = 4
 POD_ADDRESSES = "10.0.0.0/24"
@@ -54,7 +52,8 @@ def simulated_cluster(
         }
         for name, flags in commands.items():
             daemons.enter_context(daemon([str(build.binaries / name), config, *flags], folder / f"{name}.log"))
-        apply_crd(kubectl, CRD)
+        apply_crd(kubectl)
+        wait_for_storage(kubectl)
         kubectl("apply", "--server-side", "-f", "-", stdin=yaml.safe_dump_all(_node(index) for index in range(nodes)))
         # Without it no pod is admitted.
         wait_for("the default service account", lambda: kubectl.find("serviceaccount", "default"), 60)

@@ -16,8 +16,9 @@ import yaml
 
 from grpo_operator.permissions import PERMISSIONS, Permission
 from harness.daemons import daemon, free_port
-from harness.installation import OPERATOR_NAMESPACE, RELEASE, ROOT
+from harness.installation import OPERATOR_NAMESPACE, RELEASE
 from harness.kubectl import Kubectl, Manifest
+from harness.layout import ROOT
 from harness.waiting import wait_for
 
 ACCOUNT = "operator"

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from grpo_operator.leader import DURATION_S, RENEW_EVERY_S
 from harness.installation import OPERATOR_NAMESPACE, RELEASE
 from harness.kubectl import Kubectl
 from harness.runs import SOON_S
@@ -61,8 +62,8 @@ def test_one_replica_works_at_a_time(kubectl: Kubectl, kubeconfig: Path, folder:
             assert (count(one, "grpo_runs"), count(two, "grpo_runs"), count(two, "workqueue_depth")) == (1, 0, 0)
             stopped_at = time.monotonic()
             assert one.stop() == 0
-            wait_for("the other to take over", lambda: holder(kubectl) not in ("", first), 10, 0.1)
-            assert time.monotonic() - stopped_at < 5, "the lease was not given back"
+            wait_for("the other to take over", lambda: holder(kubectl) not in ("", first), 15, 0.1)
+            assert time.monotonic() - stopped_at < DURATION_S - RENEW_EVERY_S, "the lease was not given back"
             wait_for("a look", lambda: count(two, "controller_runtime_reconcile_total") >= 1, SOON_S, 0.1)
             assert count(two, "grpo_runs") == 1
 

@@ -9,9 +9,9 @@ import yaml
 
 from grpo_contract.progress import CheckpointProgress, Progress, Stage, Steps
 from harness.kubectl import Kubectl, Manifest, condition
+from harness.layout import CRD
 from harness.runs import SOON_S, children, pods, wait_for_condition, wait_for_phase
 from harness.waiting import wait_for
-from simulated.cluster import CRD
 from simulated.observed import count, events
 from simulated.operator_process import Operator
 from simulated.progress_server import serving_progress

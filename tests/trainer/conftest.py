@@ -9,6 +9,12 @@ from trainer.hub_server import Hub, running_hub
 from trainer.running_generator import RunningGenerator, run_config
 from trainer.tiny_model import write_tiny_model
 
+LONGEST = (
+    "test_fleet", "test_zero3", "test_learner_launch", "test_parity", "test_reward_processes", "test_learner_end_to_end",
+    "test_hub_end_to_end", "test_exhaustion",
+)  # fmt: skip
+"""Files of tests that take about a minute each. They come first: two files are run at once, and a long one that came last would
+be run alone."""
 CARD = """---
 dataset_info:
   features:
@@ -25,6 +31,11 @@ dataset_info:
     num_examples: 2
 ---
 """
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    places = {name: place for place, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: places.get(item.path.stem, len(places)))
 
 
 @pytest.fixture(scope="session")

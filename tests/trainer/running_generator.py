@@ -12,7 +12,7 @@ import requests
 import grpo_generator
 from grpo_contract import environment
 from grpo_contract.config import CheckpointConfig, GeneratorConfig, LearnerConfig, RunConfig
-from grpo_contract.network import GENERATOR_HEALTH_PATH, METRICS_PATH
+from grpo_contract.network import GENERATOR_HEALTH_PATH, GENERATOR_READY_PATH, METRICS_PATH
 from harness.daemons import free_port
 from harness.waiting import wait_for
 from trainer import contained
@@ -69,6 +69,11 @@ class RunningGenerator:
             return requests.get(self.url + GENERATOR_HEALTH_PATH, timeout=5).ok
         except requests.RequestException:
             return False
+
+    @property
+    def is_ready(self) -> bool:
+        """As the kubelet asks, without the token."""
+        return requests.get(self.url + GENERATOR_READY_PATH, timeout=10).status_code == 200
 
     def get(self, path: str) -> requests.Response:
         return requests.get(self.url + path, headers=self.authorization, timeout=30)

@@ -13,8 +13,8 @@ from codegen.recipe_additions import NOT_YET
 from grpo_contract.old_keys import OLD_KEYS, translate
 from grpo_contract.recipe_defaults import with_defaults
 from grpo_trainer.recipe import CLASSES
+from harness.layout import ROOT
 
-ROOT = Path(__file__).parents[2]
 SCHEMA = ROOT / "operator/grpo_operator/api/recipe_schema.json"
 PROPERTIES: dict[str, dict[str, Any]] = json.loads(SCHEMA.read_text(encoding="utf-8"))["properties"]
 TODAYS = PROPERTIES.keys() - {key for key, old in OLD_KEYS.items() if old.becomes != key}

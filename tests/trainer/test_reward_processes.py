@@ -469,7 +469,7 @@ def test_they_end_with_the_context() -> None:
 
 
 def test_a_process_that_takes_too_long_to_come_back_holds_up_no_step() -> None:
-    with Scored("slow_to_load:leave", "format", scoring_s=1) as scored:
+    with Scored("slow_to_load:leave", "format", scoring_s=5) as scored:
         for why in ("its process ended with exit code 3", "scoring all completions of the step took too long"):
             assert scored.scores(["a"]) == {"slow_to_load:leave": [FAILED], "format": [0.0]}
             assert [error[1] for error in scored.errors().values()] == [why]

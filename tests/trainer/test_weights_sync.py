@@ -3,12 +3,11 @@
 from collections.abc import Iterator
 
 import pytest
-import requests
 import torch
 from transformers import Qwen2ForCausalLM
 
 from grpo_contract.config import Deadlines
-from grpo_contract.network import GENERATOR_READY_PATH, UNSET_WEIGHT_VERSION
+from grpo_contract.network import UNSET_WEIGHT_VERSION
 from grpo_trainer.fleet.errors import GeneratorLost
 from grpo_trainer.fleet.generator import Generator
 from grpo_trainer.fleet.weights import WeightServer
@@ -44,10 +43,6 @@ def client(generator: RunningGenerator) -> Generator:
 
 def difference(client: Generator, model: Qwen2ForCausalLM, version: str) -> float:
     return logprob_difference(model, client.complete(PROMPTS, G, SAMPLING, version))
-
-
-def is_ready(generator: RunningGenerator) -> bool:
-    return requests.get(generator.url + GENERATOR_READY_PATH, timeout=10).status_code == 200
 
 
 def test_log_probabilities_equal_those_of_transformers_after_each_update(
@@ -121,15 +116,15 @@ def test_a_broken_stream_is_refused_and_the_next_one_is_loaded_completely(
 ) -> None:
     publish(policy(18), weights)
     client.update(weights)
-    assert is_ready(generator)
+    assert generator.is_ready
     model = policy(19)
     publish(model, weights)
     with pytest.raises(GeneratorLost, match=complaint):
         client.update(BrokenSender(weights, send))
-    assert not is_ready(generator)
+    assert not generator.is_ready
     assert not client.holds(weights.version)
     client.update(weights)
-    assert is_ready(generator)
+    assert generator.is_ready
     assert difference(client, model, weights.version) < IN_SYNC
 
 

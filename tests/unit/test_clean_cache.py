@@ -10,7 +10,7 @@ import pytest
 
 from cluster.build import current_build
 from harness.clean_cache import remove_others, size_of
-from harness.installation import ROOT
+from harness.layout import ROOT
 from images.base import base_archive
 from images.build import archive_of, default_tag
 

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from grpo_cli.main import main
-from harness.installation import ROOT
+from harness.layout import ROOT
 from unit.test_cli_memory import QWEN
 
 OPEN_R1 = Path(__file__).with_name("recipes") / "open_r1_2025.yaml"

@@ -10,8 +10,8 @@ import pytest
 import demo.__main__ as demo
 from demo.errors import DemoError
 from demo.jobs import wait_for_job
-from demo.waiting import wait_through_outages
 from harness.kubectl import CommandFailedError, Kubectl, Manifest
+from harness.outages import wait_through_outages
 
 RUN: Manifest = {"metadata": {"name": "demo"}, "status": {"phase": "Succeeded"}}
 JOB: Manifest = {"metadata": {"name": "demo-data"}, "status": {"conditions": [{"type": "Complete", "status": "True"}]}}

@@ -5,7 +5,7 @@ import re
 import pytest
 
 from harness.documents import DOCUMENTS, code_blocks, commands, mappings
-from harness.installation import ROOT
+from harness.layout import ROOT
 
 TARGETS = set(re.findall(r"^([a-z0-9-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
 STAGES = set(re.findall(r"^FROM .* AS (\S+)$", (ROOT / "Dockerfile").read_text(), re.MULTILINE))

@@ -13,7 +13,7 @@ import pytest
 from cluster.host_python import write_environment_image
 from cluster.layout import ENVIRONMENTS
 from cluster.waiting import ClusterError
-from harness.installation import ROOT
+from harness.layout import ROOT
 
 SOURCE = "trainer_image/grpo_trainer/training.py"
 MADE_FROM = (

@@ -6,7 +6,7 @@ import tomllib
 import pytest
 import yaml
 
-from harness.installation import CHART, ROOT
+from harness.layout import CHART, ROOT
 
 VERSION = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
 

@@ -6,9 +6,10 @@ from pathlib import Path
 import pytest
 
 from harness.kubectl import Kubectl, Manifest
-from harness.runs import RunEndedError, wait_for_phase, wait_for_step
+from harness.runs import RunEndedError, wait_for_condition, wait_for_phase, wait_for_step
 
-FAILED: Manifest = {"status": {"phase": "Failed", "progress": {"step": 3}, "attempt": 2}}
+GENERATORS = {"type": "GeneratorsReady", "status": "False", "reason": "RunEnded"}
+FAILED: Manifest = {"status": {"phase": "Failed", "progress": {"step": 3}, "attempt": 2, "conditions": [GENERATORS]}}
 
 
 @pytest.fixture
@@ -29,3 +30,9 @@ def test_before_a_step(kubectl: Kubectl) -> None:
     with pytest.raises(RunEndedError, match=r"^r is Failed at step 3 and not at step 4: .*'attempt': 2"):
         wait_for_step(kubectl, "r", 4)
     assert wait_for_step(kubectl, "r", 3) == FAILED
+
+
+def test_with_another_reason(kubectl: Kubectl) -> None:
+    with pytest.raises(RunEndedError, match=r"^r is Failed at step 3 and not GeneratorsReady with reason AllReady: "):
+        wait_for_condition(kubectl, "r", "GeneratorsReady", "AllReady")
+    assert wait_for_condition(kubectl, "r", "GeneratorsReady", "RunEnded") == GENERATORS

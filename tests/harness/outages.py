@@ -1,4 +1,4 @@
-"""Waiting in the demo, which takes a quarter of an hour: API servers restart, and connections break."""
+"""Waiting on a cluster for minutes: API servers restart, and connections break."""
 
 from collections.abc import Callable
 from typing import TypeVar

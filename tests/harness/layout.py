@@ -1,0 +1,8 @@
+"""Where things lie in the repository."""
+
+from pathlib import Path
+
+TESTS = Path(__file__).resolve().parents[1]
+ROOT = TESTS.parent
+CHART = ROOT / "charts" / "grpo-operator"
+CRD = CHART / "crds" / "grporuns.yaml"
