@@ -470,35 +470,36 @@ def test_they_end_with_the_context() -> None:
     wait_for("their end", lambda: not started & set(reward_processes(os.getpid())), 10, interval_s=0.05)
 
 
-def test_one_that_is_being_started_ends_with_the_context(monkeypatch: pytest.MonkeyPatch) -> None:
-    begun, may_go_on, is_there = threading.Event(), threading.Event(), threading.Event()
+def test_one_that_is_being_started_ends_with_the_context(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not only when it has loaded its module, and may have started a server of its own."""
+    begun, may_go_on = threading.Event(), threading.Event()
+    started: list[int] = []
 
     class SlowToStart(subprocess.Popen[bytes]):
         def __init__(self, *arguments: Any, **options: Any) -> None:
             begun.set()
             may_go_on.wait(10)
             super().__init__(*arguments, **options)
-            is_there.set()
+            started.append(self.pid)
 
-    before = set(reward_processes(os.getpid()))
     monkeypatch.setattr(subprocess, "Popen", SlowToStart)
-    scored = Scored("good:halves")
+    (tmp_path / "loaded").touch()  # it takes a minute
+    scored = Scored("slow_to_load:leave")
     assert begun.wait(10)
     (crew,) = scored.processes._crews.values()
     closing = threading.Thread(target=crew.close)
     closing.start()
     wait_for("closing", lambda: crew._is_closed, 10, interval_s=0.01)
     may_go_on.set()
-    assert is_there.wait(10)
-    closing.join(10)
-    wait_for("its end", lambda: not set(reward_processes(os.getpid())) - before, 10, interval_s=0.05)
+    (process,) = wait_for("a process", lambda: started, 10, interval_s=0.01)
+    wait_until_they_end([process])
 
 
 def test_one_that_was_closed_is_started_no_more() -> None:
     before = set(reward_processes(os.getpid()))
     process = RewardProcess(Load(("good:halves",), RewardArguments(), 1.0), 1.0, os.environ)
     process.close()
-    with pytest.raises(RunFailure, match="^the process of the reward functions good:halves cannot be started: "):
+    with pytest.raises(RunFailure, match=r"^the process of the reward functions good:halves cannot be started: "):
         process.start()
     assert set(reward_processes(os.getpid())) == before
 
