@@ -9,7 +9,7 @@ import pytest
 from e2e.demo_runs import small_run
 from e2e.namespaces import create_namespace
 from harness.kubectl import Kubectl, condition
-from harness.runs import phase, pods, wait_for_phase
+from harness.runs import events_of, phase, pods, wait_for_phase
 from harness.waiting import wait_for
 
 MISTAKES: dict[str, tuple[dict[str, Any], str, str]] = {
@@ -51,8 +51,12 @@ def test_mistake_ends_the_run(wrong_runs: Kubectl, mistake: str) -> None:
     assert run["status"]["lastFailure"]["exitCode"] == 78
     assert any(named in line for line in run["status"]["lastFailure"]["log"])
     assert _seconds_between(run["status"]["startedAt"], run["status"]["finishedAt"]) <= 60
-    events = wrong_runs.find_all("event")
-    assert any(event["reason"] == reason and named in event["message"] for event in events)
+    notes = wait_for("the Event", lambda: notes_of(wrong_runs, mistake, reason), 30)  # it follows the status
+    assert all(named in note for note in notes)
+
+
+def notes_of(kubectl: Kubectl, run: str, reason: str) -> list[str]:
+    return [event["note"] for event in events_of(kubectl, run) if event["reason"] == reason]
 
 
 def test_claim_that_does_not_exist(without_claim: Kubectl) -> None:
