@@ -38,6 +38,8 @@ from grpo_operator.workqueue import WorkQueue
 WORKERS: Final = 16
 LOG_LINES: Final = 20
 TOKEN_BYTES: Final = 32
+EVENTS_AGAIN_S: Final = 5.0
+"""Until the next try of an Event that could not be posted. Clusters limit Events by rate, for all of a namespace."""
 
 logger = logging.getLogger(__name__)
 
@@ -50,6 +52,8 @@ class _Memory:
     full_pass_due: float
     markers: dict[Ref, str] = field(default_factory=dict)
     unposted: list[RunEvent] = field(default_factory=list)
+    events_due: float = 0.0
+    """Not to be tried before."""
     asked_pod: str | None = None
 
 
@@ -241,9 +245,21 @@ class Controller:
             memory.unposted += events_of(run, status)
             if status.attempt > run.status.attempt and status.last_failure:
                 self._metrics.restarted(Role.LEARNER, status.last_failure.reason)
-        while memory.unposted:
-            await self._post(run, memory.unposted[0])
-            del memory.unposted[0]
+        await self._post_events(run, memory)
+
+    async def _post_events(self, run: GRPORun, memory: _Memory) -> None:
+        """One that cannot be posted now is kept: the children that are to be removed hold GPUs, and do not wait for it."""
+        while memory.unposted and memory.events_due <= monotonic():
+            event = memory.unposted[0]
+            try:
+                await self._post(run, event)
+            except ApiError as error:
+                memory.events_due = monotonic() + EVENTS_AGAIN_S
+                logger.warning(
+                    "%s/%s: Event %s: %s; next try in %.0f s", *_key(run), event.reason, error, EVENTS_AGAIN_S
+                )
+            else:
+                del memory.unposted[0]
 
     async def _post(self, run: GRPORun, event: RunEvent) -> None:
         try:
@@ -253,10 +269,11 @@ class Controller:
                 logger.warning("%s/%s: Event %s: %s", *_key(run), event.reason, refused.message)
 
     def _next_look(self, run: GRPORun, plan: Plan, memory: _Memory) -> float | None:
-        if has_ended(plan.status.conditions):
-            return plan.look_again_s
-        until_full_pass = max(0.0, memory.full_pass_due - monotonic())
-        return until_full_pass if plan.look_again_s is None else min(plan.look_again_s, until_full_pass)
+        due = [memory.events_due] if memory.unposted else []
+        if not has_ended(plan.status.conditions):
+            due.append(memory.full_pass_due)
+        waits = [max(0.0, time - monotonic()) for time in due]
+        return min((wait for wait in (plan.look_again_s, *waits) if wait is not None), default=None)
 
     def _remember(self, key: Key, run: GRPORun) -> _Memory:
         memory = self._memory.get(key)

@@ -1,6 +1,7 @@
 """Trouble of the infrastructure is named in a condition within 30 s of being visible, with what to do."""
 
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from datetime import datetime
 
 import pytest
@@ -35,9 +36,9 @@ TROUBLE: dict[str, tuple[str, Callable[[Manifest], bool], str, str, str]] = {
 
 
 @pytest.fixture(scope="module")
-def stuck(cluster: Kubectl, demo_claim: Kubectl) -> Iterator[Kubectl]:
-    """The namespace of a run with both troubles."""
-    with namespaces_with_volume(cluster, demo_claim) as make:
+def found(cluster: Kubectl, demo_claim: Kubectl) -> Iterator[dict[str, Future[Manifest]]]:
+    """The conditions of a run with both troubles. Each has its own time, which begins when its pod shows it."""
+    with namespaces_with_volume(cluster, demo_claim) as make, ThreadPoolExecutor() as pool:
         kubectl = make()
         kubectl.apply(
             small_run(
@@ -46,17 +47,21 @@ def stuck(cluster: Kubectl, demo_claim: Kubectl) -> Iterator[Kubectl]:
                 generators={"nodeSelector": {"accelerator": "none-such"}},
             )
         )
-        yield kubectl
+        yield {trouble: pool.submit(wait_until_named, kubectl, trouble) for trouble in TROUBLE}
+
+
+def wait_until_named(kubectl: Kubectl, trouble: str) -> Manifest:
+    role, is_visible, kind, reason, _ = TROUBLE[trouble]
+    wait_for(f"{trouble} to be missed", lambda: any(map(is_visible, pods(kubectl, "stuck", role))), VISIBLE_S)
+    # The condition was False before, for another reason, so its own time does not tell when it got this one.
+    return wait_for_condition(kubectl, "stuck", kind, reason, NAMED_S)
 
 
 @pytest.mark.parametrize("trouble", TROUBLE)
-def test_trouble_is_named(stuck: Kubectl, trouble: str) -> None:
-    role, is_visible, kind, reason, remedy = TROUBLE[trouble]
-    wait_for(f"{trouble} to be missed", lambda: any(map(is_visible, pods(stuck, "stuck", role))), VISIBLE_S)
-    # The condition was False before, for another reason, so its own time does not tell when it got this one.
-    found = wait_for_condition(stuck, "stuck", kind, reason, NAMED_S)
-    assert found["status"] == "False"
-    assert remedy in found["message"]
+def test_trouble_is_named(found: dict[str, Future[Manifest]], trouble: str) -> None:
+    condition, remedy = found[trouble].result(), TROUBLE[trouble][-1]
+    assert condition["status"] == "False"
+    assert remedy in condition["message"]
 
 
 def test_a_learner_out_of_memory_is_named(namespace: Kubectl) -> None:

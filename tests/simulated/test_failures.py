@@ -131,6 +131,20 @@ def test_a_generator_that_cannot_work_any_more_is_named_and_the_run_goes_on(kube
     wait_for("the Event", lambda: ("Warning", "GeneratorMisconfigured") in events(kubectl, name), SOON_S)
 
 
+def test_a_generator_that_ended_is_told_with_its_cause(kubectl: Kubectl, name: str) -> None:
+    start_run(kubectl, name)
+    ended = {"exitCode": 137, "reason": "Error"}
+    keep_waiting(kubectl, pods(kubectl, name, "generator")[0], "ContainerCreating", "", ended)
+    wait_for("the Event", lambda: ("Warning", "GeneratorEnded") in events(kubectl, name), SOON_S)
+    wait_for("the Deployment's news", lambda: ready_of_deployment(kubectl, name) == 1, SOON_S)
+    assert ("Warning", "Starting") not in events(kubectl, name)
+    assert kubectl.get("grporun", name)["status"]["generators"]["ready"] == 1
+
+
+def ready_of_deployment(kubectl: Kubectl, name: str) -> int:
+    return int(kubectl.get("deployment", f"{name}-generator")["status"].get("readyReplicas", 0))
+
+
 def test_an_image_that_cannot_be_pulled_is_named(kubectl: Kubectl, name: str) -> None:
     start_run(kubectl, name)
     keep_waiting(kubectl, pods(kubectl, name, "generator")[0], "ImagePullBackOff", "Back-off pulling image")

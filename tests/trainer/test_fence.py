@@ -1,5 +1,7 @@
 """Which attempt of a run may write."""
 
+import errno
+from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -77,6 +79,66 @@ def test_an_earlier_attempt_puts_no_model_in_place(tmp_path: Path, be_attempt: A
     with pytest.raises(RunFailure, match=WORDS):
         put_in_place(tmp_path / ".model.partial", tmp_path / "model", config)
     assert not (tmp_path / "model").exists()
+
+
+@pytest.fixture
+def fail_to_read(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], None]:
+    """So many times, as a network drive does whose server has lost the file's handle."""
+
+    def begin(times: int) -> None:
+        read, failures = Path.read_text, iter(range(times))
+
+        def read_text(path: Path, *arguments: Any, **options: Any) -> str:
+            if next(failures, None) is not None:
+                raise OSError(errno.ESTALE, "Stale file handle", str(path))
+            return read(path, *arguments, **options)
+
+        monkeypatch.setattr(Path, "read_text", read_text)
+
+    return begin
+
+
+def test_a_drive_that_stutters_lets_no_earlier_attempt_take_over(
+    tmp_path: Path, be_attempt: Any, fail_to_read: Callable[[int], None]
+) -> None:
+    be_attempt(3)
+    fence.take_over(tmp_path)
+    be_attempt(2)
+    fail_to_read(2)
+    with pytest.raises(RunFailure, match=WORDS):
+        fence.take_over(tmp_path)
+    assert (tmp_path / "attempt").read_text() == "3"
+
+
+def test_who_cannot_know_whether_a_later_attempt_has_begun_ends(
+    tmp_path: Path, be_attempt: Any, fail_to_read: Callable[[int], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(fence, "READ_WITHIN_S", 0.0)
+    be_attempt(2)
+    fence.take_over(tmp_path)
+    be_attempt(3)
+    fail_to_read(2)
+    with pytest.raises(RunFailure, match=r"attempt cannot be read \(Stale file handle\), so attempt 3 does not know"):
+        fence.take_over(tmp_path)
+    assert (tmp_path / "attempt").read_bytes() == b"2"
+
+
+@pytest.mark.parametrize("content", ["", "no number"])
+def test_a_damaged_file_is_written_anew(tmp_path: Path, be_attempt: Any, content: str) -> None:
+    (tmp_path / "attempt").write_text(content)
+    be_attempt(2)
+    fence.take_over(tmp_path)
+    assert (tmp_path / "attempt").read_text() == "2"
+
+
+def test_a_drive_that_stutters_ends_no_attempt(
+    tmp_path: Path, be_attempt: Any, fail_to_read: Callable[[int], None]
+) -> None:
+    be_attempt(3)
+    fence.take_over(tmp_path)
+    be_attempt(2)
+    fail_to_read(1)
+    fence.check(tmp_path)
 
 
 @pytest.mark.parametrize("content", [None, "", "no number"])

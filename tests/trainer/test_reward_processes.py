@@ -12,9 +12,11 @@ from typing import Any
 
 import pytest
 
-from grpo_contract.failure import UserError
+from grpo_contract.failure import RunFailure, UserError
 from grpo_trainer.rewards import registry
 from grpo_trainer.rewards.arguments import RewardArguments
+from grpo_trainer.rewards.processes.messages import Load
+from grpo_trainer.rewards.processes.process import RewardProcess
 from grpo_trainer.rewards.score import FAILED
 from harness.waiting import wait_for
 from trainer.scoring import Scored, reward_processes
@@ -466,6 +468,40 @@ def test_they_end_with_the_context() -> None:
         started = set(reward_processes(os.getpid())) - before
         assert len(started) == 3
     wait_for("their end", lambda: not started & set(reward_processes(os.getpid())), 10, interval_s=0.05)
+
+
+def test_one_that_is_being_started_ends_with_the_context(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not only when it has loaded its module, and may have started a server of its own."""
+    begun, may_go_on = threading.Event(), threading.Event()
+    started: list[int] = []
+
+    class SlowToStart(subprocess.Popen[bytes]):
+        def __init__(self, *arguments: Any, **options: Any) -> None:
+            begun.set()
+            may_go_on.wait(10)
+            super().__init__(*arguments, **options)
+            started.append(self.pid)
+
+    monkeypatch.setattr(subprocess, "Popen", SlowToStart)
+    (tmp_path / "loaded").touch()  # it takes a minute
+    scored = Scored("slow_to_load:leave")
+    assert begun.wait(10)
+    (crew,) = scored.processes._crews.values()
+    closing = threading.Thread(target=crew.close)
+    closing.start()
+    wait_for("closing", lambda: crew._is_closed, 10, interval_s=0.01)
+    may_go_on.set()
+    (process,) = wait_for("a process", lambda: started, 10, interval_s=0.01)
+    wait_until_they_end([process])
+
+
+def test_one_that_was_closed_is_started_no_more() -> None:
+    before = set(reward_processes(os.getpid()))
+    process = RewardProcess(Load(("good:halves",), RewardArguments(), 1.0), 1.0, os.environ)
+    process.close()
+    with pytest.raises(RunFailure, match=r"^the process of the reward functions good:halves cannot be started: "):
+        process.start()
+    assert set(reward_processes(os.getpid())) == before
 
 
 def test_a_process_that_takes_too_long_to_come_back_holds_up_no_step() -> None:

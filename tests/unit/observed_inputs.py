@@ -155,6 +155,7 @@ def job_condition(kind: str, since_s: float = 10, reason: str = "BackoffLimitExc
 
 
 def make_deployment(ready: int = 0, replicas: int = 1, conditions: tuple[Manifest, ...] = ()) -> ObservedDeployment:
+    """`ready`: its own count of pods."""
     manifest = {
         "metadata": {
             "name": f"{NAME}-generator",

@@ -109,6 +109,16 @@ EVENTS: dict[str, tuple[list[Condition], list[Condition], list[tuple[str, str]]]
         [], [make_condition(LEARNERS, "False", "ChildRefused"), make_condition(PROGRESSING, "False", "ChildRefused")],
         [("Warning", "ChildRefused")],
     ),
+    "the cause of a loss that was told when it was not known": (
+        [make_condition(GENERATORS, "False", "Starting")], [make_condition(GENERATORS, "False", "GeneratorEnded")],
+        [("Warning", "GeneratorEnded")],
+    ),
+    "the same end of a generator": (
+        [make_condition(GENERATORS, "False", "GeneratorEnded")], [make_condition(GENERATORS, "False", "GeneratorEnded")], [],
+    ),
+    "a generator that is replaced before it was ready": (
+        [make_condition(GENERATORS, "False", "Starting")], [make_condition(GENERATORS, "False", "GeneratorReplaced")], [],
+    ),
     "starting": ([], [make_condition(LEARNERS, "False", "Starting"), make_condition(PROGRESSING, "True", "Starting")], []),
     "training": ([make_condition(PROGRESSING, "True", "Loading")], [make_condition(PROGRESSING, "True", "Training")], [("Normal", "Training")]),
     "waiting for a first generator": ([], [make_condition(PROGRESSING, "True", "WaitingForGenerators")], []),

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from grpo_contract.labels import RUN_LABEL
+from grpo_contract.labels import ATTEMPT_LABEL, RUN_LABEL
 from grpo_operator.api.status import ConditionType
 from grpo_operator.cache import Cache, Key
 from grpo_operator.controller import Controller
@@ -14,7 +14,7 @@ from grpo_operator.kube import ApiError, RefusedError
 from grpo_operator.metrics import OperatorMetrics
 from grpo_operator.resources import Resource
 from grpo_operator.workqueue import WorkQueue
-from unit.desired_inputs import make_run
+from unit.desired_inputs import UID, make_run
 from unit.observed_inputs import NAME, SETTINGS, ago, make_condition
 
 Manifest = dict[str, Any]
@@ -31,10 +31,16 @@ class FakeApi:
         self.refused: str | None = None
         self.broken: str | None = None
         self.tries = 0
+        self.events_to_break = 0
+        self.deleted: list[str] = []
+        self.has_deleted = asyncio.Event()
+        self.has_event = asyncio.Event()
         for manifest in objects:
             self._store(manifest)
 
     async def create(self, manifest: Manifest) -> Manifest:
+        if manifest["kind"] == "Event":
+            self._tell_event()
         if _reference(manifest) in self.objects:
             raise RefusedError(409, "already exists")
         return self._store(manifest)
@@ -47,6 +53,10 @@ class FakeApi:
             raise ApiError("500: Internal error occurred: failed calling webhook")
         return self._store(manifest)
 
+    async def delete(self, resource: Resource, namespace: str, name: str, uid: str) -> None:
+        self.deleted.append(f"{resource.kind}/{name}")
+        self.has_deleted.set()
+
     async def get(self, resource: Resource, namespace: str, name: str) -> Manifest | None:
         return self.objects.get(f"{resource.kind}/{name}")
 
@@ -54,6 +64,12 @@ class FakeApi:
         self.status = status
         self.has_reported.set()
         return self._store(run_manifest() | {"status": status})
+
+    def _tell_event(self) -> None:
+        if self.events_to_break > 0:
+            self.events_to_break -= 1
+            raise ApiError("429: limit reached on type Namespace")
+        self.has_event.set()
 
     def _store(self, manifest: Manifest) -> Manifest:
         self.version += 1
@@ -72,8 +88,8 @@ def run_manifest(**spec: Any) -> Manifest:
     return {"kind": "GRPORun"} | run.model_dump(mode="json", by_alias=True, exclude={"status"})
 
 
-def look(api: FakeApi, run: Manifest) -> None:
-    """Until the first status is stored."""
+def look(api: FakeApi, run: Manifest, *children: Manifest, until: asyncio.Event | None = None) -> None:
+    """Until the first status is stored, or something else was done."""
 
     async def test() -> None:
         cache, queue = Cache(), WorkQueue[Key]()
@@ -82,9 +98,11 @@ def look(api: FakeApi, run: Manifest) -> None:
         reader: Any = None
         controller = Controller(kube, SETTINGS, cache, queue, reader, metrics, "test")
         cache.put_reported("GRPORun", run | {"metadata": run["metadata"] | {"resourceVersion": "1"}})
+        for child in children:
+            cache.put_reported(child["kind"], child)
         queue.add((run["metadata"]["namespace"], NAME))
         working = asyncio.create_task(controller.run())
-        await asyncio.wait_for(api.has_reported.wait(), 10)
+        await asyncio.wait_for((until or api.has_reported).wait(), 10)
         working.cancel()
 
     asyncio.run(test())
@@ -157,6 +175,44 @@ def test_a_run_that_goes_on_has_failed_no_more() -> None:
     assert "Failed" not in {entry["type"] for entry in api.status["conditions"]}
     assert (api.status["attempt"], api.status["phase"]) == (2, "Restarting")
     assert "finishedAt" not in api.status
+
+
+def job_of_attempt_1() -> Manifest:
+    metadata = {
+        "name": f"{NAME}-learner-1",
+        "namespace": "team",
+        "uid": "job-1",
+        "resourceVersion": "1",
+        "creationTimestamp": ago(100),
+        "labels": {RUN_LABEL: NAME, ATTEMPT_LABEL: "1"},
+        "ownerReferences": [{"uid": UID, "controller": True}],
+    }
+    return {"kind": "Job", "metadata": metadata, "status": {}}
+
+
+def resumed_run() -> Manifest:
+    """Its first look tells the Event `Resumed`, and the second one removes the Job of attempt 1."""
+    failed = make_condition(ConditionType.FAILED, "True", "MaxRestartsExceeded").model_dump(mode="json", by_alias=True)
+    return run_manifest(maxRestarts=1) | {"status": {"conditions": [failed], "finishedAt": ago(60)}}
+
+
+def test_an_event_that_cannot_be_posted_holds_up_no_deletion() -> None:
+    api = FakeApi()
+    api.events_to_break = 1000
+    look(api, resumed_run(), job_of_attempt_1(), until=api.has_deleted)
+    assert api.deleted == [f"Job/{NAME}-learner-1"]
+    assert api.events_to_break == 999, "the next try is not at once"
+
+
+def test_an_event_that_could_not_be_posted_is_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("grpo_operator.controller.EVENTS_AGAIN_S", 0.1)
+    api = FakeApi()
+    api.events_to_break = 2
+    look(api, resumed_run(), job_of_attempt_1(), until=api.has_event)
+    assert api.events_to_break == 0
+    events = [manifest["reason"] for reference, manifest in api.objects.items() if reference.startswith("Event/")]
+    assert events[0] == "Resumed"
+    assert len(events) == len(set(events))
 
 
 @pytest.mark.parametrize("is_there", [True, False])

@@ -60,7 +60,7 @@ class TestFailure:
 
     def test_the_failure_is_on_record_before_anything_is_done_about_it(self) -> None:
         pod = failed_learner(text=failure_text(GENERATORS_LOST, "No generator answers."))
-        plan = look(make_run(), make_job(conditions=(job_condition("Failed"),)), pod, make_deployment(ready=1))
+        plan = look(make_run(), make_job(conditions=(job_condition("Failed"),)), pod, make_deployment())
         assert written(plan) == set()
         assert plan.delete == ()
         assert plan.look_again_s == 0
@@ -197,7 +197,8 @@ class TestFailure:
         crashed = container(
             "generator", 1, ended(USER_ERROR_EXIT_CODE, text=text), waiting={"reason": "CrashLoopBackOff"}
         )
-        run, job, good = make_run(), make_job(), make_pod("generator", 1, ready=True)
+        run, job = make_run(generators={"replicas": 2}), make_job()
+        good = make_pod("generator", 1, ready=True)
         rolled = make_pod("generator", containers=(crashed,))
         if is_known == "by the status":
             failed = make_job(conditions=(job_condition("Failed"),))
@@ -217,7 +218,8 @@ class TestEnd:
     def test_success_takes_the_last_report(self) -> None:
         report = Progress(attempt=1, stage=Stage.FINISHED, progress=Steps(step=20, max_steps=20), model="/volume/m")
         pod = make_pod(phase="Succeeded", containers=(container(terminated=ended(0, "Completed", report.to_json())),))
-        plan = look(make_run(), make_job(conditions=(job_condition("Complete"),)), pod, make_deployment(ready=1))
+        job, generator = make_job(conditions=(job_condition("Complete"),)), make_pod("generator", ready=True)
+        plan = look(make_run(), job, pod, make_deployment(), generator)
         assert plan.status.phase is Phase.SUCCEEDED
         assert said(plan, SUCCEEDED) == ("True", "Completed")
         assert message(plan, SUCCEEDED) == "20 steps are done and the model is saved in /volume/m on the volume."
@@ -237,7 +239,7 @@ class TestEnd:
     def test_an_ended_run_keeps_its_job_and_loses_its_generators(self) -> None:
         job, pod = make_job(conditions=(job_condition("Complete"),)), make_pod(phase="Succeeded")
         run = then(make_run(), look(make_run(), job, pod))
-        plan = look(run, job, pod, make_deployment(ready=1))
+        plan = look(run, job, pod, make_deployment())
         assert [child.kind for child in plan.delete] == ["Deployment"]
         assert written(plan) == set()
         assert plan.status == run.status

@@ -103,7 +103,7 @@ def out_of_restarts() -> GRPORun:
     run = with_conditions(
         make_run(maxRestarts=1), started_at=ago(900), attempt=2, checkpoint=CHECKPOINT, progress=steps
     )
-    run = then(run, look(run, FAILED_JOB, LOST, make_deployment(ready=1)))
+    run = then(run, look(run, FAILED_JOB, LOST, make_deployment()))
     assert said(run.status, FAILED) == ("True", "MaxRestartsExceeded")
     return run
 

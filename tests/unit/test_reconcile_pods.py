@@ -57,6 +57,9 @@ def being_set_up(since_s: float, status: str = "False") -> ObservedPod:
     return make_pod(phase="Pending", containers=(creating,), status={"conditions": [condition]})
 
 
+DRAINED = {
+    "type": "DisruptionTarget", "status": "True", "reason": "EvictionByEvictionAPI", "message": "Eviction API: evicting",
+}  # fmt: skip
 TROUBLES: dict[str, tuple[ObservedPod, str | None, list[str]]] = {
     "ready": (make_pod(ready=True), None, []),
     "starting": (make_pod(), None, []),
@@ -101,6 +104,13 @@ TROUBLES: dict[str, tuple[ObservedPod, str | None, list[str]]] = {
     ),
     "a generator that is being deleted": (
         make_pod("generator", ready=True, deletionTimestamp=ago(0)), "GeneratorReplaced", ["math-generator-x-0", "deleted"],
+    ),
+    "a generator that is being evicted and answers still": (
+        make_pod(
+            "generator", ready=True, deletionTimestamp=ago(-30),
+            status={"conditions": [{"type": "Ready", "status": "True"}, DRAINED]},
+        ),
+        "Disrupted", ["Eviction API"],
     ),
     "a learner that is being deleted": (make_pod(ready=True, deletionTimestamp=ago(0)), None, []),
     "a learner that has ended": (failed_learner(), None, []),
@@ -156,6 +166,8 @@ def test_time_until_a_pod_is_spoken_of() -> None:
 
 REPLICA_FAILURE = {"type": "ReplicaFailure", "status": "True", "message": "exceeded quota"}
 FINISHED = make_pod(index=1, phase="Succeeded")
+GENERATOR = make_pod("generator", ready=True)
+KILLED_GENERATOR = make_pod("generator", 1, containers=(container("generator", terminated=ended(137)),))
 READINESS: dict[str, tuple[str, list[ObservedChild], tuple[str, str]]] = {
     "no learner yet": ("learners", [make_job(age_s=9)], ("False", "Starting")),
     "no learner for long": ("learners", [make_job(age_s=10)], ("False", "PodsNotCreated")),
@@ -204,8 +216,21 @@ READINESS: dict[str, tuple[str, list[ObservedChild], tuple[str, str]]] = {
     "a learner that has finished": ("learners", [make_job(), make_pod(ready=True), FINISHED], ("True", "AllReady")),
     "learners of an earlier attempt": ("learners", [make_job(2), make_pod(ready=True)], ("False", "PodsNotCreated")),
     "no generator yet": ("generators", [], ("False", "Starting")),
-    "one of two generators": ("generators", [make_deployment(ready=1, replicas=2)], ("False", "Starting")),
-    "both generators": ("generators", [make_deployment(ready=2, replicas=2)], ("True", "AllReady")),
+    "one of two generators": (
+        "generators", [make_deployment(), GENERATOR, make_pod("generator", 1)], ("False", "Starting"),
+    ),
+    "both generators": ("generators", [make_deployment(), GENERATOR, make_pod("generator", 1, ready=True)], ("True", "AllReady")),
+    "both, and the Deployment's news of a lost one is ahead of the pod's": (
+        "generators", [make_deployment(ready=1), GENERATOR, make_pod("generator", 1, ready=True)], ("True", "AllReady"),
+    ),
+    "one is lost, and the pod's news is ahead of the Deployment's": (
+        "generators", [make_deployment(ready=2), GENERATOR, KILLED_GENERATOR], ("False", "GeneratorEnded"),
+    ),
+    "one is being deleted and answers still": (
+        "generators",
+        [make_deployment(ready=2), GENERATOR, make_pod("generator", 1, ready=True, deletionTimestamp=ago(-30))],
+        ("False", "GeneratorReplaced"),
+    ),
     "generators that cannot be created": (
         "generators", [make_deployment(conditions=(REPLICA_FAILURE,))], ("False", "PodsNotCreated"),
     ),

@@ -16,6 +16,7 @@ from unit.observed_inputs import (
     make_condition,
     make_deployment,
     make_job,
+    make_pod,
     message,
     said,
     then,
@@ -57,7 +58,7 @@ def test_the_next_attempt_waits_for_it_too() -> None:
     """The generators stay, and the condition of the learners tells."""
     accepted = make_condition(ACCEPTED, "True", "Accepted")
     run = with_conditions(make_run(rewards=REWARDS), accepted, attempt=2, started_at="2026-06-01T12:00:00Z")
-    plan = look(run, make_deployment(ready=1), missing_config_maps=("mine",))
+    plan = look(run, make_deployment(), make_pod("generator", ready=True), missing_config_maps=("mine",))
     assert f"Job/{NAME}-learner-2" not in written(plan)
     assert plan.delete == ()
     assert said(plan, ACCEPTED) == ("True", "Accepted")
@@ -65,7 +66,7 @@ def test_the_next_attempt_waits_for_it_too() -> None:
     assert message(plan, LEARNERS) == SENTENCE
     assert said(plan, ConditionType.GENERATORS_READY) == ("True", "AllReady")
     assert said(plan, ConditionType.PROGRESSING) == ("False", "RewardCodeNotFound")
-    assert f"Job/{NAME}-learner-2" in written(look(run, make_deployment(ready=1)))
+    assert f"Job/{NAME}-learner-2" in written(look(run, make_deployment(), make_pod("generator", ready=True)))
 
 
 @pytest.mark.parametrize(("attempt", "expected"), [(1, []), (2, ["mine", "ours"])])

@@ -121,8 +121,9 @@ class TestStart:
         children = [
             *(child for child in all_children(run) if child.kind not in ("Deployment", "PersistentVolumeClaim")),
             make_claim(f"{NAME}-volume"),
-            make_deployment(ready=1),
+            make_deployment(),
             make_pod(ready=True),
+            make_pod("generator", ready=True),
         ]
         plan = look(run, *children)
         assert said(plan, STORAGE) == ("True", "Bound")
@@ -221,7 +222,7 @@ class TestStart:
 
     def test_a_refusal_does_not_hide_that_steps_are_made(self) -> None:
         run = then(make_run(), look(make_run()))
-        children = (make_job(), make_pod(ready=True), make_deployment(ready=1))
+        children = (make_job(), make_pod(ready=True), make_deployment(), make_pod("generator", ready=True))
         refusals = (Refusal("ChildRefused", "No such toleration.", Role.GENERATOR),)
         plan = look(run, *children, reading=Reading(TRAINING), refusals=refusals)
         assert plan.status.phase is Phase.RUNNING

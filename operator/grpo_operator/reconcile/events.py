@@ -96,7 +96,8 @@ def _is_trouble(condition: Condition) -> bool:
     if condition.status != "False" or condition.reason in (Reason.RUN_ENDED, Reason.RESTARTING):
         return False
     if condition.type in _PODS:
-        return condition.reason in POD_TROUBLES
+        # The end may come after the loss, as when a generator stops answering first: then it is the cause that is news.
+        return condition.reason in POD_TROUBLES or condition.reason == Reason.GENERATOR_ENDED
     if condition.type is ConditionType.PROGRESSING:
         return condition.reason not in POD_TROUBLES  # told by the pods' own conditions
     return condition.type in (ConditionType.ACCEPTED, ConditionType.STORAGE_READY)

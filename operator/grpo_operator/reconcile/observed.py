@@ -67,7 +67,6 @@ class ObservedJob(ObservedChild):
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ObservedDeployment(ObservedChild):
     replicas: int
-    ready: int
     failure: str | None
     """Why its pods cannot be created."""
 
@@ -221,7 +220,6 @@ def _observe_deployment(kind: str, manifest: Manifest) -> ObservedDeployment:
     return ObservedDeployment(
         **_common(kind, manifest),
         replicas=status.get("replicas", 0),
-        ready=status.get("readyReplicas", 0),
         failure=failure.get("message", "") if failure else None,
     )
 

@@ -73,9 +73,10 @@ def first_trouble(pods: Sequence[ObservedPod], now: datetime) -> Trouble | None:
 
 
 def trouble_of(pod: ObservedPod, now: datetime) -> Trouble | None:
-    if pod.role is Role.GENERATOR and pod.is_deleting and not pod.evicted:
+    is_leaving = pod.role is Role.GENERATOR and pod.is_deleting  # whether it answers still or not
+    if is_leaving and not pod.evicted:
         return Trouble(Reason.GENERATOR_REPLACED, f"Pod {pod.name} is being deleted, and another takes its place.")
-    if pod.is_ready:
+    if pod.is_ready and not is_leaving:
         return None
     if pod.evicted:
         why = f"{pod.evicted.reason}: {pod.evicted.message}".rstrip(": ")

@@ -21,6 +21,12 @@ def ready_learners(children: Children) -> int:
     return sum(pod.is_ready for pod in children.learners)
 
 
+def ready_generators(children: Children) -> int:
+    """By the pods themselves, which also tell why one is not: the Deployment's own count comes over another watch, so that a
+    loss would be seen before, or after, its cause. As there, one that is being deleted does not count."""
+    return sum(pod.is_ready and not pod.is_deleting for pod in children.generators)
+
+
 def judge_learners(run: GRPORun, children: Children, now: datetime) -> Statement:
     wanted, ready = run.spec.learners.replicas, ready_learners(children)
     succeeded = sum(pod.has_succeeded for pod in children.learners)
@@ -41,7 +47,7 @@ def has_had_generators(run: GRPORun, children: Children) -> bool:
 
 def judge_generators(run: GRPORun, children: Children, now: datetime) -> Statement:
     deployment, wanted = children.deployment, run.spec.generators.replicas
-    ready = deployment.ready if deployment else 0
+    ready = ready_generators(children)
     if ready >= wanted:
         return _ready(ConditionType.GENERATORS_READY, wanted, "generator")
     trouble = first_trouble(children.generators, now)

@@ -25,7 +25,7 @@ from grpo_operator.reconcile.failure import Cause
 from grpo_operator.reconcile.own_recipe import recipe_has_changed
 from grpo_operator.reconcile.phase import phase_of
 from grpo_operator.reconcile.progressing import generators_in_sync
-from grpo_operator.reconcile.readiness import has_had_generators, ready_learners
+from grpo_operator.reconcile.readiness import has_had_generators, ready_generators, ready_learners
 from grpo_operator.reconcile.reasons import Reason
 from grpo_operator.reconcile.restart import start_of
 from grpo_operator.reconcile.world import Children
@@ -68,7 +68,7 @@ def ongoing(
                 update={
                     "desired": run.spec.generators.replicas,
                     "replicas": deployment.replicas if deployment else 0,
-                    "ready": deployment.ready if deployment else 0,
+                    "ready": ready_generators(children),
                     "first_ready_at": old.first_ready_at
                     or (timestamp(now) if has_had_generators(run, children) else None),
                     "selector": _selector(run),

@@ -37,7 +37,7 @@ class Crew:
         self._is_closed = True
         for process in self._processes:
             self._jobs.put(None)
-            process.kill()
+            process.close()
 
     def _work(self, process: RewardProcess) -> None:
         self._start(process)

@@ -31,14 +31,15 @@ WORKER: Final = "grpo_trainer.rewards.processes.worker"
 
 
 class RewardProcess:
-    """For one thread, but for `kill`."""
+    """For one thread, but for `kill` and `close`."""
 
     def __init__(self, load: Load, timeout_s: float, environment: Mapping[str, str]) -> None:
         self._load = load
         self._timeout_s = timeout_s
         self._environment = environment
         self._process: subprocess.Popen[bytes] | None = None
-        self._killing = threading.Lock()
+        self._starting_or_killing = threading.Lock()
+        self._is_closed = False
         self._has_loaded = False
         self.num_logs_known = 0
         """Entries of the trainer's log that it was told."""
@@ -100,7 +101,7 @@ class RewardProcess:
 
         Only here its exit code is taken, and by one thread: until then nobody else's group can have its number.
         """
-        with self._killing:
+        with self._starting_or_killing:
             process = self._process
             if process is None or process.returncode is not None:
                 return
@@ -108,6 +109,11 @@ class RewardProcess:
                 os.killpg(process.pid, signal.SIGKILL)
             with contextlib.suppress(subprocess.TimeoutExpired):
                 process.wait(END_S)
+
+    def close(self) -> None:
+        """Kill it, and let it be started no more: its thread may be about to."""
+        self._is_closed = True
+        self.kill()
 
     def _spawn(self) -> Connection:
         ours, theirs = socket.socketpair()
@@ -118,7 +124,9 @@ class RewardProcess:
         for option in (socket.SO_SNDTIMEO, socket.SO_RCVTIMEO):
             ours.setsockopt(socket.SOL_SOCKET, option, limit)
         self._process = None
-        with theirs:
+        with theirs, self._starting_or_killing:
+            if self._is_closed:
+                raise ConnectionAbortedError("training has ended")
             self._process = subprocess.Popen(
                 [sys.executable, "-m", WORKER, str(theirs.fileno()), str(os.getpid())],
                 stdin=subprocess.DEVNULL,
