@@ -220,7 +220,7 @@ def members(enum: type[StrEnum]) -> Iterator[Sequence[str]]:
             yield f"`{ast.literal_eval(node.value)}`", ast.literal_eval(following.value)
 
 
-def texts(module: ModuleType) -> Iterator[Sequence[str]]:
+def texts(module: ModuleType) -> Iterator[tuple[str, str]]:
     """Value and docstring of each text that is a constant of the module."""
     body = ast.parse(inspect.getsource(module)).body
     for node, following in zip(body, [*body[1:], None], strict=True):

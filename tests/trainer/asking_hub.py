@@ -28,7 +28,7 @@ def ask_for(what: str) -> None:
 
 if __name__ == "__main__":
     # Seconds between five tries of each request.
-    _http.time.sleep = lambda _: None  # type: ignore[attr-defined]
+    _http.time.sleep = lambda _: None
     try:
         ask_for(sys.argv[1])
     except RunFailure as error:

@@ -47,7 +47,7 @@ class NoSuchRepository(Answer):
 
 
 COMMIT = "0" * 40
-FILE = {"type": "file", "path": "train.csv", "size": 100, "oid": "1"}
+FILE: dict[str, Any] = {"type": "file", "path": "train.csv", "size": 100, "oid": "1"}
 
 
 class WithoutRows(Answer):
