@@ -1,4 +1,4 @@
-"""`python -m trainer.asking_hub data|model`: load it from the hub that HF_ENDPOINT names, and print the failure as JSON.
+"""`python -m trainer.asking_hub data|stream|model`: load it from the hub that HF_ENDPOINT names, and print the failure as JSON.
 
 A process of its own: both libraries read HF_ENDPOINT when they are imported.
 """
@@ -10,15 +10,15 @@ from tempfile import TemporaryDirectory
 from huggingface_hub.utils import _http
 
 from grpo_contract.failure import RunFailure, UserError
-from grpo_trainer.data import load_from_hub
+from grpo_trainer.data import load_source
 from grpo_trainer.recipe import parse_recipe
 from grpo_trainer.sources import Source
 from grpo_trainer.tokenizer import load_tokenizer
 
 
 def ask_for(what: str) -> None:
-    if what == "data":
-        load_from_hub(Source("org/data"))
+    if what in {"data", "stream"}:
+        load_source(Source("org/data", is_streamed=what == "stream"), "prompt")
         return
     with TemporaryDirectory() as folder:
         load_tokenizer(

@@ -216,3 +216,52 @@ def test_splits_that_the_hub_declares(repository: str, split: str) -> None:
 def test_a_hub_that_declares_nothing(repository: str) -> None:
     Path(repository, "README.md").unlink()
     assert declared_columns(Source(repository), "prompt") is None
+
+
+UNLOADABLE: dict[str, tuple[dict[str, str], str]] = {
+    "nothing but a card": ({"README.md": ""}, "The directory at {name} doesn't contain any data files"),
+    "files of no known format": ({"notes.exe": ""}, "No (supported) data files found in {name}"),
+    "what the card names is not there": (
+        {"README.md": "---\nconfigs:\n- config_name: default\n  data_files: rows.parquet\n---\n"},
+        "Unable to find '{name}/rows.parquet' with any supported extension",
+    ),
+    "a loading script": (
+        {"repository.py": "", "train.jsonl": ""},
+        "Dataset scripts are no longer supported, but found repository.py",
+    ),
+}
+
+
+@pytest.mark.parametrize("what", UNLOADABLE)
+def test_a_repository_without_rows_that_can_be_loaded(repository: str, what: str) -> None:
+    files, words = UNLOADABLE[what]
+    for file in Path(repository).iterdir():
+        file.unlink()
+    for name, content in files.items():
+        Path(repository, name).write_text(content)
+    with pytest.raises(UserError) as caught:
+        load(repository)
+    assert caught.value.failure.reason == "DatasetNotFound"
+    sentence = f"spec.recipe.dataset_name: {repository!r} cannot be loaded, {words.format(name=repository)}"
+    assert str(caught.value).startswith(sentence)
+    assert str(caught.value).endswith("; name a data set of JSON Lines, JSON or Parquet files.")
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [("org/team/data", "Couldn't find any data file at "), ("org/my data", "Repo id must use alphanumeric chars")],
+)
+def test_what_is_no_id(name: str, words: str) -> None:
+    with pytest.raises(UserError) as caught:
+        load(name)
+    assert caught.value.failure.reason == "DatasetNotFound"
+    assert str(caught.value).startswith(f"spec.recipe.dataset_name: {name!r} cannot be loaded, {words}")
+
+
+def test_a_file_that_is_missing_in_the_cache_is_no_mistake(repository: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    def lose(*_: object, **__: object) -> None:
+        Path("/volume/cache/lost").read_text()
+
+    monkeypatch.setattr(datasets, "load_dataset_builder", lose)
+    with pytest.raises(FileNotFoundError, match="/volume/cache/lost"):
+        load(repository)

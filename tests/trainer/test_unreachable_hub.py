@@ -46,6 +46,40 @@ class NoSuchRepository(Answer):
     code = "RepoNotFound"
 
 
+COMMIT = "0" * 40
+FILE: dict[str, Any] = {"type": "file", "path": "train.csv", "size": 100, "oid": "1"}
+
+
+class WithoutRows(Answer):
+    """There is such a data set, and of its file the size is told, but no byte."""
+
+    def do_GET(self) -> None:
+        path = self.path.partition("?")[0]
+        if path.endswith("/train.csv"):
+            super().do_GET()
+        elif "/resolve/" in path:
+            self.answer(404, {}, "EntryNotFound")
+        else:
+            self.answer(200, [FILE] if "/tree/" in path else {"id": "org/data", "sha": COMMIT})
+
+    do_HEAD = do_GET  # noqa: N815 (http.server's name)
+
+    def do_POST(self) -> None:
+        """Which of these paths there are."""
+        asked = self.rfile.read(int(self.headers["Content-Length"])).decode()
+        self.answer(200, [FILE] if FILE["path"] in asked else [])
+
+    def answer(self, status: int, content: Any, code: str = "") -> None:
+        encoded = json.dumps(content).encode()
+        self.send_response(status)
+        self.send_header("X-Error-Code", code)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(encoded)))
+        self.end_headers()
+        if self.command != "HEAD":
+            self.wfile.write(encoded)
+
+
 def serve(handler: type[Answer]) -> Iterator[str]:
     with HTTPServer(("127.0.0.1", 0), handler) as server:
         Thread(target=server.serve_forever, daemon=True).start()
@@ -64,16 +98,30 @@ def empty() -> Iterator[str]:
 
 
 @pytest.fixture
+def without_rows() -> Iterator[str]:
+    yield from serve(WithoutRows)
+
+
+@pytest.fixture
 def nobody() -> str:
     (port,) = free_ports(1)
     return f"http://127.0.0.1:{port}"
 
 
-ASKED = {"data": "dataset_name: 'org/data'", "model": "model_name_or_path: 'org/model'"}
+ASKED = {
+    "data": "dataset_name: 'org/data'",
+    "stream": "dataset_name: 'org/data'",
+    "model": "model_name_or_path: 'org/model'",
+}
 
 
-def failure(what: str, url: str, folder: Path) -> dict[str, Any]:
-    environment = os.environ | {"HF_ENDPOINT": url, "HF_HOME": str(folder)}
+OF_WHO_TESTS = {"http_proxy", "https_proxy", "all_proxy", "hf_hub_offline", "hf_datasets_offline"}
+"""Variables that lead elsewhere."""
+
+
+def failure(what: str, url: str, folder: Path, **more: str) -> dict[str, Any]:
+    inherited = {name: value for name, value in os.environ.items() if name.lower() not in OF_WHO_TESTS}
+    environment = inherited | {"HF_ENDPOINT": url, "HF_HOME": str(folder)} | more
     command = [sys.executable, "-m", "trainer.asking_hub", what]
     done = subprocess.run(command, env=environment, stdout=subprocess.PIPE, check=True, timeout=DEADLINE_S)
     told: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
@@ -83,8 +131,9 @@ def failure(what: str, url: str, folder: Path) -> dict[str, Any]:
 @pytest.mark.parametrize(
     ("what", "hub", "why"),
     [
-        ("data", "nobody", "Couldn't reach 'org/data' on the Hub"),
+        ("data", "nobody", "Connection refused"),
         ("data", "overloaded", "503"),
+        ("stream", "without_rows", "503"),
         ("model", "nobody", "Connection refused"),
         ("model", "overloaded", "503"),
     ],
@@ -96,6 +145,12 @@ def test_no_answer(request: pytest.FixtureRequest, tmp_path: Path, what: str, hu
     assert told["message"].startswith(f"spec.recipe.{ASKED[what]} cannot be had from the hub at {url}, ")
     assert why in told["message"]
     assert told["message"].endswith(REMEDY)
+
+
+def test_offline_is_said(tmp_path: Path, nobody: str) -> None:
+    told = failure("data", nobody, tmp_path, HF_HUB_OFFLINE="1")
+    assert told["reason"] == "HubUnreachable"
+    assert "offline mode is enabled" in told["message"]
 
 
 @pytest.mark.parametrize(("what", "reason"), [("data", "DatasetNotFound"), ("model", "ModelNotFound")])
@@ -112,6 +167,6 @@ def test_what_another_run_left_in_the_cache_is_no_answer(tmp_path: Path, monkeyp
     cached = tmp_path / "cache" / "org___data" / "default" / "0.0.0" / "abc"
     cached.mkdir(parents=True)
     (cached / "dataset_info.json").write_text(json.dumps({"config_name": "default"}))
-    with pytest.raises(RunFailure, match="Couldn't find cache for org/") as caught:
+    with pytest.raises(RunFailure, match="offline mode is enabled") as caught:
         load_from_hub(Source("org/data", config="algebra"))
     assert caught.value.failure.reason == "HubUnreachable"

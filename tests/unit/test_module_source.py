@@ -47,7 +47,18 @@ def test_names_that_a_module_cannot_have(folder: Path, name: str) -> None:
 
 @pytest.mark.parametrize(
     "line",
-    ["from os import *", "globals()['a' + 'b'] = 1", "def __getattr__(name): ...", "exec(open('x').read())"],
+    [
+        "from os import *",
+        "globals()['a' + 'b'] = 1",
+        "locals()['a' + 'b'] = 1",
+        "vars()['a' + 'b'] = 1",
+        "Judge.__dict__.update(a=1)",
+        "setattr(Judge, 'a' + 'b', 1)",
+        "def __getattr__(name): ...",
+        "exec(open('x').read())",
+        "eval('a' + 'b')",
+        "import sys; sys.modules[__name__] = Judge()",
+    ],
 )
 def test_names_that_nobody_can_tell(folder: Path, line: str) -> None:
     (folder / "plain.py").write_text(f"{PLAIN}{line}\n")

@@ -7,37 +7,47 @@ is missing is named together with what is there. Every rank loads the same data 
 import contextlib
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, Final, TypeAlias
+from typing import Any, Final, NamedTuple, TypeAlias
 
 import datasets
 from datasets.exceptions import DatasetGenerationError, DatasetNotFoundError
 from datasets.packaged_modules.cache.cache import Cache
+from huggingface_hub.errors import HFValidationError
 from pyarrow import ArrowInvalid
 
 from grpo_contract.dataset_mixture import read_mixture
-from grpo_contract.failure import DATASET_NOT_FOUND, INVALID_RECIPE, UserError
+from grpo_contract.failure import DATASET_NOT_FOUND, INVALID_RECIPE, QUOTED_CHARACTERS, UserError
 from grpo_contract.paths import is_path
 from grpo_trainer.causes import OF_THE_PATH, first_line, is_of_the_system, modules_of
 from grpo_trainer.mixture import mix
 from grpo_trainer.preflight import FILE_FORMATS, check_dataset, dataset_permission
 from grpo_trainer.recipe import OpenR1Arguments
 from grpo_trainer.sources import Source, check_columns
-from grpo_trainer.unreachable_hub import hub_reached, unreachable
+from grpo_trainer.unreachable_hub import unreachable, unreachable_hub_named
 
 PROMPT: Final = "prompt"
 CONVERSATION: Final = "messages"
 
+SCRIPTS_REFUSED: Final = "datasets.load"
+"""What raises a RuntimeError where a repository holds a program instead of rows."""
+
 TrainingData: TypeAlias = datasets.Dataset | datasets.IterableDataset
 
 
-def load_source(source: Source, prompt_column: str) -> TrainingData:
+class Loaded(NamedTuple):
+    rows: TrainingData
+    columns: list[str]
+    """A stream may know them from its first row alone, which is fetched for that once."""
+
+
+def load_source(source: Source, prompt_column: str) -> Loaded:
     """Its rows, with all their columns.
 
     Raises UserError when the data set, its configuration, its split or a column that is asked for does not exist.
     """
-    data = load_path(source, prompt_column) if is_path(source.name) else load_from_hub(source)
-    check_columns(source, prompt_column, columns_of(data))
-    return data
+    loaded = load_path(source, prompt_column) if is_path(source.name) else load_from_hub(source)
+    check_columns(source, prompt_column, loaded.columns)
+    return loaded
 
 
 def declared_columns(source: Source, prompt_column: str) -> list[str] | None:
@@ -48,7 +58,7 @@ def declared_columns(source: Source, prompt_column: str) -> list[str] | None:
     """
     if is_path(source.name) or source.is_streamed:
         return None
-    with hub_answers(source):
+    with hub_refusal_named(source):
         info = datasets.load_dataset_builder(source.name, name=source.config).info
     check_splits(source, list(info.splits or []))
     columns = list(info.features or []) or None
@@ -64,11 +74,11 @@ def check_splits(source: Source, splits: list[str]) -> None:
             raise split_not_found(source, split, splits)
 
 
-def load_path(source: Source, prompt_column: str) -> TrainingData:
+def load_path(source: Source, prompt_column: str) -> Loaded:
     check_dataset(source, prompt_column)
     try:
         with dataset_permission(source):
-            return pick_split(read_path(source), source)
+            return with_columns(pick_split(read_path(source), source))
     except (*OF_THE_PATH, DatasetGenerationError, ArrowInvalid) as error:
         if is_of_the_system(error):  # DatasetGenerationError is around whatever happened, a full volume as well
             raise
@@ -106,20 +116,22 @@ def split_not_found(source: Source, split: str, splits: Iterable[str]) -> UserEr
     )
 
 
-def load_from_hub(source: Source) -> TrainingData:
-    with hub_answers(source):
-        return datasets.load_dataset(source.name, name=source.config, split=source.split, streaming=source.is_streamed)
+def load_from_hub(source: Source) -> Loaded:
+    with hub_refusal_named(source):
+        return with_columns(
+            datasets.load_dataset(source.name, name=source.config, split=source.split, streaming=source.is_streamed)
+        )
 
 
 @contextlib.contextmanager
-def hub_answers(source: Source) -> Iterator[None]:
+def hub_refusal_named(source: Source) -> Iterator[None]:
     """
     Raises:
-        UserError: the data set, its configuration or its split is not there.
+        UserError: the data set, its configuration or its split is not there, or it has no rows that can be loaded.
         RunFailure: the hub gives no answer, and another attempt may get one.
     """
     try:
-        with hub_reached(source.key("id"), source.name):
+        with unreachable_hub_named(source.key("id"), source.name):
             yield
     except DatasetNotFoundError as error:
         raise UserError(
@@ -127,6 +139,16 @@ def hub_answers(source: Source) -> Iterator[None]:
             f"spec.recipe.{source.key('id')}: {source.name!r} is not on the hub, or this run may not read it; "
             f"correct the id, set HF_TOKEN in spec.learners.env, or give a path on the volume.",
         ) from error
+    except FileNotFoundError as error:
+        if error.errno is not None:  # the system's own: of the cache on the volume, not of the repository
+            raise
+        raise not_loadable(source, error) from error
+    except RuntimeError as error:
+        if modules_of(error)[-1] != SCRIPTS_REFUSED:
+            raise
+        raise not_loadable(source, error) from error
+    except HFValidationError as error:
+        raise not_loadable(source, error) from error
     except ValueError as error:
         if Cache.__module__ in modules_of(error):
             raise unreachable(source.key("id"), source.name, error) from error
@@ -139,27 +161,39 @@ def hub_answers(source: Source) -> Iterator[None]:
         ) from error
 
 
-def rows_of(parts: Sequence[TrainingData], script: OpenR1Arguments) -> TrainingData:
+def not_loadable(source: Source, error: Exception) -> UserError:
+    return UserError(
+        DATASET_NOT_FOUND,
+        f"spec.recipe.{source.key('id')}: {source.name!r} cannot be loaded, {first_line(error)[:QUOTED_CHARACTERS]}; "
+        f"name a data set of JSON Lines, JSON or Parquet files.",
+    )
+
+
+def rows_of(parts: Sequence[Loaded], script: OpenR1Arguments) -> Loaded:
     """What is trained on; `parts` are the recipe's sources, in order."""
     mixture = read_mixture(vars(script))
     if mixture is None:
-        (data,) = parts
-        return data
-    splits = mix(parts, mixture)
+        (only,) = parts
+        return only
+    splits = mix([part.rows for part in parts], mixture)
     split = script.dataset_train_split
     if split not in splits:
         raise UserError(
             INVALID_RECIPE,
             f"spec.recipe.dataset_train_split: a mixture has no split {split!r}; use one of {', '.join(splits)}.",
         )
-    return splits[split]
+    return with_columns(splits[split])
+
+
+def with_columns(rows: TrainingData) -> Loaded:
+    return Loaded(rows, columns_of(rows))
 
 
 def columns_of(data: TrainingData) -> list[str]:
     return list(data.column_names or next(iter(data)))
 
 
-def with_prompts(data: TrainingData, script: OpenR1Arguments, as_messages: bool) -> TrainingData:
+def with_prompts(data: Loaded, script: OpenR1Arguments, as_messages: bool) -> TrainingData:
     """Open-R1's layout: an optional system message, then the column as the user's message.
 
     A column that holds messages already keeps them. Without a chat template there are no messages: the text is the
@@ -178,9 +212,9 @@ def with_prompts(data: TrainingData, script: OpenR1Arguments, as_messages: bool)
         others = {name: values for name, values in rows.items() if name != CONVERSATION}
         return others | {PROMPT: prompts}
 
-    if isinstance(data, datasets.IterableDataset):
-        return data.map(lay_out, batched=True, remove_columns=columns_of(data))
-    return data.with_transform(lay_out)
+    if isinstance(data.rows, datasets.IterableDataset):
+        return data.rows.map(lay_out, batched=True, remove_columns=data.columns)
+    return data.rows.with_transform(lay_out)
 
 
 def check_size(data: TrainingData, prompts_per_batch: int, script: OpenR1Arguments) -> None:

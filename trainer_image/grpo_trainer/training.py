@@ -25,9 +25,9 @@ from grpo_trainer import device
 from grpo_trainer.causes import modules_of
 from grpo_trainer.checkpoints import Checkpoint, CheckpointKeeper, find_checkpoint
 from grpo_trainer.data import (
+    Loaded,
     TrainingData,
     check_size,
-    columns_of,
     declared_columns,
     load_source,
     rows_of,
@@ -59,7 +59,7 @@ from grpo_trainer.tracker_report import TrackerReport
 from grpo_trainer.trackers.process import TrackerProcess
 from grpo_trainer.trackers.records import Start
 from grpo_trainer.trackers.settings import environment_of, own_trackers
-from grpo_trainer.unreachable_hub import MODEL_KEY, hub_reached
+from grpo_trainer.unreachable_hub import unreachable_hub_named
 from grpo_trainer.zero3 import zero3_config
 
 LOOPBACK: Final = "127.0.0.1"
@@ -167,10 +167,10 @@ def load_data(recipe: Recipe, required: Mapping[str, Sequence[str]], *, as_messa
     return with_prompts(rows_of(parts, recipe.script), recipe.script, as_messages)
 
 
-def load_checked(source: Source, recipe: Recipe, required: Mapping[str, Sequence[str]]) -> TrainingData:
-    data = load_source(source, recipe.script.dataset_prompt_column)
-    check_rewards(required, source, columns_of(data))
-    return data
+def load_checked(source: Source, recipe: Recipe, required: Mapping[str, Sequence[str]]) -> Loaded:
+    loaded = load_source(source, recipe.script.dataset_prompt_column)
+    check_rewards(required, source, loaded.columns)
+    return loaded
 
 
 def check_rewards(required: Mapping[str, Sequence[str]], source: Source, columns: list[str] | None) -> None:
@@ -199,7 +199,7 @@ def build_learner(
     arguments.save_total_limit = None  # the keeper applies it
     fleet = FleetReport(metrics, board)
     try:
-        with hub_reached(MODEL_KEY, recipe.model.model_name_or_path):
+        with unreachable_hub_named("model_name_or_path", recipe.model.model_name_or_path):
             learner = Learner(
                 rewards=rewards.functions,
                 watch=rewards.watch,

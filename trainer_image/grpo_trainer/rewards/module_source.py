@@ -7,7 +7,9 @@ from importlib.machinery import PathFinder, SourceFileLoader
 from pathlib import Path
 from typing import Final
 
-DYNAMIC: Final = frozenset({"*", "globals", "locals", "vars", "exec", "eval", "setattr", "__dict__", "__getattr__"})
+DYNAMIC: Final = frozenset(
+    {"*", "globals", "locals", "vars", "exec", "eval", "setattr", "modules", "__dict__", "__getattr__"}
+)
 """With one of these in it, a module may hold names that its source does not."""
 
 
