@@ -1,4 +1,5 @@
-"""`python -m trainer.asking_hub data|stream|model`: load it from the hub that HF_ENDPOINT names, and print the failure as JSON.
+"""`python -m trainer.asking_hub data|stream|model ...`: load these from the hub that HF_ENDPOINT names, and print each failure
+as a line of JSON.
 
 A process of its own: both libraries read HF_ENDPOINT when they are imported.
 """
@@ -29,7 +30,8 @@ def ask_for(what: str) -> None:
 if __name__ == "__main__":
     # Seconds between five tries of each request.
     _http.time.sleep = lambda _: None
-    try:
-        ask_for(sys.argv[1])
-    except RunFailure as error:
-        print(json.dumps(error.failure.model_dump() | {"is_mistake": isinstance(error, UserError)}))
+    for what in sys.argv[1:]:
+        try:
+            ask_for(what)
+        except RunFailure as error:
+            print(json.dumps(error.failure.model_dump() | {"is_mistake": isinstance(error, UserError)}))
