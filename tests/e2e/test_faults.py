@@ -33,7 +33,7 @@ from harness.runs import (
 )
 from harness.waiting import wait_for
 
-STEPS = 16
+STEPS = 12
 """So many that no run ends before it was hurt, as slow as the gate makes them."""
 START_S = 400
 RUN_S = 700
@@ -44,8 +44,12 @@ GATE = SCRATCH / "gate-is-open"
 GATE_CODE = f"""
 import os, time
 
+hold_s = 1
+
 def held(completions, **columns):
-    ends_at = time.monotonic() + {START_S / STEPS}
+    global hold_s
+    hold_s = min(2 * hold_s, 50)
+    ends_at = time.monotonic() + hold_s
     while time.monotonic() < ends_at and not os.path.exists("{GATE}"):
         time.sleep(0.1)
     return [0.0] * len(completions)
@@ -54,8 +58,8 @@ def slow(completions, **columns):
     time.sleep(1)
     return [0.0] * len(completions)
 """
-"""Rewards that make steps slow. `held`, until the test opens the gate: its run is there for as long as a generator may take to
-come. It goes on by steps, since a newcomer is given the weights between two of them."""
+"""Rewards that make steps slow. `held`, until the test opens the gate: its run is there for longer than START_S. It goes on by
+steps, since a newcomer is given the weights between two of them, and by short ones first."""
 HELD = ["accuracy", "format", "tag_count", "gate:held"]
 SLOW = ["accuracy", "format", "tag_count", "gate:slow"]
 REWARDS = {"from": [{"configMap": {"name": "gate"}}]}
