@@ -1,12 +1,15 @@
 """The summary of `make test` counts what happened, also where it is not a test, and says what was left unshown."""
 
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from harness.layers import Counts, Result, counts_of, run_target, summary_of
 from harness.layout import ROOT
+
+RunLayer = Callable[[str], Result]
 
 
 @pytest.mark.parametrize(
@@ -25,6 +28,18 @@ def test_counts(summary: str, exit_code: int, counts: Counts) -> None:
     assert counts_of(summary, exit_code) == counts
 
 
+@pytest.fixture
+def run_layer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> RunLayer:
+    """A layer of the name e2e that is this command, run in `tmp_path`."""
+    monkeypatch.chdir(tmp_path)
+
+    def run(command: str) -> Result:
+        (tmp_path / "Makefile").write_text(f"test-e2e:\n\t@{command}\n")
+        return run_target("test-e2e")
+
+    return run
+
+
 SKIPPING = """
 import pytest
 
@@ -37,31 +52,24 @@ def test_others(): pass
 """
 
 
-def test_a_skipped_test_says_why(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_skipped_test_says_why(tmp_path: Path, run_layer: RunLayer) -> None:
     """Of the words of the real pytest, with the options of this project."""
     (tmp_path / "test_image.py").write_text(SKIPPING)
-    pytest_command = f"{sys.executable} -m pytest -c {ROOT / 'pyproject.toml'} --rootdir=. -p no:cacheprovider ."
-    (tmp_path / "Makefile").write_text(f"test-e2e:\n\t@{pytest_command}\n")
-    monkeypatch.chdir(tmp_path)
-    result = run_target("test-e2e")
+    result = run_layer(f"{sys.executable} -m pytest -c {ROOT / 'pyproject.toml'} --rootdir=. -p no:cacheprovider .")
     assert (result.layer, result.counts) == ("e2e", Counts(passed=1, skipped=1))
     assert result.skips == ("test_image.py:8: the image needs 26 GB of disk, and 20 GB are free",)
 
 
-def test_a_layer_that_hangs_has_failed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / "Makefile").write_text("test-e2e:\n\t@sleep 60\n")
-    monkeypatch.chdir(tmp_path)
+def test_a_layer_that_hangs_has_failed(run_layer: RunLayer, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("harness.layers.LONGEST_LAYER_S", 0.5)
-    result = run_target("test-e2e")
+    result = run_layer("sleep 60")
     assert result.counts == Counts(failed=1)
     assert result.seconds < 30
 
 
-def test_what_a_layer_leaves_behind_is_not_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / "Makefile").write_text("test-e2e:\n\t@sleep 20 & echo '3 passed in 0.52s'\n")
-    monkeypatch.chdir(tmp_path)
+def test_what_a_layer_leaves_behind_is_not_waited_for(run_layer: RunLayer, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("harness.layers.LAST_LINES_S", 0.5)
-    result = run_target("test-e2e")
+    result = run_layer("sleep 20 & echo '3 passed in 0.52s'")
     assert result.counts == Counts(passed=3)
     assert result.seconds < 10
     assert summary_of([result])[-1] == "e2e has left processes that hold its output"
