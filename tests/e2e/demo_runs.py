@@ -6,6 +6,9 @@ from harness.kubectl import Manifest, load_manifests
 from harness.layout import ROOT
 from harness.merge_patch import merge_patch
 
+NO_NODE: dict[str, Any] = {"nodeSelector": {"accelerator": "none-such"}}
+"""Of learners or generators that are never to start."""
+
 
 def demo_run(name: str = "demo", **changes: Any) -> Manifest:
     """manifests/demo.yaml; `changes` are merged into its spec ({"recipe": {"max_steps": 3}}), None removes a key."""

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from e2e.demo_runs import small_run
+from e2e.demo_runs import NO_NODE, small_run
 from harness.kubectl import Kubectl, condition
 from harness.runs import SOON_S, seconds_between, wait_for_phase, warnings_of
 from harness.waiting import wait_for
@@ -19,12 +19,9 @@ MISTAKES: dict[str, tuple[dict[str, Any], str, str]] = {
 
 @pytest.fixture(scope="module")
 def wrong_runs(namespace: Kubectl) -> Kubectl:
-    """Their namespace; each has the name of its mistake."""
-    nowhere = {
-        "nodeSelector": {"accelerator": "none-such"}
-    }  # learners find the mistakes; servers would cost a minute of CPU
+    """Their namespace; each has the name of its mistake. Learners find it; servers would cost a minute of CPU."""
     namespace.apply(
-        *(small_run(mistake, recipe=recipe, generators=nowhere) for mistake, (recipe, _, _) in MISTAKES.items())
+        *(small_run(mistake, recipe=recipe, generators=NO_NODE) for mistake, (recipe, _, _) in MISTAKES.items())
     )
     return namespace
 

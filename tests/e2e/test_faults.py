@@ -9,7 +9,6 @@ import signal
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any
 
 import pytest
 
@@ -89,14 +88,21 @@ class HurtInLearner(Hurt):
 
 
 @dataclass(frozen=True)
+class Namesake:
+    """The run that nobody hurt."""
+
+    run: Manifest
+    """When it had succeeded."""
+    owners: set[str]
+    children: tuple[set[str], set[str]]
+    """Before and after the run of the same name was deleted; it still trained."""
+
+
+@dataclass(frozen=True)
 class Hurts:
     generator: Hurt
     learner: HurtInLearner
-    namesake: Manifest
-    """The run that nobody hurt, when it had succeeded."""
-    owners_of_namesake: set[str]
-    children_of_namesake: tuple[set[str], set[str]]
-    """Before and after the run of the same name was deleted; it still trained."""
+    namesake: Namesake
 
 
 @pytest.fixture(scope="module")
@@ -117,7 +123,7 @@ def hurt(cluster: Kubectl, demo_namespace: Kubectl) -> Iterator[Hurts]:
         less_learners = pool.submit(delete_a_learner, kubectl, "less-learners")
         wait_until_all_ready(elsewhere, "less-generators", START_S)
         generator = less_generators.result()
-        yield Hurts(generator, less_learners.result(), **outlive_namesake(kubectl, elsewhere, "less-generators"))
+        yield Hurts(generator, less_learners.result(), outlive_namesake(kubectl, elsewhere, "less-generators"))
 
 
 def kill_a_generator(kubectl: Kubectl, name: str) -> Hurt:
@@ -139,8 +145,8 @@ def kill_a_generator(kubectl: Kubectl, name: str) -> Hurt:
     )
 
 
-def outlive_namesake(kubectl: Kubectl, elsewhere: Kubectl, name: str) -> dict[str, Any]:
-    """Delete the run in the first namespace while the one in the other trains, and let that go on. Of Hurts."""
+def outlive_namesake(kubectl: Kubectl, elsewhere: Kubectl, name: str) -> Namesake:
+    """Delete the run in the first namespace while the one in the other trains, and let that go on."""
     before = set(children(elsewhere, name))
     kubectl("delete", "grporun", name, "--timeout=60s")
     wait_for("the end of its children", lambda: not children(kubectl, name, ALL_KINDS), 60)
@@ -148,11 +154,7 @@ def outlive_namesake(kubectl: Kubectl, elsewhere: Kubectl, name: str) -> dict[st
     assert phase(elsewhere.get("grporun", name)) == "Running"
     open_gate(elsewhere, name)
     run = wait_for_phase(elsewhere, name, "Succeeded", RUN_S)
-    return {
-        "namesake": run,
-        "owners_of_namesake": owners_of(elsewhere, name),
-        "children_of_namesake": (before, after),
-    }
+    return Namesake(run, owners_of(elsewhere, name), (before, after))
 
 
 def open_gate(kubectl: Kubectl, name: str) -> None:
@@ -223,12 +225,12 @@ def test_generators_stay_warm_when_learners_start_again(hurt: Hurts) -> None:
 
 def test_runs_do_not_touch_each_other(hurt: Hurts) -> None:
     """Two in one namespace, two of one name: each has children and a folder of its own, and no part in what hurts others."""
-    runs = [hurt.generator.run, hurt.learner.run, hurt.namesake]
+    runs = [hurt.generator.run, hurt.learner.run, hurt.namesake.run]
     assert len({run["status"]["output"] for run in runs}) == 3
     assert [run["status"]["progress"]["step"] for run in runs] == [STEPS] * 3
     assert [run["status"]["learners"]["restarts"] for run in runs] == [0, 1, 0]
-    owners = [hurt.generator.owners, hurt.learner.owners, hurt.owners_of_namesake]
+    owners = [hurt.generator.owners, hurt.learner.owners, hurt.namesake.owners]
     assert owners == [{run["metadata"]["uid"]} for run in runs]
-    before, after = hurt.children_of_namesake
+    before, after = hurt.namesake.children
     assert before == after
     assert {"Job/less-generators-learner-1", "Deployment/less-generators-generator"} <= before

@@ -2,14 +2,13 @@
 
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from datetime import datetime
 
 import pytest
 
-from e2e.demo_runs import small_run
+from e2e.demo_runs import NO_NODE, small_run
 from e2e.namespaces import namespaces_with_volume
 from harness.kubectl import Kubectl, Manifest
-from harness.runs import pods, wait_for_condition, wait_for_phase
+from harness.runs import last_words, pods, seconds_between, wait_for_condition, wait_for_phase
 from harness.waiting import wait_for
 
 VISIBLE_S = 60
@@ -44,7 +43,7 @@ def found(cluster: Kubectl, demo_claim: Kubectl) -> Iterator[dict[str, Future[Ma
             small_run(
                 "stuck",
                 learners={"image": "nowhere.invalid/missing:1", "runtimeClassName": None},
-                generators={"nodeSelector": {"accelerator": "none-such"}},
+                generators=NO_NODE,
             )
         )
         yield {trouble: pool.submit(wait_until_named, kubectl, trouble) for trouble in TROUBLE}
@@ -76,10 +75,5 @@ def test_a_learner_out_of_memory_is_named(namespace: Kubectl) -> None:
     failure = run["status"]["lastFailure"]
     assert failure["reason"] == "OOMKilled"
     assert "learners.resources" in failure["message"]
-    visible = datetime.fromisoformat(ended_at(namespace))
-    assert (datetime.fromisoformat(run["status"]["finishedAt"]) - visible).total_seconds() <= NAMED_S
-
-
-def ended_at(kubectl: Kubectl) -> str:
-    (pod,) = kubectl.find_all("pod", "grpo.dev/run=hungry,grpo.dev/role=learner")
-    return str(pod["status"]["containerStatuses"][0]["state"]["terminated"]["finishedAt"])
+    (pod,) = pods(namespace, "hungry", "learner")
+    assert seconds_between(last_words(pod)["finishedAt"], run["status"]["finishedAt"]) <= NAMED_S

@@ -92,14 +92,9 @@ def custom_resource() -> None:
     """a CRD's CEL rules refuse, and server-side apply keeps field managers apart"""
     apply(_proof_crd())
     # `kubectl wait` fails at once while the conditions of a new CRD are still null.
-    established = (
-        "get",
-        "crd",
-        "proofs.grpo.test",
-        "-o",
-        'jsonpath={.status.conditions[?(@.type=="Established")].status}',
-    )
-    wait_for("the CRD to be established", lambda: kubectl(*established) == "True", timeout_s=30)
+    established = 'jsonpath={.status.conditions[?(@.type=="Established")].status}'
+    ask = ("get", "crd", "proofs.grpo.test", "-o", established)
+    wait_for("the CRD to be established", lambda: kubectl(*ask) == "True", timeout_s=30)
 
     def proof(**spec: int) -> str:
         return json.dumps({"apiVersion": "grpo.test/v1", "kind": "Proof", "metadata": {"name": "p"}, "spec": spec})
