@@ -170,6 +170,18 @@ def test_a_file_that_is_not_what_its_name_says(tmp_path: Path) -> None:
         load(str(tmp_path / "train.parquet"))
 
 
+@pytest.mark.parametrize("streaming", [False, True])
+def test_a_data_set_without_rows(tmp_path: Path, streaming: bool) -> None:
+    (tmp_path / "train.jsonl").touch()
+    with pytest.raises(UserError) as caught:
+        load(str(tmp_path / "train.jsonl"), dataset_streaming=streaming)
+    assert caught.value.failure.reason == "DatasetNotFound"
+    assert str(caught.value) == (
+        f"spec.recipe.dataset_name: '{tmp_path}/train.jsonl' has no rows in split 'train'; give a data set with a row for "
+        "each prompt."
+    )
+
+
 def test_too_few_prompts_for_one_batch() -> None:
     data = datasets.Dataset.from_list(ROWS)
     script = OpenR1Arguments(dataset_name="data")

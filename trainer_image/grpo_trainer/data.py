@@ -43,9 +43,12 @@ class Loaded(NamedTuple):
 def load_source(source: Source, prompt_column: str) -> Loaded:
     """Its rows, with all their columns.
 
-    Raises UserError when the data set, its configuration, its split or a column that is asked for does not exist.
+    Raises UserError when the data set, its configuration, its split or a column that is asked for does not exist, or there
+    are no rows.
     """
     loaded = load_path(source, prompt_column) if is_path(source.name) else load_from_hub(source)
+    if not loaded.columns:
+        raise no_rows(source)
     check_columns(source, prompt_column, loaded.columns)
     return loaded
 
@@ -72,6 +75,14 @@ def check_splits(source: Source, splits: list[str]) -> None:
     for split in asked:
         if splits and split not in [*splits, str(datasets.Split.ALL)]:
             raise split_not_found(source, split, splits)
+
+
+def no_rows(source: Source) -> UserError:
+    return UserError(
+        DATASET_NOT_FOUND,
+        f"spec.recipe.{source.key('id')}: {source.name!r} has no rows in split {source.split!r}; give a data set with a row for "
+        "each prompt.",
+    )
 
 
 def load_path(source: Source, prompt_column: str) -> Loaded:
@@ -190,7 +201,8 @@ def with_columns(rows: TrainingData) -> Loaded:
 
 
 def columns_of(data: TrainingData) -> list[str]:
-    return list(data.column_names or next(iter(data)))
+    """None of rows that are none: a stream knows its columns by its first row."""
+    return list(data.column_names or next(iter(data), {}))
 
 
 def with_prompts(data: Loaded, script: OpenR1Arguments, as_messages: bool) -> TrainingData:

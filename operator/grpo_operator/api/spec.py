@@ -72,7 +72,7 @@ class Generators(PodSettings):
 
 
 class Storage(ApiModel):
-    """The volume of the run: checkpoints, the model and the hub's cache. One of `size` and `claimName`."""
+    """The volume of the run: checkpoints, the model and the hub's cache. Set one of `size` and `claimName`."""
 
     size: Annotated[
         str | None, Field(min_length=1, max_length=64, description="Size of a new volume claim, for example 500Gi.")
@@ -179,7 +179,7 @@ class GRPORunSpec(ApiModel):
     ] = "current"
     learners: Annotated[Learners, Field(description="Pods that learn: torchrun, DeepSpeed ZeRO-3, TRL.")] = Learners()
     generators: Annotated[Generators, Field(description="Pods that write completions: vLLM.")] = Generators()
-    storage: Storage
+    storage: Storage = Storage()
     checkpoint: Checkpoint = Checkpoint()
     rewards: Rewards = Rewards()
     max_restarts: Annotated[
