@@ -113,7 +113,7 @@ def test_readme_describes_every_value() -> None:
 
 def _leaves(values: dict[str, Any], prefix: str = "") -> list[str]:
     """Names of values; objects of Kubernetes count as one value."""
-    whole = {"resources", "dashboards.labels"}
+    whole = {"resources", "nodeSelector", "dashboards.labels"}
     found: list[str] = []
     for key, value in values.items():
         name = prefix + key
