@@ -20,7 +20,8 @@ def load() -> None:
     free_gb = shutil.disk_usage(CACHE).free / 1e9
     if free_gb < NEEDED_GB:
         pytest.skip(f"the image needs {NEEDED_GB} GB of disk, and {free_gb:.0f} GB are free")
-    tool("cluster", "load", "--node", NODE, tool_output("images", "build", "trainer-cpu"))
+    archive = tool_output("images", "build", "trainer-cpu", deadline_s=DEADLINE_S)
+    tool("cluster", "load", "--node", NODE, archive)
 
 
 def unload() -> None:
