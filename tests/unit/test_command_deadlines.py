@@ -109,3 +109,10 @@ def test_a_tool_that_fails_is_not_taken_for_one_that_is_slow(tools: Path) -> Non
     for run_tool in (tool, tool_output):
         with pytest.raises(subprocess.CalledProcessError, match="exit status 3"):
             run_tool("failing")
+
+
+def test_a_build_gives_way_to_what_measures_time(tools: Path) -> None:
+    (tools / "priority.py").write_text("import os; print('first'); print(os.nice(0))")
+    ours = os.nice(0)
+    assert tool_output("priority") == str(ours)
+    assert tool_output("priority", niceness=19) == "19"
