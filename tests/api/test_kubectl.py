@@ -10,10 +10,10 @@ from api.client import ApiServer
 from grpo_operator.api.recipe_keys import read_recipe_schema
 from grpo_operator.api.run import GRPORun
 from harness.kubectl import Kubectl, Manifest, load_manifests
-from harness.layout import ROOT
+from harness.layout import MANIFESTS, ROOT
 from harness.merge_patch import merge_patch
 
-SAMPLES = sorted(ROOT.joinpath("manifests").rglob("*.yaml"))
+SAMPLES = sorted(MANIFESTS.rglob("*.yaml"))
 REFERENCE = ROOT / "docs" / "reference.md"
 MISSPELT = {"spec": {"recipe": {"num_generation": 8}}}
 

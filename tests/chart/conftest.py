@@ -6,8 +6,11 @@ from pathlib import Path
 import pytest
 import yaml
 
-from chart.rendered import CHART, NAMESPACE, RELEASE, Manifest, Render, Run
+from chart.rendered import Render, Run
 from cluster.build import build
+from harness.installation import OPERATOR_NAMESPACE, RELEASE
+from harness.kubectl import Manifest
+from harness.layout import CHART
 
 
 @pytest.fixture(scope="session")
@@ -33,7 +36,7 @@ def render(helm: Run) -> Render:
 
     def manifests(*settings: str) -> list[Manifest]:
         flags = [f"--set={setting}" for setting in settings]
-        done = helm("template", RELEASE, CHART, f"--namespace={NAMESPACE}", *flags)
+        done = helm("template", RELEASE, CHART, f"--namespace={OPERATOR_NAMESPACE}", *flags)
         assert done.returncode == 0, done.stderr
         return [document for document in yaml.safe_load_all(done.stdout) if document]
 

@@ -1,14 +1,11 @@
-"""What tests of the chart share: where it is, the release that they render, and finding objects in it."""
+"""What tests of the chart share: how it is rendered, and finding objects in that."""
 
 import subprocess
 from collections.abc import Callable
-from pathlib import Path
-from typing import Any
 
-CHART = Path(__file__).resolve().parents[2] / "charts" / "grpo-operator"
-RELEASE, NAMESPACE = "grpo-operator", "grpo-system"
+from harness.installation import RELEASE
+from harness.kubectl import Manifest
 
-Manifest = dict[str, Any]
 Run = Callable[..., subprocess.CompletedProcess[str]]
 Render = Callable[..., list[Manifest]]
 

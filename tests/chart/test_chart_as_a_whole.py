@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 import yaml
 
-from chart.rendered import CHART, NAMESPACE, RELEASE, Render, Run, only
-
-PROJECT = CHART.parents[1]
+from chart.rendered import Render, Run, only
+from harness.installation import OPERATOR_NAMESPACE, RELEASE
+from harness.layout import CHART, ROOT
 
 
 def test_lint_finds_nothing(helm: Run) -> None:
@@ -63,14 +63,19 @@ def test_a_change_of_settings_starts_new_pods(render: Render) -> None:
 
 def test_versions_of_chart_and_project_agree() -> None:
     chart = yaml.safe_load((CHART / "Chart.yaml").read_text())
-    project = re.search(r'^version = "(.*)"', (PROJECT / "pyproject.toml").read_text(), re.MULTILINE)
+    project = re.search(r'^version = "(.*)"', (ROOT / "pyproject.toml").read_text(), re.MULTILINE)
     assert project
     assert chart["version"] == chart["appVersion"] == project.group(1)
 
 
 def test_notes_tell_what_to_do_next(helm: Run) -> None:
     done = helm(
-        "install", RELEASE, CHART, f"--namespace={NAMESPACE}", "--dry-run=client", "--set=watchNamespaces={lab}"
+        "install",
+        RELEASE,
+        CHART,
+        f"--namespace={OPERATOR_NAMESPACE}",
+        "--dry-run=client",
+        "--set=watchNamespaces={lab}",
     )
     assert done.returncode == 0, done.stderr
     notes = done.stdout.partition("NOTES:")[2]

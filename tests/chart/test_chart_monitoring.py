@@ -2,10 +2,12 @@
 
 import json
 
-from chart.rendered import CHART, RELEASE, Render, only
+from chart.rendered import Render, only
 from codegen.dashboard_queries import queries_of
 from grpo_contract.labels import ROLE_LABEL, RUN_LABEL
 from grpo_contract.network import GENERATOR_PORT_NAME, LEARNER_HTTP_PORT_NAME, METRICS_PATH
+from harness.installation import RELEASE
+from harness.layout import CHART
 
 
 def test_pod_monitor_scrapes_both_roles(render: Render) -> None:

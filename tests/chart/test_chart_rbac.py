@@ -3,8 +3,11 @@
 import pytest
 import yaml
 
-from chart.rendered import CHART, NAMESPACE, RELEASE, Manifest, Render, Run, of_kind, only
+from chart.rendered import Render, Run, of_kind, only
 from grpo_operator.permissions import PERMISSIONS
+from harness.installation import OPERATOR_NAMESPACE, RELEASE
+from harness.kubectl import Manifest
+from harness.layout import CHART
 
 Rights = set[tuple[str, str, str]]
 """API group, resource, verb."""
@@ -49,7 +52,7 @@ def test_rights_are_what_the_code_asks_for(render: Render) -> None:
     assert rights_of(only(manifests, "ClusterRole", RUNS)) == asked_for(in_operator_namespace=False)
     own = only(manifests, "Role")
     assert rights_of(own) == asked_for(in_operator_namespace=True)
-    assert own["metadata"]["namespace"] == NAMESPACE
+    assert own["metadata"]["namespace"] == OPERATOR_NAMESPACE
 
 
 def test_in_watched_namespaces_only(render: Render) -> None:
@@ -57,9 +60,9 @@ def test_in_watched_namespaces_only(render: Render) -> None:
     assert not of_kind(manifests, "ClusterRole")
     assert not of_kind(manifests, "ClusterRoleBinding")
     roles = {role["metadata"]["namespace"]: role for role in of_kind(manifests, "Role")}
-    assert set(roles) == {NAMESPACE, "a", "b"}
+    assert set(roles) == {OPERATOR_NAMESPACE, "a", "b"}
     assert rights_of(roles["a"]) == rights_of(roles["b"]) == asked_for(in_operator_namespace=False)
-    assert rights_of(roles[NAMESPACE]) == asked_for(in_operator_namespace=True)
+    assert rights_of(roles[OPERATOR_NAMESPACE]) == asked_for(in_operator_namespace=True)
 
 
 @pytest.mark.parametrize("settings", [(), ("watchNamespaces={a}",)], ids=["all namespaces", "one namespace"])
@@ -85,7 +88,7 @@ def test_every_role_is_of_this_chart_and_bound_to_the_operator(render: Render, s
         assert {(binding["metadata"].get("namespace"), binding["roleRef"]["name"]) for binding in bindings} == roles
         for binding in bindings:
             assert binding["roleRef"]["kind"] == kind
-            assert binding["subjects"] == [{"kind": "ServiceAccount", "name": account, "namespace": NAMESPACE}]
+            assert binding["subjects"] == [{"kind": "ServiceAccount", "name": account, "namespace": OPERATOR_NAMESPACE}]
 
 
 def test_people_have_runs_by_kubernetes_own_roles(render: Render) -> None:

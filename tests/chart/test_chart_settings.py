@@ -2,8 +2,9 @@
 
 import json
 
-from chart.rendered import NAMESPACE, Render, only
+from chart.rendered import Render, only
 from grpo_operator.settings import SETTINGS_FILE, Settings
+from harness.installation import OPERATOR_NAMESPACE
 
 MONITORING = {"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "monitoring"}}}
 
@@ -65,7 +66,7 @@ def test_the_operator_knows_its_own_pods(render: Render) -> None:
     """NetworkPolicies of runs admit pods with these labels in this namespace."""
     settings = settings_of(render)
     deployment = only(render(), "Deployment")
-    assert settings.operator_namespace == deployment["metadata"]["namespace"] == NAMESPACE
+    assert settings.operator_namespace == deployment["metadata"]["namespace"] == OPERATOR_NAMESPACE
     assert settings.operator_labels.items() <= deployment["spec"]["template"]["metadata"]["labels"].items()
     assert settings.operator_labels == deployment["spec"]["selector"]["matchLabels"]
 

@@ -2,7 +2,9 @@
 
 import pytest
 
-from chart.rendered import CHART, RELEASE, Render, Run, only
+from chart.rendered import Render, Run, only
+from harness.installation import RELEASE
+from harness.layout import CHART
 
 REFUSED = [
     ("colour=red", "at '': additional properties 'colour' not allowed"),

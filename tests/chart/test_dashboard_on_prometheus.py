@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from chart.rendered import CHART
 from chart.simulated_run import MAX_STEPS, PER_STEP, PHASE_S, SECONDS, START, STEP_S, TARGET, open_metrics
 from codegen.dashboard_queries import PanelQuery, queries_of, variable_queries_of
 from harness.daemons import daemon, free_port
+from harness.layout import CHART
 from harness.prometheus import Prometheus
 from harness.waiting import wait_for
 

@@ -7,9 +7,11 @@ from pathlib import Path
 import pytest
 import yaml
 
-from chart.rendered import CHART, NAMESPACE, RELEASE, Run
+from chart.rendered import Run
 from harness.documents import DOCUMENTS, commands, mappings
+from harness.installation import OPERATOR_NAMESPACE, RELEASE
 from harness.kubectl import Manifest
+from harness.layout import CHART
 
 VALUES = yaml.safe_load((CHART / "values.yaml").read_text())
 INSTALLATIONS = [
@@ -32,7 +34,7 @@ def output(done: "subprocess.CompletedProcess[str]") -> str:
 
 @pytest.fixture(scope="session")
 def by_default(helm: Run) -> str:
-    return output(helm("template", RELEASE, CHART, f"--namespace={NAMESPACE}"))
+    return output(helm("template", RELEASE, CHART, f"--namespace={OPERATOR_NAMESPACE}"))
 
 
 def test_the_documents_show_some_of_each() -> None:
@@ -50,7 +52,7 @@ def test_an_installation_works(helm: Run, arguments: list[str]) -> None:
 
 @pytest.mark.parametrize("setting", SETTINGS)
 def test_a_setting_works(helm: Run, by_default: str, setting: str) -> None:
-    rendered = output(helm("template", RELEASE, CHART, f"--namespace={NAMESPACE}", f"--set={setting}"))
+    rendered = output(helm("template", RELEASE, CHART, f"--namespace={OPERATOR_NAMESPACE}", f"--set={setting}"))
     assert rendered != by_default
 
 
@@ -58,7 +60,9 @@ def test_a_setting_works(helm: Run, by_default: str, setting: str) -> None:
 def test_a_values_file_works(helm: Run, by_default: str, values: Manifest, tmp_path: Path) -> None:
     file = tmp_path / "values.yaml"
     file.write_text(yaml.safe_dump(values))
-    assert output(helm("template", RELEASE, CHART, f"--namespace={NAMESPACE}", f"--values={file}")) != by_default
+    assert (
+        output(helm("template", RELEASE, CHART, f"--namespace={OPERATOR_NAMESPACE}", f"--values={file}")) != by_default
+    )
 
 
 def test_the_images_of_the_readme_are_those_that_are_asked_for(helm: Run) -> None:

@@ -29,7 +29,7 @@ from harness.installation import (
     tool_output,
 )
 from harness.kubectl import ENDED, CommandFailedError, Kubectl, Manifest
-from harness.layout import ROOT
+from harness.layout import MANIFESTS, ROOT
 from harness.outages import wait_through_outages
 
 REPORT = ROOT / "build" / "demo.json"
@@ -65,7 +65,7 @@ def up(is_local: bool) -> None:
         console.print("The operator is there; the base model is made in one to two minutes ...")
         wait_for_volume(inside)
     with stopwatch.part("run"):
-        inside("apply", "-f", str(ROOT / "manifests" / "demo.yaml"))
+        inside("apply", "-f", str(MANIFESTS / "demo.yaml"))
         run = follow(console, lambda show: watch(inside, "demo", show))
     if run["status"]["phase"] != "Succeeded":
         raise DemoError(f"The run failed: {json.dumps(run['status'].get('lastFailure', run['status']), indent=1)}")

@@ -7,9 +7,9 @@ from demo.jobs import wait_for_job
 from grpo_operator.desired.pod_template import merged
 from harness.installation import trainer_image
 from harness.kubectl import Kubectl, Manifest, load_manifests
-from harness.layout import ROOT
+from harness.layout import MANIFESTS
 
-DATA = ROOT / "manifests" / "demo-data.yaml"
+DATA = MANIFESTS / "demo-data.yaml"
 Adapt = Callable[[Manifest], Manifest]
 
 

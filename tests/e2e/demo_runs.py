@@ -3,7 +3,7 @@
 from typing import Any
 
 from harness.kubectl import Manifest, load_manifests
-from harness.layout import ROOT
+from harness.layout import MANIFESTS
 from harness.merge_patch import merge_patch
 
 NO_NODE: dict[str, Any] = {"nodeSelector": {"accelerator": "none-such"}}
@@ -12,7 +12,7 @@ NO_NODE: dict[str, Any] = {"nodeSelector": {"accelerator": "none-such"}}
 
 def demo_run(name: str = "demo", **changes: Any) -> Manifest:
     """manifests/demo.yaml; `changes` are merged into its spec ({"recipe": {"max_steps": 3}}), None removes a key."""
-    (run,) = load_manifests(ROOT / "manifests" / "demo.yaml")
+    (run,) = load_manifests(MANIFESTS / "demo.yaml")
     run["metadata"]["name"] = name
     run["spec"] = merge_patch(run["spec"], changes)
     return run

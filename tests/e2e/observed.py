@@ -13,7 +13,7 @@ from e2e.port_forward import read_through
 from grpo_contract.network import GENERATOR_PORT, LEARNER_HTTP_PORT, METRICS_PATH
 from harness.installation import OPERATOR_NAMESPACE
 from harness.kubectl import Kubectl, Manifest
-from harness.layout import ROOT
+from harness.layout import MANIFESTS
 from harness.runs import pods, versions, wait_for_phase, wait_for_step, wait_until_all_ready
 from harness.waiting import wait_for
 
@@ -49,7 +49,7 @@ class Observed:
 def observe_demo(cluster: Kubectl, namespace: Kubectl, elsewhere: Kubectl) -> Observed:
     """`elsewhere`: a namespace without any run."""
     started = time.time()
-    manifest = str(ROOT / "manifests" / "demo.yaml")
+    manifest = str(MANIFESTS / "demo.yaml")
     namespace("apply", "-f", manifest)
     wait_for_step(namespace, "demo", 2, timeout_s=400)
     wait_until_all_ready(namespace, "demo", 120)

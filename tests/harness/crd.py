@@ -1,11 +1,11 @@
 """The CRD of GRPORun on a cluster."""
 
 from harness.kubectl import Kubectl, condition
-from harness.layout import CRD, ROOT
+from harness.layout import CRD, MANIFESTS
 from harness.waiting import wait_for
 
 NAME = "grporuns.grpo.dev"
-SAMPLE = ROOT / "manifests" / "minimal.yaml"
+SAMPLE = MANIFESTS / "minimal.yaml"
 SOON_S = 30
 
 

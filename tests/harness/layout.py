@@ -5,4 +5,6 @@ from pathlib import Path
 TESTS = Path(__file__).resolve().parents[1]
 ROOT = TESTS.parent
 CHART = ROOT / "charts" / "grpo-operator"
+MANIFESTS = ROOT / "manifests"
+TRAINER_IMAGE = ROOT / "trainer_image"
 CRD = CHART / "crds" / "grporuns.yaml"

@@ -15,12 +15,12 @@ from grpo_contract import environment
 from grpo_contract.config import RunConfig
 from grpo_contract.files import VOLUME
 from harness.daemons import free_port
+from harness.layout import TESTS, TRAINER_IMAGE
 from trainer import contained
 from trainer.contained import CONTAINED
 from trainer.running_generator import TOKEN
 
-SOURCES = Path(__file__).parents[2] / "trainer_image"
-WITH_TESTS = f"{SOURCES}:{SOURCES.parent / 'tests'}"
+WITH_TESTS = f"{TRAINER_IMAGE}:{TESTS}"
 """PYTHONPATH of a program of these tests."""
 ONE_RANK = {"WORLD_SIZE": "1", "RANK": "0", "LOCAL_RANK": "0", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": "29500"}
 """What torchrun would tell a program that takes its place."""
@@ -61,7 +61,7 @@ class LearnerPod:
                     environment.TOKEN_FILE: str(folder / "token"),
                     environment.TERMINATION_FILE: str(self.termination_file),
                     environment.POD_IP: "127.0.0.1",
-                    "PYTHONPATH": str(SOURCES),
+                    "PYTHONPATH": str(TRAINER_IMAGE),
                     "HF_HOME": str(folder / "hub"),
                     "HF_HUB_OFFLINE": "1",
                     "GLOO_SOCKET_IFNAME": "lo",

@@ -6,8 +6,9 @@ from pathlib import Path
 
 from grpo_contract.config import RunConfig
 from grpo_contract.network import GENERATOR_PORT
+from harness.layout import TRAINER_IMAGE
 from trainer.forwarder import Forwarder
-from trainer.learner_pod import LAUNCHER, SOURCES, LearnerPod
+from trainer.learner_pod import LAUNCHER, LearnerPod
 from trainer.running_generator import RunningGenerator
 
 GENERATORS_ADDRESS = "127.0.0.2"
@@ -25,7 +26,7 @@ def run_with_generator(
     generators = config.generators.model_copy(update={"service": GENERATORS_ADDRESS})
     config = config.model_copy(update={"generators": generators})
     with Forwarder((GENERATORS_ADDRESS, GENERATOR_PORT), ("127.0.0.1", generator.port)):
-        environment = {"PYTHONPATH": f"{SOURCES}:{folder}", **(env or {})}
+        environment = {"PYTHONPATH": f"{TRAINER_IMAGE}:{folder}", **(env or {})}
         pod = LearnerPod(folder, config, program=program, alone=False, env=environment)
         try:
             yield pod

@@ -28,8 +28,9 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from grpo_contract.config import RunConfig
 from grpo_contract.files import VOLUME, model_folder
+from harness.layout import TESTS
 from trainer.learner_inputs import learner_config, write_problems
-from trainer.learner_pod import ONE_RANK, SOURCES, WITH_TESTS, LearnerPod
+from trainer.learner_pod import ONE_RANK, WITH_TESTS, LearnerPod
 from trainer.parity_inputs import CASES, STATE, Answer
 
 RUN_S = 900
@@ -134,7 +135,7 @@ def trls(config: RunConfig, script: Path, tmp_path_factory: pytest.TempPathFacto
     (folder / "run.json").write_text(config.model_dump_json())
     program = Path(__file__).with_name("parity_trl.py")
     environment = {
-        "PYTHONPATH": str(SOURCES.parent / "tests"),
+        "PYTHONPATH": str(TESTS),
         "HF_HOME": str(folder / "hub"),
         "HF_HUB_OFFLINE": "1",
         "OMP_NUM_THREADS": "1",

@@ -16,6 +16,7 @@ import pytest
 from grpo_trainer.trackers import process
 from grpo_trainer.trackers.process import TrackerProcess
 from grpo_trainer.trackers.records import Record, Start
+from harness.layout import TESTS
 from trainer.tracked import history_of, records_of, scalars_of
 
 STEPS = 3
@@ -25,7 +26,7 @@ COMPLETIONS: dict[str, list[Any]] = {
     "completion": ["2", "5"],
     "accuracy": [1.0, None],
 }
-OWN_PROCESS = {"PYTHONPATH": f"{os.environ.get('PYTHONPATH', '')}:{Path(__file__).parents[1]}"}
+OWN_PROCESS = {"PYTHONPATH": f"{os.environ.get('PYTHONPATH', '')}:{TESTS}"}
 """For a process of these tests in the place of ours."""
 NEVER_S = 30
 """A tracker that is waited for would take longer."""

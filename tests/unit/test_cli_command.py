@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from grpo_cli.main import main
-from harness.layout import ROOT
+from harness.layout import MANIFESTS, ROOT
 from unit.test_cli_memory import QWEN
 
 OPEN_R1 = Path(__file__).with_name("recipes") / "open_r1_2025.yaml"
@@ -146,7 +146,7 @@ def test_parameters_without_a_configuration(grpo: Grpo) -> None:
     ]
 
 
-@pytest.mark.parametrize("sample", sorted(path.name for path in (ROOT / "manifests").glob("*.yaml")))
+@pytest.mark.parametrize("sample", sorted(path.name for path in MANIFESTS.glob("*.yaml")))
 def test_the_samples_have_no_errors(grpo: Grpo, sample: str) -> None:
     done = grpo("check", f"manifests/{sample}")
     if sample == "demo-data.yaml":

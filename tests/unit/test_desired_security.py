@@ -5,8 +5,9 @@ from typing import Any
 
 import pytest
 
+from harness.layout import MANIFESTS
 from unit.desired_inputs import generator_template, learner_template, make_run
-from unit.golden import MANIFESTS, SETTINGS, documents, read_sample, sample_files
+from unit.golden import SETTINGS, documents, read_sample, sample_files
 from unit.pod_security import violations
 
 TEMPLATES = (learner_template, generator_template)

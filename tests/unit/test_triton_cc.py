@@ -6,7 +6,9 @@ from pathlib import Path
 
 import pytest
 
-SCRIPT = Path(__file__).resolve().parents[2] / "trainer_image" / "triton-cc"
+from harness.layout import TRAINER_IMAGE
+
+SCRIPT = TRAINER_IMAGE / "triton-cc"
 DRIVER, COMPILED = "int driver;\n", b"\x7fELF driver"
 
 

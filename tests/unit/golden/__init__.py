@@ -12,9 +12,9 @@ from grpo_operator.api.run import GRPORun
 from grpo_operator.desired.children import build_children
 from grpo_operator.desired.manifest import Manifest
 from grpo_operator.settings import RoleDefaults, Settings
+from harness.layout import MANIFESTS
 
 FOLDER: Final = Path(__file__).parent
-MANIFESTS: Final = Path(__file__).resolve().parents[3] / "manifests"
 
 UID: Final = "3f2a9c10-5b7e-4d21-9a64-0c8e7f1b2d35"
 TOKEN: Final = "0123456789abcdef" * 4
