@@ -154,8 +154,7 @@ def job_condition(kind: str, since_s: float = 10, reason: str = "BackoffLimitExc
     }
 
 
-def make_deployment(ready: int = 0, replicas: int = 1, conditions: tuple[Manifest, ...] = ()) -> ObservedDeployment:
-    """`ready`: its own count of pods."""
+def make_deployment(conditions: tuple[Manifest, ...] = ()) -> ObservedDeployment:
     manifest = {
         "metadata": {
             "name": f"{NAME}-generator",
@@ -165,7 +164,7 @@ def make_deployment(ready: int = 0, replicas: int = 1, conditions: tuple[Manifes
             "labels": {RUN_LABEL: NAME},
             "ownerReferences": [{"uid": UID, "controller": True}],
         },
-        "status": {"replicas": replicas, "readyReplicas": ready, "conditions": list(conditions)},
+        "status": {"replicas": 1, "conditions": list(conditions)},
     }
     deployment = observe("Deployment", manifest)
     assert isinstance(deployment, ObservedDeployment)
