@@ -11,7 +11,16 @@ from harness.runs import SOON_S, children, pods, wait_for_condition, wait_for_ph
 from harness.waiting import wait_for
 from simulated.observed import count, events, wait_for_look
 from simulated.operator_process import Operator
-from simulated.runs import delete_pod, end_pod, keep_waiting, name_of_a_run, run_manifest, start_run, volume
+from simulated.runs import (
+    delete_pod,
+    end_pod,
+    keep_waiting,
+    lose_readiness,
+    name_of_a_run,
+    run_manifest,
+    start_run,
+    volume,
+)
 
 pytestmark = pytest.mark.usefixtures("operator")
 
@@ -139,6 +148,21 @@ def test_a_generator_that_ended_is_told_with_its_cause(kubectl: Kubectl, name: s
     wait_for("the Deployment's news", lambda: ready_of_deployment(kubectl, name) == 1, SOON_S)
     wait_for_look(kubectl)
     assert events(kubectl, name) == [("Warning", "GeneratorEnded")]
+    assert kubectl.get("grporun", name)["status"]["generators"]["ready"] == 1
+
+
+def test_a_generator_that_is_not_ready_any_more_is_told(kubectl: Kubectl, name: str) -> None:
+    start_run(kubectl, name)
+    generator = pods(kubectl, name, "generator")[1]
+    lose_readiness(kubectl, generator)
+    wait_for("the Event", lambda: ("Warning", "GeneratorNotReady") in events(kubectl, name), SOON_S)
+    ready = condition(kubectl.get("grporun", name), "GeneratorsReady")
+    assert ready is not None
+    assert (ready["status"], ready["reason"]) == ("False", "GeneratorNotReady")
+    assert ready["message"].startswith(f"Pod {generator['metadata']['name']} runs and is not ready any more: ")
+    wait_for("the Deployment's news", lambda: ready_of_deployment(kubectl, name) == 1, SOON_S)
+    wait_for_look(kubectl)
+    assert events(kubectl, name) == [("Warning", "GeneratorNotReady")]
     assert kubectl.get("grporun", name)["status"]["generators"]["ready"] == 1
 
 

@@ -234,6 +234,13 @@ def make_pod(
     return pod
 
 
+def unready_generator(index: int = 0, *, since_s: float, last: Manifest | None = None) -> ObservedPod:
+    """It has run for 40 s, and not been ready for `since_s`. `last`: how its container ended before."""
+    running = container("generator", 1 if last else 0, last, running={"startedAt": ago(40)})
+    condition = {"type": "Ready", "status": "False", "lastTransitionTime": ago(since_s)}
+    return make_pod("generator", index, containers=(running,), status={"conditions": [condition]})
+
+
 def container(name: str = "learner", restarts: int = 0, last: Manifest | None = None, **state: Manifest) -> Manifest:
     """A container status; `state`: one of running, waiting, terminated."""
     return {
