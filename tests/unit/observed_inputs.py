@@ -177,16 +177,21 @@ def make_claim(
     modes: tuple[str, ...] = ("ReadWriteMany",),
     owner: str | None = UID,
     run: str | None = NAME,
+    size: str = "5Gi",
+    storage_class: str | None = "standard",
 ) -> ObservedClaim:
-    """`run`: by label."""
+    """`run`: by label. Its size is that of `make_run`."""
     metadata: Manifest = {"name": name, "uid": "claim", "resourceVersion": "1"}
     if run:
         metadata["labels"] = {RUN_LABEL: run}
     if owner:
         metadata["ownerReferences"] = [{"uid": owner, "controller": True}]
+    spec: Manifest = {"accessModes": list(modes), "resources": {"requests": {"storage": size}}}
+    if storage_class is not None:
+        spec["storageClassName"] = storage_class
     claim = observe(
         "PersistentVolumeClaim",
-        {"metadata": metadata, "spec": {"accessModes": list(modes)}, "status": {"phase": phase}},
+        {"metadata": metadata, "spec": spec, "status": {"phase": phase}},
     )
     assert isinstance(claim, ObservedClaim)
     return claim

@@ -75,6 +75,9 @@ class ObservedDeployment(ObservedChild):
 class ObservedClaim(ObservedChild):
     phase: str
     access_modes: tuple[str, ...]
+    size: str
+    storage_class: str | None
+    """None: of no class."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -227,10 +230,14 @@ def _observe_deployment(kind: str, manifest: Manifest) -> ObservedDeployment:
 
 
 def _observe_claim(kind: str, manifest: Manifest) -> ObservedClaim:
-    status = manifest.get("status", {})
-    modes = status.get("accessModes") or manifest["spec"].get("accessModes", ())
-    phase = status.get("phase", "Pending")
-    return ObservedClaim(**_common(kind, manifest), phase=phase, access_modes=tuple(modes))
+    spec, status = manifest["spec"], manifest.get("status", {})
+    return ObservedClaim(
+        **_common(kind, manifest),
+        phase=status.get("phase", "Pending"),
+        access_modes=tuple(status.get("accessModes") or spec.get("accessModes", ())),
+        size=spec["resources"]["requests"]["storage"],
+        storage_class=spec.get("storageClassName"),
+    )
 
 
 def _observe_pod(kind: str, manifest: Manifest) -> ObservedPod:
@@ -278,7 +285,9 @@ def _has_lost_readiness(status: Manifest, container_name: str) -> bool:
     unready = next((entry for entry in status.get("conditions", ()) if entry["type"] == "Ready"), {})
     if unready.get("status") != "False" or not unready.get("lastTransitionTime"):
         return False
-    states = (entry.get("state", {}) for entry in status.get("containerStatuses", ()) if entry["name"] == container_name)
+    states = (
+        entry.get("state", {}) for entry in status.get("containerStatuses", ()) if entry["name"] == container_name
+    )
     starts = [time_of(state["running"]["startedAt"]) for state in states if "running" in state]
     return any(start < time_of(unready["lastTransitionTime"]) for start in starts)
 
