@@ -134,7 +134,14 @@ USER 65532:65532
 WORKDIR /tmp
 CMD ["python", "-m", "grpo_trainer"]
 
-FROM trainer-base AS trainer
+# NCCL reaches InfiniBand and RoCE through libibverbs, which it opens when it starts, and a provider for each make of
+# adapter. No wheel brings them; without them it takes TCP sockets, and says so with NCCL_DEBUG=INFO only.
+FROM trainer-base AS trainer-rdma
+RUN apt-get update \
+ && apt-get install -y --no-install-recommends libibverbs1 ibverbs-providers \
+ && rm -rf /var/lib/apt/lists/*
+
+FROM trainer-rdma AS trainer
 ARG VERSION=0.1.0
 LABEL org.opencontainers.image.title="grpo-trainer" \
       org.opencontainers.image.description="Learners and generators of GRPO training runs, for NVIDIA GPUs" \

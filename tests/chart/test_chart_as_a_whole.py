@@ -84,6 +84,18 @@ def test_notes_tell_what_to_do_next(helm: Run) -> None:
     assert 'dashboard "GRPO run"' in notes
 
 
+WITH_EDIT, WITHOUT = "Whoever has the role edit or admin", "No role of Kubernetes' own knows runs"
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [((), WITH_EDIT), (("userRoles.enabled=false",), WITHOUT), (("watchNamespaces={lab}",), WITHOUT)],
+)
+def test_notes_tell_who_may_make_runs(helm: Run, settings: tuple[str, ...], said: str) -> None:
+    notes = helm("install", RELEASE, CHART, "--dry-run=client", *(f"--set={setting}" for setting in settings)).stdout
+    assert [sentence for sentence in (WITH_EDIT, WITHOUT) if sentence in notes] == [said]
+
+
 def test_run_of_the_notes_has_nothing_but_what_a_run_may_have(helm: Run) -> None:
     from grpo_operator.api.spec import GRPORunSpec
 
@@ -101,7 +113,7 @@ def test_readme_describes_every_value() -> None:
 
 def _leaves(values: dict[str, Any], prefix: str = "") -> list[str]:
     """Names of values; objects of Kubernetes count as one value."""
-    whole = {"resources", "dashboards.labels"}
+    whole = {"resources", "nodeSelector", "dashboards.labels"}
     found: list[str] = []
     for key, value in values.items():
         name = prefix + key

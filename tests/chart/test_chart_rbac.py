@@ -1,8 +1,9 @@
-"""The operator may do what its code asks for, and nothing else."""
+"""The operator may do what its code asks for, and nothing else; people get runs by Kubernetes' own roles."""
 
 import pytest
+import yaml
 
-from chart.rendered import NAMESPACE, RELEASE, Manifest, Render, of_kind, only
+from chart.rendered import CHART, NAMESPACE, RELEASE, Manifest, Render, Run, of_kind, only
 from grpo_operator.permissions import PERMISSIONS
 
 Rights = set[tuple[str, str, str]]
@@ -10,6 +11,17 @@ Rights = set[tuple[str, str, str]]
 
 RUNS = f"{RELEASE}-runs"
 ALL_ROLES = ("Role", "ClusterRole")
+AGGREGATED = "rbac.authorization.k8s.io/aggregate-to-"
+RUN, STATUS, SCALE = "grporuns", "grporuns/status", "grporuns/scale"
+
+
+def operators_roles(manifests: list[Manifest]) -> list[Manifest]:
+    return [role for kind in ALL_ROLES for role in of_kind(manifests, kind) if not aggregated_to(role)]
+
+
+def aggregated_to(role: Manifest) -> set[str]:
+    """Kubernetes' own roles that its rules are added to."""
+    return {label.removeprefix(AGGREGATED) for label in role["metadata"]["labels"] if label.startswith(AGGREGATED)}
 
 
 def rights_of(role: Manifest) -> Rights:
@@ -52,8 +64,7 @@ def test_in_watched_namespaces_only(render: Render) -> None:
 
 @pytest.mark.parametrize("settings", [(), ("watchNamespaces={a}",)], ids=["all namespaces", "one namespace"])
 def test_no_wildcard_no_escalation(render: Render, settings: tuple[str, ...]) -> None:
-    manifests = render(*settings)
-    roles = [role for kind in ALL_ROLES for role in of_kind(manifests, kind)]
+    roles = operators_roles(render(*settings))
     rights = set().union(*(rights_of(role) for role in roles))
     assert rights
     for group, resource, verb in rights:
@@ -69,12 +80,43 @@ def test_every_role_is_of_this_chart_and_bound_to_the_operator(render: Render, s
     account = only(manifests, "Deployment")["spec"]["template"]["spec"]["serviceAccountName"]
     assert account == only(manifests, "ServiceAccount")["metadata"]["name"]
     for kind in ALL_ROLES:
-        roles = {_key(role) for role in of_kind(manifests, kind)}
+        roles = {_key(role) for role in operators_roles(manifests) if role["kind"] == kind}
         bindings = of_kind(manifests, f"{kind}Binding")
         assert {(binding["metadata"].get("namespace"), binding["roleRef"]["name"]) for binding in bindings} == roles
         for binding in bindings:
             assert binding["roleRef"]["kind"] == kind
             assert binding["subjects"] == [{"kind": "ServiceAccount", "name": account, "namespace": NAMESPACE}]
+
+
+def test_people_have_runs_by_kubernetes_own_roles(render: Render) -> None:
+    """edit is made of view's rules and admin of edit's: Kubernetes' own roles carry those labels."""
+    roles = {role["metadata"]["name"]: role for role in of_kind(render(), "ClusterRole") if aggregated_to(role)}
+    assert {name: aggregated_to(role) for name, role in roles.items()} == {
+        f"{RELEASE}-view": {"view"},
+        f"{RELEASE}-edit": {"edit"},
+    }
+    looking, changing = ("get", "list", "watch"), ("create", "update", "patch", "delete", "deletecollection")
+    assert rights_of(roles[f"{RELEASE}-view"]) == {
+        ("grpo.dev", resource, verb) for resource in (RUN, STATUS, SCALE) for verb in looking
+    }
+    assert rights_of(roles[f"{RELEASE}-edit"]) == {("grpo.dev", RUN, verb) for verb in changing} | {
+        ("grpo.dev", SCALE, verb) for verb in ("update", "patch")
+    }
+
+
+@pytest.mark.parametrize("setting", ["userRoles.enabled=false", "watchNamespaces={a}"])
+def test_nothing_is_added_to_kubernetes_own_roles(render: Render, setting: str) -> None:
+    assert not [role for role in of_kind(render(setting), "ClusterRole") if aggregated_to(role)]
+
+
+def test_an_administrator_can_add_them_once_for_all_releases(helm: Run) -> None:
+    """As the chart's README says it for releases with watchNamespaces."""
+    done = helm("template", RELEASE, CHART, "--show-only", "templates/userroles.yaml")
+    assert done.returncode == 0, done.stderr
+    assert [role["metadata"]["name"] for role in yaml.safe_load_all(done.stdout)] == [
+        f"{RELEASE}-view",
+        f"{RELEASE}-edit",
+    ]
 
 
 def _key(role: Manifest) -> tuple[str | None, str]:

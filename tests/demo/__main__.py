@@ -41,7 +41,7 @@ def main() -> None:
     actions = {"up": up, "down": down}
     try:
         actions[sys.argv[1]](is_local)
-    except (DemoError, CommandFailedError) as error:
+    except (DemoError, CommandFailedError, TimeoutError) as error:
         sys.exit(str(error))
     except subprocess.CalledProcessError as error:
         sys.exit(f"`{' '.join(map(str, error.cmd))}` ended with {error.returncode}; its messages are above")

@@ -6,6 +6,7 @@ from functools import cache
 from pathlib import Path
 
 from cluster.images import reference
+from harness.bounded import run_bounded
 from harness.crd import apply_crd
 from harness.kubectl import Kubectl
 from harness.layout import CHART, ROOT, TESTS
@@ -13,11 +14,16 @@ from harness.layout import CHART, ROOT, TESTS
 LOCAL_VALUES = Path(__file__).with_name("local-values.yaml")
 OPERATOR_NAMESPACE = "grpo-system"
 RELEASE = "grpo-operator"
+BUILD_S = 3600.0
+"""With nothing built and nothing cached, and another build of this machine before it."""
+TOOL_S = 1800.0
+"""The longest unpacks an image of several GB on a node."""
+QUESTION_S = 300.0
 
 
 def start_local_cluster() -> None:
     """Build what is missing and start the cluster, or leave a healthy one as it is."""
-    tool("cluster", "up")
+    tool("cluster", "up", deadline_s=BUILD_S)
 
 
 def local_cluster() -> Kubectl:
@@ -28,14 +34,14 @@ def local_cluster() -> Kubectl:
 
 def load_operator_image() -> None:
     """Build the image of the sources as they are, unless that exists, and give it to every node."""
-    tool("cluster", "load", tool_output("images", "build", "operator"))
+    tool("cluster", "load", tool_output("images", "build", "operator", deadline_s=BUILD_S))
 
 
 @cache
 def trainer_environment() -> Path:
     """With the project as this checkout has it; made when it is missing."""
     command = ["make", "--silent", "--no-print-directory", "env-path-trainer"]
-    return Path(subprocess.run(command, cwd=ROOT, check=True, stdout=subprocess.PIPE, text=True).stdout.split()[-1])
+    return Path(run_bounded(command, ROOT, BUILD_S, subprocess.PIPE).split()[-1])
 
 
 def trainer_image() -> str:
@@ -67,12 +73,12 @@ def install_operator(kubectl: Kubectl, *settings: str) -> None:
         inside("rollout", "status", f"deployment/{RELEASE}", "--timeout=60s")
 
 
-def tool(module: str, *arguments: str) -> None:
+def tool(module: str, *arguments: str, deadline_s: float = TOOL_S) -> None:
     """Run one of the tools below tests/ (`cluster`, `images`), its output shown."""
-    subprocess.run([sys.executable, "-m", module, *arguments], cwd=TESTS, check=True, stdin=subprocess.DEVNULL)
+    run_bounded([sys.executable, "-m", module, *arguments], TESTS, deadline_s)
 
 
-def tool_output(module: str, *arguments: str) -> str:
-    command = [sys.executable, "-m", module, *arguments]
-    done = subprocess.run(command, cwd=TESTS, check=True, stdout=subprocess.PIPE, text=True, stdin=subprocess.DEVNULL)
-    return done.stdout.splitlines()[-1].strip()
+def tool_output(module: str, *arguments: str, deadline_s: float = QUESTION_S, niceness: int = 0) -> str:
+    """The last line of it. `niceness`: of a build beside which others measure time."""
+    command = ["nice", "-n", str(niceness), sys.executable, "-m", module, *arguments]
+    return run_bounded(command, TESTS, deadline_s, subprocess.PIPE).splitlines()[-1].strip()

@@ -101,6 +101,18 @@ def stages() -> dict[str, str]:
     return {match.group(2): DOCKERFILE[match.start() : end] for match, end in zip(found, ends, strict=True)}
 
 
+def based_on(stage: str) -> str:
+    """The instructions that its root file system is made by: its own and those of the stages below it."""
+    below = {name: base for base, name in FROM.findall(DOCKERFILE)}
+    return stages()[stage] + (based_on(below[stage]) if below[stage] in below else "")
+
+
+@pytest.mark.parametrize("package", ["libibverbs1", "ibverbs-providers"])
+def test_libraries_of_rdma_are_in_the_cuda_image_alone(package: str) -> None:
+    """NCCL without them takes TCP sockets and says nothing; on CPU gloo knows no RDMA."""
+    assert [target for target in TARGETS if package in based_on(target).split()] == ["trainer"]
+
+
 @pytest.mark.parametrize("target", TARGETS)
 def test_final_stage(target: str) -> None:
     stage = stages()[target]

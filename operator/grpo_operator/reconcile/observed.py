@@ -282,7 +282,7 @@ def _conditions(manifest: Manifest) -> dict[str, Manifest]:
 
 def _has_lost_readiness(status: Manifest, container_name: str) -> bool:
     """By the time since when the pod is not ready: one that never was is so since before its container started."""
-    unready = next((entry for entry in status.get("conditions", ()) if entry["type"] == "Ready"), {})
+    unready: Manifest = next((entry for entry in status.get("conditions", ()) if entry["type"] == "Ready"), {})
     if unready.get("status") != "False" or not unready.get("lastTransitionTime"):
         return False
     states = (
