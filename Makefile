@@ -152,6 +152,10 @@ cluster-up: ## start the local two-node cluster, or leave a healthy one as it is
 	$(CLUSTER_TOOL) up
 cluster-down: ## end everything that cluster-up started; safe to repeat and after a crash
 	$(CLUSTER_TOOL) down
+cluster-prove: ## show, on a new local cluster, each ability that tests build on, and that it ends without a trace, also after a crash
+	$(CLUSTER_TOOL) up --fresh
+	$(CLUSTER_TOOL) prove
+	$(CLUSTER_TOOL) prove-end
 cluster-status: ## show the cluster's processes, their memory, and its nodes
 	$(CLUSTER_TOOL) status
 cluster-kubeconfig: ## print the path to set KUBECONFIG to; fails when no cluster runs

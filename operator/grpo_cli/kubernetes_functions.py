@@ -4,37 +4,28 @@ https://kubernetes.io/docs/reference/using-api/cel/#kubernetes-cel-libraries
 """
 
 import re
-from decimal import Decimal
-from typing import Any, Final
+from typing import Any
 
 from cel_expr_python import cel
 
 from grpo_operator.api.core_types import QUANTITY
-
-SUFFIX: Final = re.compile("([KMGTPE]i|[numkMGTPE])?$")
-FACTORS: Final = {
-    "": Decimal(1),
-    **dict(zip("numkMGTPE", (Decimal(1000) ** power for power in (-3, -2, -1, 1, 2, 3, 4, 5, 6)), strict=True)),
-    **{f"{suffix}i": Decimal(1024) ** power for power, suffix in enumerate("KMGTPE", start=1)},
-}
+from grpo_operator.api.quantity import quantity
 
 
 def is_quantity(text: str) -> bool:
     return re.search(QUANTITY, text) is not None
 
 
-def quantity(text: str) -> float:
-    """`1.5Gi` in units. Rounded to a double: a rule asks whether it is more than nothing."""
-    suffix = SUFFIX.search(text)
-    assert suffix is not None
-    return float(Decimal(text[: suffix.start()]) * FACTORS[suffix[0]])
+def rounded_quantity(text: str) -> float:
+    """A rule asks whether it is more than nothing, for which a double will do."""
+    return float(quantity(text))
 
 
 def kubernetes_functions() -> list[cel.FunctionDecl]:
     kind = cel.Type  # a quantity is a number here
     return [
         _function("isQuantity", [kind.STRING], kind.BOOL, is_quantity),
-        _function("quantity", [kind.STRING], kind.DOUBLE, quantity),
+        _function("quantity", [kind.STRING], kind.DOUBLE, rounded_quantity),
         _method("isGreaterThan", [kind.DOUBLE, kind.DOUBLE], kind.BOOL, lambda left, right: left > right),
     ]
 

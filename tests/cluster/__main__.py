@@ -60,6 +60,7 @@ def _parser() -> argparse.ArgumentParser:
     command("reconnect", _reconnect, "give it back").add_argument("node")
     prove = command("prove", _prove, "show each ability of the running cluster that tests build on")
     prove.add_argument("abilities", nargs="*", metavar="ABILITY", help="only these; the slow ones must be named")
+    command("prove-end", _prove_end, "kill every process of the running cluster, and show that `down` leaves nothing")
     return parser
 
 
@@ -145,6 +146,13 @@ def _prove(arguments: argparse.Namespace) -> None:
     from cluster.prove import prove  # no other command needs it
 
     prove(arguments.abilities)
+
+
+def _prove_end(_: argparse.Namespace) -> None:
+    from cluster.prove_end import prove_end  # likewise
+
+    prove_end()
+    print("The cluster was killed and has ended; `down` was right twice, and nothing is left.")
 
 
 if __name__ == "__main__":

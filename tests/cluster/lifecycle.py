@@ -35,7 +35,7 @@ from cluster.processes import dead_daemons, kubectl_command, output_or_nothing, 
 from cluster.waiting import ClusterError, timed, wait_for
 
 # What has no part in a running cluster: changing it must not make `up` start a new one.
-NOT_RUNNING = ("__main__.py", "prove.py")
+NOT_RUNNING = ("__main__.py", "prove.py", "prove_end.py")
 
 
 @dataclass(frozen=True)
@@ -155,11 +155,16 @@ def _end_everything() -> None:
     if Path("/sys/class/net", BRIDGE).exists():
         run("ip", "link", "delete", BRIDGE)  # the nodes' interfaces went with the nodes, the routes go with the bridge
     cgroups.remove_all()
-    mounted = [line.split()[4] for line in Path("/proc/self/mountinfo").read_text().splitlines()]
-    if below := [point for point in mounted if Path(point).is_relative_to(RUN)]:
+    if below := mounts_left():
         raise ClusterError(f"a node's mounts outlived it, nothing below them is removed: umount {' '.join(below)}")
     if RUN.exists():
         shutil.rmtree(RUN)
+
+
+def mounts_left() -> list[str]:
+    """Below what `down` removes."""
+    mounted = [line.split()[4] for line in Path("/proc/self/mountinfo").read_text().splitlines()]
+    return [point for point in mounted if Path(point).is_relative_to(RUN)]
 
 
 def refuse_unsuitable_machine() -> None:

@@ -62,7 +62,7 @@ def namespace(cluster: Kubectl, demo_namespace: Kubectl) -> Iterator[Kubectl]:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Function]) -> None:
-    """First what does not need the base model, while it is being made."""
+    """First the files that do not need the base model, while it is being made."""
     items.sort(key=lambda item: "demo_namespace" in item.fixturenames)
 
 

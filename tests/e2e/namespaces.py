@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from functools import partial
 
 from harness.kubectl import Kubectl, Manifest
-from harness.waiting import wait_for
+from harness.outages import wait_through_outages
 
 MakeNamespace = Callable[[], Kubectl]
 
@@ -31,7 +31,7 @@ def namespaces_with_volume(cluster: Kubectl, original: Kubectl) -> Iterator[Make
         kubectl = create_namespace(cluster, name)
         made.append(kubectl)
         cluster("delete", "pv", f"{name}-demo", "--ignore-not-found")  # of tests that were interrupted
-        claim = wait_for("a volume for the claim", lambda: _bound(original.get("pvc", "demo")), 60)
+        claim = wait_through_outages("a volume for the claim", lambda: _bound(original.get("pvc", "demo")), 60)
         volume = cluster.get("pv", claim["spec"]["volumeName"])
         kubectl.apply(*_same_folder(volume, claim, name))
         return kubectl
@@ -43,7 +43,7 @@ def namespaces_with_volume(cluster: Kubectl, original: Kubectl) -> Iterator[Make
             cluster("delete", "namespace", str(kubectl.namespace), "--wait=false")
             cluster("delete", "pv", f"{kubectl.namespace}-demo", "--ignore-not-found", "--wait=false")
         for kubectl in made:  # not the namespaces: their end takes ten seconds more, while nothing happens
-            wait_for(f"the end of the pods of {kubectl.namespace}", partial(_has_no_pods, kubectl), 120)
+            wait_through_outages(f"the end of the pods of {kubectl.namespace}", partial(_has_no_pods, kubectl), 120)
 
 
 def _bound(claim: Manifest) -> Manifest | None:

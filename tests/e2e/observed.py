@@ -5,8 +5,10 @@ import subprocess
 import time
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-from demo.evaluation import Evaluation, evaluate
+from demo.evaluation import evaluate
+from demo.report import Stopwatch, summarize
 from demo.volume import on_local_cluster
 from e2e.access import Access, look_at_access
 from e2e.port_forward import read_through
@@ -14,8 +16,8 @@ from grpo_contract.network import GENERATOR_PORT, LEARNER_HTTP_PORT, METRICS_PAT
 from harness.installation import OPERATOR_NAMESPACE
 from harness.kubectl import Kubectl, Manifest
 from harness.layout import MANIFESTS
+from harness.outages import wait_through_outages
 from harness.runs import pods, versions, wait_for_phase, wait_for_step, wait_until_all_ready
-from harness.waiting import wait_for
 
 VLLMS_OWN = re.compile(
     r"vllm:\w+ metric names should not contain ':'"
@@ -43,12 +45,15 @@ class Observed:
     operator_pod_killed_at_step: int
     run: Manifest
     learners: list[Manifest]
-    evaluation: Evaluation
+    curve: list[dict[str, float]]
+    """What learner 0 logged of each step."""
+    report: dict[str, Any]
+    """What `make demo` would write to build/demo.json."""
 
 
 def observe_demo(cluster: Kubectl, namespace: Kubectl, elsewhere: Kubectl) -> Observed:
     """`elsewhere`: a namespace without any run."""
-    started = time.time()
+    started, stopwatch = time.time(), Stopwatch()
     manifest = str(MANIFESTS / "demo.yaml")
     namespace("apply", "-f", manifest)
     wait_for_step(namespace, "demo", 2, timeout_s=400)
@@ -59,6 +64,8 @@ def observe_demo(cluster: Kubectl, namespace: Kubectl, elsewhere: Kubectl) -> Ob
     access = look_at_access([namespace, elsewhere], learner, generators[0])
     killed_at_step = kill_operator(cluster, namespace)
     run = wait_for_phase(namespace, "demo", "Succeeded", 600)
+    with stopwatch.part("evaluation"):
+        evaluation = evaluate(namespace, on_local_cluster, run["status"]["model"])
     return Observed(
         started=started,
         ended=time.time(),
@@ -69,7 +76,8 @@ def observe_demo(cluster: Kubectl, namespace: Kubectl, elsewhere: Kubectl) -> Ob
         operator_pod_killed_at_step=killed_at_step,
         run=run,
         learners=pods(namespace, "demo", "learner"),
-        evaluation=evaluate(namespace, on_local_cluster, run["status"]["model"]),
+        curve=evaluation["curve"],
+        report=summarize(namespace, run, evaluation, stopwatch),
     )
 
 
@@ -116,7 +124,7 @@ def kill_operator(cluster: Kubectl, namespace: Kubectl) -> int:
     step = int(namespace.get("grporun", "demo")["status"]["progress"]["step"])
     (pod,) = inside.find_all("pod", "app.kubernetes.io/name=grpo-operator")
     inside("delete", "pod", pod["metadata"]["name"], "--grace-period=0", "--force")
-    wait_for("a new operator pod", lambda: is_replaced(inside, pod["metadata"]["uid"]), 60)
+    wait_through_outages("a new operator pod", lambda: is_replaced(inside, pod["metadata"]["uid"]), 60)
     return step
 
 

@@ -6,8 +6,8 @@ import pytest
 
 from e2e.demo_runs import NO_NODE, small_run
 from harness.kubectl import Kubectl, condition
+from harness.outages import wait_through_outages
 from harness.runs import SOON_S, seconds_between, wait_for_phase, warnings_of
-from harness.waiting import wait_for
 
 MISTAKES: dict[str, tuple[dict[str, Any], str, str]] = {
     "data-set": ({"dataset_name": "/volume/demo/none.jsonl"}, "DatasetNotFound", "/volume/demo/none.jsonl"),
@@ -40,4 +40,8 @@ def test_mistake_ends_the_run(wrong_runs: Kubectl, mistake: str) -> None:
     assert run["status"]["lastFailure"]["exitCode"] == 78
     assert any(named in line for line in run["status"]["lastFailure"]["log"])
     assert seconds_between(run["status"]["startedAt"], run["status"]["finishedAt"]) <= 60
-    wait_for("its Event", lambda: named in warnings_of(wrong_runs, mistake).get(reason, ""), SOON_S)
+    wait_through_outages("its Event", lambda: is_told(wrong_runs, mistake, reason, named), SOON_S)
+
+
+def is_told(kubectl: Kubectl, run: str, reason: str, named: str) -> bool:
+    return any(told == reason and named in note for told, note in warnings_of(kubectl, run))

@@ -4,20 +4,24 @@ import json
 import re
 import time
 from collections.abc import Iterator
+from math import isfinite
 from statistics import fmean
 
 import pytest
+from rich.console import Console
 
 from codegen.dashboard_queries import queries_of
+from demo.__main__ import print_results
 from e2e.demo_runs import demo_run
 from e2e.namespaces import create_namespace
 from e2e.observed import Observed, observe_demo
 from grpo_contract.metrics import LEARNER_METRICS, OPERATOR_METRICS, Kind
+from harness.installation import tool_output
 from harness.kubectl import Kubectl
 from harness.layout import CHART
+from harness.outages import wait_through_outages
 from harness.prometheus import Prometheus
 from harness.runs import ALL_KINDS, children, log_of
-from harness.waiting import wait_for
 
 SHARE = re.compile(r"ZeRO-3: rank (\d+) of 2 holds (\d+) of (\d+) parameters")
 
@@ -39,7 +43,7 @@ def test_succeeds_with_all_steps_in_one_attempt(demo: Observed) -> None:
 
 
 def test_learners_ran_on_two_nodes(demo: Observed) -> None:
-    assert sorted(pod["spec"]["nodeName"] for pod in demo.learners) == ["node1", "node2"]
+    assert demo.report["learner_nodes"] == ["node1", "node2"]
 
 
 def test_zero3_gives_each_learner_half_of_the_model(demo: Observed, demo_namespace: Kubectl) -> None:
@@ -59,38 +63,45 @@ def share_of(log: str) -> tuple[int, int, int]:
 
 
 def test_both_generators_served_completions(demo: Observed) -> None:
-    messages = [
-        pod["status"]["containerStatuses"][0]["state"]["terminated"].get("message", "") for pod in demo.learners
-    ]
-    (final,) = [json.loads(message) for message in messages if "generators" in message]
-    counts = {generator["name"]: generator["completions"] for generator in final["generators"]}
+    counts = demo.report["completions_per_generator"]
     assert sorted(counts) == sorted(demo.generators)
     assert len(counts) == 2
     assert all(count > 0 for count in counts.values())
-    steps, batch = (
-        demo.run["status"]["progress"]["step"],
-        2 * demo_run()["spec"]["recipe"]["per_device_train_batch_size"],
-    )
-    assert sum(counts.values()) == steps * batch
+    batch = 2 * demo_run()["spec"]["recipe"]["per_device_train_batch_size"]
+    assert sum(counts.values()) == demo.report["steps"] * batch
 
 
 def test_accuracy_is_learnt_under_a_kl_penalty(demo: Observed) -> None:
-    curve = demo.evaluation["curve"]
-    accuracies = [entry["rewards/accuracy/mean"] for entry in curve]
-    assert len(curve) == demo.run["status"]["progress"]["step"]
-    assert fmean(accuracies[-5:]) >= fmean(accuracies[:5]) + 0.3
+    assert len(demo.curve) == demo.run["status"]["progress"]["step"]
+    assert demo.report["accuracy_first5"] == fmean(entry["rewards/accuracy/mean"] for entry in demo.curve[:5])
+    assert demo.report["accuracy_last5"] >= demo.report["accuracy_first5"] + 0.3
     assert demo_run()["spec"]["recipe"]["beta"] > 0
-    assert 0 < curve[-1]["kl"] < 10
+    assert 0 < demo.report["kl_last"] < 10
+    assert isfinite(demo.report["loss_last"])
 
 
 def test_generators_held_the_learners_weights_at_every_step(demo: Observed) -> None:
-    differences = [entry["sampling/sampling_logp_difference/max"] for entry in demo.evaluation["curve"]]
-    assert max(differences) < 1e-4
+    differences = [entry["sampling/sampling_logp_difference/max"] for entry in demo.curve]
+    assert demo.report["max_logp_difference"] == max(differences) < 1e-4
 
 
 def test_trained_model_answers_better_than_the_base(demo: Observed) -> None:
-    print(f"base {demo.evaluation['base_accuracy']}, trained {demo.evaluation['trained_accuracy']}")
-    assert demo.evaluation["trained_accuracy"] >= demo.evaluation["base_accuracy"] + 0.3
+    print(f"base {demo.report['base_accuracy']}, trained {demo.report['trained_accuracy']}")
+    assert demo.report["trained_accuracy"] >= demo.report["base_accuracy"] + 0.3
+
+
+def test_the_demo_prints_what_it_found(demo: Observed, capsys: pytest.CaptureFixture[str]) -> None:
+    print_results(Console(width=80), demo.report, demo.run, is_local=True)
+    printed = capsys.readouterr().out
+    for words in (
+        f"-> {demo.report['accuracy_last5']:.2f} (last 5 steps)",
+        "learners ran on              node1, node2",
+        f"trained model                {demo.run['status']['model']} on claim demo",
+        f"Prometheus at {tool_output('cluster', 'prometheus-url')}",
+    ):
+        assert words in printed
+    assert demo.report["seconds"].keys() == {"evaluation", "total"}
+    assert 0 < demo.report["seconds"]["evaluation"] < demo.report["seconds"]["total"]
 
 
 def test_second_apply_writes_nothing(demo: Observed) -> None:
@@ -159,5 +170,5 @@ def test_every_query_of_the_dashboard_returns_data(demo: Observed, prometheus: P
 def test_delete_leaves_nothing(demo: Observed, demo_namespace: Kubectl) -> None:
     assert children(demo_namespace, "demo")
     demo_namespace("delete", "grporun", "demo", "--timeout=60s")
-    wait_for("the end of all children", lambda: not children(demo_namespace, "demo", ALL_KINDS), 60)
+    wait_through_outages("the end of all children", lambda: not children(demo_namespace, "demo", ALL_KINDS), 60)
     assert demo_namespace.find("pvc", "demo"), "the user's own claim stays"

@@ -9,6 +9,7 @@ import signal
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from typing import Any
 
 import pytest
 
@@ -17,6 +18,7 @@ from e2e.demo_runs import small_run
 from e2e.namespaces import namespaces_with_volume
 from grpo_contract.files import SCRATCH
 from harness.kubectl import Kubectl, Manifest
+from harness.outages import wait_through_outages
 from harness.runs import (
     ALL_KINDS,
     children,
@@ -26,11 +28,11 @@ from harness.runs import (
     phase,
     pods,
     wait_for_phase,
+    wait_for_run,
     wait_for_step,
     wait_until_all_ready,
     warnings_of,
 )
-from harness.waiting import wait_for
 
 STEPS = 12
 """So many that no run ends before it was hurt, as slow as the gate makes them."""
@@ -46,8 +48,14 @@ import os, time
 hold_s = 1
 
 def held(completions, **columns):
+    return hold(completions, at_most_s=50)
+
+def shut(completions, **columns):
+    return hold(completions, at_most_s={START_S + RUN_S})
+
+def hold(completions, at_most_s):
     global hold_s
-    hold_s = min(2 * hold_s, 50)
+    hold_s = min(2 * hold_s, at_most_s)
     ends_at = time.monotonic() + hold_s
     while time.monotonic() < ends_at and not os.path.exists("{GATE}"):
         time.sleep(0.1)
@@ -57,11 +65,16 @@ def slow(completions, **columns):
     time.sleep(1)
     return [0.0] * len(completions)
 """
-"""Rewards that make steps slow. `held`, until the test opens the gate: its run is there for longer than START_S. It goes on by
-steps, since a newcomer is given the weights between two of them, and by short ones first."""
-HELD = ["accuracy", "format", "tag_count", "gate:held"]
-SLOW = ["accuracy", "format", "tag_count", "gate:slow"]
-REWARDS = {"from": [{"configMap": {"name": "gate"}}]}
+"""Rewards that make steps slow. `held` and `shut`, until the test opens the gate. `held` goes on by steps, since a newcomer is
+given the weights between two of them, and by short ones first: its run is there for longer than START_S. A run that is `shut`
+has no newcomer, and outlasts another run's start and end."""
+
+
+def slowed(by: str) -> dict[str, Any]:
+    return {
+        "recipe": {"reward_funcs": ["accuracy", "format", "tag_count", f"gate:{by}"]},
+        "rewards": {"from": [{"configMap": {"name": "gate"}}], "timeoutSeconds": START_S + RUN_S + 60},
+    }
 
 
 @dataclass(frozen=True)
@@ -72,8 +85,8 @@ class Hurt:
     """Of learner 0 in its last attempt."""
     victim: str
     """The pod that was hurt."""
-    warnings: dict[str, str]
-    """{reason: note}"""
+    warnings: list[tuple[str, str]]
+    """Reason and note of each."""
     owners: set[str]
     """Uids of whose the children are that carry the run's name."""
 
@@ -111,19 +124,18 @@ def hurt(cluster: Kubectl, demo_namespace: Kubectl) -> Iterator[Hurts]:
     with namespaces_with_volume(cluster, demo_namespace) as make_namespace, ThreadPoolExecutor() as pool:
         kubectl, elsewhere = make_namespace(), make_namespace()
         gate = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "gate"}, "data": {"gate.py": GATE_CODE}}
-        held = {"recipe": {"reward_funcs": HELD}, "rewards": REWARDS}
-        slow = {"recipe": {"reward_funcs": SLOW}, "rewards": REWARDS}
         kubectl.apply(
             gate,
-            small_run("less-generators", STEPS, generators={"replicas": 2}, **held),
-            small_run("less-learners", STEPS, learners={"replicas": 2}, checkpoint={"everySteps": 3}, **slow),
+            small_run("less-generators", STEPS, generators={"replicas": 2}, **slowed("held")),
+            small_run("less-learners", STEPS, learners={"replicas": 2}, checkpoint={"everySteps": 3}, **slowed("slow")),
         )
-        elsewhere.apply(gate, small_run("less-generators", STEPS, **held))
+        elsewhere.apply(gate, small_run("less-generators", STEPS, **slowed("shut")))
         less_generators = pool.submit(kill_a_generator, kubectl, "less-generators")
         less_learners = pool.submit(delete_a_learner, kubectl, "less-learners")
         wait_until_all_ready(elsewhere, "less-generators", START_S)
         generator = less_generators.result()
-        yield Hurts(generator, less_learners.result(), outlive_namesake(kubectl, elsewhere, "less-generators"))
+        namesake = outlive_namesake(kubectl, elsewhere, "less-generators")
+        yield Hurts(generator, less_learners.result(), namesake)
 
 
 def kill_a_generator(kubectl: Kubectl, name: str) -> Hurt:
@@ -149,7 +161,7 @@ def outlive_namesake(kubectl: Kubectl, elsewhere: Kubectl, name: str) -> Namesak
     """Delete the run in the first namespace while the one in the other trains, and let that go on."""
     before = set(children(elsewhere, name))
     kubectl("delete", "grporun", name, "--timeout=60s")
-    wait_for("the end of its children", lambda: not children(kubectl, name, ALL_KINDS), 60)
+    wait_through_outages("the end of its children", lambda: not children(kubectl, name, ALL_KINDS), 60)
     after = set(children(elsewhere, name))
     assert phase(elsewhere.get("grporun", name)) == "Running"
     open_gate(elsewhere, name)
@@ -164,11 +176,11 @@ def open_gate(kubectl: Kubectl, name: str) -> None:
 
 def delete_a_learner(kubectl: Kubectl, name: str) -> HurtInLearner:
     wait_for_step(kubectl, name, 1, START_S)
-    checkpoint = wait_for("a checkpoint", lambda: kubectl.get("grporun", name)["status"].get("checkpoint"), START_S)
+    checkpoint = wait_for_run(kubectl, name, "with a checkpoint", lambda run: run["status"].get("checkpoint"), START_S)
     warm = generator_uids(kubectl, name)
     victim = pods(kubectl, name, "learner")[1]["metadata"]["name"]
     kubectl("delete", "pod", victim, "--wait=false")
-    wait_for("steps of the second attempt", lambda: trains_again(kubectl.get("grporun", name)), START_S)
+    wait_for_run(kubectl, name, "in steps of the second attempt", trains_again, START_S)
     still_warm = generator_uids(kubectl, name)
     run = wait_for_phase(kubectl, name, "Succeeded", RUN_S)
     return HurtInLearner(
@@ -201,8 +213,9 @@ def test_a_killed_generator_costs_no_step(hurt: Hurts) -> None:
     run = hurt.generator
     assert [int(step) for step in STEP.findall(run.log)] == list(range(1, STEPS + 1))
     assert run.run["status"]["attempt"] == 1
-    assert run.warnings.keys() == {"GeneratorEnded"}
-    assert f"Pod {run.victim} ended (exit code 137)" in run.warnings["GeneratorEnded"]
+    ((reason, note),) = run.warnings
+    assert reason == "GeneratorEnded"
+    assert f"Pod {run.victim} ended (exit code 137)" in note
 
 
 def test_a_deleted_learner_resumes_from_the_newest_checkpoint(hurt: Hurts) -> None:
@@ -213,8 +226,9 @@ def test_a_deleted_learner_resumes_from_the_newest_checkpoint(hurt: Hurts) -> No
     assert run.checkpoint_step <= resumed_at < STEPS
     assert [int(step) for step in STEP.findall(run.log)] == list(range(resumed_at + 1, STEPS + 1))
     assert "Job/less-learners-learner-1" not in run.children
-    assert run.warnings.keys() == {"LearnerPodLost"}
-    assert f"Pod {run.victim} was deleted." in run.warnings["LearnerPodLost"]
+    ((reason, note),) = run.warnings
+    assert reason == "LearnerPodLost"
+    assert f"Pod {run.victim} was deleted." in note
 
 
 def test_generators_stay_warm_when_learners_start_again(hurt: Hurts) -> None:

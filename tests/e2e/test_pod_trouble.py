@@ -8,11 +8,10 @@ import pytest
 from e2e.demo_runs import NO_NODE, small_run
 from e2e.namespaces import namespaces_with_volume
 from harness.kubectl import Kubectl, Manifest
-from harness.runs import last_words, pods, seconds_between, wait_for_condition, wait_for_phase
-from harness.waiting import wait_for
+from harness.outages import wait_through_outages
+from harness.runs import NAMED_S, pods, wait_for_condition
 
 VISIBLE_S = 60
-NAMED_S = 30
 
 
 def cannot_pull(pod: Manifest) -> bool:
@@ -51,7 +50,9 @@ def found(cluster: Kubectl, demo_claim: Kubectl) -> Iterator[dict[str, Future[Ma
 
 def wait_until_named(kubectl: Kubectl, trouble: str) -> Manifest:
     role, is_visible, kind, reason, _ = TROUBLE[trouble]
-    wait_for(f"{trouble} to be missed", lambda: any(map(is_visible, pods(kubectl, "stuck", role))), VISIBLE_S)
+    wait_through_outages(
+        f"{trouble} to be missed", lambda: any(map(is_visible, pods(kubectl, "stuck", role))), VISIBLE_S
+    )
     # The condition was False before, for another reason, so its own time does not tell when it got this one.
     return wait_for_condition(kubectl, "stuck", kind, reason, NAMED_S)
 
@@ -61,19 +62,3 @@ def test_trouble_is_named(found: dict[str, Future[Manifest]], trouble: str) -> N
     condition, remedy = found[trouble].result(), TROUBLE[trouble][-1]
     assert condition["status"] == "False"
     assert remedy in condition["message"]
-
-
-def test_a_learner_out_of_memory_is_named(namespace: Kubectl) -> None:
-    namespace.apply(
-        small_run(
-            "hungry",
-            learners={"resources": {"limits": {"memory": "64Mi"}, "requests": {"memory": "64Mi"}}},
-            maxRestarts=0,
-        )
-    )
-    run = wait_for_phase(namespace, "hungry", "Failed", 120)
-    failure = run["status"]["lastFailure"]
-    assert failure["reason"] == "OOMKilled"
-    assert "learners.resources" in failure["message"]
-    (pod,) = pods(namespace, "hungry", "learner")
-    assert seconds_between(last_words(pod)["finishedAt"], run["status"]["finishedAt"]) <= NAMED_S

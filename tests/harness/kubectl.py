@@ -11,7 +11,7 @@ import yaml
 Manifest = dict[str, Any]
 
 ENDED = {"Succeeded", "Failed"}
-"""Phases of a GRPORun that no other follows."""
+"""Phases of a GRPORun that has ended. A Failed one whose restarts were used up goes on when `spec.maxRestarts` is raised."""
 
 REQUEST_S = 60.0
 """How long one question may take."""

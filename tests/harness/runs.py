@@ -1,14 +1,19 @@
 """Looking at runs on a cluster: phase, step, conditions, children, failure."""
 
+from collections.abc import Callable
 from datetime import datetime
-from typing import Any
+from typing import Any, TypeVar
 
 from harness.kubectl import ENDED, Kubectl, Manifest, condition
 from harness.outages import wait_through_outages
 
+T = TypeVar("T")
+
 MADE_BY_OPERATOR = "configmap,secret,pvc,service,networkpolicy,deployment,job"
 ALL_KINDS = MADE_BY_OPERATOR + ",pod,endpointslice"
 SOON_S = 60.0
+NAMED_S = 30.0
+"""Within which trouble of the infrastructure is named, once it is visible."""
 
 
 class RunEndedError(Exception):
@@ -26,58 +31,41 @@ def step(run: Manifest) -> int:
     return int(run.get("status", {}).get("progress", {}).get("step", 0))
 
 
-def wait_for_phase(kubectl: Kubectl, name: str, wanted: str, timeout_s: float = SOON_S) -> Manifest:
-    """
+def wait_for_run(
+    kubectl: Kubectl, name: str, wanted: str, find: Callable[[Manifest], T | None], timeout_s: float = SOON_S
+) -> T:
+    """The first truthy thing that `find` finds in the run; `wanted` says what that is.
+
     Raises:
-        RunEndedError: in another phase.
+        RunEndedError: it has ended without that.
     """
 
-    def look() -> Manifest | None:
+    def look() -> T | None:
         run = kubectl.get("grporun", name)
-        if phase(run) == wanted:
-            return run
-        if phase(run) in ENDED:
+        found = find(run)
+        if not found and phase(run) in ENDED:
             raise RunEndedError(name, run, wanted)
-        return None
+        return found
 
-    return wait_through_outages(f"phase {wanted} of {name}", look, timeout_s, interval_s=0.2)
+    return wait_through_outages(f"{name}: {wanted}", look, timeout_s, interval_s=0.2)
+
+
+def wait_for_phase(kubectl: Kubectl, name: str, wanted: str, timeout_s: float = SOON_S) -> Manifest:
+    return wait_for_run(kubectl, name, wanted, lambda run: run if phase(run) == wanted else None, timeout_s)
 
 
 def wait_for_step(kubectl: Kubectl, name: str, wanted: int, timeout_s: float = 300) -> Manifest:
-    """
-    Raises:
-        RunEndedError: before this step.
-    """
-
-    def look() -> Manifest | None:
-        run = kubectl.get("grporun", name)
-        if step(run) >= wanted:
-            return run
-        if phase(run) in ENDED:
-            raise RunEndedError(name, run, f"at step {wanted}")
-        return None
-
-    return wait_through_outages(f"step {wanted} of {name}", look, timeout_s, interval_s=0.2)
+    return wait_for_run(kubectl, name, f"at step {wanted}", lambda run: run if step(run) >= wanted else None, timeout_s)
 
 
 def wait_for_condition(kubectl: Kubectl, name: str, kind: str, reason: str, timeout_s: float = SOON_S) -> Manifest:
-    """The condition once it has this reason.
+    """The condition once it has this reason."""
 
-    Raises:
-        RunEndedError: with another reason.
-    """
-    wanted = f"{kind} with reason {reason}"
-
-    def look() -> Manifest | None:
-        run = kubectl.get("grporun", name)
+    def of_reason(run: Manifest) -> Manifest | None:
         found = condition(run, kind)
-        if found and found["reason"] == reason:
-            return found
-        if phase(run) in ENDED:
-            raise RunEndedError(name, run, wanted)
-        return None
+        return found if found and found["reason"] == reason else None
 
-    return wait_through_outages(f"condition {wanted} of {name}", look, timeout_s, interval_s=0.2)
+    return wait_for_run(kubectl, name, f"{kind} with reason {reason}", of_reason, timeout_s)
 
 
 def wait_until_all_ready(kubectl: Kubectl, name: str, timeout_s: float = SOON_S) -> None:
@@ -106,9 +94,9 @@ def events_of(kubectl: Kubectl, run: str) -> list[Manifest]:
     return [event for event in found if event["regarding"].items() >= about.items()]
 
 
-def warnings_of(kubectl: Kubectl, run: str) -> dict[str, str]:
-    """{reason: note} of its Events."""
-    return {event["reason"]: event["note"] for event in events_of(kubectl, run) if event["type"] == "Warning"}
+def warnings_of(kubectl: Kubectl, run: str) -> list[tuple[str, str]]:
+    """Reason and note of each such Event."""
+    return [(event["reason"], event["note"]) for event in events_of(kubectl, run) if event["type"] == "Warning"]
 
 
 def owners_of(kubectl: Kubectl, run: str) -> set[str]:

@@ -64,7 +64,9 @@ def measure_burst(folder: Path, runs: int, is_idle_measured: bool) -> Burst:
         before = len(scene.log.read())
         create_runs(scene.admin_kubeconfig, names)
         children_s = _burst_seconds(scene, before, runs)
-        scene.wait_until_quiet(QUIET_TIMEOUT_S)
+        # Not until all is quiet: the cluster's controllers take minutes for as many pods, and by then the operator goes
+        # through its first runs anew.
+        scene.wait_for_objects(PODS, runs * PODS_PER_RUN, before, QUIET_TIMEOUT_S)
         rss_mib = resident_mib(operator.process.pid)
         idle = _idle_requests_per_minute(scene) if is_idle_measured else None
     return Burst(children_s, rss_mib, idle)

@@ -41,9 +41,9 @@ def _measure(folder: Path, runs: int, sizes: list[int]) -> None:
         raw_s[size] = measure_raw_burst(folder / f"raw-{size}", size)
         _say(f"{size} at once, by the operator (the raw creator took {raw_s[size]:.1f} s)")
         bursts[size] = measure_burst(folder / f"burst-{size}", size, is_idle_measured=size == sizes[0])
-    values = figures(one_by_one, bursts, raw_s)
-    write(values, RESULT)
-    _say(f"written to {RESULT.relative_to(ROOT)}\n\n{table(values)}")
+        values = figures(one_by_one, bursts, raw_s)
+        write(values, RESULT)  # after each, for the next takes longer and may fail
+        _say(f"written to {RESULT.relative_to(ROOT)}\n\n{table(values)}")
 
 
 def _say(text: str) -> None:

@@ -4,7 +4,7 @@ import itertools
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from harness.kubectl import Kubectl, Manifest
@@ -101,6 +101,21 @@ def keep_waiting(
             "phase": "Pending",
             "conditions": [{"type": "Ready", "status": "False", "lastTransitionTime": now}],
             "containerStatuses": [_container(pod) | {"ready": False, "state": state, "lastState": last_state}],
+        },
+    )
+
+
+def lose_readiness(kubectl: Kubectl, pod: Manifest) -> None:
+    """As the kubelet reports that the container runs and that its readiness probe fails now."""
+    started, now = (
+        (datetime.now(UTC) - age).strftime("%Y-%m-%dT%H:%M:%SZ") for age in (timedelta(minutes=1), timedelta())
+    )
+    _patch_status(
+        kubectl,
+        pod,
+        {
+            "conditions": [{"type": "Ready", "status": "False", "lastTransitionTime": now}],
+            "containerStatuses": [_container(pod) | {"ready": False, "state": {"running": {"startedAt": started}}}],
         },
     )
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from harness.kubectl import Kubectl
+from harness.kubectl import Kubectl, condition
 from harness.runs import SOON_S, children, pods
 from harness.waiting import wait_for
 from simulated.observed import all_versions, wait_for_look
@@ -114,8 +114,11 @@ def test_a_retained_claim_stays_and_is_taken_up_again(kubectl: Kubectl, name: st
         lambda: list(children(kubectl, name)) == [f"PersistentVolumeClaim/{name}-volume"],
         60,
     )
-    start_run(kubectl, name, storage=storage)
+    run = start_run(kubectl, name, storage=storage | {"size": "2Gi"})
     assert kubectl.get("pvc", f"{name}-volume")["metadata"]["uid"] == claim
+    ready = condition(run, "StorageReady")
+    assert ready is not None
+    assert " But spec.storage.size is '2Gi', and that of the claim '1Gi': " in ready["message"]
     kubectl("delete", "grporun", name)
     kubectl("delete", "pvc", f"{name}-volume", "--wait=false")
 

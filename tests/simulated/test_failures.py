@@ -9,9 +9,18 @@ from grpo_operator.reconcile.restart import GONE_GRACE_S
 from harness.kubectl import Kubectl, condition
 from harness.runs import SOON_S, children, pods, wait_for_condition, wait_for_phase
 from harness.waiting import wait_for
-from simulated.observed import count, events
+from simulated.observed import count, events, wait_for_look
 from simulated.operator_process import Operator
-from simulated.runs import delete_pod, end_pod, keep_waiting, name_of_a_run, run_manifest, start_run, volume
+from simulated.runs import (
+    delete_pod,
+    end_pod,
+    keep_waiting,
+    lose_readiness,
+    name_of_a_run,
+    run_manifest,
+    start_run,
+    volume,
+)
 
 pytestmark = pytest.mark.usefixtures("operator")
 
@@ -62,7 +71,7 @@ def test_a_failed_learner_is_restarted_and_generators_are_left_alone(
     assert {pod["metadata"]["uid"] for pod in pods(kubectl, name, "generator")} == generators
     selector = kubectl.get("service", f"{name}-learner")["spec"]["selector"]
     assert selector["grpo.dev/attempt"] == "2"
-    assert ("Warning", "GeneratorsLost") in events(kubectl, name)
+    wait_for("the Event", lambda: ("Warning", "GeneratorsLost") in events(kubectl, name), SOON_S)
     assert count(operator, "grpo_run_restarts_total", "GeneratorsLost") == restarts + 1
 
 
@@ -102,7 +111,7 @@ def test_a_users_mistake_is_not_tried_again(kubectl: Kubectl, name: str) -> None
     assert run["status"]["attempt"] == 1
     wait_for("the generators' removal", lambda: kubectl.find("deployment", f"{name}-generator") is None, SOON_S)
     assert kubectl.find("job", f"{name}-learner-1") is not None
-    assert ("Warning", DATASET_NOT_FOUND) in events(kubectl, name)
+    wait_for("the Event", lambda: ("Warning", DATASET_NOT_FOUND) in events(kubectl, name), SOON_S)
 
 
 def test_a_generator_that_cannot_work_fails_the_run(kubectl: Kubectl, name: str) -> None:
@@ -137,7 +146,23 @@ def test_a_generator_that_ended_is_told_with_its_cause(kubectl: Kubectl, name: s
     keep_waiting(kubectl, pods(kubectl, name, "generator")[0], "ContainerCreating", "", ended)
     wait_for("the Event", lambda: ("Warning", "GeneratorEnded") in events(kubectl, name), SOON_S)
     wait_for("the Deployment's news", lambda: ready_of_deployment(kubectl, name) == 1, SOON_S)
-    assert ("Warning", "Starting") not in events(kubectl, name)
+    wait_for_look(kubectl)
+    assert events(kubectl, name) == [("Warning", "GeneratorEnded")]
+    assert kubectl.get("grporun", name)["status"]["generators"]["ready"] == 1
+
+
+def test_a_generator_that_is_not_ready_any_more_is_told(kubectl: Kubectl, name: str) -> None:
+    start_run(kubectl, name)
+    generator = pods(kubectl, name, "generator")[1]
+    lose_readiness(kubectl, generator)
+    wait_for("the Event", lambda: ("Warning", "GeneratorNotReady") in events(kubectl, name), SOON_S)
+    ready = condition(kubectl.get("grporun", name), "GeneratorsReady")
+    assert ready is not None
+    assert (ready["status"], ready["reason"]) == ("False", "GeneratorNotReady")
+    assert ready["message"].startswith(f"Pod {generator['metadata']['name']} runs and is not ready any more: ")
+    wait_for("the Deployment's news", lambda: ready_of_deployment(kubectl, name) == 1, SOON_S)
+    wait_for_look(kubectl)
+    assert events(kubectl, name) == [("Warning", "GeneratorNotReady")]
     assert kubectl.get("grporun", name)["status"]["generators"]["ready"] == 1
 
 

@@ -154,8 +154,7 @@ def job_condition(kind: str, since_s: float = 10, reason: str = "BackoffLimitExc
     }
 
 
-def make_deployment(ready: int = 0, replicas: int = 1, conditions: tuple[Manifest, ...] = ()) -> ObservedDeployment:
-    """`ready`: its own count of pods."""
+def make_deployment(conditions: tuple[Manifest, ...] = ()) -> ObservedDeployment:
     manifest = {
         "metadata": {
             "name": f"{NAME}-generator",
@@ -165,7 +164,7 @@ def make_deployment(ready: int = 0, replicas: int = 1, conditions: tuple[Manifes
             "labels": {RUN_LABEL: NAME},
             "ownerReferences": [{"uid": UID, "controller": True}],
         },
-        "status": {"replicas": replicas, "readyReplicas": ready, "conditions": list(conditions)},
+        "status": {"replicas": 1, "conditions": list(conditions)},
     }
     deployment = observe("Deployment", manifest)
     assert isinstance(deployment, ObservedDeployment)
@@ -178,16 +177,21 @@ def make_claim(
     modes: tuple[str, ...] = ("ReadWriteMany",),
     owner: str | None = UID,
     run: str | None = NAME,
+    size: str = "5Gi",
+    storage_class: str | None = "standard",
 ) -> ObservedClaim:
-    """`run`: by label."""
+    """`run`: by label. Its size is that of `make_run`."""
     metadata: Manifest = {"name": name, "uid": "claim", "resourceVersion": "1"}
     if run:
         metadata["labels"] = {RUN_LABEL: run}
     if owner:
         metadata["ownerReferences"] = [{"uid": owner, "controller": True}]
+    spec: Manifest = {"accessModes": list(modes), "resources": {"requests": {"storage": size}}}
+    if storage_class is not None:
+        spec["storageClassName"] = storage_class
     claim = observe(
         "PersistentVolumeClaim",
-        {"metadata": metadata, "spec": {"accessModes": list(modes)}, "status": {"phase": phase}},
+        {"metadata": metadata, "spec": spec, "status": {"phase": phase}},
     )
     assert isinstance(claim, ObservedClaim)
     return claim
@@ -233,6 +237,13 @@ def make_pod(
     pod = observe("Pod", manifest)
     assert isinstance(pod, ObservedPod)
     return pod
+
+
+def unready_generator(index: int = 0, *, since_s: float, last: Manifest | None = None) -> ObservedPod:
+    """It has run for 40 s, and not been ready for `since_s`. `last`: how its container ended before."""
+    running = container("generator", 1 if last else 0, last, running={"startedAt": ago(40)})
+    condition = {"type": "Ready", "status": "False", "lastTransitionTime": ago(since_s)}
+    return make_pod("generator", index, containers=(running,), status={"conditions": [condition]})
 
 
 def container(name: str = "learner", restarts: int = 0, last: Manifest | None = None, **state: Manifest) -> Manifest:

@@ -17,7 +17,7 @@ SENTENCES: list[tuple[dict[str, Any], str]] = [
     ({"learners": {"gpus": "8"}}, 'spec.learners.gpus is "8", but it takes a whole number; leave out the quotes.'),
     ({"storage": {"retain": "yes"}}, 'spec.storage.retain is "yes", but it takes true or false; leave out the quotes.'),
     ({"storage": {"size": 500}}, 'spec.storage.size is 500, but it takes text; put it in quotes, as in "500".'),
-    ({"storage": None}, "spec.storage is missing; add it."),
+    ({"learners": {"env": [{"value": "1"}]}}, "spec.learners.env[0].name is missing; add it."),
     ({"storage": {"size": ""}}, "spec.storage.size is empty; fill it in or leave it out."),
     (
         {"storage": {"accessModes": []}},

@@ -110,8 +110,12 @@ EVENTS: dict[str, tuple[list[Condition], list[Condition], list[tuple[str, str]]]
         [("Warning", "ChildRefused")],
     ),
     "the cause of a loss that was told when it was not known": (
-        [make_condition(GENERATORS, "False", "Starting")], [make_condition(GENERATORS, "False", "GeneratorEnded")],
+        [make_condition(GENERATORS, "False", "GeneratorNotReady")], [make_condition(GENERATORS, "False", "GeneratorEnded")],
         [("Warning", "GeneratorEnded")],
+    ),
+    "a generator that is not ready any more while another starts": (
+        [make_condition(GENERATORS, "False", "Starting")], [make_condition(GENERATORS, "False", "GeneratorNotReady")],
+        [("Warning", "GeneratorNotReady")],
     ),
     "the same end of a generator": (
         [make_condition(GENERATORS, "False", "GeneratorEnded")], [make_condition(GENERATORS, "False", "GeneratorEnded")], [],
@@ -146,10 +150,11 @@ def test_events(case: str) -> None:
     assert [(event.type, event.reason) for event in told] == expected
 
 
-@pytest.mark.parametrize(("before", "after", "expected"), [(2, 1, ["Starting"]), (2, 2, []), (1, 2, [])])
+@pytest.mark.parametrize(("before", "after", "expected"), [(2, 1, ["GeneratorReplaced"]), (2, 2, []), (1, 2, [])])
 def test_a_lost_generator_is_told_and_a_wanted_one_is_not(before: int, after: int, expected: list[str]) -> None:
     ready, not_ready = (
-        make_condition(GENERATORS, status, reason) for status, reason in (("True", "AllReady"), ("False", "Starting"))
+        make_condition(GENERATORS, status, reason)
+        for status, reason in (("True", "AllReady"), ("False", "GeneratorReplaced"))
     )
     run = with_conditions(make_run(), ready, generators=GeneratorStatus(ready=before))
     told = events_of(run, GRPORunStatus(conditions=[not_ready], generators=GeneratorStatus(ready=after)))
@@ -199,7 +204,7 @@ def test_the_same_loss_again_is_news() -> None:
         events_of(
             run,
             GRPORunStatus(
-                conditions=[make_condition(GENERATORS, "False", "Starting", since_s)],
+                conditions=[make_condition(GENERATORS, "False", "GeneratorNotReady", since_s)],
                 generators=GeneratorStatus(ready=1),
             ),
         )
@@ -210,11 +215,11 @@ def test_the_same_loss_again_is_news() -> None:
 
 
 def test_a_second_lost_generator_is_news_though_the_condition_is_the_same() -> None:
-    starting = make_condition(GENERATORS, "False", "Starting")
-    run = with_conditions(make_run(), starting, generators=GeneratorStatus(ready=2))
-    after = GRPORunStatus(conditions=[starting], generators=GeneratorStatus(ready=1))
-    assert [(event.type, event.reason) for event in events_of(run, after)] == [("Warning", "Starting")]
-    assert events_of(with_conditions(run, starting, generators=GeneratorStatus(ready=1)), after) == []
+    not_ready = make_condition(GENERATORS, "False", "GeneratorNotReady")
+    run = with_conditions(make_run(), not_ready, generators=GeneratorStatus(ready=2))
+    after = GRPORunStatus(conditions=[not_ready], generators=GeneratorStatus(ready=1))
+    assert [(event.type, event.reason) for event in events_of(run, after)] == [("Warning", "GeneratorNotReady")]
+    assert events_of(with_conditions(run, not_ready, generators=GeneratorStatus(ready=1)), after) == []
 
 
 def test_the_manifest_of_an_event() -> None:

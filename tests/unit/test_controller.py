@@ -112,7 +112,7 @@ def claim(labels: dict[str, str], **metadata: Any) -> Manifest:
     metadata = {"name": f"{NAME}-volume", "namespace": "team", "labels": labels} | metadata
     if not labels:
         del metadata["labels"]
-    spec = {"accessModes": ["ReadWriteMany"]}
+    spec = {"accessModes": ["ReadWriteMany"], "resources": {"requests": {"storage": "1Gi"}}}
     return {"kind": "PersistentVolumeClaim", "metadata": metadata, "spec": spec, "status": {"phase": "Bound"}}
 
 

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from grpo_operator.api.status import GRPORunStatus
+from grpo_operator.api.status import GeneratorStatus, GRPORunStatus
 from grpo_operator.desired.manifest import Manifest
 from grpo_operator.reconcile.conditions import set_conditions
 from grpo_operator.reconcile.observed import ObservedChild, ObservedPod
@@ -29,6 +29,7 @@ from unit.observed_inputs import (
     make_deployment,
     make_job,
     make_pod,
+    unready_generator,
 )
 
 
@@ -101,6 +102,20 @@ TROUBLES: dict[str, tuple[ObservedPod, str | None, list[str]]] = {
     ),
     "a generator that was killed and answers": (
         make_pod("generator", ready=True, containers=(container("generator", 1, ended(137), running={}),)), None, [],
+    ),
+    "a generator that waits for its first weights": (unready_generator(since_s=40), None, []),
+    "a generator that was ready": (
+        unready_generator(since_s=39), "GeneratorNotReady",
+        [
+            "Pod math-generator-x-0 runs and is not ready any more", "weights", "503",
+            "`kubectl describe pod math-generator-x-0`", "`kubectl logs math-generator-x-0 -c generator`",
+        ],
+    ),
+    "a generator that was killed, and waits for its first weights since": (
+        unready_generator(since_s=42, last=ended(137)), "GeneratorEnded", ["exit code 137"],
+    ),
+    "a generator that was killed, and was ready since": (
+        unready_generator(since_s=20, last=ended(137, "OOMKilled")), "GeneratorNotReady", ["not ready any more"],
     ),
     "a generator that is being deleted": (
         make_pod("generator", ready=True, deletionTimestamp=ago(0)), "GeneratorReplaced", ["math-generator-x-0", "deleted"],
@@ -220,15 +235,15 @@ READINESS: dict[str, tuple[str, list[ObservedChild], tuple[str, str]]] = {
         "generators", [make_deployment(), GENERATOR, make_pod("generator", 1)], ("False", "Starting"),
     ),
     "both generators": ("generators", [make_deployment(), GENERATOR, make_pod("generator", 1, ready=True)], ("True", "AllReady")),
-    "both, and the Deployment's news of a lost one is ahead of the pod's": (
-        "generators", [make_deployment(ready=1), GENERATOR, make_pod("generator", 1, ready=True)], ("True", "AllReady"),
+    "one of two generators was killed": (
+        "generators", [make_deployment(), GENERATOR, KILLED_GENERATOR], ("False", "GeneratorEnded"),
     ),
-    "one is lost, and the pod's news is ahead of the Deployment's": (
-        "generators", [make_deployment(ready=2), GENERATOR, KILLED_GENERATOR], ("False", "GeneratorEnded"),
+    "one of two generators was ready": (
+        "generators", [make_deployment(), GENERATOR, unready_generator(1, since_s=20)], ("False", "GeneratorNotReady"),
     ),
     "one is being deleted and answers still": (
         "generators",
-        [make_deployment(ready=2), GENERATOR, make_pod("generator", 1, ready=True, deletionTimestamp=ago(-30))],
+        [make_deployment(), GENERATOR, make_pod("generator", 1, ready=True, deletionTimestamp=ago(-30))],
         ("False", "GeneratorReplaced"),
     ),
     "generators that cannot be created": (
@@ -249,6 +264,14 @@ def test_readiness(case: str) -> None:
     judge = judge_learners if role == "learners" else judge_generators
     statement = judge(run, children, NOW)
     assert (statement.status, statement.reason) == expected
+
+
+def test_a_generator_that_was_ready_and_is_gone_is_replaced() -> None:
+    run = make_run(generators={"replicas": 2})
+    run = run.model_copy(update={"status": GRPORunStatus(generators=GeneratorStatus(ready=2))})
+    statement = judge_generators(run, sort_children(run, [make_deployment(), GENERATOR], 1), NOW)
+    assert (statement.status, statement.reason) == ("False", "GeneratorReplaced")
+    assert statement.message == "1 of 2 generators are ready: one that was is gone, and another takes its place."
 
 
 def test_a_deletion_that_was_told_before_a_neighbour_ended_in_its_second_stays_told() -> None:

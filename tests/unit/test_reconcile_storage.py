@@ -8,7 +8,18 @@ from grpo_operator.api.run import GRPORun
 from grpo_operator.api.status import ConditionType
 from grpo_operator.reconcile.storage import BINDING_S, LOOK_AGAIN_S, StorageVerdict, judge_storage, needs_users_claim
 from unit.desired_inputs import make_run
-from unit.observed_inputs import NAME, NOW, look, make_claim, make_condition, said, then, with_conditions, written
+from unit.observed_inputs import (
+    NAME,
+    NOW,
+    look,
+    make_claim,
+    make_condition,
+    message,
+    said,
+    then,
+    with_conditions,
+    written,
+)
 
 STORAGE, FAILED = ConditionType.STORAGE_READY, ConditionType.FAILED
 
@@ -80,6 +91,52 @@ def test_the_message_names_modes_and_remedy(mode: str) -> None:
     message = judge_storage(make_run(), None, claim, NOW).statement.message
     assert mode in message
     assert RWX in message
+
+
+AS_IT_IS = (
+    ": a claim that is there is taken as it is. To have what the run asks for, enlarge the claim where its class allows that, "
+    "or delete the run and the claim, with all that is saved there, and apply the run anew."
+)
+
+# spec.storage, size and class of the retained claim -> what is said of the difference
+RETAINED: dict[str, tuple[dict[str, str], tuple[str, str | None], str]] = {
+    "what was asked for": ({"size": "100Gi"}, ("100Gi", "standard"), ""),
+    "the same size in other words": ({"size": "1024Gi", "storageClassName": "fast"}, ("1Ti", "fast"), ""),
+    "the same size in fewer digits": ({"size": "0.5Gi"}, ("512Mi", "standard"), ""),
+    "another size": (
+        {"size": "1Ti"}, ("100Gi", "standard"), f" But spec.storage.size is '1Ti', and that of the claim '100Gi'{AS_IT_IS}",
+    ),
+    "another class": (
+        {"size": "1Ti", "storageClassName": "fast"}, ("1Ti", "slow"),
+        f" But spec.storage.storageClassName is 'fast', and that of the claim 'slow'{AS_IT_IS}",
+    ),
+    "no class, and another size": (
+        {"size": "1Ti", "storageClassName": "fast"}, ("2Ti", None),
+        " But spec.storage.size is '1Ti', and that of the claim '2Ti'; spec.storage.storageClassName is 'fast', and the claim "
+        f"has none{AS_IT_IS}",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", RETAINED)
+def test_a_retained_claim_of_another_size_or_class_is_named(case: str) -> None:
+    storage, (size, storage_class), difference = RETAINED[case]
+    claim = make_claim(f"{NAME}-volume", owner=None, size=size, storage_class=storage_class)
+    plan = look(make_run(storage=storage | {"retain": True}), claim)
+    assert said(plan, STORAGE) == ("True", "Bound")
+    bound = f"PersistentVolumeClaim {NAME}-volume is bound with ReadWriteMany: every pod can mount it."
+    assert message(plan, STORAGE) == bound + difference
+
+
+def test_a_retained_claim_without_a_volume_is_compared_as_well() -> None:
+    claim = make_claim(f"{NAME}-volume", "Pending", owner=None, size="100Gi")
+    plan = look(make_run(storage={"size": "1Ti", "retain": True}), claim)
+    assert message(plan, STORAGE).endswith(f" But spec.storage.size is '1Ti', and that of the claim '100Gi'{AS_IT_IS}")
+
+
+def test_a_claim_of_the_users_is_not_compared() -> None:
+    claim = make_claim("mine", owner=None, run=None, size="1Gi")
+    assert "size" not in message(look(make_run(storage={"claimName": "mine"}), users_claim=claim), STORAGE)
 
 
 def test_a_run_on_a_volume_of_one_node_is_well() -> None:

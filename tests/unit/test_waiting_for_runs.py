@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from harness.kubectl import Kubectl, Manifest
-from harness.runs import RunEndedError, wait_for_condition, wait_for_phase, wait_for_step
+from harness.runs import RunEndedError, wait_for_condition, wait_for_phase, wait_for_run, wait_for_step
 
 GENERATORS = {"type": "GeneratorsReady", "status": "False", "reason": "RunEnded"}
 FAILED: Manifest = {"status": {"phase": "Failed", "progress": {"step": 3}, "attempt": 2, "conditions": [GENERATORS]}}
@@ -36,3 +36,9 @@ def test_with_another_reason(kubectl: Kubectl) -> None:
     with pytest.raises(RunEndedError, match=r"^r is Failed at step 3 and not GeneratorsReady with reason AllReady: "):
         wait_for_condition(kubectl, "r", "GeneratorsReady", "AllReady")
     assert wait_for_condition(kubectl, "r", "GeneratorsReady", "RunEnded") == GENERATORS
+
+
+def test_without_what_is_looked_for(kubectl: Kubectl) -> None:
+    with pytest.raises(RunEndedError, match=r"^r is Failed at step 3 and not with a checkpoint: "):
+        wait_for_run(kubectl, "r", "with a checkpoint", lambda run: run["status"].get("checkpoint"))
+    assert wait_for_run(kubectl, "r", "in an attempt", lambda run: run["status"]["attempt"]) == 2

@@ -87,10 +87,11 @@ _STORAGE_RULES: Final = (
     name_rule(STORAGE, "claimName", "PersistentVolumeClaim"),
     name_rule(STORAGE, "storageClassName", "StorageClass"),
     Rule(
-        STORAGE,
-        "has(self.size) || has(self.claimName)",
+        SPEC,  # the API server refuses a CRD whose default of storage a rule of storage refuses
+        "has(self.storage.size) || has(self.storage.claimName)",
         "spec.storage has neither size nor claimName; set spec.storage.size for a new claim or spec.storage.claimName "
         "for an existing one.",
+        ".storage",
     ),
     Rule(
         STORAGE,

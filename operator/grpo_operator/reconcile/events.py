@@ -23,6 +23,10 @@ ACTION: Final = "Reconcile"
 
 _PODS: Final = (ConditionType.LEARNERS_READY, ConditionType.GENERATORS_READY)
 
+_LOSSES: Final = (Reason.GENERATOR_ENDED, Reason.GENERATOR_NOT_READY)
+"""News also when no fewer generators are ready than before: another may have become ready, or one that ended have stopped
+answering first."""
+
 EventType = Literal["Normal", "Warning"]
 
 
@@ -96,8 +100,7 @@ def _is_trouble(condition: Condition) -> bool:
     if condition.status != "False" or condition.reason in (Reason.RUN_ENDED, Reason.RESTARTING):
         return False
     if condition.type in _PODS:
-        # The end may come after the loss, as when a generator stops answering first: then it is the cause that is news.
-        return condition.reason in POD_TROUBLES or condition.reason == Reason.GENERATOR_ENDED
+        return condition.reason in POD_TROUBLES or condition.reason in _LOSSES
     if condition.type is ConditionType.PROGRESSING:
         return condition.reason not in POD_TROUBLES  # told by the pods' own conditions
     return condition.type in (ConditionType.ACCEPTED, ConditionType.STORAGE_READY)

@@ -75,6 +75,9 @@ class ObservedDeployment(ObservedChild):
 class ObservedClaim(ObservedChild):
     phase: str
     access_modes: tuple[str, ...]
+    size: str
+    storage_class: str | None
+    """None: of no class."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,6 +136,8 @@ class ObservedPod(ObservedChild):
     node: str | None
     ip: str | None
     is_ready: bool
+    has_lost_readiness: bool
+    """It was ready since the role's own container started, which runs on, and is so no more."""
     evicted: Waiting | None
     """The pod as a whole was thrown out: evicted, preempted, its node gone."""
     unschedulable: Unschedulable | None
@@ -225,10 +230,14 @@ def _observe_deployment(kind: str, manifest: Manifest) -> ObservedDeployment:
 
 
 def _observe_claim(kind: str, manifest: Manifest) -> ObservedClaim:
-    status = manifest.get("status", {})
-    modes = status.get("accessModes") or manifest["spec"].get("accessModes", ())
-    phase = status.get("phase", "Pending")
-    return ObservedClaim(**_common(kind, manifest), phase=phase, access_modes=tuple(modes))
+    spec, status = manifest["spec"], manifest.get("status", {})
+    return ObservedClaim(
+        **_common(kind, manifest),
+        phase=status.get("phase", "Pending"),
+        access_modes=tuple(status.get("accessModes") or spec.get("accessModes", ())),
+        size=spec["resources"]["requests"]["storage"],
+        storage_class=spec.get("storageClassName"),
+    )
 
 
 def _observe_pod(kind: str, manifest: Manifest) -> ObservedPod:
@@ -248,6 +257,7 @@ def _observe_pod(kind: str, manifest: Manifest) -> ObservedPod:
         node=manifest.get("spec", {}).get("nodeName"),
         ip=status.get("podIP"),
         is_ready="Ready" in conditions,
+        has_lost_readiness=_has_lost_readiness(status, labels[ROLE_LABEL]),
         evicted=_evicted(status, conditions.get("DisruptionTarget")),
         unschedulable=_unschedulable(status),
         being_set_up_since=_being_set_up_since(status),
@@ -268,6 +278,18 @@ def _conditions(manifest: Manifest) -> dict[str, Manifest]:
     """By type, only those that are true."""
     conditions = manifest.get("status", {}).get("conditions", ())
     return {condition["type"]: condition for condition in conditions if condition["status"] == "True"}
+
+
+def _has_lost_readiness(status: Manifest, container_name: str) -> bool:
+    """By the time since when the pod is not ready: one that never was is so since before its container started."""
+    unready: Manifest = next((entry for entry in status.get("conditions", ()) if entry["type"] == "Ready"), {})
+    if unready.get("status") != "False" or not unready.get("lastTransitionTime"):
+        return False
+    states = (
+        entry.get("state", {}) for entry in status.get("containerStatuses", ()) if entry["name"] == container_name
+    )
+    starts = [time_of(state["running"]["startedAt"]) for state in states if "running" in state]
+    return any(start < time_of(unready["lastTransitionTime"]) for start in starts)
 
 
 def _evicted(status: Manifest, disruption: Manifest | None) -> Waiting | None:

@@ -86,7 +86,7 @@ def trouble_of(pod: ObservedPod, now: datetime) -> Trouble | None:
     if pod.being_set_up_since and _age_s(pod.being_set_up_since, now) >= SET_UP_S:
         return Trouble(Reason.POD_NOT_SET_UP, _not_set_up_message(pod))
     troubles = (_container_trouble(pod, container) for container in pod.containers)
-    return next((trouble for trouble in troubles if trouble), None)
+    return next((trouble for trouble in troubles if trouble), None) or _lost_readiness(pod)
 
 
 def seconds_until_settled(pods: Sequence[ObservedPod], now: datetime) -> float | None:
@@ -128,8 +128,19 @@ def _not_set_up_message(pod: ObservedPod) -> str:
     )
 
 
+def _lost_readiness(pod: ObservedPod) -> Trouble | None:
+    if pod.role is not Role.GENERATOR or not pod.has_lost_readiness:
+        return None
+    message = (
+        f"Pod {pod.name} runs and is not ready any more: an update of its weights failed, to which its readiness probe is "
+        f"answered with 503 (see `kubectl describe pod {pod.name}`), or its server or its node does not answer in time. The "
+        f"next update or answer mends it; if it lasts, see `kubectl logs {pod.name} -c {Role.GENERATOR.value}`."
+    )
+    return Trouble(Reason.GENERATOR_NOT_READY, message)
+
+
 def _container_trouble(pod: ObservedPod, container: ObservedContainer) -> Trouble | None:
-    ended = container.ended or container.last_ended
+    ended = _end_that_matters(pod, container)
     if ended and ended.reason == OOM_REASON:
         return out_of_memory(pod.name, container.name, pod.role)
     if pod.role is Role.GENERATOR and ended and is_users_mistake(pod, container, ended):
@@ -142,6 +153,12 @@ def _container_trouble(pod: ObservedPod, container: ObservedContainer) -> Troubl
             f"Pod {pod.name} ended ({_last_words(ended)}) and is started again: see `{_previous_log(pod, container)}`.",
         )
     return None
+
+
+def _end_that_matters(pod: ObservedPod, container: ObservedContainer) -> Ended | None:
+    """An end after which the pod was ready again does not keep it from being so."""
+    is_got_over = pod.has_lost_readiness and container.name == pod.role.value
+    return container.ended or (None if is_got_over else container.last_ended)
 
 
 def _waiting_trouble(

@@ -53,6 +53,9 @@ def judge_generators(run: GRPORun, children: Children, now: datetime) -> Stateme
     trouble = first_trouble(children.generators, now)
     if trouble is None and deployment and deployment.failure is not None:
         trouble = Trouble(Reason.PODS_NOT_CREATED, f"The generators' pods cannot be created: {deployment.failure}")
+    if trouble is None and ready < run.status.generators.ready:
+        gone = f"{ready} of {wanted} generators are ready: one that was is gone, and another takes its place."
+        trouble = Trouble(Reason.GENERATOR_REPLACED, gone)
     return _not_ready(ConditionType.GENERATORS_READY, ready, wanted, "generator", trouble)
 
 

@@ -76,9 +76,13 @@ class Reason(StrEnum):
     GENERATOR_ENDED = "GeneratorEnded"
     """A generator ended and is started again, or loads the model anew. The run goes on with the others. Look into
     `kubectl logs --previous` when it happens again."""
+    GENERATOR_NOT_READY = "GeneratorNotReady"
+    """A generator was ready and is so no more, though it runs: an update of its weights failed, or its server or its node
+    does not answer in time. The run goes on with the others, and the next update or answer mends it. `kubectl describe pod`
+    has what its readiness probe was answered."""
     GENERATOR_REPLACED = "GeneratorReplaced"
-    """A generator pod is being deleted, by somebody or because the run has changed, and another takes its place. The run
-    goes on with the others."""
+    """A generator pod is being deleted, by somebody or because the run has changed, or is gone, and another takes its place.
+    The run goes on with the others."""
     DISRUPTED = "Disrupted"
     """The cluster took the pod away: eviction, preemption, or a lost node."""
     RUN_ENDED = "RunEnded"

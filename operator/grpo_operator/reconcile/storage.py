@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
+from grpo_operator.api.quantity import quantity
 from grpo_operator.api.run import GRPORun
 from grpo_operator.api.status import ConditionType
 from grpo_operator.desired.volume import claim_name
@@ -55,6 +56,11 @@ _USES: Final = {
 }
 """By access mode, the best first."""
 
+_TAKEN_AS_IT_IS: Final = (
+    ": a claim that is there is taken as it is. To have what the run asks for, enlarge the claim where its class allows that, "
+    "or delete the run and the claim, with all that is saved there, and apply the run anew."
+)
+
 _READ_ONLY: Final = _Use(
     False, Reason.READ_ONLY_VOLUME, f"no pod can write to it, and learners write checkpoints and the model: {_REMEDY}."
 )
@@ -100,7 +106,7 @@ def _judge_claim(run: GRPORun, claim: ObservedClaim | None, modes: tuple[str, ..
         return StorageVerdict(_statement("False", use.reason, message), may_start=False, is_hopeless=True)
     if claim is None or claim.phase == "Pending":
         return _judge_pending(run, claim, now)
-    message = f"PersistentVolumeClaim {claim.name} is bound {with_modes}: {use.sentence}"
+    message = f"PersistentVolumeClaim {claim.name} is bound {with_modes}: {use.sentence}{_difference(run, claim)}"
     return StorageVerdict(_statement("True", use.reason, message), may_start=True)
 
 
@@ -113,10 +119,24 @@ def _judge_pending(run: GRPORun, claim: ObservedClaim | None, now: datetime) -> 
             "says why. Mostly there is no such storageClassName, or the class cannot make volumes with these accessModes "
             f"({_REMEDY}); a class that waits for a first pod needs one that fits a node."
         )
+    if claim:
+        message += _difference(run, claim)
     statement = _statement("Unknown", Reason.CLAIM_PENDING, message)
     is_watched = run.spec.storage.claim_name is None
     until_it_is_late_s = rest_s if rest_s > 0 else None
     return StorageVerdict(statement, may_start=True, look_again_s=until_it_is_late_s if is_watched else LOOK_AGAIN_S)
+
+
+def _difference(run: GRPORun, claim: ObservedClaim) -> str:
+    """What a claim that an earlier run retained is otherwise than this one asks for, as a sentence. Nobody changes it: it
+    may hold what is wanted most."""
+    storage, differences = run.spec.storage, []
+    if storage.size is not None and quantity(storage.size) != quantity(claim.size):
+        differences.append(f"spec.storage.size is {storage.size!r}, and that of the claim {claim.size!r}")
+    if storage.storage_class_name is not None and storage.storage_class_name != claim.storage_class:
+        its = f"that of the claim {claim.storage_class!r}" if claim.storage_class else "the claim has none"
+        differences.append(f"spec.storage.storageClassName is {storage.storage_class_name!r}, and {its}")
+    return f" But {'; '.join(differences)}{_TAKEN_AS_IT_IS}" if differences else ""
 
 
 def _statement(status: Truth, reason: Reason, message: str) -> Statement:
