@@ -253,6 +253,43 @@ def test_poll_comes_back_empty_handed_at_its_time_out(weights: WeightServer) -> 
     assert len(fleet.collect(tickets)) == 1
 
 
+class Hanging(PlayedGenerator):
+    """It has weights, but older ones than the learner's: others were published while it fetched them. Then it hangs."""
+
+    def __init__(self, url: str) -> None:
+        super().__init__(url, lambda: None)
+        self.gives_up = threading.Event()
+
+    def update(self, weights: WeightSource) -> Update:
+        self.updates += 1
+        if self.updates == 1:
+            self.held_version = "older"
+            return Update("older", 0.1, 0)
+        assert self.gives_up.wait(timeout=5)
+        self.held_version = None
+        raise GeneratorLost("/update_weights: timed out")
+
+
+def test_a_generator_that_hangs_is_waited_for_once_in_a_sync(
+    weights: WeightServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(roster_module, "RETRY_S", (60.0,))
+    hanging = Hanging("http://a")
+    fleet, observer = fleet_of(weights, lambda url: hanging, "http://a")
+
+    def has_begun_to_hang() -> bool:
+        fleet.submit([], 1, {})  # looks around
+        return hanging.updates == 2
+
+    wait_for("it hangs", has_begun_to_hang, timeout_s=5, interval_s=0.01)
+    weights.publish([])
+    threading.Timer(0.2, hanging.gives_up.set).start()
+    fleet.sync()
+    assert hanging.gives_up.is_set()
+    assert hanging.updates == 2
+    assert observer.latest == {"a": GeneratorState.LOST}
+
+
 def test_a_hung_newcomer_does_not_delay_the_others(weights: WeightServer) -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
         hung = f"http://127.0.0.1:{silent.getsockname()[1]}"
