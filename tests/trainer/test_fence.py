@@ -17,7 +17,7 @@ from grpo_trainer.checkpoint_files import MARKER
 from grpo_trainer.checkpoints import CheckpointKeeper, find_checkpoint
 from grpo_trainer.final_model import put_in_place
 
-WORDS = "attempt 3 of the run has begun: attempt 2 writes nothing more, and ends."
+WORDS = "^attempt 3 of the run has begun, so attempt 2 writes nothing more, and ends; there is nothing to do\\.$"
 
 
 @pytest.fixture

@@ -83,10 +83,14 @@ def fleet_of(weights: WeightServer, connect: Callable[[str], Generator], *urls: 
 def test_without_any_generator_the_run_ends_at_the_deadline(weights: WeightServer) -> None:
     fleet, _ = fleet_of(weights, lambda url: PlayedGenerator(url, lose))
     started = time.monotonic()
-    with pytest.raises(GeneratorsLost, match=r"^no generator was there for 1 s: no generator has an address$") as lost:
+    with pytest.raises(GeneratorsLost) as lost:
         fleet.collect(fleet.submit([[1]], 2, {}))
     assert GENERATORS_S <= time.monotonic() - started < GENERATORS_S + SLACK_S
     assert lost.value.failure.reason == GENERATORS_LOST
+    assert str(lost.value) == (
+        "no generator was there for 1 s (no generator has an address); look at the run's condition GeneratorsReady and at the "
+        "generators' logs."
+    )
 
 
 def test_the_reason_names_each_generator_and_its_last_error(weights: WeightServer) -> None:
@@ -116,8 +120,12 @@ def test_a_server_that_accepts_and_never_answers_is_lost_after_the_control_deadl
 
 def test_a_group_that_fails_wherever_it_goes_ends_the_run(weights: WeightServer) -> None:
     fleet, observer = fleet_of(weights, lambda url: PlayedGenerator(url, lose), "http://a", "http://b")
-    with pytest.raises(GeneratorsLost, match=rf"a prompt of 3 tokens was sent to a generator {MOST_SENDS} times"):
+    with pytest.raises(GeneratorsLost) as lost:
         fleet.collect(fleet.submit([[1, 2, 3]], 2, {}))
+    assert str(lost.value) == (
+        "a prompt of 3 tokens was sent to a generator 5 times, and each time it failed (a: the engine died; b: the engine "
+        "died); look at the generators' logs, and take the prompt out of the data set if it is what ends them."
+    )
     assert observer.groups_failed_over == MOST_SENDS
 
 

@@ -71,5 +71,6 @@ def _unreadable(file: Path, error: OSError) -> str:
 def _end_if_later(newest: int) -> None:
     if newest > attempt():
         raise RunFailure(
-            LEARNER_ERROR, f"attempt {newest} of the run has begun: attempt {attempt()} writes nothing more, and ends."
+            LEARNER_ERROR,
+            f"attempt {newest} of the run has begun, so attempt {attempt()} writes nothing more, and ends; there is nothing to do.",
         )
