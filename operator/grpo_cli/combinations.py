@@ -9,6 +9,7 @@ from typing import Final
 from grpo_cli.finding import Finding, error, note, waste
 from grpo_cli.plan import Plan
 from grpo_contract.hub import PUSH_KEYS
+from grpo_contract.prompts import too_few_prompts
 from grpo_contract.trackers import ALL_TRACKERS, TRACKER_PACKAGES, reported_to
 
 SUMS_OVER_TOKENS: Final = ("bnpo", "dr_grpo", "dapo", "cispo")
@@ -112,12 +113,8 @@ def never_logged(plan: Plan) -> Iterator[Finding]:
 
 def too_few_rows(plan: Plan) -> Iterator[Finding]:
     needed = plan.batch.prompts_per_generation
-    if plan.rows is not None and plan.rows < needed and not plan.value("dataset_streaming"):
-        yield error(
-            "spec.recipe",
-            f"spec.recipe: the data set has {plan.rows} rows, a generation batch needs {needed}; lower "
-            "per_device_train_batch_size or gradient_accumulation_steps, or raise num_generations.",
-        )
+    if plan.rows is not None and plan.rows < needed:
+        yield error(*too_few_prompts(plan.recipe, plan.rows, needed))
 
 
 def idle_learner_gpus(plan: Plan) -> Iterator[Finding]:

@@ -174,9 +174,10 @@ MISSING_PACKAGES: list[tuple[dict[str, Any], Callable[[], Any], str]] = [
         "https://github.com/pytorch/torchdistx); ",
     ),
     (
-        {},
+        {"model_name_or_path": "org/model"},
         lambda: requires_backends(json, ["detectron2"]),
-        "spec.recipe: it needs a package that is not in the learners' image (",
+        'spec.recipe.model_name_or_path: "org/model", or another key of the recipe, needs a package that is not in the '
+        "learners' image (",
     ),
 ]
 
@@ -189,7 +190,7 @@ def test_a_package_that_the_image_lacks_is_the_users(
         need()
     assert caught.value.failure.reason == "InvalidRecipe"
     assert str(caught.value).startswith(beginning)
-    assert str(caught.value).endswith("; choose something else, or use an image that holds it.")
+    assert str(caught.value).endswith("; choose something else, or set spec.learners.image to an image that holds it.")
 
 
 def test_other_errors_of_imports_and_values_are_not() -> None:

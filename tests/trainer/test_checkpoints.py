@@ -18,13 +18,13 @@ from grpo_trainer.checkpoints import (
     CheckpointUser,
     Marker,
     complete_checkpoints,
-    flush_one,
     newest_checkpoint,
     remove,
     remove_incomplete,
     superseded,
     write_marker,
 )
+from grpo_trainer.flushing import flush_one
 
 
 def marker(step: int, *, recovery: bool = True, recipe: bool = False) -> Marker:

@@ -8,7 +8,7 @@ import datasets
 import pytest
 
 from grpo_contract.failure import UserError
-from grpo_trainer.data import check_size, columns_of, declared_columns
+from grpo_trainer.data import check_size, columns_of, declared_columns, load_source
 from grpo_trainer.recipe import OpenR1Arguments, Recipe
 from grpo_trainer.sources import Source
 from grpo_trainer.training import load_data
@@ -172,7 +172,7 @@ def test_a_file_that_is_not_what_its_name_says(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("streaming", [False, True])
 def test_a_data_set_without_rows(tmp_path: Path, streaming: bool) -> None:
-    (tmp_path / "train.jsonl").touch()
+    (tmp_path / "train.jsonl").write_text("\n")
     with pytest.raises(UserError) as caught:
         load(str(tmp_path / "train.jsonl"), dataset_streaming=streaming)
     assert caught.value.failure.reason == "DatasetNotFound"
@@ -182,8 +182,20 @@ def test_a_data_set_without_rows(tmp_path: Path, streaming: bool) -> None:
     )
 
 
-def test_too_few_prompts_for_one_batch() -> None:
-    data = datasets.Dataset.from_list(ROWS)
+@pytest.mark.parametrize("streaming", [False, True])
+def test_a_repository_without_rows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, streaming: bool) -> None:
+    """A folder with files in it is to `datasets` what a repository of the hub is."""
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "train.jsonl").write_text("\n")
+    monkeypatch.setattr("grpo_trainer.data.is_path", lambda name: False)
+    with pytest.raises(UserError, match=r"^spec\.recipe\.dataset_name: '.*' has no rows in split 'train'; give a data"):
+        load_source(Source(str(tmp_path / "data"), is_streamed=streaming), "problem")
+
+
+@pytest.mark.parametrize("is_streamed", [False, True])
+def test_too_few_prompts_for_one_batch(is_streamed: bool) -> None:
+    rows = datasets.Dataset.from_list(ROWS)
+    data = rows.to_iterable_dataset() if is_streamed else rows
     script = OpenR1Arguments(dataset_name="data")
     check_size(data, 2, script)
     with pytest.raises(UserError) as caught:

@@ -1,6 +1,7 @@
 """Which attempt of a run may write."""
 
 import errno
+import os
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
@@ -16,7 +17,7 @@ from grpo_trainer.checkpoint_files import MARKER
 from grpo_trainer.checkpoints import CheckpointKeeper, find_checkpoint
 from grpo_trainer.final_model import put_in_place
 
-WORDS = "attempt 3 of the run has begun: attempt 2 writes nothing more, and ends."
+WORDS = "^attempt 3 of the run has begun, so attempt 2 writes nothing more, and ends; there is nothing to do\\.$"
 
 
 @pytest.fixture
@@ -38,6 +39,21 @@ def test_a_later_attempt_takes_over_from_an_earlier_one(tmp_path: Path, be_attem
     with pytest.raises(RunFailure, match=WORDS):
         find_checkpoint(tmp_path / "checkpoints")
     assert (tmp_path / "attempt").read_text() == "3"
+
+
+def test_who_came_last_outlives_a_lost_node(tmp_path: Path, be_attempt: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An empty file would let an earlier attempt take over."""
+    flushed: list[tuple[Path, str | None]] = []
+    number = tmp_path / "attempt"
+
+    def note(descriptor: int) -> None:
+        path = Path(f"/proc/self/fd/{descriptor}").readlink()
+        flushed.append((path, number.read_text() if number.exists() else None))
+
+    monkeypatch.setattr(os, "fsync", note)
+    be_attempt(2)
+    fence.take_over(tmp_path)
+    assert flushed == [(tmp_path / ".attempt", None), (tmp_path, "2")]
 
 
 def test_an_earlier_attempt_removes_nothing(tmp_path: Path, be_attempt: Any) -> None:

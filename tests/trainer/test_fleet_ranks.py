@@ -42,7 +42,10 @@ def test_each_rank_gets_the_completions_of_its_own_prompts(results: list[dict[st
 
 
 def test_every_rank_learns_that_the_generators_are_gone(results: list[dict[str, Any]]) -> None:
-    bad_news = "GeneratorsLost: no generator was there for 1 s: no generator has an address"
+    bad_news = (
+        "GeneratorsLost: no generator was there for 1 s (no generator has an address); look at the run's condition "
+        "GeneratorsReady and at the generators' logs."
+    )
     assert [result["lost"] for result in results] == [bad_news] * RANKS
 
 

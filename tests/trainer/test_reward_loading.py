@@ -1,7 +1,9 @@
 """Reward processes load the functions: what cannot be loaded ends the run before its first step."""
 
 import os
-from collections.abc import Sequence
+import pickle
+import threading
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,13 +12,17 @@ import pytest
 from grpo_contract.failure import RunFailure, UserError
 from grpo_contract.rewards import BUILT_IN_REWARDS
 from grpo_trainer.rewards.arguments import RewardArguments
+from grpo_trainer.rewards.processes import crew
 from grpo_trainer.rewards.processes.environment import environment_of_process
+from grpo_trainer.rewards.processes.messages import Signature
+from grpo_trainer.rewards.processes.process import RewardProcess
 from grpo_trainer.rewards.processes.remote import by_process, num_processes
 from grpo_trainer.rewards.score import FAILED
 from trainer.scoring import Scored
 
 MODULES = {
-    "plain": "def score(completions, answer, level=None, **_): return [1.0] * len(completions)\n",
+    "plain": "import os\ndef score(completions, answer, level=None, **_): return [1.0] * len(completions)\n"
+    "def leave(completions, **_): return [0.5] if completions == ['stay'] else os._exit(4)\n",
     "model": "import torch\nscore = torch.nn.Linear(1, 1)\n",
     "out_of_reach": "raise TimeoutError('timed out')\n",
     "deadly": "import os\nos._exit(9)\n",
@@ -85,6 +91,60 @@ def test_functions_that_cannot_be_loaded_again() -> None:
             ((key, (count, why)),) = scored.errors().items()
             assert (key, count) == (("once:score", "WorkerLost"), 2)
             assert expected in why
+
+
+def at_each_start(monkeypatch: pytest.MonkeyPatch, *happens: Callable[[], Any]) -> None:
+    """Of a process: first what is listed, then nothing but the start."""
+    start, before = RewardProcess.start, iter(happens)
+
+    def start_after_it(process: RewardProcess) -> Mapping[str, Signature]:
+        next(before, lambda: None)()
+        return start(process)
+
+    monkeypatch.setattr(RewardProcess, "start", start_after_it)
+
+
+def garble() -> None:
+    raise pickle.UnpicklingError("pickle data was truncated")
+
+
+NOT_STARTED = (
+    "the process of the reward functions plain:{} cannot be started: UnpicklingError: pickle data was truncated ("
+)
+
+
+def test_an_error_that_nobody_thought_of_ends_the_wait(monkeypatch: pytest.MonkeyPatch) -> None:
+    at_each_start(monkeypatch, garble)
+    scored = Scored("plain:score")
+    with pytest.raises(RunFailure) as caught:
+        scored.processes.required_columns()
+    scored.processes.__exit__(None, None, None)
+    assert type(caught.value) is RunFailure
+    assert caught.value.failure.reason == "LearnerError"
+    assert str(caught.value).startswith(NOT_STARTED.format("score"))
+
+
+def test_later_it_costs_a_call(monkeypatch: pytest.MonkeyPatch) -> None:
+    at_each_start(monkeypatch, lambda: None, garble, garble)
+    with Scored("plain:leave") as scored:
+        for expected in ("its process ended with exit code 4", NOT_STARTED.format("leave")):
+            assert scored.scores(["a"]) == {"plain:leave": [FAILED]}
+            ((key, (_, why)),) = scored.errors().items()
+            assert (key, why[: len(expected)]) == (("plain:leave", "WorkerLost"), expected)
+        assert scored.scores(["stay"]) == {"plain:leave": [0.5]}
+
+
+def test_a_start_without_an_answer_ends_at_a_deadline(monkeypatch: pytest.MonkeyPatch) -> None:
+    goes_on = threading.Event()
+    at_each_start(monkeypatch, goes_on.wait)
+    monkeypatch.setattr(crew, "LOADED_WITHIN_S", 0.2)
+    scored = Scored("plain:score")
+    with pytest.raises(RunFailure) as caught:
+        scored.processes.required_columns()
+    scored.processes.__exit__(None, None, None)
+    goes_on.set()
+    assert caught.value.failure.reason == "LearnerError"
+    assert str(caught.value) == "the process of the reward functions plain:score has given no answer for 0.2 s."
 
 
 def test_functions_of_one_module_share_a_process() -> None:

@@ -219,9 +219,9 @@ def test_rows_that_make_no_generation() -> None:
     recipe = {"per_device_train_batch_size": 16}
     assert said(report_of(run_of(recipe), Known(rows=1))) == [
         (
-            "spec.recipe",
-            "spec.recipe: the data set has 1 rows, a generation batch needs 2; lower per_device_train_batch_size or "
-            "gradient_accumulation_steps, or raise num_generations.",
+            "spec.recipe.dataset_name",
+            "spec.recipe.dataset_name: 'open-r1/OpenR1-Math-220k' has 1 prompts, a generation batch needs 2; lower "
+            "per_device_train_batch_size or gradient_accumulation_steps, or raise num_generations.",
         ),
         (
             "spec.checkpoint.everySteps",
@@ -230,6 +230,8 @@ def test_rows_that_make_no_generation() -> None:
         ),
     ]
     assert said(report_of(run_of(recipe), Known(rows=200))) == []
+    streamed = report_of(run_of(recipe | {"dataset_streaming": True, "max_steps": 200}), Known(rows=1))
+    assert [field for field, _ in said(streamed, Level.ERROR)] == ["spec.recipe.dataset_name"]
 
 
 ODD: list[Any] = [5, 0.5, True, False, "text", "", [], ["text"], [1], {"a": {"b": 1}}]

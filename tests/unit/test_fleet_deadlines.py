@@ -83,10 +83,14 @@ def fleet_of(weights: WeightServer, connect: Callable[[str], Generator], *urls: 
 def test_without_any_generator_the_run_ends_at_the_deadline(weights: WeightServer) -> None:
     fleet, _ = fleet_of(weights, lambda url: PlayedGenerator(url, lose))
     started = time.monotonic()
-    with pytest.raises(GeneratorsLost, match=r"^no generator was there for 1 s: no generator has an address$") as lost:
+    with pytest.raises(GeneratorsLost) as lost:
         fleet.collect(fleet.submit([[1]], 2, {}))
     assert GENERATORS_S <= time.monotonic() - started < GENERATORS_S + SLACK_S
     assert lost.value.failure.reason == GENERATORS_LOST
+    assert str(lost.value) == (
+        "no generator was there for 1 s (no generator has an address); look at the run's condition GeneratorsReady and at the "
+        "generators' logs."
+    )
 
 
 def test_the_reason_names_each_generator_and_its_last_error(weights: WeightServer) -> None:
@@ -116,8 +120,12 @@ def test_a_server_that_accepts_and_never_answers_is_lost_after_the_control_deadl
 
 def test_a_group_that_fails_wherever_it_goes_ends_the_run(weights: WeightServer) -> None:
     fleet, observer = fleet_of(weights, lambda url: PlayedGenerator(url, lose), "http://a", "http://b")
-    with pytest.raises(GeneratorsLost, match=rf"a prompt of 3 tokens was sent to a generator {MOST_SENDS} times"):
+    with pytest.raises(GeneratorsLost) as lost:
         fleet.collect(fleet.submit([[1, 2, 3]], 2, {}))
+    assert str(lost.value) == (
+        "a prompt of 3 tokens was sent to a generator 5 times, and each time it failed (a: the engine died; b: the engine "
+        "died); look at the generators' logs, and take the prompt out of the data set if it is what ends them."
+    )
     assert observer.groups_failed_over == MOST_SENDS
 
 
@@ -251,6 +259,43 @@ def test_poll_comes_back_empty_handed_at_its_time_out(weights: WeightServer) -> 
     assert time.monotonic() - started >= 0.3
     answers.set()
     assert len(fleet.collect(tickets)) == 1
+
+
+class Hanging(PlayedGenerator):
+    """It has weights, but older ones than the learner's: others were published while it fetched them. Then it hangs."""
+
+    def __init__(self, url: str) -> None:
+        super().__init__(url, lambda: None)
+        self.gives_up = threading.Event()
+
+    def update(self, weights: WeightSource) -> Update:
+        self.updates += 1
+        if self.updates == 1:
+            self.held_version = "older"
+            return Update("older", 0.1, 0)
+        assert self.gives_up.wait(timeout=5)
+        self.held_version = None
+        raise GeneratorLost("/update_weights: timed out")
+
+
+def test_a_generator_that_hangs_is_waited_for_once_in_a_sync(
+    weights: WeightServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(roster_module, "RETRY_S", (60.0,))
+    hanging = Hanging("http://a")
+    fleet, observer = fleet_of(weights, lambda url: hanging, "http://a")
+
+    def has_begun_to_hang() -> bool:
+        fleet.submit([], 1, {})  # looks around
+        return hanging.updates == 2
+
+    wait_for("it hangs", has_begun_to_hang, timeout_s=5, interval_s=0.01)
+    weights.publish([])
+    threading.Timer(0.2, hanging.gives_up.set).start()
+    fleet.sync()
+    assert hanging.gives_up.is_set()
+    assert hanging.updates == 2
+    assert observer.latest == {"a": GeneratorState.LOST}
 
 
 def test_a_hung_newcomer_does_not_delay_the_others(weights: WeightServer) -> None:

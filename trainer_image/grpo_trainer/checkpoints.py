@@ -5,9 +5,7 @@ from the newest one that counts and removes what an old attempt left half done. 
 work beside this: one folder may be wanted by both, and it goes when nobody wants it any more.
 """
 
-import errno
 import logging
-import os
 import shutil
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -26,6 +24,7 @@ from grpo_contract.progress import CheckpointProgress
 from grpo_trainer import fence
 from grpo_trainer.checkpoint_files import MARKER, PARTIAL_MARKER
 from grpo_trainer.decisions import decided_by_rank_0
+from grpo_trainer.flushing import flush, flush_one
 from grpo_trainer.waiting import wait_until
 
 VISIBLE_WITHIN_S: Final = 180.0
@@ -127,25 +126,6 @@ def superseded(checkpoints: list[Checkpoint], keep: int, save_total_limit: int |
     recipe = [checkpoint for checkpoint in checkpoints if checkpoint.marker.for_recipe]
     wanted = recovery[-keep:] + (recipe if save_total_limit is None else recipe[-save_total_limit:])
     return [checkpoint for checkpoint in checkpoints if checkpoint not in wanted]
-
-
-def flush(folder: Path) -> None:
-    """Write through to the volume: what says that it is whole must not outlive a lost node's page cache."""
-    for path in (folder, *folder.rglob("*")):
-        if path.is_file() or path.is_dir():
-            flush_one(path)
-
-
-def flush_one(path: Path) -> None:
-    """A file's content, or a folder's names."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    except OSError as error:
-        if error.errno != errno.EINVAL or not path.is_dir():  # some file systems cannot do that to a folder
-            raise
-    finally:
-        os.close(descriptor)
 
 
 def write_marker(folder: Path, marker: Marker) -> None:

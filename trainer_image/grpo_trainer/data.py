@@ -18,6 +18,7 @@ from pyarrow import ArrowInvalid
 from grpo_contract.dataset_mixture import read_mixture
 from grpo_contract.failure import DATASET_NOT_FOUND, INVALID_RECIPE, QUOTED_CHARACTERS, UserError
 from grpo_contract.paths import is_path
+from grpo_contract.prompts import too_few_prompts
 from grpo_trainer.causes import OF_THE_PATH, first_line, is_of_the_system, modules_of
 from grpo_trainer.mixture import mix
 from grpo_trainer.preflight import FILE_FORMATS, check_dataset, dataset_permission
@@ -30,6 +31,9 @@ CONVERSATION: Final = "messages"
 
 SCRIPTS_REFUSED: Final = "datasets.load"
 """What raises a RuntimeError where a repository holds a program instead of rows."""
+
+NO_ROWS: Final = "corresponds to no data"
+"""Of the ValueError of `datasets` where a split that is not streamed is empty."""
 
 TrainingData: TypeAlias = datasets.Dataset | datasets.IterableDataset
 
@@ -85,10 +89,24 @@ def no_rows(source: Source) -> UserError:
     )
 
 
+@contextlib.contextmanager
+def emptiness_named(source: Source) -> Iterator[None]:
+    """
+    Raises:
+        UserError: there are no rows.
+    """
+    try:
+        yield
+    except ValueError as error:
+        if NO_ROWS not in str(error):
+            raise
+        raise no_rows(source) from error
+
+
 def load_path(source: Source, prompt_column: str) -> Loaded:
     check_dataset(source, prompt_column)
     try:
-        with dataset_permission(source):
+        with dataset_permission(source), emptiness_named(source):
             return with_columns(pick_split(read_path(source), source))
     except (*OF_THE_PATH, DatasetGenerationError, ArrowInvalid) as error:
         if is_of_the_system(error):  # DatasetGenerationError is around whatever happened, a full volume as well
@@ -128,7 +146,7 @@ def split_not_found(source: Source, split: str, splits: Iterable[str]) -> UserEr
 
 
 def load_from_hub(source: Source) -> Loaded:
-    with hub_refusal_named(source):
+    with hub_refusal_named(source), emptiness_named(source):
         return with_columns(
             datasets.load_dataset(source.name, name=source.config, split=source.split, streaming=source.is_streamed)
         )
@@ -230,12 +248,18 @@ def with_prompts(data: Loaded, script: OpenR1Arguments, as_messages: bool) -> Tr
 
 
 def check_size(data: TrainingData, prompts_per_batch: int, script: OpenR1Arguments) -> None:
-    """TRL drops an incomplete batch: with too few rows it would finish at once, having learnt nothing."""
-    if isinstance(data, datasets.Dataset) and len(data) < prompts_per_batch:
-        of_one = f"dataset_name: {script.dataset_name!r} has"
-        what_has = of_one if script.dataset_mixture is None else "dataset_mixture: it gives"
-        raise UserError(
-            INVALID_RECIPE,
-            f"spec.recipe.{what_has} {len(data)} prompts, a generation batch needs {prompts_per_batch}; lower "
-            f"per_device_train_batch_size or gradient_accumulation_steps, or raise num_generations.",
-        )
+    """TRL drops an incomplete batch: with too few rows it would finish at once, having learnt nothing. Of a stream, so many
+    rows are fetched for that.
+
+    Raises:
+        UserError: there are too few.
+    """
+    if (found := num_rows(data, prompts_per_batch)) < prompts_per_batch:
+        _, sentence = too_few_prompts(vars(script), found, prompts_per_batch)
+        raise UserError(INVALID_RECIPE, sentence)
+
+
+def num_rows(data: TrainingData, at_most: int) -> int:
+    if isinstance(data, datasets.IterableDataset):
+        return sum(1 for _ in data.take(at_most))
+    return min(len(data), at_most)

@@ -8,6 +8,7 @@ from typing import Final
 
 from grpo_contract.failure import LEARNER_ERROR, RunFailure
 from grpo_contract.pod import attempt
+from grpo_trainer.flushing import flush_one
 
 FILE: Final = "attempt"
 READ_WITHIN_S: Final = 30.0
@@ -23,7 +24,9 @@ def take_over(run_folder: Path) -> None:
     _end_if_later(_surely_newest(run_folder))
     partial = run_folder / f".{FILE}"
     partial.write_text(str(attempt()))
+    flush_one(partial)
     partial.rename(run_folder / FILE)
+    flush_one(run_folder)
 
 
 def check(run_folder: Path) -> None:
@@ -68,5 +71,6 @@ def _unreadable(file: Path, error: OSError) -> str:
 def _end_if_later(newest: int) -> None:
     if newest > attempt():
         raise RunFailure(
-            LEARNER_ERROR, f"attempt {newest} of the run has begun: attempt {attempt()} writes nothing more, and ends."
+            LEARNER_ERROR,
+            f"attempt {newest} of the run has begun, so attempt {attempt()} writes nothing more, and ends; there is nothing to do.",
         )

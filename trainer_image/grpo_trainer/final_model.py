@@ -16,8 +16,8 @@ from grpo_contract.config import RunConfig
 from grpo_contract.files import model_folder
 from grpo_trainer import fence
 from grpo_trainer.checkpoint_files import MODEL_CARD, NEEDED_TO_RESUME, TRAIN_RESULTS, TRAINER_STATE
-from grpo_trainer.checkpoints import flush, flush_one
 from grpo_trainer.decisions import decided_by_rank_0
+from grpo_trainer.flushing import flush, flush_one
 from grpo_trainer.model_card import card_of
 
 

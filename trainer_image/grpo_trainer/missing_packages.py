@@ -13,6 +13,7 @@ from grpo_contract.failure import INVALID_RECIPE, UserError
 from grpo_trainer.causes import chain, first_line, is_of_the_system, modules_of
 
 LIBRARIES: Final = {"transformers", "trl"}
+MODEL: Final = "model_name_or_path"
 KEY_OF_MODULE: Final = {
     "transformers.trainer_optimizer": "optim",
     "transformers.integrations.liger": "use_liger_kernel",
@@ -37,9 +38,11 @@ def is_missing_package(error: BaseException) -> bool:
 
 
 def missing(key: str | None, recipe: Mapping[str, Any], words: str) -> UserError:
-    subject = f"spec.recipe.{key}: {json.dumps(recipe.get(key), ensure_ascii=False)}" if key else "spec.recipe: it"
+    """`key` is None where that is not known: mostly it is the code of the model."""
+    value = json.dumps(recipe.get(key or MODEL), ensure_ascii=False)
+    subject = f"spec.recipe.{key or MODEL}: {value}" + ("" if key else ", or another key of the recipe,")
     return UserError(
         INVALID_RECIPE,
         f"{subject} needs a package that is not in the learners' image ({words}); "
-        f"choose something else, or use an image that holds it.",
+        f"choose something else, or set spec.learners.image to an image that holds it.",
     )

@@ -16,6 +16,7 @@ from transformers import PreTrainedTokenizerBase, PrinterCallback, Trainer
 
 from grpo_contract import environment
 from grpo_contract.config import RunConfig
+from grpo_contract.failure import LEARNER_ERROR, RunFailure
 from grpo_contract.files import checkpoint_folder, trackers_folder
 from grpo_contract.metrics import PushOutcome
 from grpo_contract.network import GENERATOR_PORT, WEIGHTS_PORT
@@ -122,10 +123,29 @@ def train_model(config: RunConfig, metrics: LearnerMetrics, board: ProgressBoard
         if checkpoint is not None:
             log.info("resuming from the checkpoint of step %d", checkpoint.marker.step)
         with start_trackers(config, learner):
-            trained = learner.train(resume_from_checkpoint=None if checkpoint is None else str(checkpoint.folder))
+            results = make_all_steps(learner, checkpoint)
     board.update(stage=Stage.SAVING)
     rows = {"train_samples": len(data)} if isinstance(data, Sized) else {}  # a stream does not know
-    return save_final_model(learner, config, trained.metrics | rows)
+    return save_final_model(learner, config, results | rows)
+
+
+def make_all_steps(learner: Learner, checkpoint: Checkpoint | None) -> dict[str, float]:
+    """Returns what transformers says of the training.
+
+    Raises:
+        RunFailure: it came back before the last step. Saved as the trained model, that would be final.
+    """
+    results: dict[str, float] = learner.train(
+        resume_from_checkpoint=None if checkpoint is None else str(checkpoint.folder)
+    ).metrics
+    done, wanted = learner.state.global_step, learner.state.max_steps
+    if done < wanted:
+        raise RunFailure(
+            LEARNER_ERROR,
+            f"training ended after step {done} of {wanted}: its pod was to end (enable_jit_checkpoint), or the data set gave "
+            "no more rows; the next attempt goes on from the newest checkpoint.",
+        )
+    return results
 
 
 def owned_by_operator(config: RunConfig) -> dict[str, Any]:

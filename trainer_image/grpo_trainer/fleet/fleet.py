@@ -141,8 +141,9 @@ class Fleet:
         for ticket in shard.tickets:
             if ticket.sends == MOST_SENDS:
                 raise GeneratorsLost(
-                    f"a prompt of {len(ticket.prompt)} tokens was sent to a generator {MOST_SENDS} times, and each "
-                    f"time it failed: {self._roster.describe()}"
+                    f"a prompt of {len(ticket.prompt)} tokens was sent to a generator {MOST_SENDS} times, and each time it "
+                    f"failed ({self._roster.describe()}); look at the generators' logs, and take the prompt out of the data "
+                    "set if it is what ends them."
                 )
             ticket.sends += 1
         self._running[in_background(self._complete, shard, hold)] = shard
@@ -175,4 +176,7 @@ class Fleet:
         if self._deserted_since is None:
             self._deserted_since = time.monotonic()
         if time.monotonic() - self._deserted_since > self._generators_s:
-            raise GeneratorsLost(f"no generator was there for {self._generators_s:.0f} s: {self._roster.describe()}")
+            raise GeneratorsLost(
+                f"no generator was there for {self._generators_s:.0f} s ({self._roster.describe()}); look at the run's "
+                "condition GeneratorsReady and at the generators' logs."
+            )

@@ -81,7 +81,9 @@ class FleetGeneration(VLLMGeneration):  # type: ignore[misc]
         """
         if images is not None:
             raise UserError(
-                INVALID_RECIPE, "the data set has images, and generators take text only: choose another one"
+                INVALID_RECIPE,
+                "spec.recipe.dataset_name or dataset_mixture: the prompts come with images (column image or images), and "
+                "generators take text only; name a data set of text, or list the columns to keep in an entry of dataset_mixture.",
             )
         prompts_of_all_ranks = gather_object(prompts)
         tickets = []

@@ -93,7 +93,8 @@ class Roster:
         """Give the newest weights to the generators of the fleet; newcomers and lost ones join later."""
         belonging = [member for member in self._members.values() if member.generator.held_version is not None]
         wait([member.bringing_up for member in belonging if member.bringing_up])
-        wait([self._start(member) for member in belonging if not self._is_in_sync(member)])
+        still_belonging = [member for member in belonging if member.generator.held_version is not None]
+        wait([self._start(member) for member in still_belonging if not self._is_in_sync(member)])
         self.look_around()
 
     def hold(self, member: Member) -> Hold:

@@ -3,31 +3,49 @@
 A thread for each process hands it one job after the other and, when the process had to be killed, starts it anew.
 """
 
+import logging
 import queue
 import threading
 import time
 from collections.abc import Mapping
-from concurrent.futures import Future
+from concurrent.futures import Future, wait
+from typing import Final
 
-from grpo_contract.failure import RunFailure
+from grpo_contract.failure import LEARNER_ERROR, RunFailure
 from grpo_contract.metrics import RewardError
-from grpo_trainer.causes import first_line
+from grpo_trainer.causes import description, first_line
 from grpo_trainer.rewards.processes.batch import Batch, Job
 from grpo_trainer.rewards.processes.messages import Load, Mishap, Signature
-from grpo_trainer.rewards.processes.process import RewardProcess, out_of_time
+from grpo_trainer.rewards.processes.process import LOAD_S, RewardProcess, out_of_time
+
+LOADED_WITHIN_S: Final = LOAD_S + 30.0
+"""A process that is to load has its own deadline, and so has the end of one that did not."""
+
+log = logging.getLogger(__name__)
 
 
 class Crew:
-    """`signatures` is there once a first process has loaded the functions, or has failed to."""
-
     def __init__(self, load: Load, size: int, timeout_s: float, environment: Mapping[str, str]) -> None:
-        self.signatures: Future[Mapping[str, Signature]] = Future()
+        self._names = ", ".join(load.names)
+        self._signatures: Future[Mapping[str, Signature]] = Future()
         self._lock = threading.Lock()
         self._jobs: queue.SimpleQueue[Job | None] = queue.SimpleQueue()
         self._is_closed = False
         self._processes = [RewardProcess(load, timeout_s, environment) for _ in range(size)]
         for process in self._processes:
             threading.Thread(target=self._work, args=(process,), daemon=True, name="reward process").start()
+
+    def signatures(self) -> Mapping[str, Signature]:
+        """By name of the function. Waits until a first process has loaded the functions.
+
+        Raises:
+            UserError: one cannot be loaded, and another attempt would not do better.
+            RunFailure: it may.
+        """
+        wait([self._signatures], LOADED_WITHIN_S)
+        if not self._signatures.done():
+            raise self._failure(f"has given no answer for {LOADED_WITHIN_S:g} s")
+        return self._signatures.result()
 
     def submit(self, batch: Batch) -> None:
         for job in batch.jobs:
@@ -51,14 +69,23 @@ class Crew:
         try:
             signatures = process.start()
         except RunFailure as error:
-            with self._lock:
-                if not self.signatures.done():
-                    self.signatures.set_exception(error)
-            return str(error)
+            return self._not_started(error)
+        except Exception as error:  # outermost in this thread: training would wait for it without knowing
+            log.exception("a reward process cannot be started")
+            return self._not_started(self._failure(f"cannot be started: {description(error)}"))
         with self._lock:
-            if not self.signatures.done():
-                self.signatures.set_result(signatures)
+            if not self._signatures.done():
+                self._signatures.set_result(signatures)
         return ""
+
+    def _not_started(self, error: RunFailure) -> str:
+        with self._lock:
+            if not self._signatures.done():
+                self._signatures.set_exception(error)
+        return str(error)
+
+    def _failure(self, how: str) -> RunFailure:
+        return RunFailure(LEARNER_ERROR, f"the process of the reward functions {self._names} {how}.")
 
     def _do(self, job: Job, process: RewardProcess) -> None:
         if time.monotonic() >= job.batch.ends_at:

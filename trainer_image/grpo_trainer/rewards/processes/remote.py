@@ -67,9 +67,9 @@ class RewardProcesses:
         """By name of the function. Waits until all of them are loaded.
 
         Raises:
-            UserError, RunFailure: one cannot be loaded.
+            UserError, RunFailure: one cannot be loaded, or not in time.
         """
-        return {name: self._crews[name].signatures.result()[name].required_columns for name in self._names}
+        return {name: self._crews[name].signatures()[name].required_columns for name in self._names}
 
 
 class RemoteReward:
@@ -98,7 +98,7 @@ class RemoteReward:
 
     def _batch(self, columns: Mapping[str, Sequence[Any]], trainer_state: Any) -> Batch:
         is_built_in = self._name in BUILT_IN
-        signature = self._crew.signatures.result()[self._name]
+        signature = self._crew.signatures()[self._name]
         calls = divided(self._name, columns["prompts"], len(columns["completions"]))
         return Batch(
             self._name,
