@@ -1,6 +1,6 @@
 """Every reason that the operator itself gives in a condition or an Event: what it means and what to do.
 
-Reasons that learners and generators give for their end are in `grpo_contract.failure`.
+Reasons that learners and generators give for their end are in `grpo_contract.failure.PodReason`.
 """
 
 from enum import StrEnum
