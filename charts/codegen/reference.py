@@ -6,10 +6,9 @@ import json
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from enum import StrEnum
-from types import ModuleType
 from typing import Any
 
-from grpo_contract import failure
+from grpo_contract.failure import PodReason
 from grpo_contract.old_keys import OLD_KEYS
 from grpo_contract.owned_keys import OWNED_KEYS, OwnedKey
 from grpo_operator.api.cel import Rule
@@ -120,7 +119,7 @@ def api_reference(recipe_schema: dict[str, Any]) -> str:
         REASONS,
         table(("reason", "meaning"), members(Reason)),
         POD_REASONS,
-        table(("reason", "meaning"), texts(failure)),
+        table(("reason", "meaning"), members(PodReason)),
     ])  # fmt: skip
 
 
@@ -210,7 +209,7 @@ def _keys_of_any_type(properties: dict[str, Schema]) -> str:
     )
 
 
-def members(enum: type[StrEnum]) -> Iterator[Sequence[str]]:
+def members(enum: type[StrEnum]) -> Iterator[tuple[str, str]]:
     """Value and docstring of each member; Python keeps the latter only in the source."""
     (definition,) = ast.parse(inspect.getsource(enum)).body
     assert isinstance(definition, ast.ClassDef)
@@ -218,15 +217,6 @@ def members(enum: type[StrEnum]) -> Iterator[Sequence[str]]:
         if isinstance(node, ast.Assign):
             assert isinstance(following, ast.Expr), f"{ast.unparse(node)} has no docstring"
             yield f"`{ast.literal_eval(node.value)}`", ast.literal_eval(following.value)
-
-
-def texts(module: ModuleType) -> Iterator[tuple[str, str]]:
-    """Value and docstring of each text that is a constant of the module."""
-    body = ast.parse(inspect.getsource(module)).body
-    for node, following in zip(body, [*body[1:], None], strict=True):
-        if isinstance(node, ast.AnnAssign) and isinstance(value := getattr(node.value, "value", None), str):
-            assert isinstance(following, ast.Expr), f"{ast.unparse(node)} has no docstring"
-            yield f"`{value}`", ast.literal_eval(following.value)
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:

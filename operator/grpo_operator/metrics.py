@@ -16,7 +16,7 @@ from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.metrics import MetricWrapperBase
 from prometheus_client.registry import Collector
 
-from grpo_contract.failure import LEARNER_ERROR
+from grpo_contract.failure import PodReason
 from grpo_contract.labels import Role
 from grpo_contract.metrics import OPERATOR_METRICS, Metric
 from grpo_operator.api.status import Phase
@@ -42,7 +42,9 @@ class OperatorMetrics:
         ProcessCollector(registry=self._registry)
         self._registry.register(_RunsByPhase(lambda: phases() if is_leading() else ()))
         self._restarts = self._make(Counter, "grpo_run_restarts_total")
-        self._restarts.labels(Role.LEARNER, LEARNER_ERROR)  # at 0: a counter that begins at 1 shows no increase
+        self._restarts.labels(
+            Role.LEARNER, PodReason.LEARNER_ERROR
+        )  # at 0: a counter that begins at 1 shows no increase
         self._reconciles = self._make(Counter, "controller_runtime_reconcile_total")
         self._errors = self._make(Counter, "controller_runtime_reconcile_errors_total").labels(CONTROLLER)
         self._requests = self._make(Counter, "rest_client_requests_total")

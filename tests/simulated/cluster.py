@@ -55,9 +55,13 @@ def simulated_cluster(
         apply_crd(kubectl)
         wait_for_storage(kubectl)
         kubectl("apply", "--server-side", "-f", "-", stdin=yaml.safe_dump_all(_node(index) for index in range(nodes)))
-        # Without it no pod is admitted.
-        wait_for("the default service account", lambda: kubectl.find("serviceaccount", "default"), 60)
+        wait_for_service_account(kubectl)
         yield kubectl
+
+
+def wait_for_service_account(kubectl: Kubectl) -> None:
+    """The default one of a namespace, without which no pod is admitted there."""
+    wait_for(f"a service account in {kubectl.namespace}", lambda: kubectl.find("serviceaccount", "default"), 60)
 
 
 def _node(index: int) -> Manifest:

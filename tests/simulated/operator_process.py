@@ -1,4 +1,4 @@
-"""The operator as a process of this machine, with exactly the permissions that it declares and not one more."""
+"""The operator as a process of this machine, with exactly the permissions that the chart gives it and not one more."""
 
 import json
 import os
@@ -6,22 +6,22 @@ import signal
 import subprocess
 import sys
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-from grpo_operator.permissions import PERMISSIONS, Permission
 from harness.daemons import daemon, free_port
 from harness.installation import OPERATOR_NAMESPACE, RELEASE
-from harness.kubectl import Kubectl, Manifest
-from harness.layout import ROOT
+from harness.kubectl import Kubectl
+from harness.layout import CHART, ROOT
 from harness.waiting import wait_for
 
-ACCOUNT = "operator"
+ACCOUNT = RELEASE
+"""As the chart names it."""
 SETTINGS: dict[str, Any] = {
     "learner": {"image": "grpo-trainer:test", "cpuImage": "grpo-trainer-cpu:test"},
     "generator": {"image": "grpo-trainer:test", "cpuImage": "grpo-trainer-cpu:test"},
@@ -65,44 +65,27 @@ def running_operator(kubeconfig: Path, folder: Path, name: str = "operator", **s
         yield operator
 
 
-def operator_kubeconfig(kubectl: Kubectl, folder: Path) -> Path:
-    """Of a service account with the declared permissions."""
-    kubectl.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": OPERATOR_NAMESPACE}})
-    account = {"kind": "ServiceAccount", "name": ACCOUNT, "namespace": OPERATOR_NAMESPACE}
-    everywhere = [permission for permission in PERMISSIONS if not permission.in_operator_namespace]
-    at_home = [permission for permission in PERMISSIONS if permission.in_operator_namespace]
-    kubectl.within(OPERATOR_NAMESPACE).apply(
-        {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": ACCOUNT, "namespace": OPERATOR_NAMESPACE}},
-        *_role("ClusterRole", everywhere, account),
-        *_role("Role", at_home, account),
-    )
-    token = kubectl.within(OPERATOR_NAMESPACE)("create", "token", ACCOUNT, "--duration=2h").strip()
+def operator_kubeconfig(
+    kubectl: Kubectl, folder: Path, namespace: str = OPERATOR_NAMESPACE, watch_namespaces: Sequence[str] = ()
+) -> Path:
+    """Of the service account of a release of the chart in this namespace, with the roles that the chart gives it."""
+    kubectl.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace}})
+    inside, everywhere = kubectl.within(namespace), replace(kubectl, namespace=None)
+    everywhere("apply", "-f", "-", stdin=_account_and_roles(inside, watch_namespaces))
+    token = inside("create", "token", ACCOUNT, "--duration=2h").strip()
     assert kubectl.kubeconfig is not None
     config = yaml.safe_load(kubectl.kubeconfig.read_text())
     config["users"][0]["user"] = {"token": token}
-    file = folder / "operator.kubeconfig"
+    file = folder / f"{namespace}.kubeconfig"
     file.write_text(yaml.safe_dump(config))
     return file
 
 
-def _role(kind: str, permissions: list[Permission], account: Manifest) -> list[Manifest]:
-    metadata = {"name": RELEASE} | ({"namespace": OPERATOR_NAMESPACE} if kind == "Role" else {})
-    rules = [
-        {"apiGroups": [entry.group], "resources": list(entry.resources), "verbs": list(entry.verbs)}
-        for entry in permissions
-    ]
-    api_version = "rbac.authorization.k8s.io/v1"
-    reference = {"apiGroup": "rbac.authorization.k8s.io", "kind": kind, "name": RELEASE}
-    return [
-        {"apiVersion": api_version, "kind": kind, "metadata": metadata, "rules": rules},
-        {
-            "apiVersion": api_version,
-            "kind": f"{kind}Binding",
-            "metadata": metadata,
-            "roleRef": reference,
-            "subjects": [account],
-        },
-    ]
+def _account_and_roles(kubectl: Kubectl, watch_namespaces: Sequence[str]) -> str:
+    """Each manifest names its namespace, which may be another than that of the release."""
+    templates = [f"--show-only=templates/{name}.yaml" for name in ("serviceaccount", "rbac")]
+    value = f"--set-json=watchNamespaces={json.dumps(watch_namespaces)}"
+    return kubectl.helm("template", RELEASE, str(CHART), value, *templates)
 
 
 def _answers(operator: Operator) -> bool:

@@ -43,11 +43,12 @@ def run_manifest(name: str, **spec: Any) -> Manifest:
 
 def start_run(kubectl: Kubectl, name: str, **spec: Any) -> Manifest:
     """Apply a run, give it a volume, and wait until its pods are ready."""
-    kubectl.apply(volume(f"{name}-volume"), run_manifest(name, **spec))
+    assert kubectl.namespace is not None
+    kubectl.apply(volume(f"{name}-volume", kubectl.namespace), run_manifest(name, **spec))
     return wait_for(f"ready pods of {name}", lambda: _with_ready_pods(kubectl, name), SOON_S, 0.1)
 
 
-def volume(claim: str) -> Manifest:
+def volume(claim: str, namespace: str = "default") -> Manifest:
     """What a provisioner would make for the claim."""
     return {
         "apiVersion": "v1",
@@ -57,7 +58,7 @@ def volume(claim: str) -> Manifest:
             "capacity": {"storage": "1Gi"},
             "accessModes": ["ReadWriteMany"],
             "hostPath": {"path": "/nowhere"},
-            "claimRef": {"namespace": "default", "name": claim},
+            "claimRef": {"namespace": namespace, "name": claim},
         },
     }
 

@@ -11,6 +11,7 @@ from grpo_contract.failure import (
     RENDEZVOUS_TIMEOUT,
     USER_ERROR_EXIT_CODE,
     VOLUME_FULL,
+    PodReason,
 )
 from grpo_operator.api.status import ConditionType
 from grpo_operator.reconcile.failure import (
@@ -238,3 +239,10 @@ def test_wait_before_an_attempt(case: str) -> None:
     attempt, failed_s, leftovers, expected = WAITS[case]
     failed_at = None if failed_s is None else NOW - timedelta(seconds=failed_s)
     assert seconds_to_wait(attempt, failed_at, leftovers, NOW) == expected
+
+
+@pytest.mark.parametrize(("told", "reason"), [*((known, known) for known in PodReason), ("Invented", "LearnerError")])
+def test_a_pod_gives_its_reason_but_cannot_invent_one(told: str, reason: str) -> None:
+    cause = cause_of(FAILURE, [failed_learner(text=failure_text(told, "Words."))], 1, NOW)
+    assert cause is not None
+    assert (cause.reason, cause.message) == (reason, "Words.")

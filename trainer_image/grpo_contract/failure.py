@@ -1,5 +1,6 @@
 """How a pod of a run says why it ended: exit codes and the message in `files.TERMINATION_FILE`."""
 
+from enum import StrEnum
 from typing import Final
 
 from pydantic import BaseModel, ConfigDict
@@ -7,43 +8,62 @@ from pydantic import BaseModel, ConfigDict
 USER_ERROR_EXIT_CODE: Final = 78
 """EX_CONFIG of sysexits.h: the run cannot work as it was written; another attempt would end the same way."""
 
-# docs/reference.md has a reason's docstring.
 
-# Reasons of a user's mistake, found in a pod. Each message names field, value and remedy.
-INVALID_RECIPE: Final = "InvalidRecipe"
-"""A key of the recipe, or a field that goes with it, cannot work as it is written."""
-DATASET_NOT_FOUND: Final = "DatasetNotFound"
-"""The data set, its configuration or its split does not exist, or cannot be loaded."""
-COLUMN_NOT_FOUND: Final = "ColumnNotFound"
-"""A data set lacks a column that the recipe or a reward function asks for."""
-MODEL_NOT_FOUND: Final = "ModelNotFound"
-"""There is no such model or revision, or what is there is no model."""
-REWARD_NOT_FOUND: Final = "RewardNotFound"
-"""A reward function, or its code, is not there or cannot be imported."""
+class PodReason(StrEnum):
+    """Why a pod ended, by its own word. docs/reference.md has the docstrings; a reason that is none of these, from an image
+    of another version, the operator takes for the role's usual one."""
 
-# Found when steps are made, and another attempt would mostly find it again.
-REWARDS_FAILING: Final = "RewardsFailing"
-"""More completions have lost their reward than `spec.rewards.maxErrorShare` allows. There is no other attempt."""
+    # Reasons of a user's mistake, found in a pod. Each message names field, value and remedy.
+    INVALID_RECIPE = "InvalidRecipe"
+    """A key of the recipe, or a field that goes with it, cannot work as it is written."""
+    DATASET_NOT_FOUND = "DatasetNotFound"
+    """The data set, its configuration or its split does not exist, or cannot be loaded."""
+    COLUMN_NOT_FOUND = "ColumnNotFound"
+    """A data set lacks a column that the recipe or a reward function asks for."""
+    MODEL_NOT_FOUND = "ModelNotFound"
+    """There is no such model or revision, or what is there is no model."""
+    REWARD_NOT_FOUND = "RewardNotFound"
+    """A reward function, or its code, is not there or cannot be imported."""
 
-# Mistakes where another attempt would find the same, else trouble; `grpo_trainer.exhaustion` tells them apart.
-GPU_OUT_OF_MEMORY: Final = "GpuOutOfMemory"
-"""A learner's GPU has too little memory. There is no other attempt when this one had made no step."""
-VOLUME_FULL: Final = "VolumeFull"
-"""The run's volume is full. There is no other attempt when the run has no checkpoint yet."""
+    # Found when steps are made, and another attempt would mostly find it again.
+    REWARDS_FAILING = "RewardsFailing"
+    """More completions have lost their reward than `spec.rewards.maxErrorShare` allows. There is no other attempt."""
 
-# Reasons of trouble that another attempt may not meet again.
-GENERATORS_LOST: Final = "GeneratorsLost"
-"""No generator was left to write completions, until the deadline."""
-RENDEZVOUS_TIMEOUT: Final = "RendezvousTimeout"
-"""Learner pods did not find each other in time."""
-HUB_UNREACHABLE: Final = "HubUnreachable"
-"""The hub gives no answer: let the pods reach it, or give paths on the volume."""
-LEARNER_ERROR: Final = "LearnerError"
-"""A learner failed otherwise; its log says more."""
+    # Mistakes where another attempt would find the same, else trouble; `grpo_trainer.exhaustion` tells them apart.
+    GPU_OUT_OF_MEMORY = "GpuOutOfMemory"
+    """A learner's GPU has too little memory. There is no other attempt when this one had made no step."""
+    VOLUME_FULL = "VolumeFull"
+    """The run's volume is full. There is no other attempt when the run has no checkpoint yet."""
 
-# Of a generator.
-GENERATOR_ERROR: Final = "GeneratorError"
-"""A generator failed; its log says more."""
+    # Reasons of trouble that another attempt may not meet again.
+    GENERATORS_LOST = "GeneratorsLost"
+    """No generator was left to write completions, until the deadline."""
+    RENDEZVOUS_TIMEOUT = "RendezvousTimeout"
+    """Learner pods did not find each other in time."""
+    HUB_UNREACHABLE = "HubUnreachable"
+    """The hub gives no answer: let the pods reach it, or give paths on the volume."""
+    LEARNER_ERROR = "LearnerError"
+    """A learner failed otherwise; its log says more."""
+
+    # Of a generator.
+    GENERATOR_ERROR = "GeneratorError"
+    """A generator failed; its log says more."""
+
+
+# By name, for those who raise them.
+INVALID_RECIPE: Final = PodReason.INVALID_RECIPE
+DATASET_NOT_FOUND: Final = PodReason.DATASET_NOT_FOUND
+COLUMN_NOT_FOUND: Final = PodReason.COLUMN_NOT_FOUND
+MODEL_NOT_FOUND: Final = PodReason.MODEL_NOT_FOUND
+REWARD_NOT_FOUND: Final = PodReason.REWARD_NOT_FOUND
+REWARDS_FAILING: Final = PodReason.REWARDS_FAILING
+GPU_OUT_OF_MEMORY: Final = PodReason.GPU_OUT_OF_MEMORY
+VOLUME_FULL: Final = PodReason.VOLUME_FULL
+GENERATORS_LOST: Final = PodReason.GENERATORS_LOST
+RENDEZVOUS_TIMEOUT: Final = PodReason.RENDEZVOUS_TIMEOUT
+HUB_UNREACHABLE: Final = PodReason.HUB_UNREACHABLE
+LEARNER_ERROR: Final = PodReason.LEARNER_ERROR
+GENERATOR_ERROR: Final = PodReason.GENERATOR_ERROR
 
 QUOTED_CHARACTERS: Final = 500
 """What a message quotes of a library's own words, at most."""

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Final
 
-from grpo_contract import failure as contract
+from grpo_contract.failure import Failure, PodReason
 from grpo_contract.labels import Role
 from grpo_operator.api.status import Condition, ConditionType
 from grpo_operator.desired.learners import MISTAKE_REASON
@@ -22,23 +22,7 @@ CAUSE_GRACE_S: Final = 3.0
 MISTAKE_GRACE_S: Final = 60.0
 """When the Job itself says that a learner found a mistake in the run, what the learner says of it is worth waiting for."""
 
-_KNOWN_REASONS: Final = frozenset(
-    {
-        contract.INVALID_RECIPE,
-        contract.DATASET_NOT_FOUND,
-        contract.COLUMN_NOT_FOUND,
-        contract.MODEL_NOT_FOUND,
-        contract.REWARD_NOT_FOUND,
-        contract.REWARDS_FAILING,
-        contract.GPU_OUT_OF_MEMORY,
-        contract.VOLUME_FULL,
-        contract.GENERATORS_LOST,
-        contract.RENDEZVOUS_TIMEOUT,
-        contract.HUB_UNREACHABLE,
-        contract.LEARNER_ERROR,
-        contract.GENERATOR_ERROR,
-    }
-)
+_KNOWN_REASONS: Final = frozenset(PodReason)
 """Reasons become label values of a metric, so a pod cannot invent one."""
 
 _LATEST: Final = datetime.max.replace(tzinfo=UTC)
@@ -97,7 +81,7 @@ def _told_by_job(failure: JobFailure, gone: Sequence[int], now: datetime) -> Cau
         message = (
             f"A learner found a mistake in the run, and its pod is gone with its words ({failure.message.rstrip('.')})."
         )
-        return Cause(contract.LEARNER_ERROR, message, is_users_mistake=True)
+        return Cause(PodReason.LEARNER_ERROR, message, is_users_mistake=True)
     who = f"The pod of learner {gone[0]}" if len(gone) == 1 else "A learner pod"  # the Job deletes the others after it
     message = f"{who} was deleted, or is gone with its node ({failure.reason}: {failure.message.rstrip('.')})."
     return Cause(Reason.LEARNER_POD_LOST, message)
@@ -149,9 +133,9 @@ def _cause_in_container(pod: ObservedPod, container: ObservedContainer, ended: E
     if ended.reason == OOM_REASON:
         trouble = out_of_memory(pod.name, container.name, pod.role)
         return Cause(trouble.reason, trouble.message, pod, container.name, code, began_at=at)
-    usual = contract.LEARNER_ERROR if pod.role is Role.LEARNER else contract.GENERATOR_ERROR
+    usual = PodReason.LEARNER_ERROR if pod.role is Role.LEARNER else PodReason.GENERATOR_ERROR
     silent = f"Container {container.name} of pod {pod.name} ended with exit code {code}: see status.lastFailure.log."
-    failure = failure_in(ended) or contract.Failure(reason=usual, message=silent)
+    failure = failure_in(ended) or Failure(reason=usual, message=silent)
     reason = failure.reason if failure.reason in _KNOWN_REASONS else usual
     return Cause(
         reason, failure.message, pod, container.name, code, is_users_mistake(pod, container, ended), began_at=at
@@ -161,7 +145,7 @@ def _cause_in_container(pod: ObservedPod, container: ObservedContainer, ended: E
 _MAY_FOLLOW: Final = 3
 """Rank of what may be only the consequence of a neighbour's end."""
 
-_EXHAUSTED: Final = frozenset({Reason.OOM_KILLED, contract.GPU_OUT_OF_MEMORY, contract.VOLUME_FULL})
+_EXHAUSTED: Final = frozenset({Reason.OOM_KILLED, PodReason.GPU_OUT_OF_MEMORY, PodReason.VOLUME_FULL})
 
 
 def _rank(cause: Cause) -> int:

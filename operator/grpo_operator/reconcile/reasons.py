@@ -1,6 +1,6 @@
 """Every reason that the operator itself gives in a condition or an Event: what it means and what to do.
 
-Reasons that learners and generators give for their end are in `grpo_contract.failure`.
+Reasons that learners and generators give for their end are in `grpo_contract.failure.PodReason`.
 """
 
 from enum import StrEnum
@@ -53,7 +53,8 @@ class Reason(StrEnum):
     ALL_READY = "AllReady"
     """All pods of the role are ready."""
     STARTING = "Starting"
-    """Pods are being created, pull their image, or load the model."""
+    """Pods are being created, pull their image, or load the model. Of learners also: one has ended or stopped being ready, and
+    what follows from it is not known yet."""
     PODS_NOT_CREATED = "PodsNotCreated"
     """The cluster does not create the pods: mostly a quota or an admission policy."""
     IMAGE_PULL_FAILED = "ImagePullFailed"

@@ -1,6 +1,6 @@
 """RewardsHealthy: whether reward functions score. Learners judge it themselves, and end when they do not."""
 
-from grpo_contract.failure import REWARDS_FAILING
+from grpo_contract.failure import PodReason
 from grpo_contract.progress import Progress
 from grpo_contract.rewards import ERROR_WINDOW_STEPS
 from grpo_operator.api.status import ConditionType
@@ -24,6 +24,6 @@ def judge_rewards(progress: Progress | None) -> Statement | None:
 
 def failing_rewards(cause: Cause) -> list[Statement]:
     """What else is to be said of a run that fails by this cause."""
-    if cause.reason != REWARDS_FAILING:
+    if cause.reason != PodReason.REWARDS_FAILING:
         return []
-    return [Statement(ConditionType.REWARDS_HEALTHY, "False", REWARDS_FAILING, cause.message)]
+    return [Statement(ConditionType.REWARDS_HEALTHY, "False", PodReason.REWARDS_FAILING, cause.message)]
