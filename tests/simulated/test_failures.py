@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from grpo_contract.failure import DATASET_NOT_FOUND, USER_ERROR_EXIT_CODE, Failure
+from grpo_contract.failure import USER_ERROR_EXIT_CODE, Failure, PodReason
 from grpo_operator.reconcile.restart import GONE_GRACE_S
 from harness.kubectl import Kubectl, condition
 from harness.runs import SOON_S, children, pods, wait_for_condition, wait_for_phase
@@ -100,18 +100,18 @@ def test_a_users_mistake_is_not_tried_again(kubectl: Kubectl, name: str) -> None
     # Of a name that anybody may have chosen: what JSON and YAML write differently must come through as well.
     name_of_data = "\N{ROCKET} \x00 \x7f \x85 \u2028 \ufeff \\ud83d \\N"
     failure = Failure(
-        reason=DATASET_NOT_FOUND, message=f"recipe.dataset_name '{name_of_data}': no such folder; correct it."
+        reason=PodReason.DATASET_NOT_FOUND, message=f"recipe.dataset_name '{name_of_data}': no such folder; correct it."
     )
     end_pod(kubectl, pods(kubectl, name, "learner")[0], USER_ERROR_EXIT_CODE, failure.model_dump_json())
     run = wait_for_phase(kubectl, name, "Failed")
     failed = condition(run, "Failed")
     assert failed is not None
-    assert failed["reason"] == DATASET_NOT_FOUND
+    assert failed["reason"] == PodReason.DATASET_NOT_FOUND
     assert failed["message"].startswith(f"{failure.message} To try again, ")
     assert run["status"]["attempt"] == 1
     wait_for("the generators' removal", lambda: kubectl.find("deployment", f"{name}-generator") is None, SOON_S)
     assert kubectl.find("job", f"{name}-learner-1") is not None
-    wait_for("the Event", lambda: ("Warning", DATASET_NOT_FOUND) in events(kubectl, name), SOON_S)
+    wait_for("the Event", lambda: ("Warning", PodReason.DATASET_NOT_FOUND) in events(kubectl, name), SOON_S)
 
 
 def test_a_generator_that_cannot_work_fails_the_run(kubectl: Kubectl, name: str) -> None:

@@ -15,7 +15,7 @@ import torch
 from safetensors.torch import save_file
 
 from grpo_contract.config import RunConfig
-from grpo_contract.failure import LEARNER_ERROR, USER_ERROR_EXIT_CODE, RunFailure, UserError
+from grpo_contract.failure import USER_ERROR_EXIT_CODE, PodReason, RunFailure, UserError
 from grpo_trainer import exhaustion
 from grpo_trainer.checkpoints import Marker, write_marker
 from grpo_trainer.exhaustion import OwnSteps, gpu_memory_named, volume_named
@@ -169,7 +169,7 @@ NOT_FULL: dict[str, Callable[[], BaseException]] = {
     "torch, with room on the volume": lambda: RuntimeError(
         "[enforce fail at inline_container.cc:664] . unexpected pos"
     ),
-    "what has a name already": lambda: RunFailure(LEARNER_ERROR, "No space left on device"),
+    "what has a name already": lambda: RunFailure(PodReason.LEARNER_ERROR, "No space left on device"),
 }
 
 

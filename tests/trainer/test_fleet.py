@@ -13,7 +13,7 @@ import pytest
 from transformers import Qwen2ForCausalLM
 
 from grpo_contract.config import Deadlines
-from grpo_contract.failure import INVALID_RECIPE, UserError
+from grpo_contract.failure import PodReason, UserError
 from grpo_contract.network import UNSET_WEIGHT_VERSION
 from grpo_trainer.fleet.fleet import Fleet
 from grpo_trainer.fleet.generator import Generator
@@ -168,7 +168,7 @@ def test_a_prompt_that_is_too_long_is_the_users_mistake(learner: Learner, genera
         UserError, match=r"500 tokens and a completion of 400 need 900, generators take 512; set"
     ) as mistake:
         learner.fleet.collect(learner.fleet.submit([[5] * 500], G, LONG))
-    assert mistake.value.failure.reason == INVALID_RECIPE
+    assert mistake.value.failure.reason == PodReason.INVALID_RECIPE
 
 
 def test_a_restarted_generator_is_given_the_weights_again(learner_of_two: Learner, newcomer: RunningGenerator) -> None:

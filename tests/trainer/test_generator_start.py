@@ -15,14 +15,7 @@ from typing import Any, ClassVar
 import pytest
 
 from grpo_contract import environment
-from grpo_contract.failure import (
-    GENERATOR_ERROR,
-    INVALID_RECIPE,
-    MODEL_NOT_FOUND,
-    USER_ERROR_EXIT_CODE,
-    Failure,
-    UserError,
-)
+from grpo_contract.failure import USER_ERROR_EXIT_CODE, Failure, PodReason, UserError
 from grpo_generator.model import check_model
 from grpo_generator.supervisor import supervise
 from trainer.running_generator import RunningGenerator, run_config
@@ -45,7 +38,7 @@ def test_a_missing_model_is_the_users_mistake_and_said_at_once(tmp_path: Path) -
     )
     assert time.monotonic() - started < SOON_S
     assert code == USER_ERROR_EXIT_CODE
-    assert failure.reason == MODEL_NOT_FOUND
+    assert failure.reason == PodReason.MODEL_NOT_FOUND
     assert failure.message == (
         "spec.recipe.model_name_or_path: '/no/such/model' does not exist, nor does /no/such; " + REMEDY
     )
@@ -55,7 +48,7 @@ def test_what_vllm_refuses_is_the_users_mistake(tiny_model: Path, tmp_path: Path
     recipe = {"model_name_or_path": str(tiny_model), "vllm_max_model_length": 100_000}
     code, failure = end_of(RunningGenerator(tmp_path, run_config(recipe), "generator"))
     assert code == USER_ERROR_EXIT_CODE
-    assert failure.reason == INVALID_RECIPE
+    assert failure.reason == PodReason.INVALID_RECIPE
     assert failure.message.startswith(
         "spec.recipe.vllm_max_model_length: vLLM refuses 100000, User-specified max_model_len (100000) is greater than"
     )
@@ -77,7 +70,7 @@ def test_a_folder_that_is_no_model(tmp_path: Path, content: str | None, problem:
     sentence = rf"^spec\.recipe\.model_name_or_path: '{tmp_path}' {problem}; {REMEDY}$"
     with pytest.raises(UserError, match=sentence) as mistake:
         check_model({"model_name_or_path": str(tmp_path)})
-    assert mistake.value.failure.reason == MODEL_NOT_FOUND
+    assert mistake.value.failure.reason == PodReason.MODEL_NOT_FOUND
 
 
 def test_a_model_without_weights_will_do(tmp_path: Path) -> None:
@@ -176,4 +169,4 @@ def test_no_end_goes_unexplained(
         for number, handler in before.items():
             signal.signal(number, handler)
     failure = Failure.model_validate_json((tmp_path / "termination").read_text())
-    assert failure == Failure(reason=GENERATOR_ERROR, message=message)
+    assert failure == Failure(reason=PodReason.GENERATOR_ERROR, message=message)

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from grpo_contract.config import Deadlines
-from grpo_contract.failure import GENERATORS_LOST
+from grpo_contract.failure import PodReason
 from grpo_trainer.fleet import roster as roster_module
 from grpo_trainer.fleet.errors import GeneratorLost, GeneratorsLost
 from grpo_trainer.fleet.fleet import MOST_SENDS, Fleet
@@ -86,7 +86,7 @@ def test_without_any_generator_the_run_ends_at_the_deadline(weights: WeightServe
     with pytest.raises(GeneratorsLost) as lost:
         fleet.collect(fleet.submit([[1]], 2, {}))
     assert GENERATORS_S <= time.monotonic() - started < GENERATORS_S + SLACK_S
-    assert lost.value.failure.reason == GENERATORS_LOST
+    assert lost.value.failure.reason == PodReason.GENERATORS_LOST
     assert str(lost.value) == (
         "no generator was there for 1 s (no generator has an address); look at the run's condition GeneratorsReady and at the "
         "generators' logs."

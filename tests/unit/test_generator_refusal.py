@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import pytest
 from pydantic import AfterValidator, Field, TypeAdapter, ValidationError
 
-from grpo_contract.failure import INVALID_RECIPE
+from grpo_contract.failure import PodReason
 from grpo_generator.refusal import no_room_for_cache, users_mistake
 
 ARGUMENTS = [
@@ -78,7 +78,7 @@ def raising(error: Exception) -> Callable[[int], int]:
 def test_a_refusal(error: ValueError, message: str) -> None:
     mistake = users_mistake(error, ARGUMENTS)
     assert mistake is not None
-    assert (mistake.failure.reason, mistake.failure.message) == (INVALID_RECIPE, message)
+    assert (mistake.failure.reason, mistake.failure.message) == (PodReason.INVALID_RECIPE, message)
 
 
 @pytest.mark.parametrize(
@@ -110,7 +110,7 @@ def test_too_little_room_for_the_cache_names_both_ways_out() -> None:
     mistake = no_room_for_cache(NO_ROOM + "Based on the available memory, the estimated maximum model length is 9360. ")
     assert mistake is not None
     assert (mistake.failure.reason, mistake.failure.message) == (
-        INVALID_RECIPE,
+        PodReason.INVALID_RECIPE,
         "spec.recipe.vllm_max_model_length: 32768 tokens need a KV cache of 3.5 GiB, generators have 1.0 GiB for it; "
         "set at most 9360, or raise spec.recipe.vllm_gpu_memory_utilization (on CPU, VLLM_CPU_KVCACHE_SPACE in "
         "spec.generators.env).",

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from grpo_contract import environment
-from grpo_contract.failure import GENERATOR_ERROR, INVALID_RECIPE, USER_ERROR_EXIT_CODE, Failure
+from grpo_contract.failure import USER_ERROR_EXIT_CODE, Failure, PodReason
 from grpo_generator import supervisor
 
 GRACE_S = 1.0
@@ -37,7 +37,7 @@ def supervise(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Calla
 
 
 def generator_error(message: str) -> Failure:
-    return Failure(reason=GENERATOR_ERROR, message=message)
+    return Failure(reason=PodReason.GENERATOR_ERROR, message=message)
 
 
 @pytest.mark.parametrize(
@@ -85,5 +85,5 @@ def test_a_cache_that_no_attempt_has_room_for_is_the_users_mistake(
     code, failure = supervise(f"print({'(EngineCore pid=7) ERROR 11-24 05:33:25 [core.py:900] ' + words!r})")
     assert code == USER_ERROR_EXIT_CODE
     assert failure is not None
-    assert failure.reason == INVALID_RECIPE
+    assert failure.reason == PodReason.INVALID_RECIPE
     assert failure.message.startswith("spec.recipe.vllm_max_model_length: 32768 tokens need a KV cache of 3.5 GiB")

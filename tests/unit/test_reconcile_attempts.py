@@ -4,7 +4,7 @@ from datetime import timedelta
 
 import pytest
 
-from grpo_contract.failure import DATASET_NOT_FOUND, GENERATORS_LOST, USER_ERROR_EXIT_CODE
+from grpo_contract.failure import USER_ERROR_EXIT_CODE, PodReason
 from grpo_contract.progress import CheckpointProgress, Progress, Stage, Steps
 from grpo_operator.api.status import ConditionType, Phase
 from grpo_operator.reconcile.world import Reading
@@ -59,7 +59,7 @@ class TestFailure:
         assert message(later, PROGRESSING) == start
 
     def test_the_failure_is_on_record_before_anything_is_done_about_it(self) -> None:
-        pod = failed_learner(text=failure_text(GENERATORS_LOST, "No generator answers."))
+        pod = failed_learner(text=failure_text(PodReason.GENERATORS_LOST, "No generator answers."))
         plan = look(make_run(), make_job(conditions=(job_condition("Failed"),)), pod, make_deployment())
         assert written(plan) == set()
         assert plan.delete == ()
@@ -72,7 +72,7 @@ class TestFailure:
         assert last is not None
         assert (last.attempt, last.reason, last.message, last.exit_code) == (
             1,
-            GENERATORS_LOST,
+            PodReason.GENERATORS_LOST,
             "No generator answers.",
             1,
         )
@@ -144,11 +144,11 @@ class TestFailure:
         assert [child.name for child in plan.delete] == [f"{NAME}-learner-1"]
 
     def test_a_users_mistake_ends_the_run(self) -> None:
-        text = failure_text(DATASET_NOT_FOUND, "recipe.dataset_name: correct it.")
+        text = failure_text(PodReason.DATASET_NOT_FOUND, "recipe.dataset_name: correct it.")
         pod = failed_learner(exit_code=USER_ERROR_EXIT_CODE, text=text)
         plan = look(make_run(), make_job(conditions=(job_condition("Failed"),)), pod)
         assert plan.status.phase is Phase.FAILED
-        assert said(plan, FAILED) == ("True", DATASET_NOT_FOUND)
+        assert said(plan, FAILED) == ("True", PodReason.DATASET_NOT_FOUND)
         assert message(plan, FAILED) == (
             "recipe.dataset_name: correct it. To try again, delete this run and apply the corrected one."
         )

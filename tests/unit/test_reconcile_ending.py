@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from grpo_contract.failure import GENERATORS_LOST
+from grpo_contract.failure import PodReason
 from grpo_contract.progress import CheckpointProgress, Steps
 from grpo_operator.api.run import GRPORun
 from grpo_operator.api.status import ConditionType, Phase
@@ -92,7 +92,7 @@ def test_should_resume(kind: ConditionType, status: str, reason: str, attempt: i
     assert should_resume(run, attempt) is expected
 
 
-LOST = failed_learner(attempt=2, text=failure_text(GENERATORS_LOST, "No generator answers."))
+LOST = failed_learner(attempt=2, text=failure_text(PodReason.GENERATORS_LOST, "No generator answers."))
 FAILED_JOB = make_job(2, conditions=(job_condition("Failed"),))
 LATER = NOW + timedelta(seconds=100)
 

@@ -4,15 +4,7 @@ from datetime import timedelta
 
 import pytest
 
-from grpo_contract.failure import (
-    DATASET_NOT_FOUND,
-    GPU_OUT_OF_MEMORY,
-    LEARNER_ERROR,
-    RENDEZVOUS_TIMEOUT,
-    USER_ERROR_EXIT_CODE,
-    VOLUME_FULL,
-    PodReason,
-)
+from grpo_contract.failure import USER_ERROR_EXIT_CODE, PodReason
 from grpo_operator.api.status import ConditionType
 from grpo_operator.reconcile.failure import (
     Cause,
@@ -27,8 +19,8 @@ from grpo_operator.reconcile.restart import pause_s, seconds_to_wait
 from unit.observed_inputs import NOW, ago, container, ended, failed_learner, failure_text, make_condition, make_pod
 
 FAILURE = JobFailure(reason="BackoffLimitExceeded", message="limit.", since=NOW - timedelta(seconds=10))
-RENDEZVOUS = failure_text(RENDEZVOUS_TIMEOUT, "Learner 1 did not come.")
-MISTAKE = failure_text(DATASET_NOT_FOUND, "recipe.dataset_name: correct it.")
+RENDEZVOUS = failure_text(PodReason.RENDEZVOUS_TIMEOUT, "Learner 1 did not come.")
+MISTAKE = failure_text(PodReason.DATASET_NOT_FOUND, "recipe.dataset_name: correct it.")
 
 
 def evicted(index: int) -> ObservedPod:
@@ -44,19 +36,19 @@ def deleted(index: int, asked_s: float, ended_s: float) -> ObservedPod:
 
 
 CASES: dict[str, tuple[list[ObservedPod], str, str]] = {
-    "a reason in the termination file": ([failed_learner(text=RENDEZVOUS)], RENDEZVOUS_TIMEOUT, "Learner 1 did not come."),
-    "no word from the container": ([failed_learner(exit_code=9)], LEARNER_ERROR, "ended with exit code 9"),
-    "a reason that nobody knows": ([failed_learner(text=failure_text("Whim", "So."))], LEARNER_ERROR, "So."),
+    "a reason in the termination file": ([failed_learner(text=RENDEZVOUS)], PodReason.RENDEZVOUS_TIMEOUT, "Learner 1 did not come."),
+    "no word from the container": ([failed_learner(exit_code=9)], PodReason.LEARNER_ERROR, "ended with exit code 9"),
+    "a reason that nobody knows": ([failed_learner(text=failure_text("Whim", "So."))], PodReason.LEARNER_ERROR, "So."),
     "a mistake counts more than what came before it": (
         [failed_learner(0, at_s=30), failed_learner(1, exit_code=USER_ERROR_EXIT_CODE, text=MISTAKE, at_s=20)],
-        DATASET_NOT_FOUND, "recipe.dataset_name",
+        PodReason.DATASET_NOT_FOUND, "recipe.dataset_name",
     ),
     "of two with the same mistake the one that keeps its log": (
         [
             failed_learner(0, exit_code=USER_ERROR_EXIT_CODE, text=MISTAKE, at_s=12, deletionTimestamp=ago(-30)),
-            failed_learner(1, exit_code=USER_ERROR_EXIT_CODE, text=failure_text(DATASET_NOT_FOUND, "Mine."), at_s=11),
+            failed_learner(1, exit_code=USER_ERROR_EXIT_CODE, text=failure_text(PodReason.DATASET_NOT_FOUND, "Mine."), at_s=11),
         ],
-        DATASET_NOT_FOUND, "Mine.",
+        PodReason.DATASET_NOT_FOUND, "Mine.",
     ),
     "out of memory counts more than its consequences": (
         [failed_learner(0, at_s=30), failed_learner(1, exit_code=137, reason="OOMKilled", at_s=20)],
@@ -64,26 +56,26 @@ CASES: dict[str, tuple[list[ObservedPod], str, str]] = {
         "max_completion_length, more learners, or reward functions that take less memory, which they share with training.",
     ),
     "a GPU without memory counts more than its consequences": (
-        [failed_learner(0, at_s=30), failed_learner(1, text=failure_text(GPU_OUT_OF_MEMORY, "Lower it."), at_s=20)],
-        GPU_OUT_OF_MEMORY, "Lower it.",
+        [failed_learner(0, at_s=30), failed_learner(1, text=failure_text(PodReason.GPU_OUT_OF_MEMORY, "Lower it."), at_s=20)],
+        PodReason.GPU_OUT_OF_MEMORY, "Lower it.",
     ),
     "a full volume counts more than its consequences": (
-        [failed_learner(0, at_s=30), failed_learner(1, text=failure_text(VOLUME_FULL, "Enlarge it."), at_s=20)],
-        VOLUME_FULL, "Enlarge it.",
+        [failed_learner(0, at_s=30), failed_learner(1, text=failure_text(PodReason.VOLUME_FULL, "Enlarge it."), at_s=20)],
+        PodReason.VOLUME_FULL, "Enlarge it.",
     ),
     "an eviction counts more than its consequences": ([failed_learner(0, at_s=35), evicted(1)], "Disrupted", "Drained"),
     "of equals the first": (
-        [failed_learner(0, text=failure_text(LEARNER_ERROR, "Late."), at_s=10), failed_learner(1, text=RENDEZVOUS, at_s=11)],
-        RENDEZVOUS_TIMEOUT, "Learner 1",
+        [failed_learner(0, text=failure_text(PodReason.LEARNER_ERROR, "Late."), at_s=10), failed_learner(1, text=RENDEZVOUS, at_s=11)],
+        PodReason.RENDEZVOUS_TIMEOUT, "Learner 1",
     ),
     "a deleted learner before those who missed it": (
         [failed_learner(0, at_s=20), deleted(1, asked_s=20, ended_s=15)], "LearnerPodLost", "was deleted",
     ),
     "a failed learner before those whom the Job deleted, all in one second": (
-        [deleted(0, asked_s=10, ended_s=10), failed_learner(1, text=RENDEZVOUS, at_s=10)], RENDEZVOUS_TIMEOUT, "Learner 1",
+        [deleted(0, asked_s=10, ended_s=10), failed_learner(1, text=RENDEZVOUS, at_s=10)], PodReason.RENDEZVOUS_TIMEOUT, "Learner 1",
     ),
     "a failed learner that was deleted when its Job had failed": (
-        [deleted(0, asked_s=9, ended_s=12)], LEARNER_ERROR, "ended with exit code 143",
+        [deleted(0, asked_s=9, ended_s=12)], PodReason.LEARNER_ERROR, "ended with exit code 143",
     ),
     "no pod left": ([], "LearnerPodLost", "gone with its node"),
     "a learner that still runs": ([make_pod()], "LearnerPodLost", "gone with its node"),
@@ -113,18 +105,20 @@ def test_a_mistake_that_only_the_job_tells_of_is_one() -> None:
     assert cause_of(failed(59), [], 1, NOW) is None
     cause = cause_of(failed(60), [], 1, NOW)
     assert cause is not None
-    assert (cause.reason, cause.is_users_mistake) == (LEARNER_ERROR, True)
+    assert (cause.reason, cause.is_users_mistake) == (PodReason.LEARNER_ERROR, True)
     assert "exit code 78" in cause.message
     mistake = failed_learner(exit_code=USER_ERROR_EXIT_CODE, text=MISTAKE)
     known = cause_of(failed(1), [mistake], 1, NOW)
     assert known is not None
-    assert known.reason == DATASET_NOT_FOUND
+    assert known.reason == PodReason.DATASET_NOT_FOUND
 
 
-@pytest.mark.parametrize(("ended_s", "reason"), [(11, LEARNER_ERROR), (10, LEARNER_ERROR), (9, "LearnerPodLost")])
+@pytest.mark.parametrize(
+    ("ended_s", "reason"), [(11, PodReason.LEARNER_ERROR), (10, PodReason.LEARNER_ERROR), (9, "LearnerPodLost")]
+)
 def test_who_ended_when_the_job_had_failed_missed_the_one_that_is_gone(ended_s: float, reason: str) -> None:
     """`FAILURE` is of 10 s ago. Of learner 0 there is no pod any more."""
-    neighbour = failed_learner(1, text=failure_text(LEARNER_ERROR, "Connection closed."), at_s=ended_s)
+    neighbour = failed_learner(1, text=failure_text(PodReason.LEARNER_ERROR, "Connection closed."), at_s=ended_s)
     cause = cause_of(FAILURE, [neighbour], 2, NOW)
     assert cause is not None
     assert cause.reason == reason
@@ -133,7 +127,7 @@ def test_who_ended_when_the_job_had_failed_missed_the_one_that_is_gone(ended_s: 
     both = cause_of(FAILURE, [failed_learner(0, at_s=8), neighbour], 2, NOW)
     assert both is not None
     assert both.pod is not None
-    assert (both.reason, both.pod.index) == (LEARNER_ERROR, 1)
+    assert (both.reason, both.pod.index) == (PodReason.LEARNER_ERROR, 1)
 
 
 def test_of_several_that_are_gone_none_is_blamed() -> None:
@@ -144,7 +138,7 @@ def test_of_several_that_are_gone_none_is_blamed() -> None:
 
 
 WITNESSED = {
-    "a neighbour that missed it": ([failed_learner(1, text=failure_text(LEARNER_ERROR, "Connection closed."))], 10, True),
+    "a neighbour that missed it": ([failed_learner(1, text=failure_text(PodReason.LEARNER_ERROR, "Connection closed."))], 10, True),
     "no pod": ([], 11, True),
     "a mistake": ([failed_learner(exit_code=USER_ERROR_EXIT_CODE, text=MISTAKE)], 11, False),
     "its pod": ([deleted(1, asked_s=20, ended_s=15)], 11, False),
@@ -202,7 +196,7 @@ def test_users_mistake_of_a_generator_that_was_started_again(exit_code: int, fou
     again = make_pod("generator", containers=(container("generator", 1, last, running={}),))
     cause = users_mistake_in([make_pod("generator", 1), again])
     assert (cause is not None) is found
-    assert cause is None or (cause.reason, cause.pod) == (DATASET_NOT_FOUND, again)
+    assert cause is None or (cause.reason, cause.pod) == (PodReason.DATASET_NOT_FOUND, again)
 
 
 def test_the_exit_code_of_other_containers_is_no_users_mistake() -> None:

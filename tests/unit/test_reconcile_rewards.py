@@ -2,7 +2,7 @@
 
 import pytest
 
-from grpo_contract.failure import REWARDS_FAILING, USER_ERROR_EXIT_CODE
+from grpo_contract.failure import USER_ERROR_EXIT_CODE, PodReason
 from grpo_contract.progress import Progress, RewardHealth, Stage
 from grpo_operator.api.status import ConditionType, Phase
 from grpo_operator.desired.config import run_config
@@ -34,7 +34,7 @@ def told(health: RewardHealth | None) -> Reading:
 
 
 def failing() -> tuple[ObservedChild, ...]:
-    text = failure_text(REWARDS_FAILING, SENTENCE)
+    text = failure_text(PodReason.REWARDS_FAILING, SENTENCE)
     learner = failed_learner(exit_code=USER_ERROR_EXIT_CODE, text=text)
     return make_job(conditions=(job_condition("FailureTarget", reason="PodFailurePolicy"),)), learner
 

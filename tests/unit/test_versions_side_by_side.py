@@ -6,7 +6,7 @@ import pytest
 from pydantic import BaseModel
 
 from grpo_contract.config import CheckpointConfig
-from grpo_contract.failure import GENERATORS_LOST, Failure
+from grpo_contract.failure import Failure, PodReason
 from grpo_contract.progress import CheckpointProgress, GeneratorProgress, Progress, RewardHealth, Stage, Steps
 from grpo_contract.weights import TensorInfo, WeightOffer
 from grpo_operator.desired.config import run_config
@@ -26,7 +26,7 @@ TOLD: dict[str, BaseModel] = {
         checkpoint=CheckpointProgress(step=2, time="2026-06-01T12:00:00Z"),
         generators=[GeneratorProgress(name="a", in_sync=True, completions=4)],
     ),
-    "failure": Failure(reason=GENERATORS_LOST, message="None answers."),
+    "failure": Failure(reason=PodReason.GENERATORS_LOST, message="None answers."),
     "offer of weights": WeightOffer(
         host="10.0.0.1",
         port=7,

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Final
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from grpo_contract.failure import INVALID_RECIPE, UserError
+from grpo_contract.failure import PodReason, UserError
 
 KEY: Final = "dataset_mixture"
 
@@ -70,5 +70,6 @@ def read_mixture(recipe: Mapping[str, Any]) -> DatasetMixture | None:
         where = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in first["loc"])
         problem = first["msg"][0].lower() + first["msg"][1:]
         raise UserError(
-            INVALID_RECIPE, f"spec.recipe.{KEY}{where}: {first['input']!r} will not do, {problem}; correct it."
+            PodReason.INVALID_RECIPE,
+            f"spec.recipe.{KEY}{where}: {first['input']!r} will not do, {problem}; correct it.",
         ) from error

@@ -50,21 +50,6 @@ class PodReason(StrEnum):
     """A generator failed; its log says more."""
 
 
-# By name, for those who raise them.
-INVALID_RECIPE: Final = PodReason.INVALID_RECIPE
-DATASET_NOT_FOUND: Final = PodReason.DATASET_NOT_FOUND
-COLUMN_NOT_FOUND: Final = PodReason.COLUMN_NOT_FOUND
-MODEL_NOT_FOUND: Final = PodReason.MODEL_NOT_FOUND
-REWARD_NOT_FOUND: Final = PodReason.REWARD_NOT_FOUND
-REWARDS_FAILING: Final = PodReason.REWARDS_FAILING
-GPU_OUT_OF_MEMORY: Final = PodReason.GPU_OUT_OF_MEMORY
-VOLUME_FULL: Final = PodReason.VOLUME_FULL
-GENERATORS_LOST: Final = PodReason.GENERATORS_LOST
-RENDEZVOUS_TIMEOUT: Final = PodReason.RENDEZVOUS_TIMEOUT
-HUB_UNREACHABLE: Final = PodReason.HUB_UNREACHABLE
-LEARNER_ERROR: Final = PodReason.LEARNER_ERROR
-GENERATOR_ERROR: Final = PodReason.GENERATOR_ERROR
-
 QUOTED_CHARACTERS: Final = 500
 """What a message quotes of a library's own words, at most."""
 

@@ -5,7 +5,7 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Final
 
-from grpo_contract.failure import MODEL_NOT_FOUND, UserError
+from grpo_contract.failure import PodReason, UserError
 from grpo_contract.paths import listing, permission_needed, siblings
 
 CONFIG_NAME: Final = "config.json"
@@ -22,7 +22,7 @@ def check_model_folder(name: str) -> None:
 
 
 def model_permission(name: str) -> AbstractContextManager[None]:
-    return permission_needed("spec.recipe.model_name_or_path", name, MODEL_NOT_FOUND)
+    return permission_needed("spec.recipe.model_name_or_path", name, PodReason.MODEL_NOT_FOUND)
 
 
 def _check_folder(name: str, folder: Path) -> None:
@@ -42,7 +42,7 @@ def _check_folder(name: str, folder: Path) -> None:
 
 def no_model(name: str, problem: str) -> UserError:
     return UserError(
-        MODEL_NOT_FOUND,
+        PodReason.MODEL_NOT_FOUND,
         f"spec.recipe.model_name_or_path: {name!r} {problem}; "
         f"give a model's folder on the run's volume, which is mounted at /volume, or its id on the hub.",
     )

@@ -5,7 +5,7 @@ Only what a generator needs to start is looked for, the model's config.json; its
 
 from typing import Any, Final
 
-from grpo_contract.failure import MODEL_NOT_FOUND, UserError
+from grpo_contract.failure import PodReason, UserError
 from grpo_contract.model_folder import CONFIG_NAME, check_model_folder
 from grpo_contract.paths import is_path
 
@@ -53,4 +53,4 @@ def _check_repository(model: str, revision: str | None) -> None:
 
 
 def _not_found(model: str, problem: str, remedy: str) -> UserError:
-    return UserError(MODEL_NOT_FOUND, f"spec.recipe.model_name_or_path: {model!r} {problem}; {remedy}.")
+    return UserError(PodReason.MODEL_NOT_FOUND, f"spec.recipe.model_name_or_path: {model!r} {problem}; {remedy}.")

@@ -13,7 +13,7 @@ from typing import Final
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
-from grpo_contract.failure import INVALID_RECIPE, QUOTED_CHARACTERS, UserError
+from grpo_contract.failure import QUOTED_CHARACTERS, PodReason, UserError
 
 OF_THE_ARGUMENTS: Final = (
     ValueError,
@@ -89,7 +89,9 @@ def users_mistake(error: ValueError, arguments: Sequence[str]) -> UserError | No
     first_line = told.strip().partition("\n")[0][:QUOTED_CHARACTERS].rstrip(" .")
     sentence = re.split(r"\.\s+(?=[A-Z])", first_line)[0]
     value = _value(arguments, origin.flag)
-    return UserError(INVALID_RECIPE, f"spec.{origin.field}: vLLM refuses {value}, {sentence}; {origin.remedy}.")
+    return UserError(
+        PodReason.INVALID_RECIPE, f"spec.{origin.field}: vLLM refuses {value}, {sentence}; {origin.remedy}."
+    )
 
 
 def no_room_for_cache(last_error: str) -> UserError | None:
@@ -103,7 +105,7 @@ def no_room_for_cache(last_error: str) -> UserError | None:
         return None
     remedy = f"set at most {found['fitting']}" if found["fitting"] else "set a smaller number"
     return UserError(
-        INVALID_RECIPE,
+        PodReason.INVALID_RECIPE,
         f"spec.recipe.vllm_max_model_length: {found['tokens']} tokens need a KV cache of {found['needed']}, generators "
         f"have {found['available']} for it; {remedy}, or raise spec.recipe.vllm_gpu_memory_utilization (on CPU, "
         f"VLLM_CPU_KVCACHE_SPACE in spec.generators.env).",

@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from typing import IO, Final
 
 from grpo_contract import pod
-from grpo_contract.failure import GENERATOR_ERROR, Failure
+from grpo_contract.failure import Failure, PodReason
 from grpo_generator.last_error import LastError
 from grpo_generator.refusal import no_room_for_cache
 
@@ -40,7 +40,7 @@ def supervise(command: Sequence[str], environment: Mapping[str, str]) -> int:
         return pod.end_with_mistake(mistake)
     end = f"did not end within {GRACE_S:.0f} s" if ending.was_forced else _describe(code)
     message = f"vLLM {end}; its last error: {last_error.text or 'none was logged'}"
-    pod.report_failure(Failure(reason=GENERATOR_ERROR, message=message))
+    pod.report_failure(Failure(reason=PodReason.GENERATOR_ERROR, message=message))
     return code if code > 0 else 1
 
 

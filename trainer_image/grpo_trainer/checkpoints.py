@@ -18,7 +18,7 @@ from transformers import TrainerCallback, TrainerControl, TrainerState, Training
 from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
 
 from grpo_contract.config import CheckpointConfig
-from grpo_contract.failure import LEARNER_ERROR, RunFailure
+from grpo_contract.failure import PodReason, RunFailure
 from grpo_contract.pod import pod_name
 from grpo_contract.progress import CheckpointProgress
 from grpo_trainer import fence
@@ -97,7 +97,7 @@ def find_checkpoint(folder: Path) -> Checkpoint | None:
 def wait_until_visible(checkpoint: Checkpoint, deadline_s: float) -> None:
     marker = checkpoint.folder / MARKER
     unseen = RunFailure(
-        LEARNER_ERROR,
+        PodReason.LEARNER_ERROR,
         f"{marker} is there for learner 0, but {pod_name()} has not seen it for {deadline_s:.0f} s: "
         f"look whether both nodes mount the same volume.",
     )

@@ -16,7 +16,7 @@ from huggingface_hub.errors import HFValidationError
 from pyarrow import ArrowInvalid
 
 from grpo_contract.dataset_mixture import read_mixture
-from grpo_contract.failure import DATASET_NOT_FOUND, INVALID_RECIPE, QUOTED_CHARACTERS, UserError
+from grpo_contract.failure import QUOTED_CHARACTERS, PodReason, UserError
 from grpo_contract.paths import is_path
 from grpo_contract.prompts import too_few_prompts
 from grpo_trainer.causes import OF_THE_PATH, first_line, is_of_the_system, modules_of
@@ -83,7 +83,7 @@ def check_splits(source: Source, splits: list[str]) -> None:
 
 def no_rows(source: Source) -> UserError:
     return UserError(
-        DATASET_NOT_FOUND,
+        PodReason.DATASET_NOT_FOUND,
         f"spec.recipe.{source.key('id')}: {source.name!r} has no rows in split {source.split!r}; give a data set with a row for "
         "each prompt.",
     )
@@ -112,7 +112,7 @@ def load_path(source: Source, prompt_column: str) -> Loaded:
         if is_of_the_system(error):  # DatasetGenerationError is around whatever happened, a full volume as well
             raise
         raise UserError(
-            DATASET_NOT_FOUND,
+            PodReason.DATASET_NOT_FOUND,
             f"spec.recipe.{source.key('id')}: {source.name!r} cannot be read, {first_line(error.__cause__ or error)}; "
             f"give a .jsonl, .json or .parquet file or a folder written by save_to_disk.",
         ) from error
@@ -139,7 +139,7 @@ def pick_split(splits: dict[str, TrainingData], source: Source) -> TrainingData:
 
 def split_not_found(source: Source, split: str, splits: Iterable[str]) -> UserError:
     return UserError(
-        DATASET_NOT_FOUND,
+        PodReason.DATASET_NOT_FOUND,
         f"spec.recipe.{source.key('split')}: data set {source.name!r} has no split {split!r}; use one of "
         f"{', '.join(splits)}.",
     )
@@ -164,7 +164,7 @@ def hub_refusal_named(source: Source) -> Iterator[None]:
             yield
     except DatasetNotFoundError as error:
         raise UserError(
-            DATASET_NOT_FOUND,
+            PodReason.DATASET_NOT_FOUND,
             f"spec.recipe.{source.key('id')}: {source.name!r} is not on the hub, or this run may not read it; "
             f"correct the id, set HF_TOKEN in spec.learners.env, or give a path on the volume.",
         ) from error
@@ -184,7 +184,7 @@ def hub_refusal_named(source: Source) -> Iterator[None]:
         if type(error) is not ValueError:  # what could not be decoded, and the like
             raise
         raise UserError(  # an unknown split or configuration; the message lists those there are
-            DATASET_NOT_FOUND,
+            PodReason.DATASET_NOT_FOUND,
             f"spec.recipe.{source.key('split')} or {source.key('config').rpartition('.')[2]}: {source.name!r} cannot be "
             f"loaded, {first_line(error)}.",
         ) from error
@@ -192,7 +192,7 @@ def hub_refusal_named(source: Source) -> Iterator[None]:
 
 def not_loadable(source: Source, error: Exception) -> UserError:
     return UserError(
-        DATASET_NOT_FOUND,
+        PodReason.DATASET_NOT_FOUND,
         f"spec.recipe.{source.key('id')}: {source.name!r} cannot be loaded, {first_line(error)[:QUOTED_CHARACTERS]}; "
         f"name a data set of JSON Lines, JSON or Parquet files.",
     )
@@ -208,7 +208,7 @@ def rows_of(parts: Sequence[Loaded], script: OpenR1Arguments) -> Loaded:
     split = script.dataset_train_split
     if split not in splits:
         raise UserError(
-            INVALID_RECIPE,
+            PodReason.INVALID_RECIPE,
             f"spec.recipe.dataset_train_split: a mixture has no split {split!r}; use one of {', '.join(splits)}.",
         )
     return with_columns(splits[split])
@@ -256,7 +256,7 @@ def check_size(data: TrainingData, prompts_per_batch: int, script: OpenR1Argumen
     """
     if (found := num_rows(data, prompts_per_batch)) < prompts_per_batch:
         _, sentence = too_few_prompts(vars(script), found, prompts_per_batch)
-        raise UserError(INVALID_RECIPE, sentence)
+        raise UserError(PodReason.INVALID_RECIPE, sentence)
 
 
 def num_rows(data: TrainingData, at_most: int) -> int:

@@ -18,7 +18,7 @@ import torch
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
 from grpo_contract.config import RunConfig
-from grpo_contract.failure import GPU_OUT_OF_MEMORY, QUOTED_CHARACTERS, VOLUME_FULL, RunFailure, UserError
+from grpo_contract.failure import QUOTED_CHARACTERS, PodReason, RunFailure, UserError
 from grpo_contract.files import VOLUME, checkpoint_folder
 from grpo_trainer.causes import chain, first_line
 from grpo_trainer.checkpoints import newest_checkpoint
@@ -61,7 +61,7 @@ def gpu_memory_named(arguments: GRPOConfig, own_steps: OwnSteps) -> Iterator[Non
             raise
         log.exception("a GPU is out of memory")
         kind = RunFailure if own_steps.count else UserError
-        raise kind(GPU_OUT_OF_MEMORY, _gpu_sentence(arguments, first_line(cause))) from error
+        raise kind(PodReason.GPU_OUT_OF_MEMORY, _gpu_sentence(arguments, first_line(cause))) from error
 
 
 def _gpu_sentence(arguments: GRPOConfig, words: str) -> str:
@@ -94,7 +94,7 @@ def volume_named(config: RunConfig) -> Iterator[None]:
         log.exception("the volume is full")
         has_checkpoint = newest_checkpoint(Path(checkpoint_folder(config.name, config.uid))) is not None
         kind = RunFailure if has_checkpoint else UserError
-        raise kind(VOLUME_FULL, _volume_sentence(config, first_line(cause))) from error
+        raise kind(PodReason.VOLUME_FULL, _volume_sentence(config, first_line(cause))) from error
 
 
 def is_of_full_volume(cause: BaseException) -> bool:

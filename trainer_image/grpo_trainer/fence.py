@@ -6,7 +6,7 @@ import time
 from pathlib import Path
 from typing import Final
 
-from grpo_contract.failure import LEARNER_ERROR, RunFailure
+from grpo_contract.failure import PodReason, RunFailure
 from grpo_contract.pod import attempt
 from grpo_trainer.flushing import flush_one
 
@@ -49,7 +49,7 @@ def _surely_newest(run_folder: Path) -> int:
             return _newest(run_folder)
         except OSError as error:
             if time.monotonic() >= give_up_at:
-                raise RunFailure(LEARNER_ERROR, _unreadable(run_folder / FILE, error)) from error
+                raise RunFailure(PodReason.LEARNER_ERROR, _unreadable(run_folder / FILE, error)) from error
         time.sleep(READ_EVERY_S)
 
 
@@ -71,6 +71,6 @@ def _unreadable(file: Path, error: OSError) -> str:
 def _end_if_later(newest: int) -> None:
     if newest > attempt():
         raise RunFailure(
-            LEARNER_ERROR,
+            PodReason.LEARNER_ERROR,
             f"attempt {newest} of the run has begun, so attempt {attempt()} writes nothing more, and ends; there is nothing to do.",
         )

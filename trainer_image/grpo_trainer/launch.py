@@ -16,14 +16,7 @@ from typing import Any, Final
 
 from grpo_contract import environment
 from grpo_contract.config import RunConfig
-from grpo_contract.failure import (
-    LEARNER_ERROR,
-    RENDEZVOUS_TIMEOUT,
-    USER_ERROR_EXIT_CODE,
-    Failure,
-    RunFailure,
-    UserError,
-)
+from grpo_contract.failure import USER_ERROR_EXIT_CODE, Failure, PodReason, RunFailure, UserError
 from grpo_contract.files import CONFIG_FILE
 from grpo_contract.network import RENDEZVOUS_PORT
 from grpo_contract.pod import attempt, read_config, report_failure
@@ -49,7 +42,7 @@ def main(arguments: list[str]) -> int:
         return end(error)
     except Exception as error:
         log.exception("the launcher failed")
-        report_failure(Failure(reason=LEARNER_ERROR, message=f"{type(error).__name__}: {error}"))
+        report_failure(Failure(reason=PodReason.LEARNER_ERROR, message=f"{type(error).__name__}: {error}"))
         return 1
     return 0
 
@@ -80,7 +73,7 @@ def run(config: RunConfig, config_file: Path) -> None:
 def wait_for_name(host: str, deadline_s: float) -> None:
     """Pods start in any order: learner 0 has no DNS record before it has an address."""
     nameless = RunFailure(
-        RENDEZVOUS_TIMEOUT,
+        PodReason.RENDEZVOUS_TIMEOUT,
         f"learner 0 ({host}) had no DNS record for {deadline_s:.0f} s: "
         f"look at the events of its pod, and at the cluster's DNS.",
     )
@@ -108,7 +101,7 @@ def run_workers(config: RunConfig, config_file: Path) -> None:
         raise worker_failure(error) from error
     except DistError as error:
         raise RunFailure(
-            RENDEZVOUS_TIMEOUT,
+            PodReason.RENDEZVOUS_TIMEOUT,
             f"not all {config.learners.pods} learner pods met at {config.learners.rendezvous_host} within "
             f"{config.deadlines.rendezvous_s:.0f} s: look for learner pods that are pending or failed.",
         ) from error
@@ -147,7 +140,7 @@ def worker_failure(error: Any) -> RunFailure:
     was_killed = codes[rank] == -signal.SIGKILL
     remedy = "probably for memory: raise spec.learners.resources.limits.memory" if was_killed else "see its log"
     kind = UserError if codes[rank] == USER_ERROR_EXIT_CODE else RunFailure
-    return kind(LEARNER_ERROR, f"learner process {rank} {end_of(codes[rank])}: {remedy}.")
+    return kind(PodReason.LEARNER_ERROR, f"learner process {rank} {end_of(codes[rank])}: {remedy}.")
 
 
 def end_of(code: int) -> str:

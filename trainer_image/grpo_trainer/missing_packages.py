@@ -9,7 +9,7 @@ import json
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
-from grpo_contract.failure import INVALID_RECIPE, UserError
+from grpo_contract.failure import PodReason, UserError
 from grpo_trainer.causes import chain, first_line, is_of_the_system, modules_of
 
 LIBRARIES: Final = {"transformers", "trl"}
@@ -42,7 +42,7 @@ def missing(key: str | None, recipe: Mapping[str, Any], words: str) -> UserError
     value = json.dumps(recipe.get(key or MODEL), ensure_ascii=False)
     subject = f"spec.recipe.{key or MODEL}: {value}" + ("" if key else ", or another key of the recipe,")
     return UserError(
-        INVALID_RECIPE,
+        PodReason.INVALID_RECIPE,
         f"{subject} needs a package that is not in the learners' image ({words}); "
         f"choose something else, or set spec.learners.image to an image that holds it.",
     )

@@ -12,7 +12,7 @@ from typing import Final
 import datasets
 
 from grpo_contract.dataset_mixture import DatasetMixture, MixedDataset
-from grpo_contract.failure import INVALID_RECIPE, UserError
+from grpo_contract.failure import PodReason, UserError
 
 IN_MEMORY: Final = {"keep_in_memory": True}
 
@@ -55,7 +55,7 @@ def put_together(drawn: Sequence[datasets.Dataset], mixture: DatasetMixture) -> 
 def types_differ(mixed: datasets.Dataset, rows: datasets.Dataset, entry: MixedDataset, place: int) -> UserError:
     column = next(name for name in rows.column_names if not is_alike(mixed, rows, name))
     return UserError(
-        INVALID_RECIPE,
+        PodReason.INVALID_RECIPE,
         f"spec.recipe.dataset_mixture.datasets[{place}].id: column {column!r} of data set {entry.id!r} is "
         f"{rows.features[column]}, but {mixed.features[column]} in the entries before it; keep only columns of one "
         f"type with the columns of the entries.",
@@ -79,7 +79,7 @@ def split_off(mixed: datasets.Dataset, mixture: DatasetMixture) -> dict[str, dat
     count = int(size) if size.is_integer() else math.ceil(size * len(mixed))
     if count >= len(mixed):
         raise UserError(
-            INVALID_RECIPE,
+            PodReason.INVALID_RECIPE,
             f"spec.recipe.dataset_mixture.test_split_size: {size:g} leaves none of the mixture's {len(mixed)} rows to "
             f"train on; lower it.",
         )

@@ -7,7 +7,7 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, Final
 
-from grpo_contract.failure import DATASET_NOT_FOUND, INVALID_RECIPE, UserError
+from grpo_contract.failure import PodReason, UserError
 from grpo_contract.hub import PUSH_KEYS
 from grpo_contract.model_folder import check_model_folder, model_permission, no_model
 from grpo_contract.paths import is_path, listing, open_each, permission_needed, siblings
@@ -41,7 +41,7 @@ def check(recipe: dict[str, Any], code: Sequence[Path] = ()) -> None:
 
 def required(recipe: dict[str, Any], key: str, what: str) -> Any:
     if not recipe.get(key):
-        raise UserError(INVALID_RECIPE, f"spec.recipe.{key}: missing; set it to {what}.")
+        raise UserError(PodReason.INVALID_RECIPE, f"spec.recipe.{key}: missing; set it to {what}.")
     return recipe[key]
 
 
@@ -76,7 +76,7 @@ def check_dataset(source: Source, prompt_column: str) -> None:
 
 
 def dataset_permission(source: Source) -> AbstractContextManager[None]:
-    return permission_needed(f"spec.recipe.{source.key('id')}", source.name, DATASET_NOT_FOUND)
+    return permission_needed(f"spec.recipe.{source.key('id')}", source.name, PodReason.DATASET_NOT_FOUND)
 
 
 def check_dataset_path(source: Source, path: Path, prompt_column: str) -> None:
@@ -91,7 +91,7 @@ def check_dataset_path(source: Source, path: Path, prompt_column: str) -> None:
         check_columns(source, prompt_column, first_columns(path))
         return
     raise UserError(
-        DATASET_NOT_FOUND,
+        PodReason.DATASET_NOT_FOUND,
         f"spec.recipe.{source.key('id')}: {source.name!r} {problem}; give a .jsonl, .json or .parquet file or a folder "
         f"written by save_to_disk on the run's volume, which is mounted at /volume, or the id of a data set on the hub.",
     )
@@ -113,7 +113,7 @@ def check_attention(implementation: str | None) -> None:
     if package is None or is_installed(package) or is_installed(KERNELS):
         return
     raise UserError(
-        INVALID_RECIPE,
+        PodReason.INVALID_RECIPE,
         f"spec.recipe.attn_implementation: {implementation!r} needs the package {package}, which is not in the "
         f"learners' image; set it to sdpa, leave it out, or use an image that holds {package}.",
     )
@@ -124,7 +124,7 @@ def check_listed_once(rewards: Sequence[str]) -> None:
     labels = [label_of(name) for name in rewards]
     if twice := [name for name, label in zip(rewards, labels, strict=True) if labels.count(label) > 1]:
         raise UserError(
-            INVALID_RECIPE,
+            PodReason.INVALID_RECIPE,
             f"spec.recipe.reward_funcs holds {twice[0]!r} more than once; list it once and give its weight in "
             f"reward_weights.",
         )
@@ -147,11 +147,13 @@ def check_hub(recipe: dict[str, Any], run_name: str) -> None:
         validate_repo_id(settings.repository)
     except HFValidationError as error:
         words = " ".join(str(error).split()).rstrip(".")
-        raise UserError(INVALID_RECIPE, f"spec.recipe.hub_model_id: {words}; set it to such a name.") from error
+        raise UserError(
+            PodReason.INVALID_RECIPE, f"spec.recipe.hub_model_id: {words}; set it to such a name."
+        ) from error
     if get_token() is None:
         key = next(key for key in PUSH_KEYS if recipe.get(key))
         raise UserError(
-            INVALID_RECIPE,
+            PodReason.INVALID_RECIPE,
             f"spec.recipe.{key} is set, but the learners have no token for the hub; set HF_TOKEN from a Secret in "
             f"spec.learners.env.",
         )

@@ -10,7 +10,7 @@ from typing import Any, Final, NoReturn
 
 from transformers.integrations import get_available_reporting_integrations
 
-from grpo_contract.failure import INVALID_RECIPE, UserError
+from grpo_contract.failure import PodReason, UserError
 from grpo_contract.owned_keys import owned_keys
 from grpo_contract.rewards import REWARD_BOUNDS
 from grpo_contract.unknown_keys import unknown_key
@@ -135,13 +135,13 @@ def defaults(recipe: dict[str, Any]) -> dict[str, Any]:
 
 def check_owned(recipe: dict[str, Any]) -> None:
     if sentences := owned_keys(recipe):
-        raise UserError(INVALID_RECIPE, " ".join(sentences))
+        raise UserError(PodReason.INVALID_RECIPE, " ".join(sentences))
 
 
 def check_known(recipe: dict[str, Any]) -> None:
     known = {item.name for cls in CLASSES for item in fields(cls)}
     for key in sorted(recipe.keys() - known):
-        raise UserError(INVALID_RECIPE, unknown_key("spec.recipe", key, known))
+        raise UserError(PodReason.INVALID_RECIPE, unknown_key("spec.recipe", key, known))
 
 
 def check_choices(recipe: dict[str, Any]) -> None:
@@ -166,7 +166,7 @@ def check_reporting(training: GRPOConfig) -> None:
     for name in training.report_to:
         if name not in available:
             raise UserError(
-                INVALID_RECIPE,
+                PodReason.INVALID_RECIPE,
                 f"spec.recipe.report_to: {name!r} is not installed in the learners' image; "
                 f"remove it (metrics are in Prometheus anyway) or use an image that holds it.",
             )
@@ -175,7 +175,7 @@ def check_reporting(training: GRPOConfig) -> None:
 def invalid(complaint: str, key: str = "") -> UserError:
     """TRL's words as one sentence; it names key, value and remedy itself."""
     sentence = "; ".join(re.split(r"(?<=[a-z)'`\]])\.\s+", " ".join(complaint.split()).rstrip(".")))
-    return UserError(INVALID_RECIPE, f"spec.recipe{'.' + key if key else ''}: {sentence}.")
+    return UserError(PodReason.INVALID_RECIPE, f"spec.recipe{'.' + key if key else ''}: {sentence}.")
 
 
 def model_arguments(recipe: Recipe, device_dtype: str | None) -> dict[str, Any]:

@@ -6,7 +6,7 @@ from typing import Any, Final
 
 from grpo_contract import dataset_mixture
 from grpo_contract.dataset_mixture import MixedDataset, read_mixture
-from grpo_contract.failure import COLUMN_NOT_FOUND, INVALID_RECIPE, UserError
+from grpo_contract.failure import PodReason, UserError
 
 KEYS: Final = {"id": "dataset_name", "config": "dataset_config", "split": "dataset_train_split"}
 """{key of an entry of dataset_mixture: the recipe's key that says the same of the only data set}."""
@@ -47,7 +47,7 @@ def sources_of(recipe: Mapping[str, Any]) -> list[Source]:
         return [only_source(recipe)]
     if name:
         raise UserError(
-            INVALID_RECIPE,
+            PodReason.INVALID_RECIPE,
             f"spec.recipe.dataset_name is {name!r} and spec.recipe.dataset_mixture is set, but either says what to "
             f"train on; keep one of them.",
         )
@@ -57,7 +57,7 @@ def sources_of(recipe: Mapping[str, Any]) -> list[Source]:
 def only_source(recipe: Mapping[str, Any]) -> Source:
     if not recipe.get("dataset_name"):
         raise UserError(
-            INVALID_RECIPE,
+            PodReason.INVALID_RECIPE,
             "spec.recipe.dataset_name: missing; set it to a path on the volume or the id of a data set on the hub, or "
             "list several in dataset_mixture.",
         )
@@ -93,7 +93,7 @@ def check_columns(source: Source, prompt_column: str, columns: Sequence[str] | N
 
 def column_not_kept(source: Source, column: str, needed_by: str) -> UserError:
     return UserError(
-        COLUMN_NOT_FOUND,
+        PodReason.COLUMN_NOT_FOUND,
         f"spec.recipe.{source.key('columns')}: it keeps {', '.join(source.columns or ())} of data set {source.name!r}, "
         f"but not {column!r}, {needed_by}; add it.",
     )
@@ -101,7 +101,7 @@ def column_not_kept(source: Source, column: str, needed_by: str) -> UserError:
 
 def kept_column_not_found(source: Source, column: str, columns: Sequence[str]) -> UserError:
     return UserError(
-        COLUMN_NOT_FOUND,
+        PodReason.COLUMN_NOT_FOUND,
         f"spec.recipe.{source.key('columns')}: data set {source.name!r} has no column {column!r}; use some of "
         f"{', '.join(columns)}.",
     )
@@ -116,4 +116,4 @@ def prompts_not_found(source: Source, column: str, columns: Sequence[str]) -> Us
             f"{source.key('id')}: data set {source.name!r} has no column {column!r}, which "
             f"spec.recipe.dataset_prompt_column names, but {there}; name one that every entry has, or drop the entry."
         )
-    return UserError(COLUMN_NOT_FOUND, f"spec.recipe.{sentence}")
+    return UserError(PodReason.COLUMN_NOT_FOUND, f"spec.recipe.{sentence}")

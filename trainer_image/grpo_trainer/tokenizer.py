@@ -7,7 +7,7 @@ import jinja2
 from huggingface_hub.errors import GatedRepoError, HFValidationError, RepositoryNotFoundError, RevisionNotFoundError
 from transformers import AutoTokenizer, PreTrainedTokenizerBase
 
-from grpo_contract.failure import INVALID_RECIPE, MODEL_NOT_FOUND, UserError
+from grpo_contract.failure import PodReason, UserError
 from grpo_contract.paths import is_path
 from grpo_trainer.causes import first_line, is_of_the_system
 from grpo_trainer.recipe import Recipe
@@ -33,7 +33,7 @@ def load_tokenizer(recipe: Recipe) -> PreTrainedTokenizerBase:
         tokenizer.chat_template = recipe.script.chat_template
     if recipe.script.system_prompt is not None and tokenizer.chat_template is None:
         raise UserError(
-            INVALID_RECIPE,
+            PodReason.INVALID_RECIPE,
             f"spec.recipe.system_prompt: the tokenizer of {name!r} has no chat template to put it in; "
             f"set spec.recipe.chat_template or remove system_prompt.",
         )
@@ -61,7 +61,7 @@ def pretrained_tokenizer(recipe: Recipe) -> Any:
 
 def model_not_found(name: str, error: BaseException) -> UserError:
     return UserError(
-        MODEL_NOT_FOUND,
+        PodReason.MODEL_NOT_FOUND,
         f"spec.recipe.model_name_or_path: {name!r} cannot be loaded, {first_line(error)}; "
         f"give a model's folder on the volume or its id on the hub, and HF_TOKEN in spec.learners.env if private.",
     )
@@ -80,7 +80,7 @@ def check_template(tokenizer: PreTrainedTokenizerBase, recipe: Recipe) -> None:
         raise broken_template(recipe, alone)
     if with_system and recipe.script.system_prompt is not None:
         raise UserError(
-            INVALID_RECIPE,
+            PodReason.INVALID_RECIPE,
             f"spec.recipe.system_prompt: the chat template refuses a system message, {with_system}; "
             f"set spec.recipe.chat_template to one that takes it, or remove system_prompt.",
         )
@@ -102,12 +102,12 @@ def complaint(
 def broken_template(recipe: Recipe, problem: str) -> UserError:
     if recipe.script.chat_template is not None:
         return UserError(
-            INVALID_RECIPE,
+            PodReason.INVALID_RECIPE,
             f"spec.recipe.chat_template: it cannot render a conversation, {problem}; "
             f"correct it, or leave it out to use the tokenizer's.",
         )
     return UserError(
-        INVALID_RECIPE,
+        PodReason.INVALID_RECIPE,
         f"spec.recipe.model_name_or_path: the chat template of the tokenizer of {recipe.model.model_name_or_path!r} "
         f"cannot render a conversation, {problem}; set spec.recipe.chat_template.",
     )

@@ -16,7 +16,7 @@ from transformers import PreTrainedTokenizerBase, PrinterCallback, Trainer
 
 from grpo_contract import environment
 from grpo_contract.config import RunConfig
-from grpo_contract.failure import LEARNER_ERROR, RunFailure
+from grpo_contract.failure import PodReason, RunFailure
 from grpo_contract.files import checkpoint_folder, trackers_folder
 from grpo_contract.metrics import PushOutcome
 from grpo_contract.network import GENERATOR_PORT, WEIGHTS_PORT
@@ -141,7 +141,7 @@ def make_all_steps(learner: Learner, checkpoint: Checkpoint | None) -> dict[str,
     done, wanted = learner.state.global_step, learner.state.max_steps
     if done < wanted:
         raise RunFailure(
-            LEARNER_ERROR,
+            PodReason.LEARNER_ERROR,
             f"training ended after step {done} of {wanted}: its pod was to end (enable_jit_checkpoint), or the data set gave "
             "no more rows; the next attempt goes on from the newest checkpoint.",
         )

@@ -11,7 +11,7 @@ from huggingface_hub import constants
 from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
 from huggingface_hub.utils import get_session, hf_raise_for_status
 
-from grpo_contract.failure import HUB_UNREACHABLE, QUOTED_CHARACTERS, RunFailure
+from grpo_contract.failure import QUOTED_CHARACTERS, PodReason, RunFailure
 from grpo_contract.paths import is_path
 from grpo_trainer.causes import chain, first_line, modules_of
 
@@ -39,7 +39,7 @@ def unreachable_hub_named(key: str, name: str) -> Iterator[None]:
 
 def unreachable(key: str, name: str, error: BaseException) -> RunFailure:
     return RunFailure(
-        HUB_UNREACHABLE,
+        PodReason.HUB_UNREACHABLE,
         f"spec.recipe.{key}: {name!r} cannot be had from the hub at {constants.ENDPOINT}, "
         f"{first_line(root(error))[:QUOTED_CHARACTERS]}; let the run's pods reach it (HF_ENDPOINT, or HTTPS_PROXY, in "
         f"spec.learners.env and spec.generators.env), or give a path on the volume.",

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from grpo_contract.config import RunConfig
-from grpo_contract.failure import LEARNER_ERROR, USER_ERROR_EXIT_CODE, Failure, RunFailure, UserError
+from grpo_contract.failure import USER_ERROR_EXIT_CODE, Failure, PodReason, RunFailure, UserError
 from grpo_contract.pod import attempt, read_config, report_failure, report_success
 from grpo_contract.progress import Stage
 from grpo_trainer.causes import first_line
@@ -31,7 +31,7 @@ def main(arguments: list[str]) -> None:
         fail(error.failure, USER_ERROR_EXIT_CODE if isinstance(error, UserError) else 1)
     except Exception as error:
         log.exception("the learner failed")
-        fail(Failure(reason=LEARNER_ERROR, message=f"{type(error).__name__}: {first_line(error)}"), 1)
+        fail(Failure(reason=PodReason.LEARNER_ERROR, message=f"{type(error).__name__}: {first_line(error)}"), 1)
 
 
 def learn(config: RunConfig) -> None:

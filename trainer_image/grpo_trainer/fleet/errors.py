@@ -1,6 +1,6 @@
 """How dealing with generators goes wrong."""
 
-from grpo_contract.failure import GENERATORS_LOST, Failure
+from grpo_contract.failure import Failure, PodReason
 
 
 class GeneratorLost(Exception):
@@ -18,4 +18,4 @@ class GeneratorsLost(Exception):
 
     def __init__(self, message: str) -> None:
         super().__init__(message)
-        self.failure = Failure(reason=GENERATORS_LOST, message=message)
+        self.failure = Failure(reason=PodReason.GENERATORS_LOST, message=message)

@@ -15,7 +15,7 @@ import torch
 from accelerate.utils import broadcast_object_list, gather_object
 
 from grpo_contract.config import Deadlines
-from grpo_contract.failure import GENERATORS_LOST, INVALID_RECIPE, Failure, UserError
+from grpo_contract.failure import Failure, PodReason, UserError
 from grpo_contract.weights import TensorInfo
 from grpo_trainer.fleet.discovery import Discovery
 from grpo_trainer.fleet.errors import GeneratorsLost
@@ -81,7 +81,7 @@ class FleetGeneration(VLLMGeneration):  # type: ignore[misc]
         """
         if images is not None:
             raise UserError(
-                INVALID_RECIPE,
+                PodReason.INVALID_RECIPE,
                 "spec.recipe.dataset_name or dataset_mixture: the prompts come with images (column image or images), and "
                 "generators take text only; name a data set of text, or list the columns to keep in an entry of dataset_mixture.",
             )
@@ -112,7 +112,7 @@ class FleetGeneration(VLLMGeneration):  # type: ignore[misc]
             outcome = shared[0]
         if not isinstance(outcome, Failure):
             return outcome
-        if outcome.reason == GENERATORS_LOST:
+        if outcome.reason == PodReason.GENERATORS_LOST:
             raise GeneratorsLost(outcome.message)
         raise UserError(outcome.reason, outcome.message)
 

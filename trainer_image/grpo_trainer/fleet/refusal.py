@@ -5,7 +5,7 @@ import re
 from http import HTTPStatus
 from typing import Final
 
-from grpo_contract.failure import INVALID_RECIPE, QUOTED_CHARACTERS, UserError
+from grpo_contract.failure import QUOTED_CHARACTERS, PodReason, UserError
 
 REFUSALS: Final = {HTTPStatus.BAD_REQUEST, HTTPStatus.REQUEST_ENTITY_TOO_LARGE, HTTPStatus.UNPROCESSABLE_ENTITY}
 """Answers to a completion request that every generator would give: the request is wrong, not the generator."""
@@ -29,7 +29,7 @@ def refused_completions(generator: str, words: str) -> UserError:
         return too_long(int(found["prompt"]), int(found["completion"]), int(found["most"]))
     complaint = (words.strip().splitlines() or ["no reason given"])[0].rstrip(" .")
     return UserError(
-        INVALID_RECIPE,
+        PodReason.INVALID_RECIPE,
         f"spec.recipe.generation_kwargs: generator {generator} refuses a request for completions, {complaint}; "
         f"correct it, or the recipe's other keys of sampling.",
     )
@@ -39,7 +39,7 @@ def too_long(prompt: int, completion: int, most: int) -> UserError:
     """All in tokens."""
     needed = prompt + completion
     return UserError(
-        INVALID_RECIPE,
+        PodReason.INVALID_RECIPE,
         f"spec.recipe.vllm_max_model_length: a prompt of {prompt} tokens and a completion of {completion} need "
         f"{needed}, generators take {most}; set it to at least {needed}, lower max_completion_length, or take so long "
         f"prompts out of the data set.",

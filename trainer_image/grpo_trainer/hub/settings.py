@@ -6,7 +6,7 @@ from enum import StrEnum
 from pathlib import PurePosixPath
 from typing import Any, Final
 
-from grpo_contract.failure import INVALID_RECIPE, UserError
+from grpo_contract.failure import PodReason, UserError
 from grpo_contract.hub import REVISION_CALLBACK
 
 MAIN: Final = "main"
@@ -63,7 +63,8 @@ def _strategy(recipe: Mapping[str, Any]) -> Strategy:
     name = recipe.get("hub_strategy") or Strategy.EVERY_SAVE
     if name not in set(Strategy):
         raise UserError(
-            INVALID_RECIPE, f"spec.recipe.hub_strategy: {name!r} is not one of {', '.join(Strategy)}; set it to one."
+            PodReason.INVALID_RECIPE,
+            f"spec.recipe.hub_strategy: {name!r} is not one of {', '.join(Strategy)}; set it to one.",
         )
     return Strategy(name)
 
@@ -73,7 +74,7 @@ def _callbacks(recipe: Mapping[str, Any]) -> list[str]:
     for name in callbacks:
         if name != REVISION_CALLBACK:
             raise UserError(
-                INVALID_RECIPE,
+                PodReason.INVALID_RECIPE,
                 f"spec.recipe.callbacks holds {name!r}, but the only callback is {REVISION_CALLBACK}; remove it.",
             )
     return list(callbacks)

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from grpo_contract.config import RewardCode
-from grpo_contract.failure import REWARD_NOT_FOUND, UserError
+from grpo_contract.failure import PodReason, UserError
 from grpo_contract.files import reward_code_folder
 from grpo_contract.paths import permission_needed, siblings
 
@@ -31,8 +31,8 @@ def _module_folder(place: int, source: RewardCode, copy: Path) -> Path:
     if source.config_map is not None:
         return copy_of_keys(f"{entry}.configMap.name: {source.config_map!r}", Path(reward_code_folder(place)), copy)
     if source.path is None:
-        raise UserError(REWARD_NOT_FOUND, f"{entry}: neither configMap nor path is set; set one of them.")
-    with permission_needed(f"{entry}.path", source.path, REWARD_NOT_FOUND):
+        raise UserError(PodReason.REWARD_NOT_FOUND, f"{entry}: neither configMap nor path is set; set one of them.")
+    with permission_needed(f"{entry}.path", source.path, PodReason.REWARD_NOT_FOUND):
         return folder_at(f"{entry}.path: {source.path!r}", Path(source.path), copy)
 
 
@@ -75,4 +75,4 @@ def unpacked(subject: str, wheel: Path, copy: Path) -> Path:
 
 
 def no_code(subject: str, problem: str) -> UserError:
-    return UserError(REWARD_NOT_FOUND, f"{subject} {problem}.")
+    return UserError(PodReason.REWARD_NOT_FOUND, f"{subject} {problem}.")

@@ -11,7 +11,7 @@ from importlib.machinery import PathFinder
 from pathlib import Path
 from typing import Any, Final
 
-from grpo_contract.failure import COLUMN_NOT_FOUND, REWARD_NOT_FOUND, UserError
+from grpo_contract.failure import PodReason, UserError
 from grpo_contract.rewards import CODE_REWARDS, NO_CODE_REWARDS, NO_REWARD_URL, REWARD_IMPORT, REWARD_URL, is_url
 from grpo_trainer.causes import description, is_of_the_system
 from grpo_trainer.rewards.arguments import RewardArguments
@@ -157,7 +157,7 @@ def broken(name: str, error: BaseException) -> UserError:
 
 
 def not_found(name: str, problem: str) -> UserError:
-    return UserError(REWARD_NOT_FOUND, f"spec.recipe.reward_funcs: {name!r} {problem}.")
+    return UserError(PodReason.REWARD_NOT_FOUND, f"spec.recipe.reward_funcs: {name!r} {problem}.")
 
 
 def check_reward(name: str, required: Iterable[str], columns: Iterable[str] | None, source: Source) -> None:
@@ -172,7 +172,7 @@ def check_reward(name: str, required: Iterable[str], columns: Iterable[str] | No
             raise never_given(name, parameter)
         if present is not None and parameter not in present:
             raise UserError(
-                COLUMN_NOT_FOUND,
+                PodReason.COLUMN_NOT_FOUND,
                 f"spec.recipe.reward_funcs: {name!r} needs a column {parameter!r}, {source} has "
                 f"{', '.join(present)}; add the column to the data set or choose another reward.",
             )
@@ -182,7 +182,7 @@ def check_reward(name: str, required: Iterable[str], columns: Iterable[str] | No
 
 def never_given(name: str, parameter: str) -> UserError:
     return UserError(
-        COLUMN_NOT_FOUND,
+        PodReason.COLUMN_NOT_FOUND,
         f"spec.recipe.reward_funcs: {name!r} needs a column {parameter!r}, but reward functions are not given a column of "
         f"that name; let it take {NOT_GIVEN[parameter]!r}, or rename the column.",
     )

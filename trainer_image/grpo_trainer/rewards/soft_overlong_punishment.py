@@ -5,7 +5,7 @@ DAPO (arXiv:2503.14476), equation 13.
 
 from collections.abc import Sequence
 
-from grpo_contract.failure import INVALID_RECIPE, UserError
+from grpo_contract.failure import PodReason, UserError
 from grpo_trainer.rewards.arguments import RewardArguments
 from grpo_trainer.rewards.registry import RewardFunction
 
@@ -14,7 +14,7 @@ def soft_overlong_punishment_for(arguments: RewardArguments) -> RewardFunction:
     longest, cache = arguments.max_completion_len, arguments.soft_punish_cache
     if cache > longest:
         raise UserError(
-            INVALID_RECIPE,
+            PodReason.INVALID_RECIPE,
             f"spec.recipe.soft_punish_cache: {cache} is more than max_completion_len {longest}; lower it or raise "
             "max_completion_len.",
         )

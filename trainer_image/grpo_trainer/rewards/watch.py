@@ -4,7 +4,7 @@ from collections import Counter, deque
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
-from grpo_contract.failure import QUOTED_CHARACTERS, REWARDS_FAILING, UserError
+from grpo_contract.failure import QUOTED_CHARACTERS, PodReason, UserError
 from grpo_contract.metrics import RewardError
 from grpo_contract.progress import RewardHealth
 from grpo_contract.rewards import ERROR_WINDOW_STEPS
@@ -84,7 +84,7 @@ class RewardWatch:
             return
         num_steps = len(self._shares)
         raise UserError(
-            REWARDS_FAILING,
+            PodReason.REWARDS_FAILING,
             f"spec.rewards.maxErrorShare: {100 * sum(self._shares) / num_steps:.3g} % of the completions of the last "
             f"{num_steps} steps have no reward because a reward function failed, which is more than "
             f"{self.max_error_share:g} of {ERROR_WINDOW_STEPS} steps; mend the function, or start another run with a higher "

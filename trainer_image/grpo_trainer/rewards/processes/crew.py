@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from concurrent.futures import Future, wait
 from typing import Final
 
-from grpo_contract.failure import LEARNER_ERROR, RunFailure
+from grpo_contract.failure import PodReason, RunFailure
 from grpo_contract.metrics import RewardError
 from grpo_trainer.causes import description, first_line
 from grpo_trainer.rewards.processes.batch import Batch, Job
@@ -85,7 +85,7 @@ class Crew:
         return str(error)
 
     def _failure(self, how: str) -> RunFailure:
-        return RunFailure(LEARNER_ERROR, f"the process of the reward functions {self._names} {how}.")
+        return RunFailure(PodReason.LEARNER_ERROR, f"the process of the reward functions {self._names} {how}.")
 
     def _do(self, job: Job, process: RewardProcess) -> None:
         if time.monotonic() >= job.batch.ends_at:

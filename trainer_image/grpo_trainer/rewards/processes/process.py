@@ -17,7 +17,7 @@ from collections.abc import Iterator, Mapping
 from multiprocessing.connection import Connection
 from typing import Any, Final
 
-from grpo_contract.failure import LEARNER_ERROR, RunFailure, UserError
+from grpo_contract.failure import PodReason, RunFailure, UserError
 from grpo_contract.metrics import RewardError
 from grpo_trainer.causes import first_line
 from grpo_trainer.rewards.processes.messages import Load, Loaded, Mishap, NotLoaded, Outcome, Signature
@@ -155,7 +155,9 @@ class RewardProcess:
         else:
             how = f"{self._end()} while it loaded them"
         self.kill()
-        return RunFailure(LEARNER_ERROR, f"the process of the reward functions {', '.join(self._load.names)} {how}.")
+        return RunFailure(
+            PodReason.LEARNER_ERROR, f"the process of the reward functions {', '.join(self._load.names)} {how}."
+        )
 
     def _end(self) -> str:
         """How it ended; it has closed its socket."""

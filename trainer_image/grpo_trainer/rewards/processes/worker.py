@@ -18,7 +18,7 @@ from multiprocessing.connection import Connection
 from types import SimpleNamespace
 from typing import Any, Final
 
-from grpo_contract.failure import LEARNER_ERROR, Failure, UserError
+from grpo_contract.failure import Failure, PodReason, UserError
 from grpo_contract.metrics import RewardError
 from grpo_contract.rewards import is_url
 from grpo_trainer.causes import description, first_line
@@ -64,7 +64,7 @@ def load_functions(wanted: Load) -> dict[str, RewardFunction] | NotLoaded:
     except UserError as error:
         return NotLoaded(error.failure, is_users_mistake=True)
     except Exception as error:
-        failure = Failure(reason=LEARNER_ERROR, message=f"{type(error).__name__}: {first_line(error)}")
+        failure = Failure(reason=PodReason.LEARNER_ERROR, message=f"{type(error).__name__}: {first_line(error)}")
         return NotLoaded(failure, is_users_mistake=False)
 
 
