@@ -42,9 +42,8 @@ class OperatorMetrics:
         ProcessCollector(registry=self._registry)
         self._registry.register(_RunsByPhase(lambda: phases() if is_leading() else ()))
         self._restarts = self._make(Counter, "grpo_run_restarts_total")
-        self._restarts.labels(
-            Role.LEARNER, PodReason.LEARNER_ERROR
-        )  # at 0: a counter that begins at 1 shows no increase
+        # At 0: a counter that begins at 1 shows no increase.
+        self._restarts.labels(Role.LEARNER, PodReason.LEARNER_ERROR)
         self._reconciles = self._make(Counter, "controller_runtime_reconcile_total")
         self._errors = self._make(Counter, "controller_runtime_reconcile_errors_total").labels(CONTROLLER)
         self._requests = self._make(Counter, "rest_client_requests_total")
