@@ -47,4 +47,6 @@ def broken_rules(run: Mapping[str, Any], rules: Sequence[Rule]) -> list[Finding]
 def _broken(run: Mapping[str, Any], rule: Rule) -> Iterator[Finding]:
     for path, value in values_at(run, rule.at):
         if value_of(rule.rule, value) is False:
-            yield error(f"{path}{rule.field or ''}", value_of(message_expression(rule.sentence), value))
+            yield error(
+                f"{path}{rule.field or ''}".removeprefix("."), value_of(message_expression(rule.sentence), value)
+            )

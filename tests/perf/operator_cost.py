@@ -14,6 +14,7 @@ from pathlib import Path
 from harness.layout import ROOT
 from perf.measurement import Burst, measure_burst, measure_one_by_one, measure_raw_burst
 from perf.report import figures, table, write
+from perf.status_writes import measure_status_writes
 
 RESULT = ROOT / "build" / "bench" / "operator.json"
 SIZES = (200, 1000)
@@ -34,6 +35,8 @@ def main() -> None:
 def _measure(folder: Path, runs: int, sizes: list[int]) -> None:
     _say(f"{runs} runs one by one")
     one_by_one = measure_one_by_one(folder / "single", runs)
+    _say("writes of a status")
+    status_write_s = measure_status_writes(folder / "status")
     bursts: dict[int, Burst] = {}
     raw_s: dict[int, float] = {}
     for size in sizes:
@@ -41,7 +44,7 @@ def _measure(folder: Path, runs: int, sizes: list[int]) -> None:
         raw_s[size] = measure_raw_burst(folder / f"raw-{size}", size)
         _say(f"{size} at once, by the operator (the raw creator took {raw_s[size]:.1f} s)")
         bursts[size] = measure_burst(folder / f"burst-{size}", size, is_idle_measured=size == sizes[0])
-        values = figures(one_by_one, bursts, raw_s)
+        values = figures(one_by_one, status_write_s, bursts, raw_s)
         write(values, RESULT)  # after each, for the next takes longer and may fail
         _say(f"written to {RESULT.relative_to(ROOT)}\n\n{table(values)}")
 

@@ -12,7 +12,7 @@ Figures = dict[str, Any]
 MS = 1000
 
 
-def figures(one_by_one: OneByOne, bursts: dict[int, Burst], raw_s: dict[int, float]) -> Figures:
+def figures(one_by_one: OneByOne, status_write_s: float, bursts: dict[int, Burst], raw_s: dict[int, float]) -> Figures:
     """Bursts and raw bursts are keyed by their number of runs."""
     rss_mib = {"empty": one_by_one.empty_rss_mib} | {str(size): burst.rss_mib for size, burst in bursts.items()}
     burst_figures: Figures = {}
@@ -28,6 +28,7 @@ def figures(one_by_one: OneByOne, bursts: dict[int, Burst], raw_s: dict[int, flo
         **burst_figures,
         "requests_per_run": round(one_by_one.requests_per_run, 1),
         "idle_requests_per_minute": round(idle, 1),
+        "status_write_ms": round(status_write_s * MS, 1),
         "cpu_ms_per_run": round(one_by_one.cpu_s_per_run * MS, 1),
         "rss_mib": {name: round(mib) for name, mib in rss_mib.items()},
     }

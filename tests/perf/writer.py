@@ -27,8 +27,14 @@ class Writer:
 
     async def apply(self, resource: Resource, manifest: Manifest) -> Manifest:
         metadata = manifest["metadata"]
-        path = f"{resource.path(metadata['namespace'], metadata['name'])}?fieldManager={FIELD_MANAGER}"
-        return await self._send("PATCH", path, manifest, APPLY)
+        return await self._apply(resource.path(metadata["namespace"], metadata["name"]), manifest)
+
+    async def apply_status(self, resource: Resource, manifest: Manifest) -> Manifest:
+        metadata = manifest["metadata"]
+        return await self._apply(resource.path(metadata["namespace"], metadata["name"], "status"), manifest)
+
+    async def _apply(self, path: str, manifest: Manifest) -> Manifest:
+        return await self._send("PATCH", f"{path}?fieldManager={FIELD_MANAGER}", manifest, APPLY)
 
     async def _send(self, method: str, path: str, manifest: Manifest, content_type: str) -> Manifest:
         headers = {"Content-Type": content_type}

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from grpo_contract.rewards import BUILT_IN_REWARDS
-from grpo_operator.api.cel import Rule, message_expression, present, value_of
+from grpo_operator.api.cel import Rule, at_root, message_expression, present, value_of
 from grpo_operator.api.crd import build_crd
 from grpo_operator.api.recipe_keys import read_recipe_schema
 from grpo_operator.api.rules import build_rules
@@ -46,8 +46,21 @@ def test_the_batch_rules_count_with_trls_defaults() -> None:
     (rule,) = (
         rule for rule in build_rules(TRL_DEFAULTS | {"num_generations": 77}) if "does not divide the" in rule.sentence
     )
-    assert "self.recipe.num_generations : 77)" in rule.rule
-    assert "(self.recipeDefaults == 'trl-0.14' ? 8 : 1)" in rule.rule
+    assert "self.spec.recipe.num_generations : 77)" in rule.rule
+    assert "(self.spec.recipeDefaults == 'trl-0.14' ? 8 : 1)" in rule.rule
+
+
+def test_a_rule_at_the_root_of_a_run() -> None:
+    rule = Rule(
+        ("spec", "recipe"), "!has(self.a) || myself.b == self.a.size()", "spec.recipe.a is {self.a}; mend it.", ".a"
+    )
+    assert at_root(rule, exempt="self.done") == Rule(
+        (),
+        "self.done || (!has(self.spec.recipe.a) || myself.b == self.spec.recipe.a.size())",
+        "spec.recipe.a is {self.spec.recipe.a}; mend it.",
+        ".spec.recipe.a",
+    )
+    assert at_root(Rule(("spec",), "has(self.b)", "b; add it."), exempt="self.done").field == ".spec"
 
 
 def test_no_field_is_forgotten_when_the_run_is_frozen() -> None:

@@ -3,11 +3,14 @@
 CEL has optional values (`self.?key.orValue(8)`), but comparing them exceeds the API server's cost limit.
 """
 
+import re
 from dataclasses import dataclass
 from typing import Final
 
 Path = tuple[str, ...]
 """Where in the object; "[]" is an item of a list."""
+
+ROOT: Final[Path] = ()
 
 _LABEL: Final = "[a-z0-9]([-a-z0-9]*[a-z0-9])?"
 _SUBDOMAIN: Final = f"^{_LABEL}([.]{_LABEL})*$"
@@ -42,6 +45,19 @@ def present(key: str, of: str = "self") -> str:
 
 def value_of(key: str, default: str, of: str = "self") -> str:
     return f"({present(key, of)} ? {of}.{key} : {default})"
+
+
+def at_root(rule: Rule, exempt: str) -> Rule:
+    """The same rule, with the same field to blame, where the whole run is `self`; it holds where `exempt` is true."""
+    above = ".".join(("self", *rule.at, ""))
+
+    def moved(text: str) -> str:
+        return re.sub(r"\bself\.", above, text)
+
+    where = "".join(f".{name}" for name in rule.at)
+    return Rule(
+        ROOT, f"{exempt} || ({moved(rule.rule)})", moved(rule.sentence), f"{where}{rule.field or ''}", rule.forbidden
+    )
 
 
 def name_rule(at: Path, key: str, what: str) -> Rule:

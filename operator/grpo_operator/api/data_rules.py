@@ -54,6 +54,9 @@ DATA_RULES: Final = (
         "spec.recipe.dataset_mixture.datasets leaves out; add it there.",
         ".dataset_mixture",
     ),
+)
+
+MIXTURE_RULES: Final = (
     Rule(
         MIXTURE,
         f"self.datasets.all(d, !{_LISTS}) || "
