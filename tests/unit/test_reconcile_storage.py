@@ -79,10 +79,21 @@ def test_a_claim_that_stays_without_a_volume_gets_a_remedy(whose: str) -> None:
     pending = with_conditions(run, make_condition(STORAGE, "Unknown", "ClaimPending"))
     assert verdict(pending, BINDING_S - 1).statement == first.statement
     late = verdict(pending, BINDING_S)
-    for words in (f"`kubectl describe pvc {name}`", "storageClassName", "accessModes", RWX):
-        assert words in late.statement.message
+    assert late.statement.message == (
+        f"PersistentVolumeClaim {name} has had no volume for more than 30 s: `kubectl describe pvc {name}` says why. Mostly there "
+        "is no class of its storageClassName 'standard', or that class cannot make volumes with its accessModes, ReadWriteMany "
+        "(start another run with a storage class and accessModes for ReadWriteMany); a class that waits for a first pod needs one "
+        "that fits a node."
+    )
     assert (late.statement.status, late.may_start) == ("Unknown", True)
     assert late.look_again_s == (None if whose == "own" else LOOK_AGAIN_S)
+
+
+def test_a_claim_without_a_class_may_wait_for_a_default_one() -> None:
+    pending = with_conditions(make_run(), make_condition(STORAGE, "Unknown", "ClaimPending"))
+    claim = make_claim(f"{NAME}-volume", "Pending", storage_class=None)
+    verdict = judge_storage(pending, None, claim, NOW + timedelta(seconds=BINDING_S))
+    assert "Mostly it has no storageClassName, and the cluster no default class (start" in verdict.statement.message
 
 
 @pytest.mark.parametrize("mode", [RWO, RWOP, ROX])

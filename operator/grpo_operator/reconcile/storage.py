@@ -116,8 +116,7 @@ def _judge_pending(run: GRPORun, claim: ObservedClaim | None, now: datetime) -> 
     if claim and rest_s <= 0:
         message = (
             f"PersistentVolumeClaim {name} has had no volume for more than {BINDING_S:.0f} s: `kubectl describe pvc {name}` "
-            "says why. Mostly there is no such storageClassName, or the class cannot make volumes with these accessModes "
-            f"({_REMEDY}); a class that waits for a first pod needs one that fits a node."
+            f"says why. Mostly {_usual_cause(claim)} ({_REMEDY}); a class that waits for a first pod needs one that fits a node."
         )
     if claim:
         message += _difference(run, claim)
@@ -125,6 +124,15 @@ def _judge_pending(run: GRPORun, claim: ObservedClaim | None, now: datetime) -> 
     is_watched = run.spec.storage.claim_name is None
     until_it_is_late_s = rest_s if rest_s > 0 else None
     return StorageVerdict(statement, may_start=True, look_again_s=until_it_is_late_s if is_watched else LOOK_AGAIN_S)
+
+
+def _usual_cause(claim: ObservedClaim) -> str:
+    if claim.storage_class is None:
+        return "it has no storageClassName, and the cluster no default class"
+    return (
+        f"there is no class of its storageClassName {claim.storage_class!r}, or that class cannot make volumes with its "
+        f"accessModes, {', '.join(claim.access_modes)}"
+    )
 
 
 def _difference(run: GRPORun, claim: ObservedClaim) -> str:
