@@ -6,6 +6,7 @@ from collections.abc import Iterator
 import pytest
 
 from api.client import ApiServer
+from demo import __main__ as demo
 from demo.__main__ import watch
 from demo.current_cluster import (
     FLAGS,
@@ -146,6 +147,17 @@ def test_a_foreign_namespace_is_refused_and_stays(kubectl: Kubectl, demo_namespa
     assert kubectl.get("namespace", NAMESPACE)["status"]["phase"] == "Active"
     kubectl.apply(build_namespace())
     assert is_made_by_demo(kubectl.get("namespace", NAMESPACE))
+
+
+def test_what_an_earlier_demo_left_stays_when_there_can_be_no_other(
+    kubectl: Kubectl, demo_namespace: Kubectl, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    install(kubectl, OPERATOR_NAMESPACE, RELEASE, "--set=watchNamespaces={default}")
+    before = kubectl.get("namespace", NAMESPACE)
+    monkeypatch.setattr(demo, "current_cluster", lambda: kubectl)
+    with pytest.raises(DemoError, match=r"^No operator of this cluster looks after all namespaces"):
+        demo.up(is_local=False)
+    assert kubectl.get("namespace", NAMESPACE) == before
 
 
 def test_pull_secrets_and_image_come_from_the_operator(kubectl: Kubectl, demo_namespace: Kubectl) -> None:

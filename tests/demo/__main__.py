@@ -11,7 +11,14 @@ from typing import Any
 
 from rich.console import Console
 
-from demo.current_cluster import copy_pull_secrets, current_cluster, is_own, provide_operator, remove_operator
+from demo.current_cluster import (
+    copy_pull_secrets,
+    current_cluster,
+    foreign_operator,
+    is_own,
+    provide_operator,
+    remove_operator,
+)
 from demo.errors import DemoError
 from demo.evaluation import evaluate
 from demo.namespace import NAMESPACE, remove_namespace, renew_namespace
@@ -55,6 +62,8 @@ def up(is_local: bool) -> None:
             load_trainer_image()
     kubectl = local_cluster() if is_local else current_cluster()
     inside = kubectl.within(NAMESPACE)
+    if not is_local:
+        foreign_operator(kubectl)  # before an earlier demo's model goes, for nothing
     if kubectl.find("namespace", NAMESPACE):
         console.print(f"Namespace {NAMESPACE} of an earlier demo is made anew: its runs and models go ...")
     renew_namespace(kubectl, is_local=is_local)

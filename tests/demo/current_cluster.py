@@ -54,14 +54,25 @@ def current_cluster() -> Kubectl:
     return Kubectl()
 
 
-def provide_operator(kubectl: Kubectl, settings: list[str]) -> Operator:
-    """One of somebody else, or the demo's own, installed with `settings`: flags of helm."""
+def foreign_operator(kubectl: Kubectl) -> Operator | None:
+    """One of somebody else, which the demo uses; None: the demo may install its own.
+
+    Raises:
+        DemoError: neither will do.
+    """
     if others := [operator for operator in find_operators(kubectl) if not is_own(kubectl, operator)]:
         operator = choose(others)
         _require_available(kubectl, operator)
         return operator
     _refuse_foreign_release(kubectl)
     _refuse_interrupted_release(kubectl)
+    return None
+
+
+def provide_operator(kubectl: Kubectl, settings: list[str]) -> Operator:
+    """One of somebody else, or the demo's own, installed with `settings`: flags of helm."""
+    if operator := foreign_operator(kubectl):
+        return operator
     try:
         install_operator(kubectl, *FLAGS, *settings)
     except CommandFailedError as error:
