@@ -71,7 +71,7 @@ def up(is_local: bool) -> None:
         console.print("Making the base model and the data on a volume, and installing the operator ...")
         adapt = (prepare_local_cluster if is_local else prepare_current_cluster)(kubectl, console)
     with stopwatch.part("base model"):
-        console.print("The operator is there; the base model is made in one to two minutes ...")
+        console.print("The operator is there; the base model is made in about two minutes ...")
         wait_for_volume(inside)
     with stopwatch.part("run"):
         inside("apply", "-f", str(MANIFESTS / "demo.yaml"))
