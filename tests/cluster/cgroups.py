@@ -142,13 +142,17 @@ def _below(top: Path) -> Iterator[int]:
             yield from map(int, members.split())
 
 
+def kill(pids: Iterable[int]) -> None:
+    for pid in pids:
+        with contextlib.suppress(ProcessLookupError):  # its parent took it along
+            os.kill(pid, signal.SIGKILL)
+
+
 def end(group: str) -> None:
     """SIGKILL until none is left; nothing but what `up` started, and its descendants, can be in the group."""
 
     def none_left() -> bool:
-        for pid in (pids := processes(group)):
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL)
+        kill(pids := processes(group))
         return not pids
 
     wait_for(f"the end of the processes in cgroup {PREFIX}{group}", none_left)

@@ -1,8 +1,5 @@
 """Shows that a cluster ends after a crash, twice, and that nothing of it remains."""
 
-import contextlib
-import os
-import signal
 from pathlib import Path
 
 from cluster import cgroups, lifecycle
@@ -24,9 +21,7 @@ def prove_end() -> None:
 def crash() -> None:
     """Every process goes at once, as when the kernel runs out of memory; what it held stays behind."""
     for group in cgroups.existing():
-        for pid in cgroups.processes(group):
-            with contextlib.suppress(ProcessLookupError):  # its parent took it along
-                os.kill(pid, signal.SIGKILL)
+        cgroups.kill(cgroups.processes(group))
 
 
 def remains() -> list[str]:

@@ -2,10 +2,7 @@
 another namespace has the name of the first.
 """
 
-import contextlib
-import os
 import re
-import signal
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -13,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from cluster.cgroups import processes_of_pod
+from cluster.cgroups import kill, processes_of_pod
 from e2e.demo_runs import small_run
 from e2e.namespaces import namespaces_with_volume
 from grpo_contract.files import SCRATCH
@@ -144,9 +141,7 @@ def kill_a_generator(kubectl: Kubectl, name: str) -> Hurt:
     open_gate(kubectl, name)
     wait_for_step(kubectl, name, 1, START_S)
     victim = pods(kubectl, name, "generator")[0]
-    for pid in processes_of_pod(victim["metadata"]["uid"]):
-        with contextlib.suppress(ProcessLookupError):  # its parent took it along
-            os.kill(pid, signal.SIGKILL)
+    kill(processes_of_pod(victim["metadata"]["uid"]))
     run = wait_for_phase(kubectl, name, "Succeeded", RUN_S)
     return Hurt(
         run,

@@ -37,7 +37,7 @@ def build_rules(trl_defaults: Mapping[str, Any]) -> list[Rule]:
         *_NAME_RULES,
         *_POD_RULES,
         *_STORAGE_RULES,
-        # The recipe is frozen then, and each access to one of its 293 keys costs the API server a map of them all.
+        # The recipe is frozen then, and each access to one of its keys costs the API server a map of all that TRL knows.
         *(at_root(rule, exempt=_ACCEPTED) for rule in recipe_rules(trl_defaults)),
         *MIXTURE_RULES,
         *REWARD_RULES,

@@ -11,12 +11,12 @@ from collections.abc import Mapping
 from concurrent.futures import Future, wait
 from typing import Final
 
-from grpo_contract.failure import PodReason, RunFailure
+from grpo_contract.failure import RunFailure
 from grpo_contract.metrics import RewardError
 from grpo_trainer.causes import description, first_line
 from grpo_trainer.rewards.processes.batch import Batch, Job
 from grpo_trainer.rewards.processes.messages import Load, Mishap, Signature
-from grpo_trainer.rewards.processes.process import LOAD_S, RewardProcess, out_of_time
+from grpo_trainer.rewards.processes.process import LOAD_S, RewardProcess, not_loaded, out_of_time
 
 LOADED_WITHIN_S: Final = LOAD_S + 30.0
 """A process that is to load has its own deadline, and so has the end of one that did not."""
@@ -26,7 +26,7 @@ log = logging.getLogger(__name__)
 
 class Crew:
     def __init__(self, load: Load, size: int, timeout_s: float, environment: Mapping[str, str]) -> None:
-        self._names = ", ".join(load.names)
+        self._load = load
         self._signatures: Future[Mapping[str, Signature]] = Future()
         self._lock = threading.Lock()
         self._jobs: queue.SimpleQueue[Job | None] = queue.SimpleQueue()
@@ -44,7 +44,7 @@ class Crew:
         """
         wait([self._signatures], LOADED_WITHIN_S)
         if not self._signatures.done():
-            raise self._failure(f"has given no answer for {LOADED_WITHIN_S:g} s")
+            raise not_loaded(self._load, f"has given no answer for {LOADED_WITHIN_S:g} s")
         return self._signatures.result()
 
     def submit(self, batch: Batch) -> None:
@@ -72,7 +72,7 @@ class Crew:
             return self._not_started(error)
         except Exception as error:  # outermost in this thread: training would wait for it without knowing
             log.exception("a reward process cannot be started")
-            return self._not_started(self._failure(f"cannot be started: {description(error)}"))
+            return self._not_started(not_loaded(self._load, f"cannot be started: {description(error)}"))
         with self._lock:
             if not self._signatures.done():
                 self._signatures.set_result(signatures)
@@ -83,9 +83,6 @@ class Crew:
             if not self._signatures.done():
                 self._signatures.set_exception(error)
         return str(error)
-
-    def _failure(self, how: str) -> RunFailure:
-        return RunFailure(PodReason.LEARNER_ERROR, f"the process of the reward functions {self._names} {how}.")
 
     def _do(self, job: Job, process: RewardProcess) -> None:
         if time.monotonic() >= job.batch.ends_at:

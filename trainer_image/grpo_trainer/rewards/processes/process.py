@@ -155,9 +155,7 @@ class RewardProcess:
         else:
             how = f"{self._end()} while it loaded them"
         self.kill()
-        return RunFailure(
-            PodReason.LEARNER_ERROR, f"the process of the reward functions {', '.join(self._load.names)} {how}."
-        )
+        return not_loaded(self._load, how)
 
     def _end(self) -> str:
         """How it ended; it has closed its socket."""
@@ -179,6 +177,10 @@ class RewardProcess:
             return os.waitid(os.P_PID, self._process.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
         except ChildProcessError:  # another thread has taken it just now
             return True
+
+
+def not_loaded(load: Load, how: str) -> RunFailure:
+    return RunFailure(PodReason.LEARNER_ERROR, f"the process of the reward functions {', '.join(load.names)} {how}.")
 
 
 def out_of_time() -> Mishap:
