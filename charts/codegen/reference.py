@@ -31,7 +31,7 @@ RECIPE = """\
 Keys of TRL {trl} (`GRPOConfig`, `ModelConfig`, `ScriptArguments`), transformers {transformers} (`TrainingArguments`)
 and Open-R1, unchanged. A key that is absent means TRL's default (but for `logging_steps` and `save_strategy`, which say
 so); the API server fills none in. `model_name_or_path`, `dataset_name` or `dataset_mixture`, and `reward_funcs` are
-required.
+required (the last not with a `recipeDefaults` of an older TRL).
 
 - **Unknown or misspelt keys** are refused by `kubectl apply` and `kubectl create`, and by server-side apply from any
   client. A CRD cannot refuse them from everybody: a client that sends a plain create or update and does not ask for

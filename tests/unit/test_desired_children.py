@@ -114,7 +114,7 @@ def test_the_config_file_holds_the_recipe_in_todays_keys() -> None:
     assert config.recipe == make_run().spec.recipe | {
         "dtype": "bfloat16",
         "warmup_steps": 0.1,
-        **with_defaults({}, "trl-0.18")[0],
+        **with_defaults({"reward_funcs": ["accuracy"]}, "trl-0.18")[0],
     }
     assert config.recipe["beta"] == 0.04
     assert config.recipe_notes[0] == Note("torch_dtype", "Is dtype today.")

@@ -15,6 +15,7 @@ OF_018: dict[str, Any] = {
     "max_completion_length": 256,
     "max_prompt_length": 512,
     "bf16": False,
+    "reward_funcs": ["accuracy", "format", "tag_count"],
     "use_bias_correction_kl": False,
     "vllm_importance_sampling_correction": False,
 }
@@ -24,6 +25,8 @@ OF_014 = OF_018 | {
     "temperature": 0.9,
     "gradient_accumulation_steps": 8,
     "per_device_train_batch_size": 8,
+    "per_device_eval_batch_size": 64,
+    "reward_funcs": ["accuracy", "format"],
 }
 
 
@@ -48,16 +51,25 @@ def test_notes_say_then_and_today() -> None:
     assert notes["max_prompt_length"] == "Left out: 512 as in TRL 0.16; today it would be no limit."
 
 
-def test_a_batch_of_014_is_a_prompt() -> None:
+def test_batches_of_014_counted_prompts() -> None:
     recipe, notes = with_defaults({"num_generations": 14}, "trl-0.14")
-    assert recipe["per_device_train_batch_size"] == 14
-    assert notes[-1].action == "Left out: 14, the completions of one prompt, as in TRL 0.14."
-    recipe, notes = with_defaults({"per_device_train_batch_size": 2}, "trl-0.14")
-    assert recipe["per_device_train_batch_size"] == 2
-    assert notes[-1].action == (
-        "Counted prompts in TRL 0.14 and counts completions today: for the batches of then, multiply it by "
-        "num_generations."
-    )
+    assert (recipe["per_device_train_batch_size"], recipe["per_device_eval_batch_size"]) == (14, 112)
+    assert [note.action for note in notes[-2:]] == [
+        "Left out, as in TRL 0.14: 14, 14 for each of 1.",
+        "Left out, as in TRL 0.14: 112, 14 for each of 8.",
+    ]
+    recipe, notes = with_defaults({"per_device_train_batch_size": 2, "per_device_eval_batch_size": 4}, "trl-0.14")
+    assert (recipe["per_device_train_batch_size"], recipe["per_device_eval_batch_size"]) == (16, 32)
+    assert [note.action for note in notes[-2:]] == [
+        "Counted prompts in TRL 0.14, and counts completions today: 16, 8 for each of 2.",
+        "Counted prompts in TRL 0.14, and counts completions today: 32, 8 for each of 4.",
+    ]
+
+
+def test_rewards_that_are_left_out_are_open_r1s_of_then() -> None:
+    notes = {note.key: note.action for note in with_defaults({"reward_funcs": None}, "trl-0.18")[1]}
+    assert notes["reward_funcs"] == "Left out: accuracy, format and tag_count, as in Open-R1 at the time of TRL 0.18."
+    assert "reward_funcs" not in with_defaults({}, "current")[0]
 
 
 def test_what_moved_is_told_of_what_is_left_out() -> None:

@@ -1,6 +1,6 @@
-"""What keys meant that a recipe leaves out: defaults of TRL that have moved since, where they change what is learnt.
+"""What a recipe meant to the TRL of then: left-out keys whose defaults have moved since, and batches that counted prompts.
 
-Read from the tags v0.14.0, v0.16.0 and v0.18.0 of TRL. Left aside are defaults that change memory, speed or logging only
+Read from the tags v0.14.0, v0.16.0 and v0.18.0 of TRL, and from Open-R1's script of each time. Left aside are defaults that change memory, speed or logging only
 (`gradient_checkpointing`, `logging_steps`) and those of keys that a run's owner does not set (`use_vllm`).
 """
 
@@ -11,7 +11,8 @@ from grpo_contract.old_keys import Note, Recipe
 
 Era = Literal["trl-0.14", "trl-0.16", "trl-0.18", "current"]
 
-_BATCH_014: Final = "per_device_train_batch_size"
+_PROMPTS_014: Final = {"per_device_train_batch_size": 1, "per_device_eval_batch_size": 8}
+"""Keys that counted prompts in TRL 0.14, and how many when they were left out."""
 _NUM_GENERATIONS: Final = 8
 """TRL's default, then and today."""
 
@@ -32,6 +33,12 @@ MOVED_DEFAULTS: Final[dict[str, tuple[Any, Any, Any, Any]]] = {
     "vllm_importance_sampling_correction": (False, False, False, True),
     "gradient_accumulation_steps": (8, 1, 1, 1),
 }
+OPEN_R1_REWARDS: Final[dict[Era, tuple[str, ...]]] = {
+    "trl-0.14": ("accuracy", "format"),
+    "trl-0.16": ("accuracy", "format", "tag_count"),
+    "trl-0.18": ("accuracy", "format", "tag_count"),
+}
+"""Its script's default of reward_funcs. TRL never had one."""
 
 
 def with_defaults(recipe: Mapping[str, Any], era: Era) -> tuple[Recipe, list[Note]]:
@@ -51,24 +58,30 @@ def with_defaults(recipe: Mapping[str, Any], era: Era) -> tuple[Recipe, list[Not
         Note(key, f"Left out: {_text(value)} as in {then}; today it would be {_text(MOVED_DEFAULTS[key][-1])}.")
         for key, value in filled.items()
     ]
-    if era == "trl-0.14":
-        batch, note = _batch_of_014(recipe)
-        filled |= batch
-        notes.append(note)
+    for more, more_notes in (_rewards(recipe, era), _batches_of_014(recipe) if era == "trl-0.14" else ({}, [])):
+        filled |= more
+        notes += more_notes
     return dict(recipe) | filled, notes
 
 
-def _batch_of_014(recipe: Mapping[str, Any]) -> tuple[Recipe, Note]:
+def _rewards(recipe: Mapping[str, Any], era: Era) -> tuple[Recipe, list[Note]]:
+    if recipe.get("reward_funcs") is not None:
+        return {}, []
+    action = f"Left out: {_and([*OPEN_R1_REWARDS[era]])}, as in Open-R1 at the time of {era.replace('trl-', 'TRL ')}."
+    return {"reward_funcs": [*OPEN_R1_REWARDS[era]]}, [Note("reward_funcs", action)]
+
+
+def _batches_of_014(recipe: Mapping[str, Any]) -> tuple[Recipe, list[Note]]:
     """TRL 0.14 counted prompts per device, and generated num_generations completions for each."""
-    if recipe.get(_BATCH_014) is not None:
-        action = (
-            "Counted prompts in TRL 0.14 and counts completions today: for the batches of then, multiply it by "
-            "num_generations."
-        )
-        return {}, Note(_BATCH_014, action)
     group = recipe.get("num_generations") or _NUM_GENERATIONS
-    action = f"Left out: {group}, the completions of one prompt, as in TRL 0.14."
-    return {_BATCH_014: group}, Note(_BATCH_014, action)
+    batches, notes = {}, []
+    for key, left_out in _PROMPTS_014.items():
+        is_set = recipe.get(key) is not None
+        prompts = recipe[key] if is_set else left_out
+        batches[key] = prompts * group
+        said = "Counted prompts in TRL 0.14, and counts completions today" if is_set else "Left out, as in TRL 0.14"
+        notes.append(Note(key, f"{said}: {prompts * group}, {group} for each of {prompts}."))
+    return batches, notes
 
 
 def moved_defaults(recipe: Mapping[str, Any]) -> list[Note]:

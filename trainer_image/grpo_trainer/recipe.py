@@ -31,7 +31,8 @@ class OpenR1Arguments(RewardArguments, ScriptArguments):  # type: ignore[misc]
         default_factory=list,
         metadata={
             "help": "Reward functions, in order: names of built-in ones, `package.module:function` of one in the learners' image or "
-            "in `spec.rewards.from`, or the http(s) URL of a remote reward. Required."
+            "in `spec.rewards.from`, or the http(s) URL of a remote reward. Required, but for `spec.recipeDefaults` of an "
+            "older TRL, which gives Open-R1's of then."
         },
     )
     dataset_mixture: dict[str, Any] | None = field(

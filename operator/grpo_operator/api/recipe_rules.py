@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any, Final
 
-from grpo_contract.recipe_defaults import MOVED_DEFAULTS
+from grpo_contract.recipe_defaults import MOVED_DEFAULTS, OPEN_R1_REWARDS
 from grpo_contract.rewards import BUILT_IN_REWARDS, OTHER_REWARDS
 from grpo_operator.api.cel import Path, Rule, present, value_of
 from grpo_operator.api.data_rules import DATA_RULES, RECIPE
@@ -13,7 +13,7 @@ SPEC: Final[Path] = ("spec",)
 
 def recipe_rules(trl_defaults: Mapping[str, Any]) -> list[Rule]:
     """`trl_defaults`: what TRL, or Open-R1, does where the recipe is silent."""
-    return [*_RECIPE_RULES, *DATA_RULES, _overlong_rule(trl_defaults), *_batch_rules(trl_defaults)]
+    return [*_RECIPE_RULES, _REWARDS_RULE, *DATA_RULES, _overlong_rule(trl_defaults), *_batch_rules(trl_defaults)]
 
 
 def _missing(key: str, remedy: str) -> Rule:
@@ -28,7 +28,6 @@ _RECIPE_RULES: Final = (
         "model_name_or_path",
         "set it to a model of the hub, as in Qwen/Qwen2.5-1.5B-Instruct, or to a folder below /volume",
     ),
-    _missing("reward_funcs", f"list at least one reward function: {', '.join(BUILT_IN_REWARDS)}, {OTHER_REWARDS}"),
     Rule(
         RECIPE,
         f"!{present('reward_funcs')} || {_REWARDS_LISTED_TWICE}.size() == 0",
@@ -75,6 +74,15 @@ _RECIPE_RULES: Final = (
     ),
 )
 
+_REWARDS_RULE: Final = Rule(
+    SPEC,
+    f"{present('reward_funcs', 'self.recipe')} ? self.recipe.reward_funcs.size() > 0 : "
+    f"self.recipeDefaults in {list(OPEN_R1_REWARDS)}",
+    "spec.recipe.reward_funcs is missing or empty; list at least one reward function: "
+    f"{', '.join(BUILT_IN_REWARDS)}, {OTHER_REWARDS} (spec.recipeDefaults of a version of TRL gives Open-R1's of then).",
+    ".recipe.reward_funcs",
+)
+
 
 def _overlong_rule(defaults: Mapping[str, Any]) -> Rule:
     cache, longest = (value_of(key, str(defaults[key])) for key in ("soft_punish_cache", "max_completion_len"))
@@ -102,9 +110,10 @@ def _batch_rules(trl_defaults: Mapping[str, Any]) -> list[Rule]:
     processes = f"(has(self.learners.processes) ? self.learners.processes : {one_per_device})"
     world = f"(self.learners.replicas * {processes})"
     group = of_recipe("num_generations")
-    # TRL 0.14 took one prompt per device, and its default of the number of steps is the table's first.
-    completions_left_out = _by_era(group, trl_defaults["per_device_train_batch_size"])
-    per_device = of_recipe("per_device_train_batch_size", of_recipe("per_gpu_train_batch_size", completions_left_out))
+    # TRL 0.14 counted prompts, one by default, and its default of the number of steps is the table's first.
+    left_out = _by_era(1, trl_defaults["per_device_train_batch_size"])
+    counted = of_recipe("per_device_train_batch_size", of_recipe("per_gpu_train_batch_size", left_out))
+    per_device = f"({counted} * {_by_era(group, 1)})"
     per_step = f"({world} * {per_device})"
     steps_left_out = _by_era(
         MOVED_DEFAULTS["gradient_accumulation_steps"][0], trl_defaults["gradient_accumulation_steps"]
