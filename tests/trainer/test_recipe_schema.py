@@ -59,5 +59,6 @@ def world_size(spec: dict[str, Any]) -> int:
 
 def config_of(spec: dict[str, Any], folder: Path) -> GRPOConfig:
     recipe, _ = with_defaults(translate(spec["recipe"])[0], spec.get("recipeDefaults", "current"))
-    recipe.pop("max_prompt_length", None)  # the learner's
+    for key in ("max_prompt_length", "reward_funcs"):  # the learner's
+        recipe.pop(key, None)
     return GRPOConfig(output_dir=str(folder), **recipe | {"bf16": False, "use_cpu": True})
