@@ -209,8 +209,12 @@ test: env-dev env-trainer cluster-build ## verify, then all of these, from fast 
 
 ##@ Benchmarks
 
-bench: env-dev cluster-build ## cost of the operator itself, printed and written to build/bench/operator.json
+bench: bench-operator bench-startup ## both of these, one after the other
+bench-operator: env-dev cluster-build ## cost of the operator itself, printed and written to build/bench/operator.json
 	$(PATHS) $(DEV)/python -m perf.operator_cost
+# Not beside each other, also with `make -j`: each would measure the other.
+bench-startup: env-trainer | $(if $(filter bench,$(MAKECMDGOALS)),bench-operator) ## seconds from a learner's start to its first step, in parts, printed and written to build/bench/startup.json
+	$(PATHS) $(TRAINER)/python -m perf.startup_cost
 
 help: ## list these commands
 	@awk 'BEGIN {FS = ":.*## "} /^##@/ {printf "\n%s\n", substr($$0, 5)} /^[a-z0-9-]+:.*## / {printf "  make %-20s %s\n", $$1, $$2}' $(MAKEFILE_LIST)

@@ -56,6 +56,14 @@ def speed() -> list[Line]:
                 by_ref((rate("vllm:generation_tokens_total", "pod"), "{{pod}}")),
                 "Tokens that each generator writes, by vLLM's own count. 0 while the learner learns.",
             ),
+            lines(
+                "Start by part",
+                "s",
+                by_ref((value("grpo_startup_seconds", "part"), "{{part}}")),
+                "From the start of learner 0's container to the end of its first step; each attempt pays it anew. Much "
+                "generators: they started later than the learners. Much model or data: downloads, which the volume keeps.",
+                stacked=True,
+            ),
         ],
     ]
 

@@ -6,7 +6,7 @@ Each step takes two seconds, and each phase its share of them; counters grow by 
 import itertools
 from collections.abc import Iterator, Mapping
 
-from grpo_contract.metrics import LEARNER_METRICS, TRL_KEYS_BY_LABEL, Kind, Metric, Phase
+from grpo_contract.metrics import LEARNER_METRICS, TRL_KEYS_BY_LABEL, Kind, Metric, Phase, StartupPart
 
 START, SECONDS, SCRAPE_S = 1_700_000_000, 1800, 15
 STEP_S = 2.0
@@ -26,6 +26,7 @@ TARGET = {"namespace": "lab", "run": "first"}
 LABEL_VALUES: Mapping[str, tuple[str, ...]] = {
     "reward_func": ("accuracy", "format"),
     "phase": tuple(Phase),
+    "part": tuple(StartupPart),
     "kind": ("prompt", "completion"),
     "state": ("ready", "in_sync", "lost"),
     "result": ("pushed", "failed", "skipped"),

@@ -13,7 +13,8 @@ from pathlib import Path
 
 from harness.layout import ROOT
 from perf.measurement import Burst, measure_burst, measure_one_by_one, measure_raw_burst
-from perf.report import figures, table, write
+from perf.report import figures, table
+from perf.result import write
 from perf.status_writes import measure_status_writes
 
 RESULT = ROOT / "build" / "bench" / "operator.json"

@@ -1,13 +1,8 @@
-"""The figures as they are printed and stored."""
-
-import json
-from pathlib import Path
-from typing import Any
+"""The figures of the operator's cost as they are printed."""
 
 from perf.audit_log import percentile
 from perf.measurement import Burst, OneByOne
-
-Figures = dict[str, Any]
+from perf.result import Figures
 
 MS = 1000
 
@@ -38,8 +33,3 @@ def table(values: Figures) -> str:
     flat = {name: value for name, value in values.items() if name != "rss_mib"}
     flat |= {f"rss_mib, {name}": mib for name, mib in values["rss_mib"].items()}
     return "\n".join(f"{name:<26}{value:>10}" for name, value in flat.items())
-
-
-def write(values: Figures, file: Path) -> None:
-    file.parent.mkdir(parents=True, exist_ok=True)
-    file.write_text(json.dumps(values, indent=2) + "\n")

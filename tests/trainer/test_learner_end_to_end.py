@@ -1,6 +1,7 @@
 """A learner pod of two ranks and a real generator: what a run does, without a cluster around it."""
 
 import json
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,7 +12,7 @@ import requests
 from prometheus_client.parser import text_string_to_metric_families
 from transformers import AutoModelForCausalLM
 
-from grpo_contract.metrics import LEARNER_METRICS, Kind, Phase, RewardError
+from grpo_contract.metrics import LEARNER_METRICS, Kind, Phase, RewardError, StartupPart
 from grpo_contract.network import LEARNER_HTTP_PORT
 from harness.waiting import wait_for
 from trainer.learner_inputs import learner_config, write_problems
@@ -122,8 +123,16 @@ def test_labels(observed: Observed) -> None:
     assert values("grpo_reward_errors_total", "reward_func") == {"accuracy", OWN_REWARD}
     assert values("grpo_reward_errors_total", "reason") == {reason.value for reason in RewardError}
     assert values("grpo_phase_seconds_count", "phase") == {phase.value for phase in Phase}
+    assert values("grpo_startup_seconds", "part") == {part.value for part in StartupPart}
     assert values("grpo_generator_completions_total", "generator") == {"generator-0"}
     assert values("grpo_tokens_total", "kind") == {"prompt", "completion"}
+
+
+def test_the_start_is_told_once_part_by_part_in_order(observed: Observed) -> None:
+    (line,) = (line for line in observed.log.splitlines() if "the first step was done" in line)
+    told = re.findall(r"(\w+) (\d+\.\d)(?:,|$)", line.partition("container's start: ")[2])
+    assert [part for part, _ in told] == list(StartupPart)
+    assert float(dict(told)["imports"]) > 1
 
 
 def test_progress_while_it_trains(observed: Observed) -> None:

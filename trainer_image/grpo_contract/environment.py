@@ -8,6 +8,9 @@ ATTEMPT: Final = "GRPO_ATTEMPT"
 JOB_INDEX: Final = "JOB_COMPLETION_INDEX"
 """Set by the Job controller in pods of an Indexed Job: the node rank of torchrun."""
 
+LAUNCHED_AT: Final = "GRPO_LAUNCHED_AT"
+"""Set by a learner's launcher for its workers: when it started, in seconds since the machine did (CLOCK_BOOTTIME)."""
+
 # For a learner or generator that is started by hand, outside a pod.
 TOKEN_FILE: Final = "GRPO_TOKEN_FILE"
 """Instead of `files.TOKEN_FILE`."""

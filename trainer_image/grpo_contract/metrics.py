@@ -46,6 +46,29 @@ class Phase(StrEnum):
     WAIT = "wait"
 
 
+class StartupPart(StrEnum):
+    """What follows each other from the start of learner 0's container; the values of grpo_startup_seconds{part}."""
+
+    LAUNCH = "launch"
+    """The launcher: checks of the recipe, learner 0's DNS record, torchrun, which waits for the other learners."""
+    IMPORTS = "imports"
+    """The libraries: torch, transformers, TRL."""
+    RANKS = "ranks"
+    """All ranks meet in one process group."""
+    TOKENIZER = "tokenizer"
+    """With the checks of the recipe that need TRL; downloads included."""
+    REWARDS = "rewards"
+    """What is left to wait for reward processes, which load their functions meanwhile."""
+    DATA = "data"
+    """The data set; downloads included."""
+    MODEL = "model"
+    """The model, the optimizer and ZeRO-3, or the checkpoint; downloads included."""
+    GENERATORS = "generators"
+    """Until the first generator holds the first weights."""
+    FIRST_STEP = "first_step"
+    """The first step without that."""
+
+
 class PushOutcome(StrEnum):
     """How a push to the hub ended; the values of grpo_hub_pushes_total{result}."""
 
@@ -110,6 +133,8 @@ LEARNER_METRICS: Final = (
     _gauge("grpo_importance_sampling_ratio",
            "Importance-sampling ratio between learner and generator. Absent when vllm_importance_sampling_correction is "
            "false: nothing is corrected then.", "stat"),
+    _gauge("grpo_startup_seconds", "From the start of learner 0's container to the end of the first step of this attempt, in parts that "
+           "follow each other.", "part"),
     _seconds("grpo_step_seconds", "Duration of a training step."),
     _seconds("grpo_phase_seconds", "Duration of a part of a training step.", "phase"),
     _counter("grpo_tokens_total", "Tokens of prompts and completions that were learnt from.", "kind"),

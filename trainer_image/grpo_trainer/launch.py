@@ -23,6 +23,7 @@ from grpo_contract.pod import attempt, read_config, report_failure
 from grpo_trainer import preflight
 from grpo_trainer.logs import set_up_logging
 from grpo_trainer.rewards.code import module_folders
+from grpo_trainer.startup import started_at
 from grpo_trainer.waiting import wait_until
 
 DNS_RETRY_S: Final = 1.0
@@ -59,6 +60,7 @@ def exit_on_signal(number: int, _: FrameType | None) -> None:
 
 def run(config: RunConfig, config_file: Path) -> None:
     """Returns when this pod's workers have finished their work; raises RunFailure when they have not."""
+    os.environ[environment.LAUNCHED_AT] = str(started_at())
     for note in config.recipe_notes:
         log.info("spec.recipe.%s: %s", note.key, note.action)
     with tempfile.TemporaryDirectory(prefix="reward-code-", ignore_cleanup_errors=True) as copies:

@@ -4,16 +4,21 @@ import threading
 from collections import deque
 from typing import Any, Final
 
+from grpo_contract.metrics import StartupPart
 from grpo_contract.progress import Progress, Stage
+from grpo_trainer.startup import StartupClock, now
 
 WINDOW_STEPS: Final = 10
+ENDED_BY: Final = {Stage.WAITING_FOR_GENERATORS: StartupPart.MODEL, Stage.TRAINING: StartupPart.GENERATORS}
+"""{stage: the part of the start that ends when it begins}"""
 
 
 class ProgressBoard:
     """Holds the newest Progress; each change makes a new object, so a reader never sees half of one."""
 
-    def __init__(self, attempt: int) -> None:
+    def __init__(self, attempt: int, startup: StartupClock | None = None) -> None:
         self._lock = threading.Lock()
+        self.startup = startup or StartupClock(now())
         self._progress = Progress(attempt=attempt, stage=Stage.LOADING)
 
     def read(self) -> Progress:
@@ -23,6 +28,8 @@ class ProgressBoard:
         """Replace whole fields of Progress."""
         with self._lock:
             self._progress = self._progress.model_copy(update=changes)
+            if (part := ENDED_BY.get(changes.get("stage", Stage.LOADING))) is not None:
+                self.startup.end(part, now())
 
     def update_part(self, part: str, **changes: Any) -> None:
         """Replace fields of one of Progress's parts, such as `progress` or `metrics`."""

@@ -18,7 +18,7 @@ from grpo_contract import environment
 from grpo_contract.config import RunConfig
 from grpo_contract.failure import PodReason, RunFailure
 from grpo_contract.files import checkpoint_folder, trackers_folder
-from grpo_contract.metrics import PushOutcome
+from grpo_contract.metrics import PushOutcome, StartupPart
 from grpo_contract.network import GENERATOR_PORT, WEIGHTS_PORT
 from grpo_contract.pod import read_token
 from grpo_contract.progress import Stage
@@ -54,6 +54,8 @@ from grpo_trainer.rewards.processes.remote import RewardProcesses
 from grpo_trainer.rewards.registry import check_reward
 from grpo_trainer.rewards.watch import RewardWatch
 from grpo_trainer.sources import Source, sources_of
+from grpo_trainer.startup import now
+from grpo_trainer.startup_report import StartupReport
 from grpo_trainer.step_report import StepReport
 from grpo_trainer.tokenizer import load_tokenizer
 from grpo_trainer.tracker_report import TrackerReport
@@ -117,9 +119,15 @@ def train_model(config: RunConfig, metrics: LearnerMetrics, board: ProgressBoard
         start_rewards(config, recipe) as rewards,
     ):
         tokenizer = load_tokenizer(recipe)
-        data = load_data(recipe, rewards.required_columns(), as_messages=tokenizer.chat_template is not None)
+        board.startup.end(StartupPart.TOKENIZER, now())
+        required = rewards.required_columns()
+        board.startup.end(StartupPart.REWARDS, now())
+        data = load_data(recipe, required, as_messages=tokenizer.chat_template is not None)
+        board.startup.end(StartupPart.DATA, now())
         learner = build_learner(config, recipe, tokenizer, data, rewards, checkpoint, pusher, metrics, board)
         learner.add_callback(own_steps)
+        if learner.is_world_process_zero():
+            learner.add_callback(StartupReport(board.startup, metrics))
         if checkpoint is not None:
             log.info("resuming from the checkpoint of step %d", checkpoint.marker.step)
         with start_trackers(config, learner):

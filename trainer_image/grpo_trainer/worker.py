@@ -11,6 +11,7 @@ from typing import NoReturn
 
 from grpo_contract.config import RunConfig
 from grpo_contract.failure import USER_ERROR_EXIT_CODE, Failure, PodReason, RunFailure, UserError
+from grpo_contract.metrics import StartupPart
 from grpo_contract.pod import attempt, read_config, report_failure, report_success
 from grpo_contract.progress import Stage
 from grpo_trainer.causes import first_line
@@ -19,6 +20,7 @@ from grpo_trainer.fleet.errors import GeneratorsLost
 from grpo_trainer.logs import set_up_logging
 from grpo_trainer.metrics import LearnerMetrics
 from grpo_trainer.progress import ProgressBoard
+from grpo_trainer.startup import StartupClock, launched_at, now
 
 log = logging.getLogger(__name__)
 
@@ -37,14 +39,18 @@ def main(arguments: list[str]) -> None:
 def learn(config: RunConfig) -> None:
     is_first = os.environ["RANK"] == "0"
     registry = new_registry()
-    board = ProgressBoard(attempt=attempt())
+    startup = StartupClock(launched_at())
+    startup.end(StartupPart.LAUNCH, now())
+    board = ProgressBoard(attempt(), startup)
     exporter = Exporter(registry, board if is_first else None) if os.environ["LOCAL_RANK"] == "0" else None
     metrics = LearnerMetrics(registry if is_first else None)
 
     from grpo_trainer.device import process_group
     from grpo_trainer.training import train
 
+    startup.end(StartupPart.IMPORTS, now())
     with process_group(config.learners.device, config.deadlines.collective_s) as ranks:
+        startup.end(StartupPart.RANKS, now())
         model_folder = train(config, metrics, board)
         board.update(stage=Stage.FINISHED, model=str(model_folder))
         if is_first:
