@@ -179,7 +179,7 @@ def test_targets_that_do_not_suit_the_model_are_named(modules: list[str], config
         assert pod.wait(RUN_S) == INVALID_RECIPE, pod.tail()
     finally:
         pod.kill()
-    said = json.loads(pod.termination_file.read_text())["failure"]
+    said = json.loads(pod.termination_file.read_text())
     assert said["reason"] == "InvalidRecipe"
     reasons = {
         "no_such_proj": "peft refuses it (Target modules no_such_proj not found in the base model. Please check the "
