@@ -69,6 +69,9 @@ BOUNDS: Final[dict[str, Schema]] = {
     "gradient_accumulation_steps": _COUNT,
     "learning_rate": _NOT_NEGATIVE,
     "logging_steps": _NOT_NEGATIVE,
+    "lora_alpha": _COUNT,
+    "lora_dropout": _SHARE,
+    "lora_r": _COUNT,
     "max_completion_length": _COUNT,
     "min_p": _SHARE,
     "num_generations_eval": _COUNT,
@@ -86,12 +89,12 @@ BOUNDS: Final[dict[str, Schema]] = {
     "vllm_max_model_length": _COUNT,
 }
 
-# Keys of what a run cannot do yet, and what is said before their help text. OWNED_KEYS refuses those that would turn it
-# on; the others are without effect then, as they are in TRL, and recipes in use hold them.
-_OF_LORA: Final = "Not supported yet, and without effect while use_peft is false:"
+# Keys that are without effect until another one is true, which recipes in use hold all the same, and what is said before
+# their help text. What a run cannot do yet OWNED_KEYS refuses.
+_OF_LORA: Final = "Without effect while use_peft is false:"
 _OF_4BIT: Final = "Not supported yet, and without effect while load_in_4bit is false:"
 _REFUSED: Final = "Not supported yet:"
-NOT_YET: Final[dict[str, str]] = {
+SAID_FIRST: Final[dict[str, str]] = {
     "bnb_4bit_quant_storage": _OF_4BIT,
     "bnb_4bit_quant_type": _OF_4BIT,
     "load_in_4bit": _REFUSED,
@@ -105,7 +108,6 @@ NOT_YET: Final[dict[str, str]] = {
     "lora_task_type": _OF_LORA,
     "use_bnb_nested_quant": _OF_4BIT,
     "use_dora": _OF_LORA,
-    "use_peft": _REFUSED,
     "use_rslora": _OF_LORA,
 }
 
@@ -117,6 +119,8 @@ NOTES: Final[dict[str, str]] = {
     "hub_always_push": "In a run a checkpoint that waits gives way to a newer one, unless this is true; two wait at most.",
     "hub_model_id": "A run that leaves it out takes the last part of output_dir, or its own name.",
     "hub_revision": "A run makes the branch if it is not there; without it, the branch is main.",
+    "lora_dropout": "Above 0, the learner's log-probabilities are those of a model with parts left out, and the differences to the "
+    "generators' in the run's metrics with them.",
     "logging_steps": "A run whose recipe leaves it out logs every step. With more, the run's status and metrics show the "
     "means over the steps since they were last logged.",
     **NOTED_KEYS,

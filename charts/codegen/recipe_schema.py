@@ -7,7 +7,7 @@ does not run it. The result is not yet a structural schema: `default` says what 
 import json
 from typing import Any
 
-from codegen.recipe_additions import BOUNDS, NOT_YET, NOTES, OLD_KEY_TYPES, TYPES, VALUES
+from codegen.recipe_additions import BOUNDS, NOTES, OLD_KEY_TYPES, SAID_FIRST, TYPES, VALUES
 from codegen.recipe_source import Enums, SourceField, UnknownDefault, read_enums, read_fields, read_versions
 from codegen.recipe_types import ANYTHING, Schema, UnsayableError, schema_of
 from grpo_contract.old_keys import OLD_KEYS
@@ -48,7 +48,7 @@ def property_of(field: SourceField, enums: Enums) -> Schema:
         schema["enum"] = list(values)
         schema.pop("nullable", None)  # the API server finds null in no enum, not even in one that lists it
     schema |= BOUNDS.get(field.name, {})
-    schema["description"] = " ".join(filter(None, (NOT_YET.get(field.name), field.help, NOTES.get(field.name))))
+    schema["description"] = " ".join(filter(None, (SAID_FIRST.get(field.name), field.help, NOTES.get(field.name))))
     # Absent and null mean the same where null is the default, so that there is nothing to tell.
     if field.default is not UnknownDefault and field.default is not None:
         schema["default"] = field.default
@@ -57,7 +57,7 @@ def property_of(field: SourceField, enums: Enums) -> Schema:
 
 def check_additions(fields: dict[str, SourceField]) -> None:
     """The hand-written tables must not outlive what they add to."""
-    for name in TYPES.keys() | VALUES.keys() | BOUNDS.keys() | NOT_YET.keys() | NOTES.keys() | UNSAYABLE:
+    for name in TYPES.keys() | VALUES.keys() | BOUNDS.keys() | SAID_FIRST.keys() | NOTES.keys() | UNSAYABLE:
         assert name in fields, f"{name} is in recipe_additions.py, but no dataclass has it any more"
     for name, old in OLD_KEYS.items():
         assert name not in fields or old.becomes == name, f"{name} is in OLD_KEYS, but a dataclass has it"

@@ -168,7 +168,8 @@ def _recipe_rows(properties: dict[str, Schema]) -> Iterator[Sequence[str]]:
 
 def _owned_row(key: str, owned: OwnedKey) -> Sequence[str]:
     accepted = ", ".join(f"`{json.dumps(value)}`" for value in owned.accepted)
-    return f"`{key}`", accepted, owned.reason, owned.remedy
+    because = owned.reason if owned.only_with is None else f"{owned.reason} (where `{owned.only_with}` is true)"
+    return f"`{key}`", accepted, because, owned.remedy
 
 
 def _type(entry: Schema) -> str:

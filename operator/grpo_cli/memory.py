@@ -16,6 +16,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
+from grpo_cli.adapter import adapter_parameters
 from grpo_cli.finding import Finding, error, note
 from grpo_cli.model_shape import ModelShape
 from grpo_cli.plan import Plan
@@ -104,18 +105,27 @@ def number_bytes(plan: Plan) -> int:
 
 def learner_bytes(plan: Plan, model: Model, tokens: int | None) -> dict[str, int]:
     processes, width = plan.batch.processes, number_bytes(plan)
-    share = model.parameters / processes
+    share, trained = model.parameters / processes, trained_parameters(plan, model) / processes
+    has_reference = plan.value("beta") and not plan.value("use_peft")  # else it is the model without its adapter
     parts = {
         "parameters": width * share,
-        "gradients": width * share,
-        "optimizer": OPTIMIZERS.get(plan.value("optim"), ADAM) * share,
-        "reference model": width * share if plan.value("beta") else 0,
+        "adapter": width * trained if plan.value("use_peft") else 0,
+        "gradients": width * trained,
+        "optimizer": OPTIMIZERS.get(plan.value("optim"), ADAM) * trained,
+        "reference model": width * share if has_reference else 0,
         "gathered parameters": width * min(model.parameters, MOST_LIVE) if processes > 1 else 0,
     }
     if model.shape is not None and tokens is not None:
         parts["activations"] = activation_bytes(plan, model.shape, tokens)
         parts["logits"] = logit_bytes(plan, model.shape)
     return {name: int(size) for name, size in parts.items() if size}
+
+
+def trained_parameters(plan: Plan, model: Model) -> int:
+    """An adapter of a model whose shape is not known counts as nothing."""
+    if not plan.value("use_peft"):
+        return model.parameters
+    return 0 if model.shape is None else adapter_parameters(plan, model.shape)
 
 
 def activation_bytes(plan: Plan, shape: ModelShape, tokens: int) -> int:

@@ -1,5 +1,6 @@
 """Keys that the operator owns, old keys and moved defaults: what acceptance and the contract's tables say of a recipe."""
 
+import re
 from collections.abc import Mapping
 from typing import Any, Final
 
@@ -12,8 +13,8 @@ from grpo_operator.api.schema import Schema
 from grpo_operator.api.spec import GRPORunSpec
 from grpo_operator.desired.recipe import todays_recipe
 
-WITHOUT_EFFECT: Final = "Not supported yet, and without effect while "
-"""How the CRD describes keys that matter only to what a run cannot do."""
+WITHOUT_EFFECT: Final = re.compile(r"(?:Not supported yet, and w|W)ithout effect while (\w+) is false:")
+"""How the CRD describes keys that matter only while another one is true."""
 
 
 def translated(recipe: dict[str, Any], recipe_defaults: Any) -> tuple[Recipe, list[Finding]]:
@@ -25,7 +26,8 @@ def translated(recipe: dict[str, Any], recipe_defaults: Any) -> tuple[Recipe, li
     spec = GRPORunSpec.model_validate({"recipe": recipe, "recipeDefaults": era, "storage": {}})
     todays, notes = todays_recipe(spec)
     refused = [
-        error(f"{RECIPE}.{key}", sentence) for key, value in todays.items() for sentence in owned_keys({key: value})
+        error(sentence.split()[0], sentence)  # it begins with its field
+        for sentence in owned_keys(todays)
     ]
     told = [note(f"{RECIPE}.{of.key}", f"{RECIPE}.{of.key}: {of.action}") for of in notes]
     return todays, [*refused, *told]
@@ -35,7 +37,7 @@ def without_effect(recipe: Mapping[str, Any], keys: Mapping[str, Schema]) -> lis
     """`keys` as the CRD describes them."""
     descriptions = {key: keys[key]["description"] for key, value in recipe.items() if value is not None}
     return [
-        note(f"{RECIPE}.{key}", f"{RECIPE}.{key}: {text.partition(':')[0]}.")
+        note(f"{RECIPE}.{key}", f"{RECIPE}.{key}: {match[0].removesuffix(':')}.")
         for key, text in descriptions.items()
-        if text.startswith(WITHOUT_EFFECT)
+        if (match := WITHOUT_EFFECT.match(text)) and recipe.get(match[1]) is not True
     ]

@@ -225,12 +225,13 @@ MISTAKES: dict[str, tuple[dict[str, Any], str]] = {
         "model.",
     ),
     "PEFT": (
-        {"use_peft": True},
-        "spec.recipe.use_peft is true, but runs cannot do that yet; leave it out to train all parameters.",
+        {"use_peft": True, "use_dora": True},
+        "spec.recipe.use_dora is true, but generators are given plain LoRA of linear modules, merged with the model; leave "
+        "it out.",
     ),
     "number for a boolean": (
-        {"use_peft": 0},
-        "spec.recipe.use_peft is 0, but runs cannot do that yet; leave it out to train all parameters.",
+        {"load_in_4bit": 0},
+        "spec.recipe.load_in_4bit is 0, but the images hold no bitsandbytes, and generators take whole weights; leave it out.",
     ),
     "two keys of the operator's": (
         {"save_only_model": True, "resume_from_checkpoint": "data/checkpoint-100"},

@@ -9,7 +9,7 @@ import pytest
 import yaml
 from trl import GRPOConfig
 
-from codegen.recipe_additions import NOT_YET
+from codegen.recipe_additions import SAID_FIRST
 from grpo_contract.old_keys import OLD_KEYS, translate
 from grpo_contract.recipe_defaults import with_defaults
 from grpo_trainer.recipe import CLASSES
@@ -32,7 +32,7 @@ def test_the_keys_are_the_fields() -> None:
 @pytest.mark.parametrize("key", sorted(TODAYS - OLD_KEYS.keys()))
 def test_text_and_default_are_the_fields(key: str) -> None:
     help_text = " ".join(FIELDS[key].metadata["help"].replace("%%", "%").split())
-    assert PROPERTIES[key]["description"].removeprefix(f"{NOT_YET.get(key, '')} ").startswith(help_text)
+    assert PROPERTIES[key]["description"].removeprefix(f"{SAID_FIRST.get(key, '')} ").startswith(help_text)
     default = getattr(FIELDS[key].default, "value", FIELDS[key].default)
     if default is dataclasses.MISSING or default is None or key == "optim":  # optim's depends on torch's version
         assert "default" not in PROPERTIES[key]

@@ -62,6 +62,27 @@ def test_a_learner_of_eight() -> None:
     }
 
 
+ALL_LINEAR = 2 * (1536 + 1536) + 2 * (1536 + 256) + 3 * (1536 + 8960)
+
+
+@pytest.mark.parametrize(
+    ("targets", "sides"),
+    [
+        (None, (1536 + 1536) + (1536 + 256)),
+        (["q_proj", "down_proj"], (1536 + 1536) + (8960 + 1536)),
+        ("all-linear", ALL_LINEAR),
+        (".*mlp.*", ALL_LINEAR),
+    ],
+)
+def test_an_adapter_has_gradients_and_optimizer_alone_and_no_reference_model(targets: Any, sides: int) -> None:
+    lora = {"use_peft": True, "lora_r": 16, "lora_target_modules": targets, "beta": 0.04}
+    parts = memory_of(OPEN_R1 | lora, learners=EIGHT).learner_bytes
+    trained = 16 * 28 * sides // 8
+    assert parts["parameters"] == 2 * 1_543_569_408 // 8
+    assert (parts["adapter"], parts["gradients"], parts["optimizer"]) == (2 * trained, 2 * trained, 12 * trained)
+    assert "reference model" not in parts
+
+
 def test_a_reference_model_and_no_checkpointing() -> None:
     share = 1_543_569_408 // 8
     with_kl = memory_of(OPEN_R1 | {"beta": 0.04, "gradient_checkpointing": False}, learners=EIGHT).learner_bytes

@@ -42,10 +42,16 @@ def test_notes_are_those_of_the_status(era: str) -> None:
     assert ("spec.recipe.torch_dtype", f"spec.recipe.torch_dtype: {OLD_KEYS['torch_dtype'].action}") in told
 
 
-def test_keys_of_what_a_run_cannot_do_yet_are_without_effect() -> None:
+def test_keys_of_an_adapter_are_without_effect_where_there_is_none() -> None:
     assert said(report_of(run_of({"lora_r": 16}))) == [
-        ("spec.recipe.lora_r", "spec.recipe.lora_r: Not supported yet, and without effect while use_peft is false.")
+        ("spec.recipe.lora_r", "spec.recipe.lora_r: Without effect while use_peft is false.")
     ]
+    assert said(report_of(run_of({"lora_r": 16, "use_peft": True}))) == []
+
+
+def test_what_an_adapter_cannot_be_is_refused_with_its_field() -> None:
+    found = said(report_of(run_of({"use_dora": True, "use_peft": True})), Level.ERROR)
+    assert [field for field, _ in found] == ["spec.recipe.use_dora"]
 
 
 def test_what_the_schema_refuses_is_not_translated() -> None:

@@ -55,8 +55,28 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
         ),
     ),
     (
-        {"use_peft": True},
-        "spec.recipe.use_peft is true, but runs cannot do that yet; leave it out to train all parameters.",
+        {"load_in_4bit": True},
+        "spec.recipe.load_in_4bit is true, but the images hold no bitsandbytes, and generators take whole weights; leave it "
+        "out.",
+    ),
+    (
+        {"use_dora": True, "use_peft": True},
+        "spec.recipe.use_dora is true, but generators are given plain LoRA of linear modules, merged with the model; leave "
+        "it out.",
+    ),
+    (
+        {"lora_modules_to_save": ["lm_head"], "use_peft": True},
+        'spec.recipe.lora_modules_to_save is ["lm_head"], but generators are given plain LoRA of linear modules, merged with '
+        "the model; leave it out.",
+    ),
+    (
+        {"lora_target_parameters": "experts", "use_peft": True},
+        'spec.recipe.lora_target_parameters is "experts", but generators are given plain LoRA of linear modules, merged with '
+        "the model; leave it out and set lora_target_modules.",
+    ),
+    (
+        {"lora_task_type": "SEQ_CLS", "use_peft": True},
+        'spec.recipe.lora_task_type is "SEQ_CLS", but GRPO trains causal language models; leave it out.',
     ),
     (
         {"resume_from_checkpoint": "runs/\N{ROCKET}"},
@@ -70,6 +90,8 @@ ACCEPTED: list[dict[str, Any]] = [
     {"learning_rate": 1e-6, "beta": 0.01},
     {"use_vllm": True, "vllm_mode": "server", "vllm_enable_sleep_mode": False},
     {"eval_strategy": "no", "use_peft": False, "load_in_4bit": False},
+    {"use_peft": True, "lora_r": 4, "lora_task_type": "CAUSAL_LM", "use_dora": False, "lora_modules_to_save": []},
+    {"use_dora": True, "lora_task_type": "SEQ_CLS"},
     {"fsdp": "", "fsdp_config": None, "deepspeed": None, "resume_from_checkpoint": False},
     {"output_dir": "data/out", "push_to_hub": True, "hub_model_id": "me/model", "hub_strategy": "every_save"},
 ]
@@ -87,14 +109,14 @@ def test_a_value_that_changes_nothing_is_accepted(recipe: dict[str, Any]) -> Non
     assert owned_keys(recipe) == []
 
 
-@pytest.mark.parametrize(("key", "value"), [("use_vllm", 1), ("use_peft", 0), ("fsdp", 0)])
+@pytest.mark.parametrize(("key", "value"), [("use_vllm", 1), ("load_in_4bit", 0), ("fsdp", 0)])
 def test_a_number_is_no_boolean(key: str, value: int) -> None:
     assert len(owned_keys({key: value})) == 1
 
 
 def test_the_order_is_the_recipes() -> None:
-    sentences = owned_keys({"use_peft": True, "beta": 0, "deepspeed": "b"})
-    assert [sentence.split()[0] for sentence in sentences] == ["spec.recipe.use_peft", "spec.recipe.deepspeed"]
+    sentences = owned_keys({"load_in_4bit": True, "beta": 0, "deepspeed": "b"})
+    assert [sentence.split()[0] for sentence in sentences] == ["spec.recipe.load_in_4bit", "spec.recipe.deepspeed"]
 
 
 def test_a_secret_is_not_repeated() -> None:
@@ -109,7 +131,7 @@ def test_a_secret_is_not_repeated() -> None:
 @pytest.mark.parametrize("key", OWNED_KEYS)
 def test_null_is_accepted_and_nonsense_is_one_sentence(key: str) -> None:
     assert owned_keys({key: None}) == []
-    (sentence,) = owned_keys({key: "nonsense"})
+    (sentence,) = owned_keys({OWNED_KEYS[key].only_with or key: True, key: "nonsense"})
     assert sentence.startswith(f"spec.recipe.{key} is ")
     assert sentence.endswith(".")
     assert sentence.count(".\n") == 0

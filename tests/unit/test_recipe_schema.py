@@ -4,7 +4,7 @@ import ast
 
 import pytest
 
-from codegen.recipe_additions import NOT_YET
+from codegen.recipe_additions import SAID_FIRST
 from codegen.recipe_schema import check_additions, property_of
 from codegen.recipe_source import SourceField
 from codegen.recipe_types import UnsayableError
@@ -108,8 +108,8 @@ def test_every_key_has_a_text_and_they_are_in_order() -> None:
 @pytest.mark.parametrize(
     ("key", "beginning"),
     [
-        ("use_peft", "Not supported yet: Whether to use PEFT for training."),
-        ("lora_r", "Not supported yet, and without effect while use_peft is false: LoRA R value."),
+        ("use_peft", "Whether to use PEFT for training."),
+        ("lora_r", "Without effect while use_peft is false: LoRA R value."),
         ("bnb_4bit_quant_type", "Not supported yet, and without effect while load_in_4bit is false: "),
     ],
 )
@@ -119,8 +119,15 @@ def test_keys_of_what_runs_cannot_do_yet_say_so_first(key: str, beginning: str) 
 
 def test_every_key_of_peft_and_quantisation_says_so() -> None:
     of_both = {key for key in KEYS if key.startswith(("lora_", "load_in_", "bnb_")) or key.endswith(("lora", "dora"))}
-    assert of_both | {"use_peft", "use_bnb_nested_quant"} == NOT_YET.keys()
-    assert OWNED_KEYS.keys() & NOT_YET.keys() == {"use_peft", "load_in_4bit", "load_in_8bit"}
+    assert of_both | {"use_bnb_nested_quant"} == SAID_FIRST.keys()
+    assert OWNED_KEYS.keys() & SAID_FIRST.keys() == {
+        "load_in_4bit",
+        "load_in_8bit",
+        "lora_modules_to_save",
+        "lora_target_parameters",
+        "lora_task_type",
+        "use_dora",
+    }
 
 
 def a_field(name: str, annotation: str = "str", help: str = "Help.") -> SourceField:

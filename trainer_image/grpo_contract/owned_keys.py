@@ -18,6 +18,8 @@ class OwnedKey:
     """Values that change nothing; null is always one."""
     secret: bool = False
     """The value must not be repeated in a message."""
+    only_with: str | None = None
+    """A key without which this one is without effect, whatever it says."""
 
     def accepts(self, value: Any) -> bool:
         # 1 == True and 0 == False in Python, but a recipe that says 1 does not say true.
@@ -30,6 +32,9 @@ _ZERO3: Final = "the learners run under DeepSpeed ZeRO-3"
 _PROCESSES: Final = "the processes of the learners are started and connected for them"
 _SHARED: Final = "all learners write to one volume"
 _NOT_YET: Final = "runs cannot do that yet"
+_QUANTISED: Final = "the images hold no bitsandbytes, and generators take whole weights"
+_LORA: Final = "use_peft"
+_MERGED: Final = "generators are given plain LoRA of linear modules, merged with the model"
 
 OWNED_KEYS: Final[dict[str, OwnedKey]] = {
     # Where completions come from.
@@ -72,9 +77,15 @@ OWNED_KEYS: Final[dict[str, OwnedKey]] = {
     # What a later version may give back to the recipe.
     "eval_strategy": OwnedKey(_NOT_YET, "set it to 'no' and evaluate the trained model", accepted=("no",)),
     "eval_on_start": OwnedKey(_NOT_YET, "leave it out and evaluate the trained model", accepted=(False,)),
-    "use_peft": OwnedKey(_NOT_YET, "leave it out to train all parameters", accepted=(False,)),
-    "load_in_8bit": OwnedKey(_NOT_YET, accepted=(False,)),
-    "load_in_4bit": OwnedKey(_NOT_YET, accepted=(False,)),
+    "load_in_8bit": OwnedKey(_QUANTISED, accepted=(False,)),
+    "load_in_4bit": OwnedKey(_QUANTISED, accepted=(False,)),
+    # What of an adapter generators could not be given.
+    "lora_task_type": OwnedKey("GRPO trains causal language models", accepted=("CAUSAL_LM",), only_with=_LORA),
+    "lora_modules_to_save": OwnedKey(_MERGED, accepted=([],), only_with=_LORA),
+    "lora_target_parameters": OwnedKey(
+        _MERGED, "leave it out and set lora_target_modules", accepted=([],), only_with=_LORA
+    ),
+    "use_dora": OwnedKey(_MERGED, accepted=(False,), only_with=_LORA),
 }
 
 
@@ -83,8 +94,12 @@ def owned_keys(recipe: Mapping[str, Any]) -> list[str]:
     return [
         _sentence(key, value, OWNED_KEYS[key])
         for key, value in recipe.items()
-        if key in OWNED_KEYS and not OWNED_KEYS[key].accepts(value)
+        if key in OWNED_KEYS and _is_in_effect(OWNED_KEYS[key], recipe) and not OWNED_KEYS[key].accepts(value)
     ]
+
+
+def _is_in_effect(owned: OwnedKey, recipe: Mapping[str, Any]) -> bool:
+    return owned.only_with is None or recipe.get(owned.only_with) is True
 
 
 def _sentence(key: str, value: Any, owned: OwnedKey) -> str:

@@ -17,7 +17,15 @@ QUESTIONS = {
 for module, question in QUESTIONS.items():
     vars(import_module(module))[question] = lambda *_, **__: False
 
-from trl import GRPOConfig, GRPOTrainer, ModelConfig, ScriptArguments, TrlParser  # noqa: E402
+from trl import GRPOConfig, GRPOTrainer, ModelConfig, ScriptArguments, TrlParser, get_peft_config  # noqa: E402
 from trl.generation.vllm_generation import VLLMGeneration  # noqa: E402
 
-__all__ = ["GRPOConfig", "GRPOTrainer", "ModelConfig", "ScriptArguments", "TrlParser", "VLLMGeneration"]
+__all__ = [
+    "GRPOConfig",
+    "GRPOTrainer",
+    "ModelConfig",
+    "ScriptArguments",
+    "TrlParser",
+    "VLLMGeneration",
+    "get_peft_config",
+]

@@ -45,7 +45,8 @@ def model_card(name: str, recipe: Mapping[str, Any], history: Sequence[Mapping[s
 
 def front_matter(recipe: Mapping[str, Any]) -> str:
     """The hub takes ids of its own only: a path on a volume has no place here."""
-    lines = ["library_name: transformers", "pipeline_tag: text-generation", "tags: [trl, grpo]"]
+    library, tags = ("peft", "[trl, grpo, lora]") if recipe.get("use_peft") else ("transformers", "[trl, grpo]")
+    lines = [f"library_name: {library}", "pipeline_tag: text-generation", f"tags: {tags}"]
     if not is_path(recipe["model_name_or_path"]):
         lines.append(f"base_model: {recipe['model_name_or_path']}")
     if ids := [name for name in data_sets(recipe) if not is_path(name)]:

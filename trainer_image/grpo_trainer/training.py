@@ -43,7 +43,8 @@ from grpo_trainer.hub.process import PushProcess
 from grpo_trainer.hub.pusher import HubPusher
 from grpo_trainer.hub.settings import read_settings
 from grpo_trainer.learner import Learner
-from grpo_trainer.light_trl import GRPOTrainer
+from grpo_trainer.light_trl import GRPOTrainer, get_peft_config
+from grpo_trainer.lora import check_targets, targets_named
 from grpo_trainer.metrics import LearnerMetrics
 from grpo_trainer.missing_packages import packages_needed
 from grpo_trainer.partition import PartitionReport
@@ -227,7 +228,10 @@ def build_learner(
     arguments.save_total_limit = None  # the keeper applies it
     fleet = FleetReport(metrics, board)
     try:
-        with unreachable_hub_named("model_name_or_path", recipe.model.model_name_or_path):
+        with (
+            unreachable_hub_named("model_name_or_path", recipe.model.model_name_or_path),
+            targets_named(config.recipe.get("lora_target_modules")),
+        ):
             learner = Learner(
                 rewards=rewards.functions,
                 watch=rewards.watch,
@@ -238,11 +242,13 @@ def build_learner(
                 processing_class=tokenizer,
                 callbacks=[keeper, PartitionReport()],
                 fleet=fleet_settings(config, fleet),
+                peft_config=get_peft_config(recipe.model),
             )
     except ValueError as error:
         if modules_of(error)[-1] not in TRAINERS:
             raise
         raise invalid(str(error)) from error
+    check_targets(learner.model, config.recipe.get("lora_target_modules"))
     learner.remove_callback(PrinterCallback)
     if learner.is_world_process_zero():
         learner.add_callback(StepReport(learner, keeper, fleet, metrics, board))

@@ -7,12 +7,12 @@ importance-sampling correction and its sampling/* metrics. (Its `rollout_func` s
 Rank 0 alone talks to generators. Every collective runs on the main thread of every rank.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, Final
 
 import torch
-from accelerate.utils import broadcast_object_list, gather_object
+from accelerate.utils import broadcast_object_list, gather_object, is_peft_model
 
 from grpo_contract.config import Deadlines
 from grpo_contract.failure import Failure, PodReason, UserError
@@ -21,6 +21,7 @@ from grpo_trainer.fleet.discovery import Discovery
 from grpo_trainer.fleet.errors import GeneratorsLost
 from grpo_trainer.fleet.fleet import Fleet, Groups
 from grpo_trainer.fleet.generator import Completion, Generator
+from grpo_trainer.fleet.merged_weights import merged_parameters
 from grpo_trainer.fleet.observer import FleetObserver
 from grpo_trainer.fleet.roster import Roster
 from grpo_trainer.fleet.weights import WeightServer, WeightTensor
@@ -42,7 +43,7 @@ class FleetSettings:
 
 
 class FleetGeneration(VLLMGeneration):  # type: ignore[misc]
-    """VLLMGeneration keeps its walk over the parameters (ZeRO-3, FSDP, PEFT); its transport is replaced."""
+    """VLLMGeneration keeps its walk over the parameters (ZeRO-3), but for an adapter's; its transport is replaced."""
 
     def __init__(self, settings: FleetSettings, **kwargs: Any) -> None:
         self._settings = settings
@@ -70,6 +71,12 @@ class FleetGeneration(VLLMGeneration):  # type: ignore[misc]
             self._weights.publish(tensors)
             self._settings.observer.published(self._weights.version, self._weights.count)
             self._fleet.sync()
+
+    def _iter_named_params(self) -> Iterator[tuple[str, torch.Tensor]]:
+        if is_peft_model(self.model):
+            return merged_parameters(self.model, self._dist.gather_params)
+        parameters: Iterator[tuple[str, torch.Tensor]] = super()._iter_named_params()
+        return parameters
 
     def generate(
         self, prompts: list[list[int]], images: list[Any] | None, num_generations: int, profiler: Any = None

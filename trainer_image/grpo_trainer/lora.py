@@ -1,0 +1,43 @@
+"""Training of an adapter (LoRA) instead of all parameters: what peft cannot make of a recipe, said of its key."""
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, Final
+
+from peft.tuners.lora import Linear, LoraLayer
+
+from grpo_contract.failure import PodReason, UserError
+from grpo_trainer.causes import first_line, modules_of
+
+REMEDY: Final = r"name linear modules of the model, as in [q_proj, v_proj], or one alone by a pattern, as in .*\.q_proj, or all-linear"
+"""TRL makes text of a list of one, and peft takes text for a pattern of a module's whole path."""
+
+
+@contextmanager
+def targets_named(modules: Any) -> Iterator[None]:
+    """`modules`: the recipe's lora_target_modules.
+
+    Raises:
+        UserError: what peft refuses, which it does when it looks for them in the model.
+    """
+    try:
+        yield
+    except ValueError as error:
+        if not modules_of(error)[-1].startswith("peft."):
+            raise
+        raise unsuitable(modules, f"peft refuses it ({first_line(error)})") from error
+
+
+def check_targets(model: Any, modules: Any) -> None:
+    """Embeddings may be tied to the head, which the adapter would change in a generator and not in the learner."""
+    for name, module in model.named_modules():
+        if isinstance(module, LoraLayer) and not isinstance(module, Linear):
+            raise unsuitable(
+                modules, f"{name.rpartition('.')[2]} is no linear module and cannot be merged for generators"
+            )
+
+
+def unsuitable(modules: Any, reason: str) -> UserError:
+    said = json.dumps(modules, ensure_ascii=False)
+    return UserError(PodReason.INVALID_RECIPE, f"spec.recipe.lora_target_modules is {said}, but {reason}; {REMEDY}.")
