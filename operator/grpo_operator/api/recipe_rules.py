@@ -6,7 +6,7 @@ from typing import Any, Final
 from grpo_contract.recipe_defaults import MOVED_DEFAULTS
 from grpo_contract.rewards import BUILT_IN_REWARDS, OTHER_REWARDS
 from grpo_operator.api.cel import Path, Rule, present, value_of
-from grpo_operator.api.data_rules import DATA_RULES, RECIPE
+from grpo_operator.api.data_rules import DATA_RULES, RECIPE, evaluates
 
 SPEC: Final[Path] = ("spec",)
 
@@ -138,4 +138,22 @@ def _batch_rules(trl_defaults: Mapping[str, Any]) -> list[Rule]:
             "change one of them.",
             ".recipe.generation_batch_size",
         ),
+        _evaluation_rule(world, group, trl_defaults),
     ]
+
+
+def _evaluation_rule(world: str, group: str, trl_defaults: Mapping[str, Any]) -> Rule:
+    """As TRL's for eval_strategy, which do_eval and eval_on_start need as well."""
+    batch = str(trl_defaults["per_device_eval_batch_size"])
+    per_device = value_of(
+        "per_device_eval_batch_size", value_of("per_gpu_eval_batch_size", batch, "self.recipe"), "self.recipe"
+    )
+    group = value_of("num_generations_eval", group, "self.recipe")
+    return Rule(
+        SPEC,
+        f"!{evaluates('self.recipe')} || {group} < 1 || ({world} * {per_device}) % {group} == 0",
+        f"spec.recipe.num_generations_eval is {{{group}}} (num_generations where it is left out), which does not divide the "
+        f"{{{world} * {per_device}}} completions of an evaluation batch: {{{world}}} learner processes x "
+        f"per_device_eval_batch_size {{{per_device}}}; change one of them.",
+        ".recipe.per_device_eval_batch_size",
+    )
