@@ -24,6 +24,7 @@ ROWS: Sequence[tuple[str | None, int, Callable[[], list[Line]]]] = (
     (None, STAT_HEIGHT, learning_rows.overview),
     ("Learning", PANEL_HEIGHT, learning_rows.learning),
     ("Completions", PANEL_HEIGHT, learning_rows.completions),
+    ("Evaluation", PANEL_HEIGHT, learning_rows.evaluation),
     ("Speed", PANEL_HEIGHT, running_rows.speed),
     ("Fleet", PANEL_HEIGHT, running_rows.fleet),
     ("Checkpoints", PANEL_HEIGHT, running_rows.checkpoints),

@@ -215,3 +215,49 @@ def completions() -> list[Line]:
             ),
         ],
     ]
+
+
+def evaluation() -> list[Line]:
+    return [
+        [
+            lines(
+                "Evaluation: reward",
+                "short",
+                by_ref(
+                    (value("grpo_eval_reward"), "evaluation"),
+                    (value("grpo_eval_reward_std"), "its std"),
+                    (value("grpo_reward"), "training"),
+                ),
+                "Mean and standard deviation of the reward on the rows kept for evaluation, at the last evaluation, beside the "
+                "mean of training. Healthy: both means rise; one of training that rises alone is learnt by heart. No data "
+                "in a run that does not evaluate.",
+            ),
+            lines(
+                "Evaluation: reward functions",
+                "short",
+                by_ref((value("grpo_eval_reward_func", "reward_func", stat="mean"), "{{reward_func}}")),
+                "Mean of each reward function before weighting, at the last evaluation.",
+            ),
+        ],
+        [
+            lines(
+                "Evaluation: completion length",
+                "short",
+                by_ref((value("grpo_eval_completion_length_tokens", "stat"), "{{stat}}")),
+                "Tokens per completion at the last evaluation.",
+            ),
+            lines(
+                "Evaluation: cut-off completions",
+                "percentunit",
+                by_ref((value("grpo_eval_completion_clipped_ratio"), "cut off at max_completion_length")),
+                "Share of the completions of the last evaluation that reached max_completion_length.",
+                highest=1,
+            ),
+            lines(
+                "Evaluation: step",
+                "short",
+                by_ref((value("grpo_eval_step"), "evaluated"), (value("grpo_step"), "done")),
+                "Step of the last evaluation, beside the steps done. It stays behind by eval_steps at most.",
+            ),
+        ],
+    ]

@@ -88,17 +88,11 @@ def no_room_for_a_prompt(plan: Plan) -> Iterator[Finding]:
 
 
 def evaluation_needed(plan: Plan) -> Iterator[Finding]:
-    if plan.value("load_best_model_at_end"):
-        yield error(
-            "spec.recipe.load_best_model_at_end",
-            "spec.recipe.load_best_model_at_end is true, but runs do not evaluate yet, so that no checkpoint is the best; "
-            "leave it out.",
-        )
     schedule = plan.value("lr_scheduler_type")
     if schedule in SCHEDULED_BY_EVALUATION:
         yield error(
             "spec.recipe.lr_scheduler_type",
-            f"spec.recipe.lr_scheduler_type is {schedule}, which follows evaluations, and runs do not evaluate yet; choose "
+            f"spec.recipe.lr_scheduler_type is {schedule}, which follows evaluations, and runs cannot do that yet; choose "
             "another, as in cosine.",
         )
 

@@ -6,7 +6,7 @@ from pydantic import BaseModel
 
 from api.client import RUNS, STRICT, ApiServer
 from api.tables import DEFAULTS
-from grpo_contract.progress import CheckpointProgress, Metrics, Steps
+from grpo_contract.progress import CheckpointProgress, EvaluationProgress, Metrics, Steps
 from grpo_operator.api.run import GRPORun
 from grpo_operator.api.status import (
     Condition,
@@ -48,6 +48,7 @@ def full_status() -> GRPORunStatus:
         recipe=filled(RecipeStatus, notes=[filled(RecipeNote)]),
         progress=filled(Steps),
         metrics=filled(Metrics),
+        evaluation=filled(EvaluationProgress, time=TIME),
         checkpoint=filled(CheckpointProgress, time=TIME),
         learners=filled(LearnerStatus),
         generators=filled(GeneratorStatus, first_ready_at=TIME),

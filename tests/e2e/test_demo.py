@@ -162,7 +162,8 @@ def test_every_query_of_the_dashboard_returns_data(demo: Observed, prometheus: P
     empty = [
         f"{query.panel}: {query.expr}"
         for query in queries_of(dashboard)
-        if not prometheus.query_range(query.with_values(values), demo.started, demo.ended, 5)
+        if not query.panel.startswith("Evaluation")  # the demo does not evaluate
+        and not prometheus.query_range(query.with_values(values), demo.started, demo.ended, 5)
     ]
     assert empty == []
 

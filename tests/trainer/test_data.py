@@ -49,7 +49,7 @@ def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def load(name: str, as_messages: bool = True, **keys: Any) -> list[dict[str, Any]]:
     script = OpenR1Arguments(dataset_name=name, **({"dataset_prompt_column": "problem"} | keys))
-    return list(load_data(Recipe(None, None, script), {}, as_messages=as_messages))
+    return list(load_data(Recipe(None, None, script), {}, as_messages=as_messages).training)
 
 
 @pytest.mark.parametrize("write", [jsonl, json_array, parquet, saved_dataset, saved_splits])
@@ -93,7 +93,7 @@ def test_messages_stay_as_they_are_and_a_column_of_that_name_goes(tmp_path: Path
 
 def test_columns_are_those_of_the_data_set(tmp_path: Path) -> None:
     script = OpenR1Arguments(dataset_name=jsonl(tmp_path), dataset_prompt_column="problem")
-    assert columns_of(load_data(Recipe(None, None, script), {}, as_messages=True)) == ["problem", "solution"]
+    assert columns_of(load_data(Recipe(None, None, script), {}, as_messages=True).training) == ["problem", "solution"]
 
 
 PLACES = (

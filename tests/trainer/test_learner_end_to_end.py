@@ -25,6 +25,8 @@ LEARNER = f"http://127.0.0.1:{LEARNER_HTTP_PORT}"
 STEPS = 8
 COMPLETIONS = 16
 """Per step."""
+EVALUATED = 2 * 2 * 2
+"""Completions: before and after training, of 2 rows."""
 OWN_REWARD = "my_rewards:letters"
 REWARD = '''
 def letters(completions, **columns):
@@ -64,6 +66,10 @@ def observed(
         dataset_mixture=mixture,
         report_to=["wandb", "tensorboard"],
         log_completions=True,
+        eval_on_start=True,
+        do_eval=True,
+        num_generations_eval=2,
+        per_device_eval_batch_size=2,
     )
     with run_with_generator(generator, folder, config) as pod:
         observed = Observed()
@@ -151,10 +157,24 @@ def test_last_words(observed: Observed) -> None:
     assert last_words["progress"]["step"] == STEPS
     assert last_words["metrics"]["kl"] == pytest.approx(observed.steps[-1]["kl"])
     assert last_words["generators"] == [
-        {"name": "generator-0", "inSync": True, "completions": STEPS * COMPLETIONS, "hasLeft": False},
+        {"name": "generator-0", "inSync": True, "completions": STEPS * COMPLETIONS + EVALUATED, "hasLeft": False},
     ]
     assert last_words["checkpoint"]["step"] == STEPS
     assert last_words["model"] == f"/volume/runs/{observed.run_folder.name}/model"
+
+
+def test_the_evaluation_after_training(observed: Observed) -> None:
+    """With the weights of the last step, which generators are given once more for it."""
+    results = json.loads((observed.run_folder / "model" / "eval_results.json").read_text())
+    assert (results["eval_samples"], results["eval_sampling/sampling_logp_difference/max"] < 1e-4) == (2, True)
+    evaluation = observed.last_words["evaluation"]
+    assert evaluation["step"] == STEPS
+    assert evaluation["reward"] == results["eval_reward"]
+    assert evaluation["rewards"] == {name: results[f"eval_rewards/{name}/mean"] for name in ("accuracy", OWN_REWARD)}
+    scalars = scalars_of(observed.run_folder / "trackers" / "tensorboard")["eval/reward"]
+    assert scalars[-1][1] == pytest.approx(results["eval_reward"])
+    assert [step for step, _ in scalars] == [0, STEPS]
+    assert f"step {STEPS}/{STEPS}  evaluation: reward " in observed.log
 
 
 def test_the_trained_model_loads(observed: Observed) -> None:

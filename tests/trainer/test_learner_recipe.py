@@ -220,9 +220,8 @@ MISTAKES: dict[str, tuple[dict[str, Any], str]] = {
         "remove it (metrics are in Prometheus anyway) or use an image that holds it.",
     ),
     "evaluation": (
-        {"eval_strategy": "steps"},
-        "spec.recipe.eval_strategy is \"steps\", but runs cannot do that yet; set it to 'no' and evaluate the trained "
-        "model.",
+        {"save_strategy": "best"},
+        "spec.recipe.save_strategy is \"best\", but runs cannot do that yet; set it to 'steps', 'epoch' or 'no'.",
     ),
     "PEFT": (
         {"use_peft": True, "use_dora": True},

@@ -11,6 +11,7 @@ import pytest
 from grpo_contract.metrics import Phase, RewardError
 from grpo_contract.progress import Stage
 from grpo_trainer.checkpoints import Checkpoint, Marker
+from grpo_trainer.evaluation_report import EvaluationReport
 from grpo_trainer.exporter import new_registry
 from grpo_trainer.fleet_report import FleetReport
 from grpo_trainer.metrics import LearnerMetrics
@@ -113,6 +114,50 @@ def test_a_step(told: Told) -> None:
     progress = told.progress()["progress"]
     assert (progress["step"], progress["maxSteps"], progress["epoch"]) == (2, 40, 0.5)
     assert progress["etaSeconds"] == pytest.approx(progress["secondsPerStep"] * 38)
+
+
+EVALUATED = {f"eval_{key}": value for key, value in LOGS.items()} | {
+    "eval_reward": 0.25,
+    "eval_rewards/accuracy/mean": 0.125,
+    "eval_runtime": 12.5,
+    "epoch": 0.5,
+}
+
+
+def test_an_evaluation_is_no_step(told: Told, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO")
+    report = EvaluationReport(told.learner.reward_func_names, told.metrics, told.board)
+    told.happen("on_train_begin", 0)
+    told.happen("on_log", 1, logs=LOGS)
+    before = told.progress()
+    told.happen("on_log", 1, logs=EVALUATED)
+    told.happen("on_evaluate", 1, metrics=EVALUATED)
+    report.on_evaluate(None, SimpleNamespace(global_step=1, max_steps=40), None, metrics=EVALUATED)
+    told.happen("on_log", 2, logs=LOGS)
+    assert told.value("grpo_reward") == 0.75
+    assert told.value("grpo_eval_reward") == 0.25
+    assert told.value("grpo_eval_reward_std") == 0.2
+    assert told.value("grpo_eval_reward_func", reward_func="accuracy", stat="mean") == 0.125
+    assert told.value("grpo_eval_completion_length_tokens", stat="max") == 48
+    assert told.value("grpo_eval_completion_clipped_ratio") == 0.25
+    assert told.value("grpo_eval_step") == 1
+    assert told.value("grpo_phase_seconds_sum", phase="evaluate") == 12.5
+    assert caplog.messages[-2] == "step 1/40  evaluation: reward 0.25  accuracy 0.125  length 30.5  12.5 s"
+    evaluation = told.progress().pop("evaluation")
+    assert evaluation.pop("time").endswith("Z")
+    assert evaluation == {
+        "step": 1, "reward": 0.25, "rewardStd": 0.2, "completionLength": 30.5, "rewards": {"accuracy": 0.125}
+    }  # fmt: skip
+    assert {key: value for key, value in told.progress().items() if key != "evaluation"} == before
+
+
+def test_the_pace_is_without_evaluations() -> None:
+    pace = Pace(0.0)
+    for end in (10.0, 20.0):
+        pace.step_ended(end, 100, 0.0)
+    pace.paused(50.0)
+    pace.step_ended(80.0, 100, 0.0)
+    assert (pace.seconds_per_step, pace.eta_s(3)) == (10.0, 30.0)
 
 
 def test_a_step_that_learns_from_the_same_completions_again(told: Told, caplog: pytest.LogCaptureFixture) -> None:

@@ -52,7 +52,7 @@ def load(
         dataset_prompt_column="problem",
         dataset_train_split=split,
     )
-    return list(load_data(Recipe(None, None, script), required or {}, as_messages=False))
+    return list(load_data(Recipe(None, None, script), required or {}, as_messages=False).training)
 
 
 def problems(loaded: list[Row]) -> list[str]:
@@ -116,7 +116,7 @@ def test_the_test_part_is_kept_out_of_training(volume: Path, size: float, count:
 def test_columns_are_those_that_are_kept(volume: Path) -> None:
     mixture = {"datasets": [{"id": str(volume / "a.jsonl"), "columns": ["solution", "problem"]}]}
     script = OpenR1Arguments(dataset_mixture=mixture, dataset_prompt_column="problem")
-    data = load_data(Recipe(None, None, script), {}, as_messages=True)
+    data = load_data(Recipe(None, None, script), {}, as_messages=True).training
     assert set(columns_of(data)) == {"problem", "solution"}
     first = drawn(names(A, seed=0), 1, 0)[0]
     row = next(row for row in A if row["problem"] == first)

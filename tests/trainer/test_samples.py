@@ -10,6 +10,7 @@ from typing import Any, Final
 
 import pytest
 import yaml
+from datasets import Dataset, DatasetDict
 
 from grpo_contract.config import RunConfig
 from grpo_operator.api.run import GRPORun
@@ -17,7 +18,6 @@ from grpo_operator.desired.config import run_config
 from harness.layout import MANIFESTS
 from harness.merge_patch import merge_patch
 from trainer.hub_server import running_hub
-from trainer.learner_inputs import write_problems
 from trainer.run_with_generator import run_with_generator
 from trainer.running_generator import RunningGenerator
 
@@ -28,7 +28,8 @@ RUN_S: Final = 420
 
 
 def overlay(model: Path, data: Path) -> dict[str, Any]:
-    sizes = {"max_steps": STEPS, "max_completion_length": 32, "per_device_train_batch_size": 8, "num_generations": 4}
+    sizes = {"max_steps": STEPS, "max_completion_length": 32, "per_device_train_batch_size": 2, "num_generations": 4}
+    sizes["logging_steps"] = 1  # one recipe's tenth step is not reached
     small = {"gpus": 0, "resources": None, "env": None}
     return {
         "metadata": METADATA,
@@ -40,6 +41,17 @@ def overlay(model: Path, data: Path) -> dict[str, Any]:
     }
 
 
+def write_data(folder: Path) -> Path:
+    """With the splits that NuminaMath-TIR has."""
+    rows = {"train": (0, 200), "test": (200, 208)}
+    splits = {
+        split: Dataset.from_list([{"problem": f"What is {i} + 1?", "solution": f"${i + 1}$"} for i in range(*places)])
+        for split, places in rows.items()
+    }
+    DatasetDict(splits).save_to_disk(folder)
+    return folder
+
+
 def config_of(sample: Path, model: Path, data: Path) -> RunConfig:
     """As the operator writes it for the sample's pods, but for the address: there is no cluster."""
     config = run_config(GRPORun.parse(merge_patch(yaml.safe_load(sample.read_text()), overlay(model, data))))
@@ -48,7 +60,7 @@ def config_of(sample: Path, model: Path, data: Path) -> RunConfig:
 
 @pytest.mark.parametrize("sample", SAMPLES, ids=lambda sample: sample.stem)
 def test_a_sample_learns(sample: Path, tiny_model: Path, generator: RunningGenerator, tmp_path: Path) -> None:
-    config = config_of(sample, tiny_model, write_problems(tmp_path / "train.jsonl", count=200))
+    config = config_of(sample, tiny_model, write_data(tmp_path / "data"))
     with (
         running_hub() as hub,
         run_with_generator(generator, tmp_path, config, hub.environment) as pod,
@@ -61,6 +73,7 @@ def test_a_sample_learns(sample: Path, tiny_model: Path, generator: RunningGener
     for entry in steps:
         assert {f"rewards/{name}/mean" for name in config.recipe["reward_funcs"]} <= entry.keys()
         assert entry["sampling/sampling_logp_difference/max"] < 1e-4
+    assert (run_folder / "model" / "eval_results.json").exists() == config.recipe["do_eval"]
     (repository,) = hub.repositories.values()
     assert repository.titles()[-1] == "End of training"
     assert list((run_folder / "trackers").glob("wandb/wandb/offline-run-*"))

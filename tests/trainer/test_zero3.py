@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import datasets
 import pytest
 from accelerate.state import AcceleratorState
 from safetensors.torch import load_file
@@ -219,3 +220,41 @@ def test_an_attempt_after_the_last_step_only_saves_the_model(
     assert {path.name for path in (run_folder / "model").iterdir()} == names
     for name in names - {"config.json", "trainer_state.json", "training_args.bin"}:
         assert (run_folder / "model" / name).read_bytes() == (zero3.model / name).read_bytes(), name
+
+
+@pytest.fixture(scope="module")
+def evaluated(config: RunConfig, tmp_path_factory: pytest.TempPathFactory) -> Finished:
+    """The same run, which evaluates: 3 rows x 2 completions, in batches of 2 ranks x 2."""
+    folder = tmp_path_factory.mktemp("evaluated")
+    splits = {"train": "train.jsonl", "test": "test.jsonl"}
+    write_problems(folder / splits["train"])
+    write_problems(folder / splits["test"], count=3)
+    files = {split: str(folder / file) for split, file in splits.items()}
+    datasets.load_dataset("json", data_files=files, cache_dir=str(folder / "cache")).save_to_disk(folder / "data")
+    recipe = {
+        "dataset_name": str(folder / "data"),
+        "eval_strategy": "steps",
+        "eval_steps": 3,
+        "eval_on_start": True,
+        "per_device_eval_batch_size": 2,
+        "num_generations_eval": 2,
+        "log_completions": True,
+    }
+    evaluating = config.model_copy(update={"recipe": config.recipe | recipe})
+    return run(folder, evaluating, "zero3")
+
+
+def test_training_is_the_same_with_evaluations_in_between(zero3: Finished, evaluated: Finished) -> None:
+    assert told(evaluated) == told(zero3)
+    for key in ("loss", "reward", "kl", "grad_norm", "entropy", "completions/mean_length"):
+        assert [entry[key] for entry in evaluated.steps()] == [entry[key] for entry in zero3.steps()]
+
+
+def test_evaluations(evaluated: Finished) -> None:
+    evaluations = [entry for entry in evaluated.history() if "eval_reward" in entry]
+    assert [entry["step"] for entry in evaluations] == [0, 3, 6, 8]
+    results = json.loads((evaluated.model / "eval_results.json").read_text())
+    assert results["eval_samples"] == 3
+    assert results["eval_reward"] == evaluations[-1]["eval_reward"]
+    assert f"After step {STEPS}:\n\n| | mean of the evaluation |" in (evaluated.model / "README.md").read_text()
+    assert {file.name for file in evaluated.model.iterdir() if file.name.endswith(".partial")} == set()

@@ -16,6 +16,7 @@ from grpo_trainer.rewards.registry import BUILT_IN
 
 TRL_DEFAULTS = {
     "per_device_train_batch_size": 8,
+    "per_device_eval_batch_size": 8,
     "gradient_accumulation_steps": 1,
     "num_generations": 8,
     "max_completion_len": 16384,
@@ -44,7 +45,9 @@ def test_null_means_absence() -> None:
 
 def test_the_batch_rules_count_with_trls_defaults() -> None:
     (rule,) = (
-        rule for rule in build_rules(TRL_DEFAULTS | {"num_generations": 77}) if "does not divide the" in rule.sentence
+        rule
+        for rule in build_rules(TRL_DEFAULTS | {"num_generations": 77})
+        if "completions of a generation:" in rule.sentence
     )
     assert "self.spec.recipe.num_generations : 77)" in rule.rule
     assert "(self.spec.recipeDefaults == 'trl-0.14' ? 8 : 1)" in rule.rule

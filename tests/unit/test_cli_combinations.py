@@ -70,17 +70,10 @@ RECIPES: list[tuple[Level, dict[str, Any], dict[str, Any], str, str]] = [
     ),
     (
         Level.ERROR,
-        {"load_best_model_at_end": True},
-        {"load_best_model_at_end": False},
-        "load_best_model_at_end",
-        "load_best_model_at_end is true, but runs do not evaluate yet, so that no checkpoint is the best; leave it out.",
-    ),
-    (
-        Level.ERROR,
         {"lr_scheduler_type": "reduce_lr_on_plateau"},
         {"lr_scheduler_type": "cosine"},
         "lr_scheduler_type",
-        "lr_scheduler_type is reduce_lr_on_plateau, which follows evaluations, and runs do not evaluate yet; choose another, "
+        "lr_scheduler_type is reduce_lr_on_plateau, which follows evaluations, and runs cannot do that yet; choose another, "
         "as in cosine.",
     ),
     (

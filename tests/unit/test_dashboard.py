@@ -116,7 +116,7 @@ def test_panels_lie_inside_the_grid_without_overlap() -> None:
 
 def test_panels_follow_their_rows() -> None:
     rows = [panel["title"] for panel in DASHBOARD["panels"] if panel["type"] == "row"]
-    assert rows == ["Learning", "Completions", "Speed", "Fleet", "Checkpoints"]
+    assert rows == ["Learning", "Completions", "Evaluation", "Speed", "Fleet", "Checkpoints"]
     tops = [panel["gridPos"].get("y", 0) for panel in DASHBOARD["panels"]]
     assert tops == sorted(tops)
     identities = [panel["id"] for panel in DASHBOARD["panels"]]

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from grpo_operator.desired.recipe import todays_recipe
 from unit.golden import FOLDER, read_sample, render, sample_files
 
 by_name = pytest.mark.parametrize("file", sample_files(), ids=lambda file: file.stem)
@@ -26,13 +27,14 @@ def test_no_golden_file_without_a_sample() -> None:
 def test_completions_of_a_step_are_whole_groups(file: Path) -> None:
     spec = read_sample(file).spec
     processes = spec.learners.replicas * spec.learners.processes_per_pod
-    batch = spec.recipe.get("per_device_train_batch_size", TRL_BATCH_SIZE)
-    completions = processes * batch * spec.recipe.get("gradient_accumulation_steps", 1)
-    assert completions % spec.recipe.get("num_generations", TRL_NUM_GENERATIONS) == 0
+    recipe, _ = todays_recipe(spec)
+    batch = recipe.get("per_device_train_batch_size", TRL_BATCH_SIZE)
+    completions = processes * batch * recipe.get("gradient_accumulation_steps", 1)
+    assert completions % recipe.get("num_generations", TRL_NUM_GENERATIONS) == 0
 
 
 @by_name
 def test_one_weight_per_reward_function(file: Path) -> None:
-    recipe = read_sample(file).spec.recipe
+    recipe, _ = todays_recipe(read_sample(file).spec)
     weights = recipe.get("reward_weights", [1.0] * len(recipe["reward_funcs"]))
     assert len(weights) == len(recipe["reward_funcs"])

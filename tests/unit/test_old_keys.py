@@ -234,7 +234,6 @@ def test_what_the_operator_owns_is_owned_under_its_old_name() -> None:
     assert [sentence.split()[0] for sentence in sentences] == [
         "spec.recipe.hub_token",
         "spec.recipe.use_cpu",
-        "spec.recipe.eval_strategy",
     ]
     assert "secret" not in " ".join(sentences)
 

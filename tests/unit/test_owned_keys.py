@@ -48,11 +48,15 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
         ),
     ),
     (
-        {"eval_strategy": "steps"},
+        {"load_best_model_at_end": True},
         (
-            "spec.recipe.eval_strategy is \"steps\", but runs cannot do that yet; set it to 'no' and evaluate the "
-            "trained model."
+            "spec.recipe.load_best_model_at_end is true, but runs cannot do that yet; leave it out, keep checkpoints with "
+            "save_steps, and take the one of the best evaluation."
         ),
+    ),
+    (
+        {"save_strategy": "best"},
+        ("spec.recipe.save_strategy is \"best\", but runs cannot do that yet; set it to 'steps', 'epoch' or 'no'."),
     ),
     (
         {"load_in_4bit": True},
@@ -89,7 +93,13 @@ ACCEPTED: list[dict[str, Any]] = [
     {},
     {"learning_rate": 1e-6, "beta": 0.01},
     {"use_vllm": True, "vllm_mode": "server", "vllm_enable_sleep_mode": False},
-    {"eval_strategy": "no", "use_peft": False, "load_in_4bit": False},
+    {
+        "eval_strategy": "steps",
+        "eval_on_start": True,
+        "save_strategy": "epoch",
+        "use_peft": False,
+        "load_in_4bit": False,
+    },
     {"use_peft": True, "lora_r": 4, "lora_task_type": "CAUSAL_LM", "use_dora": False, "lora_modules_to_save": []},
     {"use_dora": True, "lora_task_type": "SEQ_CLS"},
     {"fsdp": "", "fsdp_config": None, "deepspeed": None, "resume_from_checkpoint": False},

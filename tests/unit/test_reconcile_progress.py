@@ -4,7 +4,7 @@ from datetime import timedelta
 
 import pytest
 
-from grpo_contract.progress import GeneratorProgress, Metrics, Progress, Stage, Steps
+from grpo_contract.progress import EvaluationProgress, GeneratorProgress, Metrics, Progress, Stage, Steps
 from grpo_operator.api.status import ConditionType, Phase
 from grpo_operator.reconcile.world import Reading
 from unit.desired_inputs import make_run
@@ -50,6 +50,20 @@ class TestProgress:
         assert said(plan, PROGRESSING) == ("True", "Saving")
         assert message(plan, PROGRESSING) == "The model is saved, and is being pushed to the hub."
         assert (plan.status.model, plan.status.pushed) == ("/volume/model", "https://hub/me/model/commit/1")
+
+    def test_an_evaluation_is_said_and_stays(self) -> None:
+        run, job, pod = make_run(), make_job(), make_pod(ready=True)
+        evaluation = EvaluationProgress(
+            step=7, time="2026-06-01T12:00:00Z", reward=0.6123456, rewards={"accuracy": 1 / 3}
+        )
+        report = TRAINING.model_copy(update={"stage": Stage.EVALUATING, "evaluation": evaluation})
+        plan = look(run, job, pod, reading=Reading(report))
+        assert plan.status.phase is Phase.RUNNING
+        assert said(plan, PROGRESSING) == ("True", "Evaluating")
+        assert message(plan, PROGRESSING) == "Training is over and the model is saved; it is being evaluated."
+        rounded = evaluation.model_copy(update={"reward": 0.6123, "rewards": {"accuracy": 0.3333}})
+        assert plan.status.evaluation == rounded
+        assert look(then(run, plan), job, pod, reading=Reading(TRAINING)).status.evaluation == rounded
 
     def test_a_report_of_another_attempt_says_nothing(self) -> None:
         plan = look(make_run(), make_job(2), make_pod(attempt=2, ready=True), reading=Reading(TRAINING))

@@ -111,10 +111,10 @@ class TestStart:
         assert look(make_run()).status.recipe.notes == []
 
     def test_an_owned_key_under_its_old_name_starts_nothing(self) -> None:
-        plan = look(make_run(recipe=make_run().spec.recipe | {"evaluation_strategy": "steps"}))
+        plan = look(make_run(recipe=make_run().spec.recipe | {"no_cuda": True}))
         assert written(plan) == set()
-        assert message(plan, ACCEPTED).startswith('spec.recipe.eval_strategy is "steps"')
-        assert plan.status.recipe.notes[0] == RecipeNote(key="evaluation_strategy", action="Is eval_strategy today.")
+        assert message(plan, ACCEPTED).startswith("spec.recipe.use_cpu is true")
+        assert plan.status.recipe.notes[0] == RecipeNote(key="no_cuda", action="Is use_cpu today.")
 
     def test_everything_ready_is_said(self) -> None:
         run = make_run()

@@ -49,8 +49,8 @@ class DatasetMixture(_Mapping):
     seed: Annotated[int, Field(ge=0)] = Field(0, description="Seed of every draw and shuffle of rows; 0 when left out.")
     test_split_size: Annotated[float, Field(gt=0)] | None = _nullable(
         None,
-        "Rows that are kept out of training, for evaluation, which a run does not do yet: a share below 1, or a number "
-        "of rows. None when left out.",
+        "Rows that are kept out of training, as the split test for evaluation: a share below 1, or a number of rows. "
+        "None when left out.",
     )
 
 

@@ -31,12 +31,16 @@ class Metric:
     trl_key: str | None = None
     buckets: tuple[float, ...] = ()
 
+    @property
+    def is_of_evaluation(self) -> bool:
+        return self.name.startswith("grpo_eval_")
+
 
 SECONDS_BUCKETS: Final = (0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600, 1800)
 
 
 class Phase(StrEnum):
-    """Parts of a training step; the values of grpo_phase_seconds{phase}."""
+    """Parts of a training step, and what happens between steps; the values of grpo_phase_seconds{phase}."""
 
     GENERATE = "generate"
     REWARD = "reward"
@@ -44,6 +48,7 @@ class Phase(StrEnum):
     WEIGHT_SYNC = "weight_sync"
     CHECKPOINT = "checkpoint"
     WAIT = "wait"
+    EVALUATE = "evaluate"
 
 
 class StartupPart(StrEnum):
@@ -136,9 +141,18 @@ LEARNER_METRICS: Final = (
     _gauge("grpo_startup_seconds", "From the start of learner 0's container to the end of the first step of this attempt, in parts that "
            "follow each other.", "part"),
     _seconds("grpo_step_seconds", "Duration of a training step."),
-    _seconds("grpo_phase_seconds", "Duration of a part of a training step.", "phase"),
+    _seconds("grpo_phase_seconds", "Duration of a part of a training step; of an evaluation as a whole, with phase evaluate.", "phase"),
     _counter("grpo_tokens_total", "Tokens of prompts and completions that were learnt from.", "kind"),
     _counter("grpo_reward_errors_total", "Completions that a reward function gave no score, by reason.", "reward_func", "reason"),
+    _gauge("grpo_eval_step", "Optimizer steps done when the last evaluation was made."),
+    _gauge("grpo_eval_reward", "Mean reward of the last evaluation's completions, weighted sum over reward functions.",
+           trl_key="eval_reward"),
+    _gauge("grpo_eval_reward_std", "Standard deviation of the reward over the last evaluation's completions.",
+           trl_key="eval_reward_std"),
+    _gauge("grpo_eval_reward_func", "Mean and standard deviation of one reward function in the last evaluation.", "reward_func", "stat"),
+    _gauge("grpo_eval_completion_length_tokens", "Length of the last evaluation's completions.", "stat"),
+    _gauge("grpo_eval_completion_clipped_ratio", "Share of the last evaluation's completions cut off at max_completion_length.",
+           trl_key="eval_completions/clipped_ratio"),
     _gauge("grpo_weight_version", "Weight updates published in this attempt."),
     _seconds("grpo_weight_sync_seconds", "Duration of a weight update of one generator."),
     _counter("grpo_weight_sync_bytes_total", "Bytes of weights sent to generators."),
@@ -162,6 +176,11 @@ TRL_KEYS_BY_LABEL: Final = {
         "mean": "completions/mean_length",
         "min": "completions/min_length",
         "max": "completions/max_length",
+    },
+    "grpo_eval_completion_length_tokens": {
+        "mean": "eval_completions/mean_length",
+        "min": "eval_completions/min_length",
+        "max": "eval_completions/max_length",
     },
     "grpo_sampling_logp_difference": {
         "mean": "sampling/sampling_logp_difference/mean",

@@ -75,8 +75,12 @@ OWNED_KEYS: Final[dict[str, OwnedKey]] = {
         secret=True,
     ),
     # What a later version may give back to the recipe.
-    "eval_strategy": OwnedKey(_NOT_YET, "set it to 'no' and evaluate the trained model", accepted=("no",)),
-    "eval_on_start": OwnedKey(_NOT_YET, "leave it out and evaluate the trained model", accepted=(False,)),
+    "load_best_model_at_end": OwnedKey(
+        _NOT_YET,
+        "leave it out, keep checkpoints with save_steps, and take the one of the best evaluation",
+        accepted=(False,),
+    ),
+    "save_strategy": OwnedKey(_NOT_YET, "set it to 'steps', 'epoch' or 'no'", accepted=("no", "steps", "epoch")),
     "load_in_8bit": OwnedKey(_QUANTISED, accepted=(False,)),
     "load_in_4bit": OwnedKey(_QUANTISED, accepted=(False,)),
     # What of an adapter generators could not be given.

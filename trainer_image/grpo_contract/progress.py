@@ -17,6 +17,8 @@ class Stage(StrEnum):
     WAITING_FOR_GENERATORS = "WaitingForGenerators"
     TRAINING = "Training"
     SAVING = "Saving"
+    EVALUATING = "Evaluating"
+    """After training; an evaluation between steps is part of Training."""
     FINISHED = "Finished"
 
 
@@ -71,6 +73,23 @@ class Metrics(_Camel):
     """Mean of each reward function."""
 
 
+class EvaluationProgress(_Camel):
+    """The last evaluation: means over the completions of the evaluation's rows, under TRL's definitions."""
+
+    step: int
+    """Optimizer steps that were done."""
+    time: Annotated[str, Field(json_schema_extra={"format": "date-time"})]
+    """When it was over; RFC 3339, UTC."""
+    reward: float | None = None
+    """Mean reward of the completions, weighted sum over reward functions."""
+    reward_std: float | None = None
+    """Its standard deviation."""
+    completion_length: float | None = None
+    """Mean length of the completions, in tokens."""
+    rewards: dict[str, float] = {}
+    """Mean of each reward function."""
+
+
 class CheckpointProgress(_Camel):
     """The newest checkpoint that a new attempt can resume from."""
 
@@ -104,6 +123,7 @@ class Progress(_Camel):
     stage: Stage
     progress: Steps = Steps()
     metrics: Metrics = Metrics()
+    evaluation: EvaluationProgress | None = None
     checkpoint: CheckpointProgress | None = None
     weight_version: str | None = None
     generators: list[GeneratorProgress] = []

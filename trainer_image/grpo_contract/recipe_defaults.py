@@ -11,7 +11,7 @@ from grpo_contract.old_keys import Note, Recipe
 
 Era = Literal["trl-0.14", "trl-0.16", "trl-0.18", "current"]
 
-_PROMPTS_014: Final = {"per_device_train_batch_size": 1, "per_device_eval_batch_size": 8}
+PROMPTS_014: Final = {"per_device_train_batch_size": 1, "per_device_eval_batch_size": 8}
 """Keys that counted prompts in TRL 0.14, and how many when they were left out."""
 _NUM_GENERATIONS: Final = 8
 """TRL's default, then and today."""
@@ -75,7 +75,7 @@ def _batches_of_014(recipe: Mapping[str, Any]) -> tuple[Recipe, list[Note]]:
     """TRL 0.14 counted prompts per device, and generated num_generations completions for each."""
     group = recipe.get("num_generations") or _NUM_GENERATIONS
     batches, notes = {}, []
-    for key, left_out in _PROMPTS_014.items():
+    for key, left_out in PROMPTS_014.items():
         is_set = recipe.get(key) is not None
         prompts = recipe[key] if is_set else left_out
         batches[key] = prompts * group

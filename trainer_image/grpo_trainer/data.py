@@ -5,7 +5,7 @@ is missing is named together with what is there. Every rank loads the same data 
 """
 
 import contextlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final, NamedTuple, TypeAlias
 
@@ -42,6 +42,13 @@ class Loaded(NamedTuple):
     rows: TrainingData
     columns: list[str]
     """A stream may know them from its first row alone, which is fetched for that once."""
+
+
+class Data(NamedTuple):
+    """Rows with a `prompt`, laid out when they are read."""
+
+    training: TrainingData
+    evaluation: TrainingData | None = None
 
 
 def load_source(source: Source, prompt_column: str) -> Loaded:
@@ -198,18 +205,23 @@ def not_loadable(source: Source, error: Exception) -> UserError:
     )
 
 
-def rows_of(parts: Sequence[Loaded], script: OpenR1Arguments) -> Loaded:
-    """What is trained on; `parts` are the recipe's sources, in order."""
+def rows_of(parts: Sequence[Loaded], script: OpenR1Arguments, split_keys: Sequence[str]) -> list[Loaded]:
+    """What is trained on and, with a second key, what is evaluated on; `parts` are the recipe's sources, in order.
+
+    `split_keys` are the recipe's keys that name a mixture's splits.
+    """
     mixture = read_mixture(vars(script))
     if mixture is None:
-        (only,) = parts
-        return only
+        return list(parts)
     splits = mix([part.rows for part in parts], mixture)
-    split = script.dataset_train_split
+    return [pick_mixed(splits, key, getattr(script, key)) for key in split_keys]
+
+
+def pick_mixed(splits: Mapping[str, TrainingData], key: str, split: str) -> Loaded:
     if split not in splits:
         raise UserError(
             PodReason.INVALID_RECIPE,
-            f"spec.recipe.dataset_train_split: a mixture has no split {split!r}; use one of {', '.join(splits)}.",
+            f"spec.recipe.{key}: a mixture has no split {split!r}; use one of {', '.join(splits)}.",
         )
     return with_columns(splits[split])
 

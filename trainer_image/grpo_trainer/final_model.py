@@ -1,11 +1,12 @@
 """The trained model: weights, tokenizer, generation configuration, model card, in a folder that is whole or absent.
 
-Beside them lie trainer_state.json, whose log_history is the run's curve, and train_results.json.
+Beside them lie trainer_state.json, whose log_history is the run's curve, train_results.json and, of a run that evaluates,
+eval_results.json.
 """
 
 import json
 import shutil
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ from accelerate import PartialState
 from grpo_contract.config import RunConfig
 from grpo_contract.files import model_folder
 from grpo_trainer import fence
-from grpo_trainer.checkpoint_files import MODEL_CARD, NEEDED_TO_RESUME, TRAIN_RESULTS, TRAINER_STATE
+from grpo_trainer.checkpoint_files import EVAL_RESULTS, MODEL_CARD, NEEDED_TO_RESUME, TRAIN_RESULTS, TRAINER_STATE
 from grpo_trainer.decisions import decided_by_rank_0
 from grpo_trainer.flushing import flush, flush_one
 from grpo_trainer.model_card import card_of
@@ -57,6 +58,26 @@ def save_final_model(learner: Any, config: RunConfig, results: Mapping[str, floa
         put_in_place(partial, folder, config)
     learner.accelerator.wait_for_everyone()
     return folder
+
+
+def add_evaluation(learner: Any, config: RunConfig, results: Mapping[str, float]) -> None:
+    """To the model that is in place, whose curve and card now tell of it as well. A collective."""
+    folder = Path(model_folder(config.name, config.uid))
+    if learner.is_world_process_zero():
+        fence.check(folder.parent)
+        write_beside(folder / EVAL_RESULTS, lambda file: file.write_text(json.dumps(results, indent=4, sort_keys=True)))
+        write_beside(folder / TRAINER_STATE, lambda file: learner.state.save_to_json(str(file)))
+        write_beside(folder / MODEL_CARD, lambda file: file.write_text(card_of(folder, config)))
+        flush_one(folder)
+    learner.accelerator.wait_for_everyone()
+
+
+def write_beside(file: Path, write: Callable[[Path], Any]) -> None:
+    """What is there stays until its successor is whole."""
+    partial = file.with_name(f".{file.name}.partial")
+    write(partial)
+    flush_one(partial)
+    partial.rename(file)
 
 
 def publish(checkpoint: Path, config: RunConfig) -> Path:

@@ -11,6 +11,7 @@ import torch
 from accelerate.utils import gather_object
 
 from grpo_contract.metrics import Phase
+from grpo_trainer.evaluation import apart_from_training
 from grpo_trainer.fleet.generation import FleetGRPOTrainer
 from grpo_trainer.mismatch import SamplerMismatch
 from grpo_trainer.phases import PhaseClock
@@ -44,11 +45,19 @@ class Learner(FleetGRPOTrainer):
         super().__init__(reward_funcs=list(rewards.values()), **kwargs)
         self.reward_func_names = list(rewards)
         self.tokens = {"prompt": 0, "completion": 0}
+        self.last_evaluation: tuple[int, dict[str, float]] | None = None
+        """The step that it was made at, and its results."""
         self._told_of: set[tuple[str, str]] = set()
 
     def take_tokens(self) -> dict[str, int]:
         taken, self.tokens = self.tokens, {"prompt": 0, "completion": 0}
         return taken
+
+    def evaluate(self, *args: Any, **kwargs: Any) -> dict[str, float]:
+        with apart_from_training(self):
+            results: dict[str, float] = super().evaluate(*args, **kwargs)
+        self.last_evaluation = self.state.global_step, results
+        return results
 
     def _generate_single_turn(self, *args: Any, **kwargs: Any) -> Any:
         if self.state.global_step != self._last_loaded_step:  # as TRL does, which then has nothing left to sync

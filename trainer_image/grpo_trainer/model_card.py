@@ -29,14 +29,16 @@ def card_of(folder: Path, config: RunConfig) -> str:
 
 
 def model_card(name: str, recipe: Mapping[str, Any], history: Sequence[Mapping[str, Any]]) -> str:
-    """Markdown with the hub's front matter. `history` is TRL's log; of its steps the last one is told."""
+    """Markdown with the hub's front matter. `history` is TRL's log; of its steps and evaluations the last one is told."""
     steps = [entry for entry in history if "reward" in entry]
+    evaluations = [entry for entry in history if "eval_reward" in entry]
     sections = [
         front_matter(recipe),
         f"# {name}",
         f"`{recipe['model_name_or_path']}`, trained with GRPO on {', '.join(f'`{name}`' for name in data_sets(recipe))}"
         f" for the rewards {', '.join(recipe['reward_funcs'])}.",
         *([describe_step(steps[-1])] if steps else []),
+        *([describe_evaluation(evaluations[-1])] if evaluations else []),
         f"## Recipe\n\n```json\n{json.dumps(recipe, indent=2, sort_keys=True)}\n```",
         f"Made with {', '.join(f'{library} {version(library)}' for library in LIBRARIES)}.",
     ]
@@ -59,10 +61,14 @@ def data_sets(recipe: Mapping[str, Any]) -> list[str]:
     return list(dict.fromkeys(source.name for source in sources_of(recipe)))
 
 
-def describe_step(entry: Mapping[str, Any]) -> str:
+def describe_step(entry: Mapping[str, Any], of: str = "step") -> str:
     rewards = {
         key.split("/")[1]: value for key, value in entry.items() if key.startswith("rewards/") and key.endswith("/mean")
     }
     figures = {told: entry.get(key) for key, told in FIGURES.items()} | rewards
     rows = [f"| {told} | {value:.4g} |" for told, value in figures.items() if value is not None]
-    return "\n".join([f"After step {entry['step']}:", "", "| | mean of the step |", "|---|---|", *rows])
+    return "\n".join([f"After step {entry['step']}:", "", f"| | mean of the {of} |", "|---|---|", *rows])
+
+
+def describe_evaluation(entry: Mapping[str, Any]) -> str:
+    return describe_step({key.removeprefix("eval_"): value for key, value in entry.items()}, of="evaluation")

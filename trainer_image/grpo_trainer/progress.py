@@ -41,7 +41,7 @@ class ProgressBoard:
 class Pace:
     """Seconds per step and tokens per second over the last WINDOW_STEPS steps, checkpoints included.
 
-    Waits for a generator are not: they say nothing of the steps that are left. An attempt's first step also brings the
+    Waits for a generator are not, nor are evaluations: they say nothing of the steps that are left. An attempt's first step also brings the
     first weights to the generators: it counts only while it is the only one.
     """
 
@@ -49,6 +49,10 @@ class Pace:
         self._ends: deque[tuple[float, int]] = deque([(started, 0)], maxlen=WINDOW_STEPS + 1)
         self._num_steps = 0
         self._waited_s = 0.0
+
+    def paused(self, seconds: float) -> None:
+        """Between steps, for an evaluation."""
+        self._waited_s += seconds
 
     def step_ended(self, now: float, completion_tokens: int, waited_s: float) -> None:
         """`waited_s`: of this step, without any generator."""

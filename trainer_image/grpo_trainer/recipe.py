@@ -10,6 +10,7 @@ from typing import Any, Final, NoReturn
 
 from transformers.integrations import get_available_reporting_integrations
 
+from grpo_contract.evaluation import evaluates
 from grpo_contract.failure import PodReason, UserError
 from grpo_contract.owned_keys import owned_keys
 from grpo_contract.rewards import REWARD_BOUNDS
@@ -89,6 +90,8 @@ class Recipe:
     training: GRPOConfig
     model: ModelConfig
     script: OpenR1Arguments
+    evaluates: str | None = None
+    """The key that asks for evaluations; None: there are none."""
 
 
 CLASSES: Final = (OpenR1Arguments, GRPOConfig, ModelConfig)
@@ -121,7 +124,7 @@ def parse_recipe(recipe: dict[str, Any], owned: dict[str, Any]) -> Recipe:
         raise invalid(str(error)) from error
     check_reporting(training)
     check_bounds(script)
-    return Recipe(training, model, script)
+    return Recipe(training, model, script, evaluates(recipe))
 
 
 def defaults(recipe: dict[str, Any]) -> dict[str, Any]:

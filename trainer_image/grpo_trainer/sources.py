@@ -1,7 +1,7 @@
 """The data sets that a recipe names, and how sentences about them call them. Needs neither torch nor `datasets`."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from grpo_contract import dataset_mixture
@@ -24,9 +24,13 @@ class Source:
     """Its place in dataset_mixture.datasets; None: it is the recipe's only one."""
     columns: tuple[str, ...] | None = None
     """Those that are kept; None: all."""
+    is_held_out: bool = False
+    """For evaluation; its split is that of dataset_test_split."""
 
     def key(self, of: str) -> str:
         """The recipe's key that says this of the source, in the words of an entry."""
+        if self.is_held_out and of == "split":
+            return "dataset_test_split"
         return KEYS[of] if self.entry is None else f"{self.path}.{of}"
 
     @property
@@ -34,7 +38,8 @@ class Source:
         return f"{dataset_mixture.KEY}.datasets[{self.entry}]"
 
     def __str__(self) -> str:
-        return f"data set {self.name!r}" + ("" if self.entry is None else f" (spec.recipe.{self.path})")
+        place = f" (spec.recipe.{self.path})" if self.entry is not None else ""
+        return f"data set {self.name!r}" + (f" (split {self.split!r}, for evaluation)" if self.is_held_out else place)
 
 
 def sources_of(recipe: Mapping[str, Any]) -> list[Source]:
@@ -52,6 +57,13 @@ def sources_of(recipe: Mapping[str, Any]) -> list[Source]:
             f"train on; keep one of them.",
         )
     return [source_of(entry, place) for place, entry in enumerate(mixture.datasets)]
+
+
+def held_out_sources(recipe: Mapping[str, Any]) -> list[Source]:
+    """What is evaluated on; empty: a mixture holds rows of its own out."""
+    if recipe.get(dataset_mixture.KEY) is not None:
+        return []
+    return [replace(only_source(recipe), split=recipe.get("dataset_test_split") or "test", is_held_out=True)]
 
 
 def only_source(recipe: Mapping[str, Any]) -> Source:

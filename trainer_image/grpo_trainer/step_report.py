@@ -3,7 +3,7 @@
 import logging
 import math
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -75,13 +75,20 @@ class StepReport(TrainerCallback):  # type: ignore[misc]
     def on_log(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, logs: Logs, **_: Any
     ) -> None:
-        if "train_runtime" in logs:  # the summary at the end
+        if "train_runtime" in logs or "eval_runtime" in logs:  # the summary at the end, or an evaluation
             return
         # A step that learns once more from the same completions says nothing of them: what was said of them stays.
         self.logs = logs if "reward" in logs else {**self.logs, **logs}
-        self.set_gauges(self.logs)
+        copy_gauges(self.metrics, self.logs, self.rewards, of_evaluation=False)
         self.board.update(metrics=self.read_metrics(self.logs))
         log.info("%s", describe(state, self.read_metrics(logs), self.seconds))
+
+    def on_evaluate(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, metrics: Logs, **_: Any
+    ) -> None:
+        """No part of any step, nor are its waits for generators."""
+        self.fleet.take_waited_s()
+        self.pace.paused(metrics["eval_runtime"])
 
     def on_save(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
         if self.keeper.newest is not None:
@@ -113,17 +120,6 @@ class StepReport(TrainerCallback):  # type: ignore[misc]
         self.metrics.set("grpo_checkpoint_step", checkpoint.marker.step)
         self.metrics.set("grpo_checkpoint_timestamp_seconds", saved_at.timestamp())
 
-    def set_gauges(self, logs: Logs) -> None:
-        for metric in LEARNER_METRICS:
-            if metric.trl_key is not None:
-                self.metrics.set(metric.name, finite(logs.get(metric.trl_key)))
-        for name, keys in TRL_KEYS_BY_LABEL.items():
-            for label, key in keys.items():
-                self.metrics.set(name, finite(logs.get(key)), label)
-        for name in self.rewards:
-            for stat in ("mean", "std"):
-                self.metrics.set("grpo_reward_func", finite(logs.get(f"rewards/{name}/{stat}")), name, stat)
-
     def read_metrics(self, logs: Logs) -> Metrics:
         rewards = {name: finite(logs.get(f"rewards/{name}/mean")) for name in self.rewards}
         return Metrics(
@@ -138,6 +134,21 @@ class StepReport(TrainerCallback):  # type: ignore[misc]
         )
 
 
+def copy_gauges(metrics: LearnerMetrics, logs: Logs, rewards: Sequence[str], *, of_evaluation: bool) -> None:
+    """What TRL logs of a step, or of an evaluation."""
+    for metric in LEARNER_METRICS:
+        if metric.is_of_evaluation is not of_evaluation:
+            continue
+        if metric.trl_key is not None:
+            metrics.set(metric.name, finite(logs.get(metric.trl_key)))
+        for label, key in TRL_KEYS_BY_LABEL.get(metric.name, {}).items():
+            metrics.set(metric.name, finite(logs.get(key)), label)
+    of_function, prefix = ("grpo_eval_reward_func", "eval_") if of_evaluation else ("grpo_reward_func", "")
+    for name in rewards:
+        for stat in ("mean", "std"):
+            metrics.set(of_function, finite(logs.get(f"{prefix}rewards/{name}/{stat}")), name, stat)
+
+
 def describe(state: TrainerState, metrics: Metrics, seconds: float) -> str:
     values = {
         "reward": metrics.reward,
@@ -148,5 +159,8 @@ def describe(state: TrainerState, metrics: Metrics, seconds: float) -> str:
         "length": metrics.completion_length,
         "logp difference": metrics.sampling_logp_difference_max,
     }
-    told = "  ".join(f"{name} {value:.3g}" for name, value in values.items() if value is not None)
-    return f"step {state.global_step}/{state.max_steps}  {told}  {seconds:.1f} s"
+    return f"step {state.global_step}/{state.max_steps}  {listed(values)}  {seconds:.1f} s"
+
+
+def listed(values: Mapping[str, float | None]) -> str:
+    return "  ".join(f"{name} {value:.3g}" for name, value in values.items() if value is not None)

@@ -26,16 +26,18 @@ from grpo_trainer import device
 from grpo_trainer.causes import modules_of
 from grpo_trainer.checkpoints import Checkpoint, CheckpointKeeper, find_checkpoint
 from grpo_trainer.data import (
+    Data,
     Loaded,
-    TrainingData,
     check_size,
     declared_columns,
     load_source,
     rows_of,
     with_prompts,
 )
+from grpo_trainer.evaluation import check_evaluation, check_rows
+from grpo_trainer.evaluation_report import EvaluationReport
 from grpo_trainer.exhaustion import OwnSteps, gpu_memory_named, volume_named
-from grpo_trainer.final_model import find_final_model, publish, save_final_model
+from grpo_trainer.final_model import add_evaluation, find_final_model, publish, save_final_model
 from grpo_trainer.fleet.discovery import ServiceDiscovery
 from grpo_trainer.fleet.generation import FleetSettings
 from grpo_trainer.fleet_report import FleetReport
@@ -54,7 +56,7 @@ from grpo_trainer.rewards.arguments import RewardArguments
 from grpo_trainer.rewards.processes.remote import RewardProcesses
 from grpo_trainer.rewards.registry import check_reward
 from grpo_trainer.rewards.watch import RewardWatch
-from grpo_trainer.sources import Source, sources_of
+from grpo_trainer.sources import Source, held_out_sources, sources_of
 from grpo_trainer.startup import now
 from grpo_trainer.startup_report import StartupReport
 from grpo_trainer.step_report import StepReport
@@ -113,6 +115,7 @@ def train_model(config: RunConfig, metrics: LearnerMetrics, board: ProgressBoard
         return publish(checkpoint.folder, config)
 
     recipe = parse_recipe(config.recipe, owned_by_operator(config))
+    check_evaluation(recipe)
     own_steps = OwnSteps()
     with (
         gpu_memory_named(recipe.training, own_steps),
@@ -133,9 +136,24 @@ def train_model(config: RunConfig, metrics: LearnerMetrics, board: ProgressBoard
             log.info("resuming from the checkpoint of step %d", checkpoint.marker.step)
         with start_trackers(config, learner):
             results = make_all_steps(learner, checkpoint)
-    board.update(stage=Stage.SAVING)
-    rows = {"train_samples": len(data)} if isinstance(data, Sized) else {}  # a stream does not know
-    return save_final_model(learner, config, results | rows)
+            board.update(stage=Stage.SAVING)
+            # A stream does not know its rows.
+            rows = {"train_samples": len(data.training)} if isinstance(data.training, Sized) else {}
+            folder = save_final_model(learner, config, results | rows)
+            if recipe.training.do_eval:
+                board.update(stage=Stage.EVALUATING)
+                add_evaluation(learner, config, evaluate_trained_model(learner))
+    return folder
+
+
+def evaluate_trained_model(learner: Learner) -> dict[str, float]:
+    """Once it is saved: whatever becomes of an attempt here, the model is not trained again. Returns what transformers says
+    of the evaluation, which is that of the last step where it had one."""
+    if learner.last_evaluation is None or learner.last_evaluation[0] != learner.state.global_step:
+        learner.evaluate()
+    assert learner.last_evaluation is not None
+    _, results = learner.last_evaluation
+    return results | {"eval_samples": len(learner.eval_dataset)}
 
 
 def make_all_steps(learner: Learner, checkpoint: Checkpoint | None) -> dict[str, float]:
@@ -183,17 +201,22 @@ def start_rewards(config: RunConfig, recipe: Recipe) -> RewardProcesses:
     )
 
 
-def load_data(recipe: Recipe, required: Mapping[str, Sequence[str]], *, as_messages: bool) -> TrainingData:
-    """Rows with a `prompt`, a list of messages when `as_messages`, and the columns that the rewards need.
+def load_data(recipe: Recipe, required: Mapping[str, Sequence[str]], *, as_messages: bool) -> Data:
+    """Rows with a `prompt`, a list of messages when `as_messages`, and the columns that the rewards need; to train on and,
+    where the recipe evaluates, to evaluate on.
 
     `required`: {reward function: its columns}. What data sets declare is looked at first, of all of them: a download may
     take hours.
     """
-    sources = sources_of(vars(recipe.script))
+    script, split_keys = recipe.script, ["dataset_train_split"]
+    sources = sources_of(vars(script))
+    if recipe.evaluates is not None:
+        sources += held_out_sources(vars(script))
+        split_keys.append("dataset_test_split")
     for source in sources:
-        check_rewards(required, source, declared_columns(source, recipe.script.dataset_prompt_column))
+        check_rewards(required, source, declared_columns(source, script.dataset_prompt_column))
     parts = [load_checked(source, recipe, required) for source in sources]
-    return with_prompts(rows_of(parts, recipe.script), recipe.script, as_messages)
+    return Data(*(with_prompts(rows, script, as_messages) for rows in rows_of(parts, script, split_keys)))
 
 
 def load_checked(source: Source, recipe: Recipe, required: Mapping[str, Sequence[str]]) -> Loaded:
@@ -211,7 +234,7 @@ def build_learner(
     config: RunConfig,
     recipe: Recipe,
     tokenizer: PreTrainedTokenizerBase,
-    data: TrainingData,
+    data: Data,
     rewards: RewardProcesses,
     checkpoint: Checkpoint | None,
     pusher: HubPusher | None,
@@ -220,12 +243,15 @@ def build_learner(
 ) -> Learner:
     arguments = recipe.training
     prompts_per_batch = arguments.generation_batch_size // arguments.num_generations
-    check_size(data, prompts_per_batch, recipe.script)
+    check_size(data.training, prompts_per_batch, recipe.script)
+    if data.evaluation is not None:
+        check_rows(len(data.evaluation), arguments)
     arguments.model_init_kwargs = model_arguments(recipe, "float32" if config.learners.device == "cpu" else None)
     keeper = CheckpointKeeper(
         config.checkpoint, Path(arguments.output_dir), arguments.save_total_limit, newest=checkpoint, user=pusher
     )
     arguments.save_total_limit = None  # the keeper applies it
+    arguments.eval_on_start = arguments.eval_on_start and checkpoint is None  # of the run, not of an attempt
     fleet = FleetReport(metrics, board)
     try:
         with (
@@ -238,7 +264,8 @@ def build_learner(
                 max_prompt_length=recipe.script.max_prompt_length,
                 model=recipe.model.model_name_or_path,
                 args=arguments,
-                train_dataset=data,
+                train_dataset=data.training,
+                eval_dataset=data.evaluation,
                 processing_class=tokenizer,
                 callbacks=[keeper, PartitionReport()],
                 fleet=fleet_settings(config, fleet),
@@ -252,6 +279,7 @@ def build_learner(
     learner.remove_callback(PrinterCallback)
     if learner.is_world_process_zero():
         learner.add_callback(StepReport(learner, keeper, fleet, metrics, board))
+        learner.add_callback(EvaluationReport(learner.reward_func_names, metrics, board))
     return learner
 
 

@@ -17,6 +17,23 @@ _FIRST_LISTS: Final = present("columns", "first")
 # As Open-R1 compares: as sets. `exists` ends with the first entry that lists columns, unless there is something to refuse.
 _SAME: Final = "d.columns.all(c, c in first.columns) && first.columns.all(c, c in d.columns)"
 
+_STREAMS: Final = value_of("dataset_streaming", "false")
+_TEST_SPLIT: Final = value_of("dataset_test_split", "'test'")
+
+
+_NO: Final = "'no'"
+
+
+def evaluates(of: str = "self") -> str:
+    strategy = f"{value_of('eval_strategy', _NO, of)} != {_NO}"
+    return f"({strategy} || {value_of('eval_on_start', 'false', of)} || {value_of('do_eval', 'false', of)})"
+
+
+_ASKED_BY: Final = (
+    f"{{{value_of('eval_strategy', _NO)} != 'no' ? 'eval_strategy' : "
+    f"{value_of('eval_on_start', 'false')} ? 'eval_on_start' : 'do_eval'}}"
+)
+
 DATA_RULES: Final = (
     Rule(
         RECIPE,
@@ -46,6 +63,27 @@ DATA_RULES: Final = (
         f"spec.recipe.dataset_train_split is '{{{_SPLIT}}}', but a mixture has the splits train and, with "
         "test_split_size, test; leave it out and set split of each entry.",
         ".dataset_train_split",
+    ),
+    Rule(
+        RECIPE,
+        f"!{evaluates()} || !{_STREAMS}",
+        f"spec.recipe.{_ASKED_BY} asks for an evaluation, but a data set that is streamed (dataset_streaming) cannot be "
+        "evaluated on yet; leave one of them out.",
+        ".dataset_streaming",
+    ),
+    Rule(
+        RECIPE,
+        f"!{evaluates()} || !{_SEVERAL} || {present('test_split_size', 'self.dataset_mixture')}",
+        f"spec.recipe.{_ASKED_BY} asks for an evaluation, but spec.recipe.dataset_mixture keeps no rows out of training; "
+        f"set test_split_size in it, or leave {_ASKED_BY} out.",
+        ".dataset_mixture",
+    ),
+    Rule(
+        RECIPE,
+        f"!{evaluates()} || !{_SEVERAL} || {_TEST_SPLIT} in ['train', 'test']",
+        f"spec.recipe.dataset_test_split is '{{{_TEST_SPLIT}}}', but a mixture has the splits train and, with "
+        "test_split_size, test; leave it out.",
+        ".dataset_test_split",
     ),
     Rule(
         RECIPE,

@@ -1,12 +1,12 @@
 """Rules about the recipe, in CEL: what TRL would refuse anyway, minutes later and in a pod. Data only."""
 
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Any, Final, Literal
 
-from grpo_contract.recipe_defaults import MOVED_DEFAULTS, OPEN_R1_REWARDS
+from grpo_contract.recipe_defaults import MOVED_DEFAULTS, OPEN_R1_REWARDS, PROMPTS_014
 from grpo_contract.rewards import BUILT_IN_REWARDS, OTHER_REWARDS
 from grpo_operator.api.cel import Path, Rule, present, value_of
-from grpo_operator.api.data_rules import DATA_RULES, RECIPE
+from grpo_operator.api.data_rules import DATA_RULES, RECIPE, evaluates
 
 SPEC: Final[Path] = ("spec",)
 
@@ -100,6 +100,14 @@ def _by_era(of_014: Any, since: Any) -> str:
     return f"(self.recipeDefaults == 'trl-0.14' ? {of_014} : {since})"
 
 
+def _completions_per_device(of: Literal["train", "eval"], group: str, trl_defaults: Mapping[str, Any]) -> str:
+    """TRL 0.14 counted prompts."""
+    key, old_key = f"per_device_{of}_batch_size", f"per_gpu_{of}_batch_size"
+    left_out = _by_era(PROMPTS_014[key], trl_defaults[key])
+    counted = value_of(key, value_of(old_key, left_out, "self.recipe"), "self.recipe")
+    return f"({counted} * {_by_era(group, 1)})"
+
+
 def _batch_rules(trl_defaults: Mapping[str, Any]) -> list[Rule]:
     """GRPOConfig.__post_init__: the completions of a generation must make whole groups and whole steps."""
 
@@ -110,10 +118,7 @@ def _batch_rules(trl_defaults: Mapping[str, Any]) -> list[Rule]:
     processes = f"(has(self.learners.processes) ? self.learners.processes : {one_per_device})"
     world = f"(self.learners.replicas * {processes})"
     group = of_recipe("num_generations")
-    # TRL 0.14 counted prompts, one by default, and its default of the number of steps is the table's first.
-    left_out = _by_era(1, trl_defaults["per_device_train_batch_size"])
-    counted = of_recipe("per_device_train_batch_size", of_recipe("per_gpu_train_batch_size", left_out))
-    per_device = f"({counted} * {_by_era(group, 1)})"
+    per_device = _completions_per_device("train", group, trl_defaults)
     per_step = f"({world} * {per_device})"
     steps_left_out = _by_era(
         MOVED_DEFAULTS["gradient_accumulation_steps"][0], trl_defaults["gradient_accumulation_steps"]
@@ -147,4 +152,19 @@ def _batch_rules(trl_defaults: Mapping[str, Any]) -> list[Rule]:
             "change one of them.",
             ".recipe.generation_batch_size",
         ),
+        _evaluation_rule(world, group, trl_defaults),
     ]
+
+
+def _evaluation_rule(world: str, group: str, trl_defaults: Mapping[str, Any]) -> Rule:
+    """As TRL's for eval_strategy, which do_eval and eval_on_start need as well."""
+    per_device = _completions_per_device("eval", group, trl_defaults)
+    group = value_of("num_generations_eval", group, "self.recipe")
+    return Rule(
+        SPEC,
+        f"!{evaluates('self.recipe')} || {group} < 1 || ({world} * {per_device}) % {group} == 0",
+        f"spec.recipe.num_generations_eval is {{{group}}} (num_generations where it is left out), which does not divide the "
+        f"{{{world} * {per_device}}} completions of an evaluation batch: {{{world}}} learner processes x "
+        f"per_device_eval_batch_size {{{per_device}}}; change one of them.",
+        ".recipe.per_device_eval_batch_size",
+    )

@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 from pydantic.alias_generators import to_camel
 
-from grpo_contract.progress import CheckpointProgress, Metrics, Steps
+from grpo_contract.progress import CheckpointProgress, EvaluationProgress, Metrics, Steps
 
 Time = Annotated[str, Field(json_schema_extra={"format": "date-time"})]
 """RFC 3339, UTC."""
@@ -169,6 +169,7 @@ class GRPORunStatus(_Status):
     metrics: Metrics = Metrics()
     """What TRL logged last: means over the steps since the log before (one step unless the recipe sets logging_steps), to
     four significant digits; Prometheus has all of them."""
+    evaluation: EvaluationProgress | None = None
     checkpoint: CheckpointProgress | None = None
     learners: LearnerStatus = LearnerStatus()
     """Learner pods."""

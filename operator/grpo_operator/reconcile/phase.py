@@ -10,6 +10,7 @@ from grpo_operator.reconcile.reasons import Reason
 _BY_PROGRESS: Final[dict[tuple[str, str], Phase]] = {
     ("True", Reason.TRAINING): Phase.RUNNING,
     ("True", Reason.SAVING): Phase.RUNNING,
+    ("True", Reason.EVALUATING): Phase.RUNNING,
     ("False", Reason.WAITING_FOR_GENERATORS): Phase.RUNNING,  # "True" before the first step
 }
 """Of a run that goes on, by status and reason of Progressing; all else is on the way there."""

@@ -21,6 +21,7 @@ _BY_STAGE: Final = {
     Stage.WAITING_FOR_GENERATORS: (Reason.WAITING_FOR_GENERATORS, "Learners wait for a generator that answers."),
     Stage.TRAINING: (Reason.TRAINING, "Steps are being made."),
     Stage.SAVING: (Reason.SAVING, "Training is over; the model is being saved."),
+    Stage.EVALUATING: (Reason.EVALUATING, "Training is over and the model is saved; it is being evaluated."),
     Stage.FINISHED: (Reason.SAVING, "The model is saved; learners are ending."),
 }
 REPORTED: Final = frozenset(reason for reason, _ in _BY_STAGE.values())

@@ -107,6 +107,8 @@ class Reason(StrEnum):
     """Steps are being made."""
     SAVING = "Saving"
     """Training is over; the model is being saved."""
+    EVALUATING = "Evaluating"
+    """The trained model is saved, and is being evaluated."""
     RESTARTING = "Restarting"
     """An attempt failed; the next one starts from the newest checkpoint, or from the beginning when there is none."""
     LEARNER_LEFT_BEHIND = "LearnerLeftBehind"

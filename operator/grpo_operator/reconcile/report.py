@@ -6,7 +6,7 @@ from typing import Final
 
 from grpo_contract.files import run_folder
 from grpo_contract.labels import Role
-from grpo_contract.progress import Metrics, Progress, Steps
+from grpo_contract.progress import EvaluationProgress, Metrics, Progress, Steps
 from grpo_operator.api.run import GRPORun
 from grpo_operator.api.status import (
     ConditionType,
@@ -211,6 +211,7 @@ def _with_progress(status: GRPORunStatus, progress: Progress | None) -> GRPORunS
         update={
             "progress": _readable_steps(progress.progress) if knows_position else status.progress,
             "metrics": _readable(progress.metrics) if progress.metrics != Metrics() else status.metrics,
+            "evaluation": _readable_evaluation(progress.evaluation) if progress.evaluation else status.evaluation,
             "checkpoint": progress.checkpoint or status.checkpoint,
             "model": progress.model or status.model,
             "pushed": progress.pushed or status.pushed,
@@ -226,6 +227,13 @@ def _readable(metrics: Metrics) -> Metrics:
     numbers: dict[str, float] = metrics.model_dump(exclude={"rewards"}, exclude_none=True)
     rounded = {name: _rounded(value) for name, value in numbers.items()}
     return Metrics(**rounded, rewards={name: _rounded(value) for name, value in metrics.rewards.items()})
+
+
+def _readable_evaluation(evaluation: EvaluationProgress) -> EvaluationProgress:
+    numbers = evaluation.model_dump(include={"reward", "reward_std", "completion_length"}, exclude_none=True)
+    rounded = {name: _rounded(value) for name, value in numbers.items()}
+    rewards = {name: _rounded(value) for name, value in evaluation.rewards.items()}
+    return evaluation.model_copy(update=rounded | {"rewards": rewards})
 
 
 def _readable_steps(steps: Steps) -> Steps:

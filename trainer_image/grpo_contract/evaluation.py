@@ -1,0 +1,35 @@
+"""Whether and how a recipe evaluates, for those who read it before a run and for those who do it."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from grpo_contract import dataset_mixture
+
+
+def evaluates(recipe: Mapping[str, Any]) -> str | None:
+    """The key that says so; None: nothing is evaluated. transformers takes a strategy for do_eval as well."""
+    if recipe.get("eval_strategy") not in (None, "no"):
+        return "eval_strategy"
+    return next((key for key in ("eval_on_start", "do_eval") if recipe.get(key)), None)
+
+
+def group_does_not_fit(group: int, processes: int, per_device: int) -> str:
+    return (
+        f"spec.recipe.num_generations_eval is {group} (num_generations where it is left out), which does not divide the "
+        f"{processes * per_device} completions of an evaluation batch: {processes} learner processes x "
+        f"per_device_eval_batch_size {per_device}; change one of them."
+    )
+
+
+def nothing_kept_out(key: str) -> str:
+    return (
+        f"spec.recipe.{key} asks for an evaluation, but spec.recipe.{dataset_mixture.KEY} keeps no rows out of training; set "
+        f"test_split_size in it, or leave {key} out."
+    )
+
+
+def stream_not_evaluated(key: str) -> str:
+    return (
+        f"spec.recipe.{key} asks for an evaluation, but a data set that is streamed (dataset_streaming) cannot be evaluated on "
+        f"yet; leave one of them out."
+    )

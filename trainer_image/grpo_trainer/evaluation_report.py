@@ -1,0 +1,52 @@
+"""What rank 0 tells of each evaluation: metrics, progress and a line in the log."""
+
+import logging
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+
+from grpo_contract.metrics import Phase
+from grpo_contract.progress import EvaluationProgress
+from grpo_trainer.metrics import LearnerMetrics
+from grpo_trainer.progress import ProgressBoard
+from grpo_trainer.step_report import Logs, copy_gauges, finite, listed
+
+log = logging.getLogger(__name__)
+
+
+class EvaluationReport(TrainerCallback):  # type: ignore[misc]
+    def __init__(self, rewards: Sequence[str], metrics: LearnerMetrics, board: ProgressBoard) -> None:
+        self.rewards = rewards
+        self.metrics = metrics
+        self.board = board
+
+    def on_evaluate(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, metrics: Logs, **_: Any
+    ) -> None:
+        seconds = metrics["eval_runtime"]
+        copy_gauges(self.metrics, metrics, self.rewards, of_evaluation=True)
+        self.metrics.set("grpo_eval_step", state.global_step)
+        self.metrics.observe("grpo_phase_seconds", seconds, Phase.EVALUATE.value)
+        evaluation = read_evaluation(metrics, self.rewards, state.global_step)
+        self.board.update(evaluation=evaluation)
+        log.info(
+            "step %d/%d  evaluation: %s  %.1f s", state.global_step, state.max_steps, describe(evaluation), seconds
+        )
+
+
+def read_evaluation(logs: Logs, rewards: Sequence[str], step: int) -> EvaluationProgress:
+    means = {name: finite(logs.get(f"eval_rewards/{name}/mean")) for name in rewards}
+    return EvaluationProgress(
+        step=step,
+        time=datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z"),
+        reward=finite(logs.get("eval_reward")),
+        reward_std=finite(logs.get("eval_reward_std")),
+        completion_length=finite(logs.get("eval_completions/mean_length")),
+        rewards={name: value for name, value in means.items() if value is not None},
+    )
+
+
+def describe(evaluation: EvaluationProgress) -> str:
+    return listed({"reward": evaluation.reward, **evaluation.rewards, "length": evaluation.completion_length})
