@@ -96,15 +96,37 @@ def ddp(config: RunConfig, tmp_path_factory: pytest.TempPathFactory) -> Finished
 
 
 @pytest.fixture(scope="module")
-def resumed(zero3: Finished, config: RunConfig, tmp_path_factory: pytest.TempPathFactory) -> Finished:
-    """The same run, whose pods were lost while they wrote the checkpoint of step 6."""
+def evaluated(config: RunConfig, tmp_path_factory: pytest.TempPathFactory) -> Finished:
+    """The same run, which evaluates: 3 rows x 2 completions, in batches of 2 ranks x 2."""
+    folder = tmp_path_factory.mktemp("evaluated")
+    splits = {"train": "train.jsonl", "test": "test.jsonl"}
+    write_problems(folder / splits["train"])
+    write_problems(folder / splits["test"], count=3)
+    files = {split: str(folder / file) for split, file in splits.items()}
+    datasets.load_dataset("json", data_files=files, cache_dir=str(folder / "cache")).save_to_disk(folder / "data")
+    recipe = {
+        "dataset_name": str(folder / "data"),
+        "eval_strategy": "steps",
+        "eval_steps": 3,
+        "eval_on_start": True,
+        "per_device_eval_batch_size": 2,
+        "num_generations_eval": 2,
+        "log_completions": True,
+    }
+    evaluating = config.model_copy(update={"recipe": config.recipe | recipe})
+    return run(folder, evaluating, "zero3")
+
+
+@pytest.fixture(scope="module")
+def resumed(evaluated: Finished, tmp_path_factory: pytest.TempPathFactory) -> Finished:
+    """That run, whose pods were lost while they wrote the checkpoint of step 6."""
     folder = tmp_path_factory.mktemp("resumed")
-    shutil.copytree(zero3.folder / "volume", folder / "volume")
-    lost = Finished(config, folder)
+    shutil.copytree(evaluated.folder / "volume", folder / "volume")
+    lost = Finished(evaluated.config, folder)
     shutil.rmtree(lost.model)
     shutil.rmtree(lost.run_folder / "checkpoints" / "checkpoint-8")
     (lost.run_folder / "checkpoints" / "checkpoint-6" / MARKER).unlink()
-    return run(folder, config, "zero3")
+    return run(folder, evaluated.config, "zero3")
 
 
 def test_losses_are_those_of_ddp(zero3: Finished, ddp: Finished) -> None:
@@ -222,39 +244,28 @@ def test_an_attempt_after_the_last_step_only_saves_the_model(
         assert (run_folder / "model" / name).read_bytes() == (zero3.model / name).read_bytes(), name
 
 
-@pytest.fixture(scope="module")
-def evaluated(config: RunConfig, tmp_path_factory: pytest.TempPathFactory) -> Finished:
-    """The same run, which evaluates: 3 rows x 2 completions, in batches of 2 ranks x 2."""
-    folder = tmp_path_factory.mktemp("evaluated")
-    splits = {"train": "train.jsonl", "test": "test.jsonl"}
-    write_problems(folder / splits["train"])
-    write_problems(folder / splits["test"], count=3)
-    files = {split: str(folder / file) for split, file in splits.items()}
-    datasets.load_dataset("json", data_files=files, cache_dir=str(folder / "cache")).save_to_disk(folder / "data")
-    recipe = {
-        "dataset_name": str(folder / "data"),
-        "eval_strategy": "steps",
-        "eval_steps": 3,
-        "eval_on_start": True,
-        "per_device_eval_batch_size": 2,
-        "num_generations_eval": 2,
-        "log_completions": True,
-    }
-    evaluating = config.model_copy(update={"recipe": config.recipe | recipe})
-    return run(folder, evaluating, "zero3")
-
-
 def test_training_is_the_same_with_evaluations_in_between(zero3: Finished, evaluated: Finished) -> None:
     assert told(evaluated) == told(zero3)
     for key in ("loss", "reward", "kl", "grad_norm", "entropy", "completions/mean_length"):
         assert [entry[key] for entry in evaluated.steps()] == [entry[key] for entry in zero3.steps()]
 
 
+def evaluations_of(run: Finished) -> Logs:
+    return [entry for entry in run.history() if "eval_reward" in entry]
+
+
 def test_evaluations(evaluated: Finished) -> None:
-    evaluations = [entry for entry in evaluated.history() if "eval_reward" in entry]
+    evaluations = evaluations_of(evaluated)
     assert [entry["step"] for entry in evaluations] == [0, 3, 6, 8]
     results = json.loads((evaluated.model / "eval_results.json").read_text())
     assert results["eval_samples"] == 3
     assert results["eval_reward"] == evaluations[-1]["eval_reward"]
     assert f"After step {STEPS}:\n\n| | mean of the evaluation |" in (evaluated.model / "README.md").read_text()
     assert {file.name for file in evaluated.model.iterdir() if file.name.endswith(".partial")} == set()
+
+
+def test_a_resumed_run_evaluates_what_is_left(evaluated: Finished, resumed: Finished) -> None:
+    def rewards(run: Finished) -> list[tuple[int, float]]:
+        return [(entry["step"], entry["eval_reward"]) for entry in evaluations_of(run)]
+
+    assert rewards(resumed) == rewards(evaluated)
