@@ -158,6 +158,17 @@ TRANSLATED: list[tuple[Recipe, Recipe, list[tuple[str, str]]]] = [
         ],
     ),
     ({"output_dir": None}, {"output_dir": None}, []),
+    (
+        {"trust_remote_code": True},
+        {"trust_remote_code": True},
+        [
+            (
+                "trust_remote_code",
+                "When true, code that the model's repository brings along runs in learners and generators.",
+            )
+        ],
+    ),
+    ({"trust_remote_code": False}, {"trust_remote_code": False}, []),
     ({"hub_model_revision": "v1"}, {"hub_revision": "v1"}, [("hub_model_revision", "Is hub_revision today.")]),
     (
         {"hub_model_revision": "v1", "hub_revision": "v2"},

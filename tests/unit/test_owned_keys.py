@@ -103,6 +103,7 @@ ACCEPTED: list[dict[str, Any]] = [
     {"use_peft": True, "lora_r": 4, "lora_task_type": "CAUSAL_LM", "use_dora": False, "lora_modules_to_save": []},
     {"use_dora": True, "lora_task_type": "SEQ_CLS"},
     {"fsdp": "", "fsdp_config": None, "deepspeed": None, "resume_from_checkpoint": False},
+    {"resume_from_checkpoint": True},
     {"output_dir": "data/out", "push_to_hub": True, "hub_model_id": "me/model", "hub_strategy": "every_save"},
 ]
 

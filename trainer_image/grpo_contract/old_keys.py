@@ -163,8 +163,9 @@ OLD_VALUES: Final = (
 NOTED_KEYS: Final = {
     "output_dir": "No effect on where a run writes, which status.output says; without hub_model_id, its last part names the "
     "repository to push to.",
+    "trust_remote_code": "When true, code that the model's repository brings along runs in learners and generators.",
 }
-"""Keys of today whose effect is another in a run."""
+"""Keys of today whose effect is another in a run, or is to be seen in its status; null and false say nothing."""
 
 
 def translate(recipe: Mapping[str, Any]) -> tuple[Recipe, list[Note]]:
@@ -184,7 +185,7 @@ def translate(recipe: Mapping[str, Any]) -> tuple[Recipe, list[Note]]:
 
 
 def _translate_one(key: str, value: Any, recipe: Mapping[str, Any]) -> tuple[Recipe, str | None]:
-    if key in NOTED_KEYS and value is not None:
+    if key in NOTED_KEYS and value not in (None, False):
         return {key: value}, NOTED_KEYS[key]
     if key not in OLD_KEYS:
         return _translate_value(key, value)

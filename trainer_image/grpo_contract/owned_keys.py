@@ -66,7 +66,7 @@ OWNED_KEYS: Final[dict[str, OwnedKey]] = {
     "ddp_backend": OwnedKey("the backend is NCCL on GPU and gloo on CPU"),
     "ddp_timeout": OwnedKey("learners have a deadline for collective operations already"),
     # What is written where, and where a run goes on.
-    "resume_from_checkpoint": OwnedKey("a run resumes from its newest checkpoint by itself", accepted=(False,)),
+    "resume_from_checkpoint": OwnedKey("a run resumes from its newest checkpoint by itself", accepted=(False, True)),
     "save_on_each_node": OwnedKey(_SHARED, accepted=(False,)),
     "save_only_model": OwnedKey("a run could not resume from such a checkpoint", accepted=(False,)),
     "hub_token": OwnedKey(
