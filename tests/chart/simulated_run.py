@@ -18,6 +18,7 @@ PHASE_S = {
     Phase.WEIGHT_SYNC: 0.2,
     Phase.CHECKPOINT: 0.125,
     Phase.WAIT: 0.075,
+    Phase.EVALUATE: 0.0,  # between steps
 }
 PER_STEP = 8.0
 """What every counter grows by with each step."""
