@@ -91,17 +91,21 @@ class _Handler(BaseHTTPRequestHandler):
 
     def answer_json(self, content: Any, code: str = "RepoNotFound") -> None:
         """None: there is no such thing."""
-        encoded = json.dumps(content).encode()
-        self.send_response(404 if content is None else 200)
-        if content is None:
-            self.send_header("X-Error-Code", code)
-        self.send_header("Content-Type", "application/json")
-        self.send_header("Content-Length", str(len(encoded)))
-        self.end_headers()
-        if self.command != "HEAD":
-            self.wfile.write(encoded)
+        send_json(self, 404 if content is None else 200, content, code if content is None else "")
 
     def log_message(self, *_: object) -> None: ...
+
+
+def send_json(handler: BaseHTTPRequestHandler, status: int, content: Any, code: str) -> None:
+    """`code`: the hub's word for why there is nothing."""
+    encoded = json.dumps(content).encode()
+    handler.send_response(status)
+    handler.send_header("X-Error-Code", code)
+    handler.send_header("Content-Type", "application/json")
+    handler.send_header("Content-Length", str(len(encoded)))
+    handler.end_headers()
+    if handler.command != "HEAD":
+        handler.wfile.write(encoded)
 
 
 def tag(content: bytes) -> str:

@@ -22,15 +22,13 @@ ROWS = [{"problem": str(number), "solution": "x"} for number in range(6)]
 def volume(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path / "cache")
     rows = datasets.Dataset.from_list(ROWS)
-    splits = {"train": rows, "test": rows.select([1, 2]), "bare": rows.select([0]).remove_columns("solution")}
-    datasets.DatasetDict({name: splits[name] for name in ("train", "test")}).save_to_disk(tmp_path / "two")
-    datasets.DatasetDict(splits).save_to_disk(tmp_path / "three")
+    datasets.DatasetDict({"train": rows, "test": rows.select([1, 2])}).save_to_disk(tmp_path / "two")
     return tmp_path
 
 
-def load(required: Any = None, **keys: Any) -> Any:
+def load(**keys: Any) -> Any:
     script = OpenR1Arguments(dataset_prompt_column="problem", system_prompt="Think.", **keys)
-    return load_data(Recipe(None, None, script, "eval_strategy"), required or {}, as_messages=True)
+    return load_data(Recipe(None, None, script, "eval_strategy"), {}, as_messages=True)
 
 
 def test_the_rows_of_the_test_split_are_laid_out_as_those_of_training(volume: Path) -> None:

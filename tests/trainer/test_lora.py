@@ -2,7 +2,6 @@
 
 import json
 import shutil
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,23 +13,23 @@ from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM
 
 from grpo_contract.config import RunConfig
+from grpo_contract.failure import USER_ERROR_EXIT_CODE
 from grpo_trainer import final_model, training
 from grpo_trainer.checkpoint_files import MARKER
 from grpo_trainer.metrics import LearnerMetrics
 from grpo_trainer.progress import ProgressBoard
 from trainer.learner_inputs import learner_config, write_problems
-from trainer.learner_pod import WITH_TESTS, LearnerPod
+from trainer.learner_pod import LearnerPod
 from trainer.lora_learner import TOKENS
 from trainer.published import IN_SYNC
 from trainer.run_with_generator import run_with_generator
 from trainer.running_generator import RunningGenerator
 from trainer.test_learner_end_to_end import OWN_REWARD, REWARD
-from trainer.test_zero3 import RUN_S, TORCHRUN, Finished
+from trainer.test_zero3 import RUN_S, Finished, numbers
+from trainer.test_zero3 import run as run_ranks
 
 PROGRAM = Path(__file__).with_name("lora_learner.py")
 STEPS = 6
-INVALID_RECIPE = 78
-"""Exit code."""
 LORA: dict[str, Any] = {
     "use_peft": True,
     "lora_r": 4,
@@ -43,25 +42,12 @@ LORA: dict[str, Any] = {
 }
 
 
-@dataclass
-class Trained(Finished):
-    def seen(self, what: str) -> Any:
-        return torch.load(self.folder / "seen.pt")[what]
+def run(folder: Path, config: RunConfig) -> Finished:
+    return run_ranks(folder, config, "zero3", PROGRAM)
 
 
-def run(folder: Path, config: RunConfig) -> Trained:
-    pod = LearnerPod(
-        folder,
-        config,
-        program=[*TORCHRUN, str(PROGRAM)],
-        arguments=["zero3", str(folder)],
-        env={"PYTHONPATH": WITH_TESTS},
-    )
-    try:
-        assert pod.wait(RUN_S) == 0, pod.tail()
-    finally:
-        pod.kill()
-    return Trained(config, folder)
+def seen(run: Finished, what: str) -> Any:
+    return torch.load(run.folder / "seen.pt")[what]
 
 
 @pytest.fixture(scope="module")
@@ -71,12 +57,12 @@ def config(tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> RunCon
 
 
 @pytest.fixture(scope="module")
-def trained(config: RunConfig, tmp_path_factory: pytest.TempPathFactory) -> Trained:
+def trained(config: RunConfig, tmp_path_factory: pytest.TempPathFactory) -> Finished:
     return run(tmp_path_factory.mktemp("lora"), config)
 
 
 @pytest.fixture(scope="module")
-def with_adapter(trained: Trained, tiny_model: Path) -> Any:
+def with_adapter(trained: Finished, tiny_model: Path) -> Any:
     return PeftModel.from_pretrained(AutoModelForCausalLM.from_pretrained(tiny_model), trained.model).eval()
 
 
@@ -94,31 +80,31 @@ def test_generators_held_the_merged_weights_at_every_step(
     assert steps[-1]["kl"] > 1e-3
 
 
-def test_the_base_is_the_same_bit_by_bit(trained: Trained, tiny_model: Path) -> None:
-    before, after = load_file(tiny_model / "model.safetensors"), trained.seen("base")
+def test_the_base_is_the_same_bit_by_bit(trained: Finished, tiny_model: Path) -> None:
+    before, after = load_file(tiny_model / "model.safetensors"), seen(trained, "base")
     assert after.keys() == before.keys()
     assert all(torch.equal(after[name], before[name]) for name in before)
     assert trained.steps()[-1]["kl"] > 1e-3
 
 
-def test_what_travels_is_the_model_with_its_adapter_merged(trained: Trained, tiny_model: Path) -> None:
+def test_what_travels_is_the_model_with_its_adapter_merged(trained: Finished, tiny_model: Path) -> None:
     base = AutoModelForCausalLM.from_pretrained(tiny_model)
     merged = PeftModel.from_pretrained(base, trained.model).merge_and_unload()
-    sent = trained.seen("sent")
+    sent = seen(trained, "sent")
     assert sent.keys() == dict(merged.named_parameters()).keys()
     assert all(torch.equal(sent[name], parameter) for name, parameter in merged.named_parameters())
 
 
-def test_the_adapter_loads_and_says_what_the_learner_said(trained: Trained, with_adapter: Any) -> None:
+def test_the_adapter_loads_and_says_what_the_learner_said(trained: Finished, with_adapter: Any) -> None:
     with torch.no_grad():
         logits = with_adapter(torch.tensor(TOKENS)).logits
         with with_adapter.disable_adapter():
             of_base = with_adapter(torch.tensor(TOKENS)).logits
-    torch.testing.assert_close(logits, trained.seen("logits"), rtol=0, atol=1e-6)
+    torch.testing.assert_close(logits, seen(trained, "logits"), rtol=0, atol=1e-6)
     assert (logits - of_base).abs().max() > 0.01
 
 
-def test_the_adapter_is_saved_without_the_model(trained: Trained, tiny_model: Path) -> None:
+def test_the_adapter_is_saved_without_the_model(trained: Finished, tiny_model: Path) -> None:
     assert sorted(path.name for path in trained.model.iterdir()) == [
         "README.md",
         "adapter_config.json",
@@ -136,7 +122,7 @@ def test_the_adapter_is_saved_without_the_model(trained: Trained, tiny_model: Pa
 
 
 def test_a_resumed_run_continues_digit_for_digit(
-    trained: Trained, config: RunConfig, tmp_path_factory: pytest.TempPathFactory
+    trained: Finished, config: RunConfig, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     folder = tmp_path_factory.mktemp("resumed")
     shutil.copytree(trained.folder / "volume", folder / "volume")
@@ -146,9 +132,6 @@ def test_a_resumed_run_continues_digit_for_digit(
     (lost.run_folder / "checkpoints" / "checkpoint-4" / MARKER).unlink()
     resumed = run(folder, config)
 
-    def numbers(run: Finished) -> list[dict[str, Any]]:
-        return [{key: value for key, value in entry.items() if key != "step_time"} for entry in run.steps()]
-
     assert "resuming from the checkpoint of step 2" in (folder / "learner.log").read_text()
     assert numbers(resumed) == numbers(trained)
     saved = "adapter_model.safetensors"
@@ -156,7 +139,7 @@ def test_a_resumed_run_continues_digit_for_digit(
 
 
 def test_an_attempt_after_the_last_step_only_saves_the_adapter(
-    trained: Trained, config: RunConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    trained: Finished, config: RunConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run_folder = tmp_path / "run"
     shutil.copytree(trained.run_folder, run_folder)
@@ -176,7 +159,7 @@ def test_targets_that_do_not_suit_the_model_are_named(modules: list[str], config
     config = config.model_copy(update={"recipe": config.recipe | {"lora_target_modules": modules}})
     pod = LearnerPod(tmp_path, config)
     try:
-        assert pod.wait(RUN_S) == INVALID_RECIPE, pod.tail()
+        assert pod.wait(RUN_S) == USER_ERROR_EXIT_CODE, pod.tail()
     finally:
         pod.kill()
     said = json.loads(pod.termination_file.read_text())

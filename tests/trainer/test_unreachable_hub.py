@@ -18,6 +18,7 @@ from grpo_contract.failure import RunFailure
 from grpo_trainer.data import load_from_hub
 from grpo_trainer.sources import Source
 from harness.daemons import free_ports
+from trainer.hub_files import send_json
 
 DEADLINE_S = 120
 REMEDY = (
@@ -58,26 +59,16 @@ class WithoutRows(Answer):
         if path.endswith("/train.csv"):
             super().do_GET()
         elif "/resolve/" in path:
-            self.answer(404, {}, "EntryNotFound")
+            send_json(self, 404, {}, "EntryNotFound")
         else:
-            self.answer(200, [FILE] if "/tree/" in path else {"id": "org/data", "sha": COMMIT})
+            send_json(self, 200, [FILE] if "/tree/" in path else {"id": "org/data", "sha": COMMIT}, "")
 
     do_HEAD = do_GET  # noqa: N815 (http.server's name)
 
     def do_POST(self) -> None:
         """Which of these paths there are."""
         asked = self.rfile.read(int(self.headers["Content-Length"])).decode()
-        self.answer(200, [FILE] if FILE["path"] in asked else [])
-
-    def answer(self, status: int, content: Any, code: str = "") -> None:
-        encoded = json.dumps(content).encode()
-        self.send_response(status)
-        self.send_header("X-Error-Code", code)
-        self.send_header("Content-Type", "application/json")
-        self.send_header("Content-Length", str(len(encoded)))
-        self.end_headers()
-        if self.command != "HEAD":
-            self.wfile.write(encoded)
+        send_json(self, 200, [FILE] if FILE["path"] in asked else [], "")
 
 
 def serve(handler: type[Answer]) -> Iterator[str]:

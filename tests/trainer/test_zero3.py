@@ -19,7 +19,7 @@ from grpo_trainer.checkpoint_files import MARKER
 from grpo_trainer.metrics import LearnerMetrics
 from grpo_trainer.progress import ProgressBoard
 from trainer.learner_inputs import NUM_PROBLEMS, learner_config, write_problems
-from trainer.learner_pod import LearnerPod
+from trainer.learner_pod import WITH_TESTS, LearnerPod
 
 SCRIPTED = Path(__file__).with_name("scripted_learner.py")
 TORCHRUN = [
@@ -68,13 +68,24 @@ class Finished:
         return [json.loads((self.folder / f"rank{rank}.json").read_text()) for rank in (0, 1)]
 
 
-def run(folder: Path, config: RunConfig, mode: str) -> Finished:
-    pod = LearnerPod(folder, config, program=[*TORCHRUN, str(SCRIPTED)], arguments=[mode, str(folder)])
+def run(folder: Path, config: RunConfig, mode: str, program: Path = SCRIPTED) -> Finished:
+    pod = LearnerPod(
+        folder,
+        config,
+        program=[*TORCHRUN, str(program)],
+        arguments=[mode, str(folder)],
+        env={"PYTHONPATH": WITH_TESTS},
+    )
     try:
         assert pod.wait(RUN_S) == 0, pod.tail()
     finally:
         pod.kill()
     return Finished(config, folder)
+
+
+def numbers(run: Finished) -> Logs:
+    """Of each step, but for how long it took."""
+    return [{key: value for key, value in entry.items() if key != "step_time"} for entry in run.steps()]
 
 
 @pytest.fixture(scope="module")
@@ -167,9 +178,6 @@ def test_each_rank_holds_half(zero3: Finished, ddp: Finished, whole: int) -> Non
 
 
 def test_a_resumed_run_continues_digit_for_digit(zero3: Finished, resumed: Finished) -> None:
-    def numbers(run: Finished) -> Logs:
-        return [{key: value for key, value in entry.items() if key != "step_time"} for entry in run.steps()]
-
     assert f"resuming from the checkpoint of step {RESUMED_FROM}" in (resumed.folder / "learner.log").read_text()
     assert numbers(resumed) == numbers(zero3)
     assert (resumed.model / "model.safetensors").read_bytes() == (zero3.model / "model.safetensors").read_bytes()

@@ -8,7 +8,6 @@ work beside this: one folder may be wanted by both, and it goes when nobody want
 import logging
 import shutil
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final, Protocol
 
@@ -25,6 +24,7 @@ from grpo_trainer import fence
 from grpo_trainer.checkpoint_files import MARKER, PARTIAL_MARKER
 from grpo_trainer.decisions import decided_by_rank_0
 from grpo_trainer.flushing import flush, flush_one
+from grpo_trainer.progress import time_now
 from grpo_trainer.waiting import wait_until
 
 VISIBLE_WITHIN_S: Final = 180.0
@@ -185,12 +185,11 @@ class CheckpointKeeper(TrainerCallback):  # type: ignore[misc]
             self.mark(self.newest.marker.model_copy(update={"for_recipe": True}))
 
     def on_save(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
-        now = datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
         self.mark(
             Marker(
                 step=state.global_step,
                 max_steps=state.max_steps,
-                time=now,
+                time=time_now(),
                 for_recovery=self.for_recovery,
                 for_recipe=self.for_recipe,
             )

@@ -2,7 +2,6 @@
 
 import logging
 from collections.abc import Sequence
-from datetime import UTC, datetime
 from typing import Any
 
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
@@ -10,7 +9,7 @@ from transformers import TrainerCallback, TrainerControl, TrainerState, Training
 from grpo_contract.metrics import Phase
 from grpo_contract.progress import EvaluationProgress
 from grpo_trainer.metrics import LearnerMetrics
-from grpo_trainer.progress import ProgressBoard
+from grpo_trainer.progress import ProgressBoard, time_now
 from grpo_trainer.step_report import Logs, copy_gauges, finite, listed
 
 log = logging.getLogger(__name__)
@@ -40,7 +39,7 @@ def read_evaluation(logs: Logs, rewards: Sequence[str], step: int) -> Evaluation
     means = {name: finite(logs.get(f"eval_rewards/{name}/mean")) for name in rewards}
     return EvaluationProgress(
         step=step,
-        time=datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z"),
+        time=time_now(),
         reward=finite(logs.get("eval_reward")),
         reward_std=finite(logs.get("eval_reward_std")),
         completion_length=finite(logs.get("eval_completions/mean_length")),

@@ -2,6 +2,7 @@
 
 import threading
 from collections import deque
+from datetime import UTC, datetime
 from typing import Any, Final
 
 from grpo_contract.metrics import StartupPart
@@ -79,3 +80,8 @@ class Pace:
     @property
     def _seconds(self) -> float:
         return self._ends[-1][0] - self._ends[0][0]
+
+
+def time_now() -> str:
+    """RFC 3339, UTC, to the second."""
+    return datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")

@@ -19,8 +19,6 @@ _SAME: Final = "d.columns.all(c, c in first.columns) && first.columns.all(c, c i
 
 _STREAMS: Final = value_of("dataset_streaming", "false")
 _TEST_SPLIT: Final = value_of("dataset_test_split", "'test'")
-
-
 _NO: Final = "'no'"
 
 
