@@ -4,7 +4,7 @@ Each panel says what it shows and what is healthy. Metric names are those of grp
 query against them.
 """
 
-from codegen.dashboard_panels import Line, band, by_ref, increase, lines, mean, number, rate, value
+from codegen.dashboard_panels import Line, band, by_ref, increase, lines, mean, number, rate, told_by_operator, value
 
 STEPS_LEFT = f"({value('grpo_max_steps')} - {value('grpo_step')})"
 
@@ -258,6 +258,25 @@ def evaluation() -> list[Line]:
                 "short",
                 by_ref((value("grpo_eval_step"), "evaluated"), (value("grpo_step"), "done")),
                 "Step of the last evaluation, beside the steps done. It stays behind by eval_steps at most.",
+            ),
+        ],
+        [
+            lines(
+                "Benchmarks: scores",
+                "short",
+                by_ref((told_by_operator("grpo_benchmark_score", "task", "metric"), "{{task}} {{metric}}")),
+                "What the newest benchmark found, by the names of the program that benchmarks. No data in a run whose recipe has no "
+                "benchmarks. Healthy: they rise with the reward; a reward that rises alone is being hacked.",
+            ),
+            lines(
+                "Benchmarks: step",
+                "short",
+                by_ref(
+                    (told_by_operator("grpo_benchmark_step"), "benchmarked"),
+                    (value("grpo_step"), "done"),
+                ),
+                "Steps of the model that these scores are of, beside the steps done. Benchmarks come one after the other: they "
+                "stay behind where one takes longer than it is to the next checkpoint.",
             ),
         ],
     ]

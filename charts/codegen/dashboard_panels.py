@@ -15,6 +15,8 @@ from grafana_foundation_sdk.models.dashboard import DataSourceRef, DynamicConfig
 
 DATASOURCE: Final = DataSourceRef(type_val="prometheus", uid="${datasource}")
 SELECTOR: Final = 'namespace="$namespace", run="$run"'
+SELECTOR_OF_OPERATOR: Final = 'run_namespace="$namespace", run="$run"'
+"""Of metrics that the operator tells of a run: `namespace` is where the operator is."""
 WINDOW: Final = "$window"
 
 Panel = stat.Panel | timeseries.Panel
@@ -33,6 +35,11 @@ class Query:
 def value(metric: str, *by: str, **labels: str) -> str:
     """A gauge of the run. `max` drops the pod's name: the attempts of a run make one line."""
     return f"max{_grouping(by)} ({_selected(metric, labels)})"
+
+
+def told_by_operator(metric: str, *by: str) -> str:
+    """A gauge of the run. `max` drops the operator's pod."""
+    return f"max{_grouping(by)} ({metric}{{{SELECTOR_OF_OPERATOR}}})"
 
 
 def rate(counter: str, *by: str, **labels: str) -> str:

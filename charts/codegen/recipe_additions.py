@@ -23,6 +23,12 @@ _STRING_OR_LIST: Final[Schema] = ANYTHING | {"nullable": True}
 # run must be able to hold in any form, because it gets its answer in the Accepted condition (contract: owned_keys.py).
 TYPES: Final[dict[str, Schema]] = {
     "accelerator_config": ANYTHING,
+    "benchmarks": {
+        "type": "array",
+        "nullable": True,
+        "maxItems": 32,
+        "items": {"type": "string", "minLength": 1, "maxLength": 253},
+    },
     "callbacks": {
         "type": "array",
         "nullable": True,

@@ -6,7 +6,7 @@ twice the newer version counts. Nothing here asks the API server or decides anyt
 
 import json
 from collections import OrderedDict
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from time import monotonic
 from typing import Any, Final, NamedTuple
@@ -39,6 +39,8 @@ class _Entry:
     run: str | None = None
     """As JSON, which takes a third of the memory that the objects take."""
     phase: str = Phase.PENDING
+    benchmark: Manifest | None = None
+    """The newest that has scores, as the status has it."""
     children: dict[Ref, ObservedChild] = field(default_factory=dict)
 
 
@@ -63,6 +65,10 @@ class Cache:
     def phases(self) -> Iterator[str]:
         """Of all runs."""
         return (entry.phase for entry in self._entries.values() if entry.run)
+
+    def benchmarks(self) -> Iterator[tuple[Key, Manifest]]:
+        """The newest of each run that has scores."""
+        return ((key, entry.benchmark) for key, entry in self._entries.items() if entry.run and entry.benchmark)
 
     def uids(self, kind: str) -> dict[str, tuple[Place, Key]]:
         return {known.uid: (place, known.key) for place, known in self._known.items() if place[0] == kind}
@@ -118,7 +124,9 @@ class Cache:
         entry = self._entries.setdefault(key, _Entry())
         if kind == GRPORUN.kind:
             old_run, entry.run = entry.run, json.dumps(_reduced(manifest))
-            entry.phase = manifest.get("status", {}).get("phase", Phase.PENDING)
+            status = manifest.get("status", {})
+            entry.phase = status.get("phase", Phase.PENDING)
+            entry.benchmark = _newest_with_scores(status.get("benchmarks", ()))
             return old_run != entry.run
         child = observe(kind, manifest)
         old_child = entry.children.get(child.ref)
@@ -140,6 +148,11 @@ class Cache:
 
 def _place(kind: str, manifest: Manifest) -> Place:
     return kind, manifest["metadata"]["namespace"], manifest["metadata"]["name"]
+
+
+def _newest_with_scores(benchmarks: Iterable[Manifest]) -> Manifest | None:
+    """They are in the order of their steps."""
+    return next((entry for entry in reversed([*benchmarks]) if entry.get("scores")), None)
 
 
 def _version(manifest: Manifest) -> int:

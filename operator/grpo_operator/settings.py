@@ -23,9 +23,31 @@ class RoleDefaults(_Settings):
     """Partial pod template, merged before the run's own."""
 
 
+class BenchmarkTask(_Settings):
+    name: str
+    """In recipes."""
+    task: str
+    """For the command."""
+
+
+class BenchmarkSettings(_Settings):
+    """How a model of a run is benchmarked. The values' comments in the chart say what each field means."""
+
+    image: str = ""
+    """Empty: runs have no benchmarks."""
+    command: tuple[str, ...] = ()
+    tasks: tuple[BenchmarkTask, ...] = ()
+    """Empty: recipes use the command's names."""
+    gpus: Annotated[int, Field(ge=0)] = 1
+    timeout_s: Annotated[int, Field(gt=0)] = 86400
+    """For one model, waits for GPUs included."""
+    pod_template: dict[str, Any] = {}
+
+
 class Settings(_Settings):
     learner: RoleDefaults
     generator: RoleDefaults
+    benchmarks: BenchmarkSettings = BenchmarkSettings()
     image_pull_policy: str = "IfNotPresent"
     operator_namespace: str
     """Where the operator runs: NetworkPolicies admit its pods to the learners' /progress."""

@@ -2,13 +2,16 @@
 
 from typing import Any
 
+import pytest
 from pydantic import BaseModel
 
-from api.client import RUNS, STRICT, ApiServer
+from api.client import DRY, RUNS, STRICT, ApiServer
 from api.tables import DEFAULTS
 from grpo_contract.progress import CheckpointProgress, EvaluationProgress, Metrics, Steps
 from grpo_operator.api.run import GRPORun
 from grpo_operator.api.status import (
+    BenchmarkPhase,
+    BenchmarkStatus,
     Condition,
     ConditionType,
     GeneratorStatus,
@@ -19,9 +22,12 @@ from grpo_operator.api.status import (
     RecipeNote,
     RecipeStatus,
 )
+from grpo_operator.desired.benchmarks import build_benchmark_job
+from grpo_operator.resources import JOB
 from harness.crd import NAME
 from harness.kubectl import Manifest
 from harness.merge_patch import merge_patch
+from unit.benchmark_inputs import SETTINGS, benchmarked_run
 
 TIME = "2026-11-24T05:00:00Z"
 
@@ -52,6 +58,7 @@ def full_status() -> GRPORunStatus:
         checkpoint=filled(CheckpointProgress, time=TIME),
         learners=filled(LearnerStatus),
         generators=filled(GeneratorStatus, first_ready_at=TIME),
+        benchmarks=[filled(BenchmarkStatus, phase=BenchmarkPhase.RUNNING, scores={"math_500|0": {"pass@1": 0.5}})],
         last_failure=filled(LastFailure, time=TIME),
         started_at=TIME,
         finished_at=TIME,
@@ -106,6 +113,14 @@ def test_two_conditions_of_one_type_are_refused(api_server: ApiServer, base_run:
     body = {"status": {"conditions": [condition, condition]}}
     answer = api_server.send("PATCH", f"{RUNS}/conditions/status", body, **STRICT)
     assert answer.complaints == [("status.conditions[1]", 'Duplicate value: {"type":"Accepted"}')]
+
+
+@pytest.mark.parametrize("recipe", [{}, {"use_peft": True}])
+def test_the_job_of_a_benchmark_is_what_the_api_server_takes(api_server: ApiServer, recipe: Manifest) -> None:
+    job = build_benchmark_job(benchmarked_run(**recipe), SETTINGS, "checkpoint-50").manifest
+    job["metadata"]["namespace"] = "default"
+    answer = api_server.send("POST", f"/{JOB.path('default')}", job, **DRY)
+    assert (answer.accepted, answer.warnings) == (True, ""), answer.body
 
 
 def test_the_api_server_finds_no_fault_with_the_schema(api_server: ApiServer) -> None:

@@ -6,7 +6,7 @@ Each step takes two seconds, and each phase its share of them; counters grow by 
 import itertools
 from collections.abc import Iterator, Mapping
 
-from grpo_contract.metrics import LEARNER_METRICS, TRL_KEYS_BY_LABEL, Kind, Metric, Phase, StartupPart
+from grpo_contract.metrics import LEARNER_METRICS, OPERATOR_METRICS, TRL_KEYS_BY_LABEL, Kind, Metric, Phase, StartupPart
 
 START, SECONDS, SCRAPE_S = 1_700_000_000, 1800, 15
 STEP_S = 2.0
@@ -32,24 +32,31 @@ LABEL_VALUES: Mapping[str, tuple[str, ...]] = {
     "state": ("ready", "in_sync", "lost"),
     "result": ("pushed", "failed", "skipped"),
     "generator": ("first-generator-a", "first-generator-b"),
+    "run_namespace": (TARGET["namespace"],),
+    "run": (TARGET["run"],),
+    "task": ("math_500", "aime24"),
+    "metric": ("accuracy",),
 }
+OPERATOR: Mapping[str, str] = {"namespace": "grpo-system", "pod": "grpo-operator-a"}
+"""Labels of the target that tells of the run when its pods are gone."""
 GAUGES = {"grpo_max_steps": MAX_STEPS, "grpo_reward": 0.6, "grpo_reward_std": 0.25, "grpo_kl": 0.01}
 VLLM_GAUGES = ("vllm:num_requests_running", "vllm:num_requests_waiting", "vllm:kv_cache_usage_perc")
 
 
 def open_metrics() -> str:
-    families = [_learner_family(metric) for metric in LEARNER_METRICS]
+    families = [_family(metric, TARGET | {"pod": "first-learner-1-0"}) for metric in LEARNER_METRICS]
+    families += [_family(metric, OPERATOR) for metric in OPERATOR_METRICS if "run" in metric.labels]
     families += [_generator_family(name, "gauge", name) for name in VLLM_GAUGES]
     families += [_generator_family("vllm:generation_tokens", "counter", "vllm:generation_tokens_total")]
     return "".join(f"{line}\n" for line in itertools.chain(*families, ["# EOF"]))
 
 
-def _learner_family(metric: Metric) -> Iterator[str]:
+def _family(metric: Metric, target: Mapping[str, str]) -> Iterator[str]:
     yield f"# TYPE {metric.name.removesuffix('_total')} {metric.kind}"
     for labels in _label_sets(metric):
         for second in range(0, SECONDS + 1, SCRAPE_S):
             for suffix, more, value in _samples(metric, labels, second / STEP_S):
-                yield _line(metric.name + suffix, TARGET | {"pod": "first-learner-1-0"} | labels | more, value, second)
+                yield _line(metric.name + suffix, {**target, **labels, **more}, value, second)
 
 
 def _generator_family(family: str, kind: str, series: str) -> Iterator[str]:

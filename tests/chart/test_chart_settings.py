@@ -55,6 +55,28 @@ def test_pod_defaults(render: Render) -> None:
     assert settings.generator.pod_template == {"metadata": {"annotations": {"team": "ml"}}}
 
 
+def test_benchmarks(render: Render) -> None:
+    benchmarks = settings_of(render).benchmarks
+    assert (benchmarks.image, benchmarks.gpus, benchmarks.timeout_s, benchmarks.pod_template) == ("", 1, 86400, {})
+    assert [task.name for task in benchmarks.tasks] == ["aime24", "aime25", "gpqa", "lcb", "lcb_v4", "math_500"], (
+        "Open-R1's"
+    )
+    benchmarks = settings_of(
+        render,
+        "benchmarks.image=eval:1",
+        "benchmarks.command={run,$(GRPO_MODEL)}",
+        "benchmarks.gpus=0",
+        "benchmarks.tasks[0].name=a",
+        "benchmarks.tasks[0].task=a|0",
+        "benchmarks.timeoutSeconds=600",
+        "podDefaults.benchmark.spec.runtimeClassName=nvidia",
+    ).benchmarks
+    assert (benchmarks.image, benchmarks.command) == ("eval:1", ("run", "$(GRPO_MODEL)"))
+    assert [(task.name, task.task) for task in benchmarks.tasks] == [("a", "a|0")]
+    assert (benchmarks.gpus, benchmarks.timeout_s) == (0, 600)
+    assert benchmarks.pod_template == {"spec": {"runtimeClassName": "nvidia"}}
+
+
 def test_numbers_and_namespaces(render: Render) -> None:
     settings = settings_of(render, "watchNamespaces={a,b}", "progressIntervalSeconds=3", "image.pullPolicy=Never")
     assert settings.watch_namespaces == ["a", "b"]

@@ -55,7 +55,8 @@ def load_trainer_image() -> None:
 
 def local_settings() -> list[str]:
     """Of the chart on the local cluster, as flags of helm."""
-    return [f"--values={LOCAL_VALUES}", f"--set=trainer.cpuImage={trainer_image()}"]
+    images = (f"--set={value}={trainer_image()}" for value in ("trainer.cpuImage", "benchmarks.image"))
+    return [f"--values={LOCAL_VALUES}", *images]
 
 
 def install_operator(kubectl: Kubectl, *settings: str) -> None:

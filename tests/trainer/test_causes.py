@@ -131,7 +131,7 @@ def build(config: RunConfig, folder: Path) -> None:
         tokenizer = load_tokenizer(recipe)
         data = training.load_data(recipe, rewards.required_columns(), as_messages=True)
         training.build_learner(
-            config, recipe, tokenizer, data, rewards, None, None, LearnerMetrics(None), ProgressBoard(1)
+            config, recipe, tokenizer, data, rewards, None, (), LearnerMetrics(None), ProgressBoard(1)
         )
 
 

@@ -154,7 +154,11 @@ class Training:
         self.recipe_saves_at = recipe_saves_at
         self.epoch_ends_at = epoch_ends_at
         self.keeper = CheckpointKeeper(
-            CheckpointConfig(every_steps=2, keep=2), folder, save_total_limit=None, newest=None, user=user
+            CheckpointConfig(every_steps=2, keep=2),
+            folder,
+            save_total_limit=None,
+            newest=None,
+            users=[user] if user else [],
         )
         self.saved: list[int] = []
 

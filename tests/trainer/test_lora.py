@@ -10,12 +10,13 @@ import torch
 from accelerate.state import AcceleratorState
 from peft import PeftModel
 from safetensors.torch import load_file
-from transformers import AutoModelForCausalLM
+from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from grpo_contract.config import RunConfig
 from grpo_contract.failure import USER_ERROR_EXIT_CODE
 from grpo_trainer import final_model, training
 from grpo_trainer.checkpoint_files import MARKER
+from grpo_trainer.merge_adapter import merge
 from grpo_trainer.metrics import LearnerMetrics
 from grpo_trainer.progress import ProgressBoard
 from trainer.learner_inputs import learner_config, write_problems
@@ -93,6 +94,14 @@ def test_what_travels_is_the_model_with_its_adapter_merged(trained: Finished, ti
     sent = seen(trained, "sent")
     assert sent.keys() == dict(merged.named_parameters()).keys()
     assert all(torch.equal(sent[name], parameter) for name, parameter in merged.named_parameters())
+
+
+def test_a_benchmark_gets_the_same_merged_model(trained: Finished, tmp_path: Path) -> None:
+    merge(trained.model, tmp_path / "merged")
+    sent, merged = seen(trained, "sent"), AutoModelForCausalLM.from_pretrained(tmp_path / "merged")
+    assert all(torch.equal(sent[name], parameter) for name, parameter in merged.named_parameters())
+    assert AutoTokenizer.from_pretrained(tmp_path / "merged").chat_template
+    assert [path.name for path in tmp_path.iterdir()] == ["merged"]
 
 
 def test_the_adapter_loads_and_says_what_the_learner_said(trained: Finished, with_adapter: Any) -> None:

@@ -21,6 +21,7 @@ from trainer.hub_server import running_hub
 from trainer.published import OUT_OF_SYNC
 from trainer.run_with_generator import run_with_generator
 from trainer.running_generator import RunningGenerator
+from unit.desired_inputs import make_settings
 
 SAMPLES: Final = sorted((MANIFESTS / "open-r1").glob("*.yaml"))
 METADATA: Final = {"namespace": "team", "uid": "11111111-2222-3333-4444-555555555555"}
@@ -55,7 +56,9 @@ def write_data(folder: Path) -> Path:
 
 def config_of(sample: Path, model: Path, data: Path) -> RunConfig:
     """As the operator writes it for the sample's pods, but for the address: there is no cluster."""
-    config = run_config(GRPORun.parse(merge_patch(yaml.safe_load(sample.read_text()), overlay(model, data))))
+    config = run_config(
+        GRPORun.parse(merge_patch(yaml.safe_load(sample.read_text()), overlay(model, data))), make_settings()
+    )
     return config.model_copy(update={"learners": config.learners.model_copy(update={"rendezvous_host": "localhost"})})
 
 

@@ -5,7 +5,7 @@ from typing import Any
 from grpo_operator.api.run import GRPORun
 from grpo_operator.desired.children import build_children
 from grpo_operator.desired.manifest import Manifest
-from grpo_operator.settings import RoleDefaults, Settings
+from grpo_operator.settings import BenchmarkSettings, RoleDefaults, Settings
 
 UID = "11111111-2222-3333-4444-555555555555"
 TOKEN = "a" * 64
@@ -18,7 +18,12 @@ def make_run(name: str = "math", /, **spec: Any) -> GRPORun:
     return GRPORun.parse({"metadata": metadata, "spec": {"recipe": recipe, "storage": {"size": "5Gi"}} | spec})
 
 
-def make_settings(metrics_from: list[Manifest] | None = None, /, **templates: Manifest) -> Settings:
+def make_settings(
+    metrics_from: list[Manifest] | None = None,
+    benchmarks: BenchmarkSettings | None = None,
+    /,
+    **templates: Manifest,
+) -> Settings:
     """`templates`: role -> partial pod template."""
     assert templates.keys() <= {"learner", "generator"}
 
@@ -32,6 +37,7 @@ def make_settings(metrics_from: list[Manifest] | None = None, /, **templates: Ma
         operator_labels={"app": "grpo-operator"},
         lease_name="grpo-operator",
         metrics_from=metrics_from or [],
+        benchmarks=benchmarks or BenchmarkSettings(),
     )
 
 

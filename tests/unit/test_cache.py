@@ -186,3 +186,16 @@ def test_a_sweep_finds_what_went_away_unnoticed() -> None:
 
 def test_no_secret_of_anybody_else_is_asked_for() -> None:
     assert all(watch_selector(resource) for resource in CHILDREN)
+
+
+def test_the_newest_scores_of_a_run_are_known() -> None:
+    entries = [
+        {"target": "checkpoint-10", "step": 10, "scores": {"math": {"accuracy": 0.25}}},
+        {"target": "checkpoint-20", "step": 20, "scores": {"math": {"accuracy": 0.5}}},
+        {"target": "model", "step": 30, "phase": "Running"},
+    ]
+    cache, run = Cache(), run_manifest(1)
+    cache.put_reported("GRPORun", run | {"status": {"phase": "Succeeded", "benchmarks": entries}})
+    assert list(cache.benchmarks()) == [(KEY, entries[1])]
+    cache.put_reported("GRPORun", run_manifest(2))
+    assert list(cache.benchmarks()) == []

@@ -93,7 +93,7 @@ def look(api: FakeApi, run: Manifest, *children: Manifest, until: asyncio.Event 
 
     async def test() -> None:
         cache, queue = Cache(), WorkQueue[Key]()
-        metrics = OperatorMetrics(cache.phases, lambda: queue.depth, lambda: True)
+        metrics = OperatorMetrics(cache.phases, cache.benchmarks, lambda: queue.depth, lambda: True)
         kube: Any = api
         reader: Any = None
         controller = Controller(kube, SETTINGS, cache, queue, reader, metrics, "test")

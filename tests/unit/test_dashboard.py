@@ -10,7 +10,7 @@ import pytest
 
 from codegen.dashboard import run_dashboard
 from codegen.dashboard_queries import PanelQuery, queries_of, variable_queries_of
-from grpo_contract.metrics import LEARNER_METRICS, Kind
+from grpo_contract.metrics import LEARNER_METRICS, OPERATOR_METRICS, Kind
 
 DASHBOARD: dict[str, Any] = json.loads(run_dashboard())
 QUERIES = list(queries_of(DASHBOARD))
@@ -40,6 +40,8 @@ def series_of_contract() -> dict[str, set[str]]:
 
 
 SERIES = series_of_contract()
+OPERATORS_SERIES = {metric.name: set(metric.labels) for metric in OPERATOR_METRICS if "run" in metric.labels}
+"""What the operator tells of each run."""
 TARGET_LABELS = {"namespace", "pod", "run", "role"}
 
 
@@ -51,11 +53,13 @@ def test_same_text_each_time() -> None:
 @pytest.mark.parametrize("query", QUERIES, ids=lambda query: f"{query.panel} {query.ref}")
 def test_query(query: PanelQuery) -> None:
     assert query.metrics, "a query without a metric shows nothing"
-    assert query.metrics <= SERIES.keys() | VLLM_METRICS
+    assert query.metrics <= SERIES.keys() | OPERATORS_SERIES.keys() | VLLM_METRICS
     # Every selector names the run: two runs in one Prometheus must not mix.
-    assert len(re.findall(r"\{", query.expr)) == query.expr.count('{namespace="$namespace", run="$run"')
+    label = "run_namespace" if query.metrics & OPERATORS_SERIES.keys() else "namespace"
+    assert len(re.findall(r"\{", query.expr)) == query.expr.count(f'{{{label}="$namespace", run="$run"')
     assert query.variables <= VARIABLES
-    known = TARGET_LABELS.union(*(SERIES.get(metric, set()) for metric in query.metrics))
+    series = SERIES | OPERATORS_SERIES
+    known = TARGET_LABELS.union(*(series.get(metric, set()) for metric in query.metrics))
     assert used_labels(query.expr) <= known
 
 
@@ -75,6 +79,7 @@ def test_every_metric_of_the_learners_is_shown() -> None:
         if not any(name == metric.name or name.startswith(f"{metric.name}_") for name in shown)
     ]
     assert missing == []
+    assert shown >= OPERATORS_SERIES.keys()
     assert shown >= VLLM_METRICS
 
 

@@ -4,7 +4,7 @@ from typing import Any
 
 from grpo_contract.config import RewardCode, RewardsConfig
 from grpo_operator.desired.config import run_config
-from unit.desired_inputs import container_of, generator_template, learner_template, make_run
+from unit.desired_inputs import container_of, generator_template, learner_template, make_run, make_settings
 
 REWARDS: dict[str, Any] = {
     "from": [
@@ -42,7 +42,7 @@ def test_without_it_there_is_nothing_to_mount() -> None:
 
 
 def test_learners_are_told_where_modules_are_searched() -> None:
-    assert run_config(make_run(rewards=REWARDS)).rewards == RewardsConfig(
+    assert run_config(make_run(rewards=REWARDS), make_settings()).rewards == RewardsConfig(
         timeout_s=5,
         code=(
             RewardCode(config_map="my-rewards"),

@@ -23,8 +23,12 @@ def samples(metrics: OperatorMetrics) -> dict[tuple[str, tuple[str, ...]], float
     }
 
 
+BENCHMARK = {"target": "checkpoint-50", "step": 50, "scores": {"math_500|0": {"pass@1": 0.75, "f1": 0.5}}}
+
+
 def make_metrics(*phases: str, is_leading: bool = True) -> OperatorMetrics:
-    return OperatorMetrics(lambda: phases, lambda: 3, lambda: is_leading)
+    benchmarks = [(("team", "math"), BENCHMARK)]
+    return OperatorMetrics(lambda: phases, lambda: benchmarks, lambda: 3, lambda: is_leading)
 
 
 def test_every_metric_of_the_table_is_there() -> None:
@@ -46,8 +50,16 @@ def test_runs_are_counted_at_every_scrape() -> None:
     assert found["workqueue_depth", ("grporun",)] == 3
 
 
+def test_the_newest_scores_of_a_run_are_told() -> None:
+    found = samples(make_metrics())
+    assert found["grpo_benchmark_step", ("math", "team")] == 50
+    assert found["grpo_benchmark_score", ("pass@1", "math", "team", "math_500|0")] == 0.75
+    assert found["grpo_benchmark_score", ("f1", "math", "team", "math_500|0")] == 0.5
+
+
 def test_a_replica_that_waits_tells_of_no_runs() -> None:
     found = samples(make_metrics("Running", is_leading=False))
+    assert not [name for name, _ in found if name.startswith("grpo_benchmark")]
     assert found["grpo_runs", ("Running",)] == 0
     assert found["workqueue_depth", ("grporun",)] == 0
 

@@ -9,7 +9,7 @@ from grpo_operator.desired.config import run_config
 from grpo_operator.reconcile.events import events_of
 from grpo_operator.reconcile.observed import ObservedChild
 from grpo_operator.reconcile.world import Reading
-from unit.desired_inputs import make_run
+from unit.desired_inputs import make_run, make_settings
 from unit.observed_inputs import (
     TRAINING,
     failed_learner,
@@ -106,8 +106,8 @@ def test_it_stands_before_the_end_in_the_list() -> None:
 
 
 def test_learners_are_told_the_limits() -> None:
-    config = run_config(make_run(rewards={"timeoutSeconds": 300, "maxErrorShare": 0.5}))
+    config = run_config(make_run(rewards={"timeoutSeconds": 300, "maxErrorShare": 0.5}), make_settings())
     assert (config.rewards.timeout_s, config.rewards.max_error_share) == (300, 0.5)
-    plain = run_config(make_run())
+    plain = run_config(make_run(), make_settings())
     assert (plain.rewards.timeout_s, plain.rewards.max_error_share) == (60, 0.2)
     assert plain.deadlines.scoring_s < plain.deadlines.collective_s

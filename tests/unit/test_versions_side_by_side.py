@@ -10,14 +10,14 @@ from grpo_contract.failure import Failure, PodReason
 from grpo_contract.progress import CheckpointProgress, GeneratorProgress, Progress, RewardHealth, Stage, Steps
 from grpo_contract.weights import TensorInfo, WeightOffer
 from grpo_operator.desired.config import run_config
-from unit.desired_inputs import make_run
+from unit.desired_inputs import make_run, make_settings
 
 FREE = ("recipe", "metrics.rewards")
 """Fields whose keys are the user's."""
 
 OLD_RECIPE = make_run().spec.recipe | {"torch_dtype": "bfloat16"}
 TOLD: dict[str, BaseModel] = {
-    "config": run_config(make_run(recipe=OLD_RECIPE)),
+    "config": run_config(make_run(recipe=OLD_RECIPE), make_settings()),
     "progress": Progress(
         attempt=1,
         stage=Stage.TRAINING,

@@ -84,6 +84,8 @@ class RunConfig(_Config):
     generators: GeneratorConfig
     checkpoint: CheckpointConfig
     rewards: RewardsConfig = RewardsConfig()
+    keeps_models: bool = False
+    """Whether the models of the recipe's checkpoints are wanted for benchmarks, after the checkpoints are gone."""
     deadlines: Deadlines = Deadlines()
 
     @property

@@ -45,6 +45,10 @@ class PodReason(StrEnum):
     LEARNER_ERROR = "LearnerError"
     """A learner failed otherwise; its log says more."""
 
+    # Of a benchmark.
+    BENCHMARK_ERROR = "BenchmarkError"
+    """A benchmark of the run's models failed, or left no results."""
+
     # Of a generator.
     GENERATOR_ERROR = "GeneratorError"
     """A generator failed; its log says more."""

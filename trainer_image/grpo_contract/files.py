@@ -34,5 +34,10 @@ def trackers_folder(name: str, uid: str) -> PurePosixPath:
     return run_folder(name, uid) / "trackers"
 
 
+def benchmarks_folder(name: str, uid: str) -> PurePosixPath:
+    """A folder for each model that is benchmarked, by `benchmarks.target_of`."""
+    return run_folder(name, uid) / "benchmarks"
+
+
 def model_folder(name: str, uid: str) -> PurePosixPath:
     return run_folder(name, uid) / "model"

@@ -12,6 +12,9 @@ RUN_UID_LABEL: Final = f"{API_GROUP}/run-uid"
 ROLE_LABEL: Final = f"{API_GROUP}/role"
 ATTEMPT_LABEL: Final = f"{API_GROUP}/attempt"
 
+BENCHMARK_LABEL: Final = f"{API_GROUP}/benchmark"
+"""Which of the run's models a benchmark is of: see `benchmarks`."""
+
 JOB_INDEX_LABEL: Final = "batch.kubernetes.io/job-completion-index"
 """Set by the Job controller on pods of an Indexed Job: which learner a pod is."""
 
@@ -21,3 +24,4 @@ class Role(StrEnum):
 
     LEARNER = "learner"
     GENERATOR = "generator"
+    BENCHMARK = "benchmark"

@@ -202,6 +202,9 @@ def _operator(name: str, kind: Kind, help: str, *labels: str, buckets: tuple[flo
 OPERATOR_METRICS: Final = (
     _operator("grpo_runs", Kind.GAUGE, "GRPORuns by phase; 0 on a replica that waits.", "phase"),
     _operator("grpo_run_restarts_total", Kind.COUNTER, "Attempts that were started again.", "role", "reason"),
+    _operator("grpo_benchmark_score", Kind.GAUGE, "What the newest benchmark of a run's models found; see grpo_benchmark_step.",
+              "run_namespace", "run", "task", "metric"),
+    _operator("grpo_benchmark_step", Kind.GAUGE, "Optimizer steps of the model that it was made of.", "run_namespace", "run"),
     _operator("controller_runtime_reconcile_total", Kind.COUNTER, "Reconciliations.", "controller", "result"),
     _operator("controller_runtime_reconcile_errors_total", Kind.COUNTER, "Reconciliations that failed.", "controller"),
     _operator("controller_runtime_reconcile_time_seconds", Kind.HISTOGRAM, "Duration of a reconciliation.", "controller",

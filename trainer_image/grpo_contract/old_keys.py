@@ -60,7 +60,6 @@ _GPUS_OF_THEIR_OWN: Final = "generators have GPUs of their own"
 _LEARNERS: Final = "learners run one process per GPU of spec.learners, under DeepSpeed ZeRO-3"
 _PRECISION: Final = "bf16 and fp16 choose the precision, and PyTorch computes it"
 _NEVER_READ: Final = "Open-R1's GRPO script never read it"
-_NO_BENCHMARKS: Final = "a run starts no benchmarks; evaluate the trained model"
 _NO_CODE_REWARDS: Final = "no built-in reward runs code"
 _OTHER_DEVICES: Final = "learners compute on NVIDIA GPUs or on CPU"
 _COUNTED_ANYWAY: Final = "a run's metrics hold tokens per second already"
@@ -132,7 +131,6 @@ OLD_KEYS: Final[dict[str, OldKey]] = {
     "push_to_hub_organization": _no_effect("it is the first part of hub_model_id today"),
     "hub_model_revision": _renamed("hub_revision"),
     # Open-R1's, beyond training.
-    "benchmarks": _no_effect(_NO_BENCHMARKS),
     "wandb_log_unique_prompts": _renamed("log_unique_prompts"),
     "code_eval_scoring_mode": _no_effect(_NO_CODE_REWARDS),
     "code_eval_test_batch_size": _no_effect(_NO_CODE_REWARDS),

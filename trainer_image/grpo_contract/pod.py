@@ -11,6 +11,7 @@ import sys
 from pathlib import Path
 
 from grpo_contract import environment, files
+from grpo_contract.benchmarks import BenchmarkScores
 from grpo_contract.config import RunConfig
 from grpo_contract.failure import USER_ERROR_EXIT_CODE, Failure, UserError
 from grpo_contract.progress import Progress
@@ -52,6 +53,17 @@ def report_success(progress: Progress) -> None:
     if len(text.encode()) > files.TERMINATION_BYTES:  # the list of generators grows with the fleet
         text = progress.model_copy(update={"generators": []}).to_json()
     _leave(text)
+
+
+def report_scores(scores: BenchmarkScores) -> None:
+    """Leave them for the operator. What does not fit is left out, from the end."""
+    told = [(task, metric) for task, metrics in scores.scores.items() for metric in metrics]
+    while len(scores.model_dump_json().encode()) > files.TERMINATION_BYTES:
+        task, metric = told.pop()
+        rest = {name: value for name, value in scores.scores[task].items() if name != metric}
+        others = {name: metrics for name, metrics in scores.scores.items() if name != task}
+        scores = BenchmarkScores(scores=others | ({task: rest} if rest else {}))
+    _leave(scores.model_dump_json())
 
 
 def _leave(text: str) -> None:

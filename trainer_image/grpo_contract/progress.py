@@ -133,6 +133,8 @@ class Progress(_Camel):
     """Folder of the trained model, once it is saved."""
     pushed: str | None = None
     """Commit on the hub that this attempt pushed last."""
+    kept_models: list[int] = []
+    """Steps of the checkpoints whose model is kept for a benchmark, oldest first."""
 
     def to_json(self) -> str:
         return self.model_dump_json(by_alias=True, exclude_none=True)

@@ -7,6 +7,7 @@ work beside this: one folder may be wanted by both, and it goes when nobody want
 
 import logging
 import shutil
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Protocol
@@ -158,16 +159,16 @@ class CheckpointKeeper(TrainerCallback):  # type: ignore[misc]
         folder: Path,
         save_total_limit: int | None,
         newest: Checkpoint | None,
-        user: CheckpointUser | None = None,
+        users: Sequence[CheckpointUser] = (),
     ) -> None:
-        """`user` is rank 0's."""
+        """`users` are rank 0's."""
         self.config = config
         self.folder = folder
         self.save_total_limit = save_total_limit
         self.for_recovery = False
         self.for_recipe = False
         self.newest = newest
-        self.user = user
+        self.users = users
 
     def on_step_begin(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
         if PartialState().is_main_process:
@@ -207,12 +208,12 @@ class CheckpointKeeper(TrainerCallback):  # type: ignore[misc]
         if ranks.is_main_process:
             fence.check(self.folder.parent)
             write_marker(folder, marker)
-            if self.user is not None and marker.for_recipe:
-                self.user.checkpoint_saved(folder, marker.step)
+            for user in self.users if marker.for_recipe else ():
+                user.checkpoint_saved(folder, marker.step)
             self.remove_superseded()
         self.newest = Checkpoint(folder, marker)
 
     def remove_superseded(self) -> None:
         for old in superseded(complete_checkpoints(self.folder), self.config.keep, self.save_total_limit):
-            if self.user is None or not self.user.needs(old.folder):
+            if not any(user.needs(old.folder) for user in self.users):
                 remove(old)

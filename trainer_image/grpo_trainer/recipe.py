@@ -60,6 +60,13 @@ class OpenR1Arguments(RewardArguments, ScriptArguments):  # type: ignore[misc]
             "own on the hub, `<hub_revision>-step-<step, nine digits>`."
         },
     )
+    benchmarks: list[str] = field(
+        default_factory=list,
+        metadata={
+            "help": "Benchmarks of each of the recipe's checkpoints and of the trained model, started where the operator's chart "
+            "has an image for them; `[all]` are those that it knows. See docs/benchmarks.md."
+        },
+    )
     push_to_hub_revision: bool = field(
         default=False,
         metadata={

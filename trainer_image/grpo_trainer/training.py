@@ -17,14 +17,14 @@ from transformers import PreTrainedTokenizerBase, PrinterCallback, Trainer
 from grpo_contract import environment
 from grpo_contract.config import RunConfig
 from grpo_contract.failure import PodReason, RunFailure
-from grpo_contract.files import checkpoint_folder, trackers_folder
+from grpo_contract.files import benchmarks_folder, checkpoint_folder, trackers_folder
 from grpo_contract.metrics import PushOutcome, StartupPart
 from grpo_contract.network import GENERATOR_PORT, WEIGHTS_PORT
 from grpo_contract.pod import read_token
 from grpo_contract.progress import Stage
 from grpo_trainer import device
 from grpo_trainer.causes import modules_of
-from grpo_trainer.checkpoints import Checkpoint, CheckpointKeeper, find_checkpoint
+from grpo_trainer.checkpoints import Checkpoint, CheckpointKeeper, CheckpointUser, find_checkpoint
 from grpo_trainer.data import (
     Data,
     Loaded,
@@ -44,6 +44,7 @@ from grpo_trainer.fleet_report import FleetReport
 from grpo_trainer.hub.process import PushProcess
 from grpo_trainer.hub.pusher import HubPusher
 from grpo_trainer.hub.settings import read_settings
+from grpo_trainer.kept_models import KeptModels
 from grpo_trainer.learner import Learner
 from grpo_trainer.light_trl import GRPOTrainer, get_peft_config
 from grpo_trainer.lora import check_targets, targets_named
@@ -84,7 +85,8 @@ def train(config: RunConfig, metrics: LearnerMetrics, board: ProgressBoard) -> P
     """
     pusher = start_pusher(config, metrics, board)
     with volume_named(config):
-        folder = train_model(config, metrics, board, pusher)
+        users: list[CheckpointUser] = [user for user in (pusher, keep_models(config, board)) if user is not None]
+        folder = train_model(config, metrics, board, users)
     if pusher is not None:
         board.update(model=str(folder))  # it is saved, and what is left is to push it
         pusher.finish(folder)
@@ -101,7 +103,18 @@ def start_pusher(config: RunConfig, metrics: LearnerMetrics, board: ProgressBoar
     return HubPusher(settings, config, metrics, PushProcess(), pushed=lambda commit: board.update(pushed=commit))
 
 
-def train_model(config: RunConfig, metrics: LearnerMetrics, board: ProgressBoard, pusher: HubPusher | None) -> Path:
+def keep_models(config: RunConfig, board: ProgressBoard) -> KeptModels | None:
+    """On rank 0 of a run whose checkpoints are benchmarked."""
+    if not config.keeps_models or not PartialState().is_main_process:
+        return None
+    folder = Path(benchmarks_folder(config.name, config.uid))
+    return KeptModels(folder, told=lambda steps: board.update(kept_models=steps))
+
+
+def train_model(
+    config: RunConfig, metrics: LearnerMetrics, board: ProgressBoard, users: Sequence[CheckpointUser]
+) -> Path:
+    """`users`: of the recipe's checkpoints; on rank 0."""
     if (model := find_final_model(config)) is not None:
         log.info("an earlier attempt has saved the trained model: nothing is left to do")
         board.update(stage=Stage.SAVING)
@@ -128,7 +141,7 @@ def train_model(config: RunConfig, metrics: LearnerMetrics, board: ProgressBoard
         board.startup.end(StartupPart.REWARDS, now())
         data = load_data(recipe, required, as_messages=tokenizer.chat_template is not None)
         board.startup.end(StartupPart.DATA, now())
-        learner = build_learner(config, recipe, tokenizer, data, rewards, checkpoint, pusher, metrics, board)
+        learner = build_learner(config, recipe, tokenizer, data, rewards, checkpoint, users, metrics, board)
         learner.add_callback(own_steps)
         if learner.is_world_process_zero():
             learner.add_callback(StartupReport(board.startup, metrics))
@@ -237,7 +250,7 @@ def build_learner(
     data: Data,
     rewards: RewardProcesses,
     checkpoint: Checkpoint | None,
-    pusher: HubPusher | None,
+    users: Sequence[CheckpointUser],
     metrics: LearnerMetrics,
     board: ProgressBoard,
 ) -> Learner:
@@ -248,7 +261,7 @@ def build_learner(
         check_rows(len(data.evaluation), arguments)
     arguments.model_init_kwargs = model_arguments(recipe, "float32" if config.learners.device == "cpu" else None)
     keeper = CheckpointKeeper(
-        config.checkpoint, Path(arguments.output_dir), arguments.save_total_limit, newest=checkpoint, user=pusher
+        config.checkpoint, Path(arguments.output_dir), arguments.save_total_limit, newest=checkpoint, users=users
     )
     arguments.save_total_limit = None  # the keeper applies it
     arguments.eval_on_start = arguments.eval_on_start and checkpoint is None  # of the run, not of an attempt

@@ -45,6 +45,13 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
     "image" (.Values.generator.image | default $learnerImage)
     "cpuImage" (.Values.generator.cpuImage | default $learnerCpuImage)
     "podTemplate" .Values.podDefaults.generator)
+  "benchmarks" (dict
+    "image" .Values.benchmarks.image
+    "command" .Values.benchmarks.command
+    "tasks" .Values.benchmarks.tasks
+    "gpus" .Values.benchmarks.gpus
+    "timeoutS" .Values.benchmarks.timeoutSeconds
+    "podTemplate" .Values.podDefaults.benchmark)
   "imagePullPolicy" .Values.image.pullPolicy
   "operatorNamespace" .Release.Namespace
   "operatorLabels" (include "grpo-operator.selectorLabels" . | fromYaml)

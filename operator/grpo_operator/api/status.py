@@ -5,7 +5,7 @@ A stored status may be a newer operator's: what it holds and this operator does 
 
 from collections.abc import Mapping, Sequence
 from enum import StrEnum
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Final, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 from pydantic.alias_generators import to_camel
@@ -50,6 +50,8 @@ class ConditionType(StrEnum):
     """All ready generators hold the learner's current weights."""
     PROGRESSING = "Progressing"
     """Steps are being made, or something on the way there is."""
+    BENCHMARKED = "Benchmarked"
+    """All models that the recipe's `benchmarks` are made of, as far as there are any, are benchmarked; absent without them."""
     REWARDS_HEALTHY = "RewardsHealthy"
     """No more completions lose their reward to failures of reward functions than spec.rewards.maxErrorShare allows; said
     once steps are made."""
@@ -129,6 +131,41 @@ class GeneratorStatus(_Status):
     """Label selector of the pods, for the scale subresource."""
 
 
+class BenchmarkPhase(StrEnum):
+    PENDING = "Pending"
+    """It waits for its turn: a run has one at a time."""
+    RUNNING = "Running"
+    """Its Job is there."""
+    SUCCEEDED = "Succeeded"
+    """Its scores are there."""
+    FAILED = "Failed"
+    """It ended without scores, and is not tried again."""
+
+
+BENCHMARK_OVER: Final = (BenchmarkPhase.SUCCEEDED, BenchmarkPhase.FAILED)
+
+
+def _known_benchmark_phase(phase: str) -> str:
+    """It is derived anew from its Job."""
+    return phase if phase in set(BenchmarkPhase) else BenchmarkPhase.PENDING
+
+
+class BenchmarkStatus(_Status):
+    """The benchmark of one of the run's models."""
+
+    target: str
+    """Whose it is: `checkpoint-<step>`, or `model` for the trained model."""
+    step: int
+    """Optimizer steps that the model has made."""
+    phase: Annotated[BenchmarkPhase, BeforeValidator(_known_benchmark_phase), Field(description="How far it is.")] = (
+        BenchmarkPhase.PENDING
+    )
+    scores: dict[str, dict[str, float]] = {}
+    """What it found, as task, metric and value, by the names that its program gives them."""
+    message: str | None = None
+    """Why it failed."""
+
+
 class LastFailure(_Status):
     """Why the last attempt, or the run, failed."""
 
@@ -175,6 +212,11 @@ class GRPORunStatus(_Status):
     """Learner pods."""
     generators: GeneratorStatus = GeneratorStatus()
     """Generator pods."""
+    benchmarks: Annotated[
+        list[BenchmarkStatus],
+        Field(json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["target"]}),
+    ] = []
+    """Of the recipe's `benchmarks`: one for each of its checkpoints and for the trained model, the newest hundred."""
     last_failure: LastFailure | None = None
     output: str | None = None
     """Folder on the volume that holds the run's checkpoints and model."""

@@ -32,7 +32,7 @@ def build_children(run: GRPORun, settings: Settings, attempt: int, token: str) -
         build_learner_job(run, settings, attempt),
     ]
     applied = [
-        build_config_map(run),
+        build_config_map(run, settings),
         build_learner_service(run, attempt),
         build_generator_service(run),
         build_learner_network_policy(run, settings),

@@ -18,21 +18,22 @@ from grpo_operator.api.spec import Rewards
 from grpo_operator.desired import names
 from grpo_operator.desired.manifest import Manifest, build_metadata
 from grpo_operator.desired.recipe import todays_recipe
+from grpo_operator.settings import Settings
 
 SECONDS_PER_TOKEN: Final = 0.25
 """Of a completion, from a generator that is as full as it gets. A busy GPU writes several times as fast."""
 
 
-def build_config_map(run: GRPORun) -> Manifest:
+def build_config_map(run: GRPORun, settings: Settings) -> Manifest:
     return {
         "apiVersion": "v1",
         "kind": "ConfigMap",
         "metadata": build_metadata(run, names.config_map(run.metadata.name)),
-        "data": {CONFIG_FILE.name: run_config(run).model_dump_json(indent=2)},
+        "data": {CONFIG_FILE.name: run_config(run, settings).model_dump_json(indent=2)},
     }
 
 
-def run_config(run: GRPORun) -> RunConfig:
+def run_config(run: GRPORun, settings: Settings) -> RunConfig:
     name, namespace = run.metadata.name, run.metadata.namespace
     learners, generators, checkpoint = run.spec.learners, run.spec.generators, run.spec.checkpoint
     recipe, notes = todays_recipe(run.spec)
@@ -54,6 +55,7 @@ def run_config(run: GRPORun) -> RunConfig:
         ),
         checkpoint=CheckpointConfig(every_steps=checkpoint.every_steps, keep=checkpoint.keep),
         rewards=rewards_config(run.spec.rewards),
+        keeps_models=bool(recipe.get("benchmarks")) and bool(settings.benchmarks.image),
         deadlines=deadlines(recipe),
     )
 

@@ -5,6 +5,7 @@ A run's name has at most 40 characters, so that all of these are DNS labels (63)
 
 from typing import Final
 
+from grpo_contract.benchmarks import step_of
 from grpo_contract.labels import ROLE_LABEL, RUN_LABEL, Role
 
 APPLICATION: Final = "grpo-run"
@@ -33,6 +34,12 @@ def learner_service(run_name: str) -> str:
 
 def learner_network_policy(run_name: str) -> str:
     return f"{run_name}-learner"
+
+
+def benchmark_job(run_name: str, target: str) -> str:
+    """By the checkpoint's step: its target's name is too long."""
+    step = step_of(target)
+    return f"{run_name}-benchmark-{target if step is None else step}"
 
 
 def generator_deployment(run_name: str) -> str:

@@ -1,4 +1,4 @@
-"""What the pods of both roles share: security, files, environment; and how a run's and the operator's settings join.
+"""What the pods of learners and generators share: security, files, environment; and how a run's and the operator's settings join.
 
 Layers, later ones win: this file and the role's own part; the operator's pod template for the role; the run's fields
 for the role; the run's pod template; labels that Services and policies select by.
@@ -53,6 +53,36 @@ def metadata_of_pods(run: GRPORun, role: Role, metrics_port: int) -> Manifest:
     }
 
 
+def learners_image(run: GRPORun, settings: Settings) -> str:
+    """Before any pod template has its say."""
+    wanted, defaults = _of_role(run, settings, Role.LEARNER)
+    return wanted.image or (defaults.cpu_image if wanted.gpus == 0 else defaults.image)
+
+
+def pod_security() -> Manifest:
+    return {
+        "runAsNonRoot": True,
+        "runAsUser": NONROOT_ID,
+        "runAsGroup": NONROOT_ID,
+        "fsGroup": NONROOT_ID,
+        "fsGroupChangePolicy": "OnRootMismatch",
+        "seccompProfile": {"type": "RuntimeDefault"},
+    }
+
+
+def container_security() -> Manifest:
+    return {
+        "allowPrivilegeEscalation": False,
+        "readOnlyRootFilesystem": True,
+        "capabilities": {"drop": ["ALL"]},
+    }
+
+
+def shared_memory(on_cpu: bool) -> Manifest:
+    size = SHARED_MEMORY_ON_CPU if on_cpu else SHARED_MEMORY_WITH_GPU
+    return {"name": "shm", "emptyDir": {"medium": "Memory", "sizeLimit": size}}
+
+
 def _of_role(run: GRPORun, settings: Settings, role: Role) -> tuple[Learners | Generators, RoleDefaults]:
     if role is Role.LEARNER:
         return run.spec.learners, settings.learner
@@ -65,14 +95,7 @@ def _base(run: GRPORun, settings: Settings, role: Role) -> Manifest:
     spec: Manifest = {
         "automountServiceAccountToken": False,
         "enableServiceLinks": False,
-        "securityContext": {
-            "runAsNonRoot": True,
-            "runAsUser": NONROOT_ID,
-            "runAsGroup": NONROOT_ID,
-            "fsGroup": NONROOT_ID,
-            "fsGroupChangePolicy": "OnRootMismatch",
-            "seccompProfile": {"type": "RuntimeDefault"},
-        },
+        "securityContext": pod_security(),
         "containers": [_container(role, settings, defaults.cpu_image if on_cpu else defaults.image, on_cpu)],
         "volumes": _volumes(run, on_cpu),
     }
@@ -87,12 +110,8 @@ def _container(role: Role, settings: Settings, image: str, on_cpu: bool) -> Mani
         "image": image,
         "imagePullPolicy": settings.image_pull_policy,
         "workingDir": str(files.SCRATCH),
-        "env": _environment(on_cpu),
-        "securityContext": {
-            "allowPrivilegeEscalation": False,
-            "readOnlyRootFilesystem": True,
-            "capabilities": {"drop": ["ALL"]},
-        },
+        "env": environment_of(on_cpu),
+        "securityContext": container_security(),
         "terminationMessagePath": str(files.TERMINATION_FILE),
         "volumeMounts": [
             {"name": "config", "mountPath": str(files.CONFIG_FILE.parent), "readOnly": True},
@@ -104,7 +123,7 @@ def _container(role: Role, settings: Settings, image: str, on_cpu: bool) -> Mani
     }
 
 
-def _environment(on_cpu: bool) -> list[Manifest]:
+def environment_of(on_cpu: bool) -> list[Manifest]:
     fixed = {
         "HOME": str(files.SCRATCH),
         "TMPDIR": str(files.SCRATCH),
@@ -131,13 +150,7 @@ def _volumes(run: GRPORun, on_cpu: bool) -> list[Manifest]:
         {"name": "token", "secret": {"secretName": names.token_secret(name), "defaultMode": 0o440}},
         {"name": "volume", "persistentVolumeClaim": {"claimName": claim_name(run)}},
         {"name": "scratch", "emptyDir": {}},
-        {
-            "name": "shm",
-            "emptyDir": {
-                "medium": "Memory",
-                "sizeLimit": SHARED_MEMORY_ON_CPU if on_cpu else SHARED_MEMORY_WITH_GPU,
-            },
-        },
+        shared_memory(on_cpu),
     ]
 
 

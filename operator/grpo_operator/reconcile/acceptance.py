@@ -2,11 +2,13 @@
 
 from collections.abc import Iterable, Mapping
 
+from grpo_contract.labels import Role
 from grpo_contract.owned_keys import owned_keys
 from grpo_contract.recipe_defaults import ERAS
 from grpo_operator.api.run import GRPORun
 from grpo_operator.api.status import ConditionType
 from grpo_operator.desired import names
+from grpo_operator.desired.benchmarks import known_benchmarks, unknown_benchmarks
 from grpo_operator.desired.children import Child
 from grpo_operator.desired.manifest import role_of
 from grpo_operator.desired.recipe import era_of, todays_recipe
@@ -16,6 +18,7 @@ from grpo_operator.reconcile.observed import ObservedChild, Ref
 from grpo_operator.reconcile.own_recipe import recipe_has_changed
 from grpo_operator.reconcile.reasons import Reason
 from grpo_operator.reconcile.world import Refusal
+from grpo_operator.settings import Settings
 
 _ACCEPTED = Statement(ConditionType.ACCEPTED, "True", Reason.ACCEPTED, "The run can be started as it is written.")
 
@@ -37,6 +40,17 @@ def judge_recipe(run: GRPORun) -> Statement | None:
     if not messages:
         return None
     return Statement(ConditionType.ACCEPTED, "False", Reason.OWNED_KEY, " ".join(messages))
+
+
+def judge_benchmark_names(run: GRPORun, settings: Settings) -> Statement | None:
+    """None when there is a benchmark for each name, or none at all on this cluster: recipes come from elsewhere."""
+    if not settings.benchmarks.image or not (unknown := unknown_benchmarks(run, settings)):
+        return None
+    message = (
+        f"spec.recipe.benchmarks holds {unknown[0]!r}, but the operator's chart has the benchmarks {', '.join(known_benchmarks(settings))}; "
+        "take one of these, or have it added to benchmarks.tasks there."
+    )
+    return Statement(ConditionType.ACCEPTED, "False", Reason.UNKNOWN_BENCHMARK, message)
 
 
 def taken_names(wanted: Iterable[Child], foreign: Mapping[Ref, ObservedChild]) -> list[Refusal]:
@@ -80,7 +94,7 @@ def accepted(run: GRPORun) -> Statement:
 
 def judge_acceptance(run: GRPORun, refusals: Iterable[Refusal]) -> Statement:
     """A run that was accepted once stays so: of a later refusal, the condition of its role tells."""
-    first = next(iter(refusals), None)
+    first = next((refusal for refusal in refusals if refusal.role is not Role.BENCHMARK), None)
     if first is None or is_true(run.status.conditions, ConditionType.ACCEPTED):
         return accepted(run)
     return Statement(ConditionType.ACCEPTED, "False", first.reason, first.message)

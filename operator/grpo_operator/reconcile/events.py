@@ -8,7 +8,7 @@ from typing import Final, Literal
 
 from grpo_contract.labels import API_GROUP
 from grpo_operator.api.run import GRPORun
-from grpo_operator.api.status import Condition, ConditionType, GRPORunStatus
+from grpo_operator.api.status import BENCHMARK_OVER, BenchmarkPhase, Condition, ConditionType, GRPORunStatus
 from grpo_operator.desired.manifest import Manifest
 from grpo_operator.reconcile.conditions import find, is_true, micro_timestamp
 from grpo_operator.reconcile.phase import has_ended
@@ -51,7 +51,12 @@ class _News:
 def events_of(run: GRPORun, after: GRPORunStatus) -> list[RunEvent]:
     """What `after` tells that the run's status did not."""
     before = run.status
-    told = [*_of_recipe(run, after), *_of_resumption(before, after), *_of_conditions(before, after)]
+    told = [
+        *_of_recipe(run, after),
+        *_of_resumption(before, after),
+        *_of_conditions(before, after),
+        *_of_benchmarks(before, after),
+    ]
     if (
         after.last_failure
         and after.last_failure != before.last_failure
@@ -91,6 +96,18 @@ def _of_conditions(before: GRPORunStatus, after: GRPORunStatus) -> Iterator[_New
             yield _News("Warning", condition.reason, condition.message, condition.last_transition_time)
 
 
+def _of_benchmarks(before: GRPORunStatus, after: GRPORunStatus) -> Iterator[_News]:
+    was_over = {entry.target for entry in before.benchmarks if entry.phase in BENCHMARK_OVER}
+    for entry in after.benchmarks:
+        if entry.target not in was_over and entry.phase is BenchmarkPhase.SUCCEEDED:
+            scores = [
+                f"{task} {metric} {value:g}" for task, found in entry.scores.items() for metric, value in found.items()
+            ]
+            yield _News("Normal", Reason.BENCHMARK_SUCCEEDED, f"{entry.target}: {', '.join(scores)}.", entry.target)
+        elif entry.target not in was_over and entry.phase is BenchmarkPhase.FAILED:
+            yield _News("Warning", Reason.BENCHMARK_FAILED, f"{entry.target}: {entry.message}", entry.target)
+
+
 def _is_bad(condition: Condition) -> bool:
     is_told_whatever_its_status = condition.type is ConditionType.FAILED or condition.reason == Reason.RECIPE_CHANGED
     return is_told_whatever_its_status or _is_trouble(condition)
@@ -103,6 +120,8 @@ def _is_trouble(condition: Condition) -> bool:
         return condition.reason in POD_TROUBLES or condition.reason in _LOSSES
     if condition.type is ConditionType.PROGRESSING:
         return condition.reason not in POD_TROUBLES  # told by the pods' own conditions
+    if condition.type is ConditionType.BENCHMARKED:
+        return condition.reason in (Reason.NO_BENCHMARK_IMAGE, Reason.CHILD_REFUSED, Reason.NAME_TAKEN)
     return condition.type in (ConditionType.ACCEPTED, ConditionType.STORAGE_READY)
 
 

@@ -8,7 +8,15 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final
 
-from grpo_contract.labels import ATTEMPT_LABEL, JOB_INDEX_LABEL, ROLE_LABEL, RUN_LABEL, RUN_UID_LABEL, Role
+from grpo_contract.labels import (
+    ATTEMPT_LABEL,
+    BENCHMARK_LABEL,
+    JOB_INDEX_LABEL,
+    ROLE_LABEL,
+    RUN_LABEL,
+    RUN_UID_LABEL,
+    Role,
+)
 from grpo_operator.desired.digest import digest_of
 from grpo_operator.desired.recipe import RECIPE_ANNOTATION
 from grpo_operator.resources import APPLIED, CLAIM, DEPLOYMENT, JOB, POD
@@ -51,6 +59,8 @@ class JobFailure:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ObservedJob(ObservedChild):
     attempt: int
+    benchmark: str | None
+    """The target of a benchmark; None: it is of learners."""
     created_at: datetime
     started_at: datetime | None
     """When the Job controller first saw to it."""
@@ -127,6 +137,8 @@ class ObservedPod(ObservedChild):
     attempt: int | None
     index: int | None
     """Which learner it is."""
+    benchmark: str | None
+    """Whose benchmark it makes, by the target."""
     run_uid: str | None
     """By its label."""
     deletion_asked_at: datetime | None
@@ -202,6 +214,7 @@ def _observe_job(kind: str, manifest: Manifest) -> ObservedJob:
     return ObservedJob(
         **_common(kind, manifest),
         attempt=_number(metadata.get("labels", {}).get(ATTEMPT_LABEL)) or 0,
+        benchmark=metadata.get("labels", {}).get(BENCHMARK_LABEL),
         created_at=time_of(metadata["creationTimestamp"]),
         started_at=time_of(started) if started else None,
         recipe=template.get("metadata", {}).get("annotations", {}).get(RECIPE_ANNOTATION),
@@ -250,6 +263,7 @@ def _observe_pod(kind: str, manifest: Manifest) -> ObservedPod:
         role=Role(labels[ROLE_LABEL]),
         attempt=_number(labels.get(ATTEMPT_LABEL)),
         index=_number(labels.get(JOB_INDEX_LABEL)),
+        benchmark=labels.get(BENCHMARK_LABEL),
         run_uid=labels.get(RUN_UID_LABEL),
         deletion_asked_at=gone_at - grace_period if gone_at else None,
         gone_at=gone_at,

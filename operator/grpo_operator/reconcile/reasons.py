@@ -13,6 +13,9 @@ class Reason(StrEnum):
     OWNED_KEY = "OwnedKey"
     """The recipe sets a key that the operator sets itself, or asks for what runs cannot do yet. Nothing was started: remove
     the key and apply the run again."""
+    UNKNOWN_BENCHMARK = "UnknownBenchmark"
+    """The recipe names a benchmark that the operator's chart does not have. Nothing was started: correct the name, or have
+    it added to `benchmarks.tasks` there."""
     UNKNOWN_RECIPE_DEFAULTS = "UnknownRecipeDefaults"
     """Only a newer operator knows `recipeDefaults` of the run. This one starts, repairs and restarts nothing of it."""
     RECIPE_CHANGED = "RecipeChanged"
@@ -116,6 +119,20 @@ class Reason(StrEnum):
     PROGRESS_UNREADABLE = "ProgressUnreadable"
     """The operator cannot read learner 0's progress. The run may be well; check learner 0's node, and that NetworkPolicies
     let the operator reach it."""
+
+    # Benchmarked
+    BENCHMARKS_DONE = "BenchmarksDone"
+    """Every model that there is has its scores, in `status.benchmarks`."""
+    BENCHMARK_RUNNING = "BenchmarkRunning"
+    """A model is being benchmarked, or waits for its turn or for GPUs."""
+    BENCHMARK_FAILED = "BenchmarkFailed"
+    """A benchmark ended without scores; its entry in `status.benchmarks` says why. The run does not suffer by it."""
+    NOTHING_TO_BENCHMARK = "NothingToBenchmark"
+    """There is no model yet: the first comes with a checkpoint of the recipe's `save_*` keys, or with the trained model."""
+    NO_BENCHMARK_IMAGE = "NoBenchmarkImage"
+    """The recipe asks for benchmarks, and this operator has no image for them (`benchmarks.image` in the chart's values)."""
+    BENCHMARK_SUCCEEDED = "BenchmarkSucceeded"
+    """Of an Event: a model has its scores."""
 
     # RewardsHealthy; when it is False the reason is RewardsFailing, which the learners give for their end
     SCORING = "Scoring"

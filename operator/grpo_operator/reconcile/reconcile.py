@@ -1,7 +1,7 @@
 """One look at a run: from what is there to what should be done. Pure; all else in this folder is a part of it."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Final
 
@@ -9,7 +9,15 @@ from grpo_operator.api.run import GRPORun
 from grpo_operator.desired.children import Child, build_children
 from grpo_operator.desired.recipe import recipe_of_pods
 from grpo_operator.reconcile import report
-from grpo_operator.reconcile.acceptance import accepted, judge_acceptance, judge_era, judge_recipe, taken_names
+from grpo_operator.reconcile.acceptance import (
+    accepted,
+    judge_acceptance,
+    judge_benchmark_names,
+    judge_era,
+    judge_recipe,
+    taken_names,
+)
+from grpo_operator.reconcile.benchmarks import judge_benchmarks
 from grpo_operator.reconcile.changes import children_to_write, ref_of
 from grpo_operator.reconcile.completion import REPORT_GRACE_S, final_progress, is_complete
 from grpo_operator.reconcile.conditions import Statement
@@ -59,30 +67,51 @@ def reconcile(run: GRPORun, world: World, settings: Settings, now: datetime) -> 
     children = sort_children(run, world.children, attempt)
     run = with_own_recipe(run, children.job, progress_of_attempt(world.reading, attempt))
     look = _Look(run, world, settings, now, attempt, children)
+    return _with_benchmarks(look, _decide(look))
 
+
+def _decide(look: _Look) -> Plan:
+    run, world, children, now = look.run, look.world, look.children, look.now
     if has_ended(run.status.conditions):
         return _after_the_end(look)
     if objection := judge_era(run):
         return Plan(report.refused(run, objection, now))
-    if run.status.started_at is None and (objection := judge_recipe(run)):
+    if run.status.started_at is None and (objection := judge_recipe(run) or judge_benchmark_names(run, look.settings)):
         return Plan(report.refused(run, objection, now))
 
     storage = judge_storage(run, world.users_claim, children.claim, now)
     if storage.is_hopeless:
         return _fail(look, _cause_in_storage(storage), [storage.statement])
     if not storage.may_start:
-        status = report.ongoing(run, children, attempt, [accepted(run), storage.statement], None, now)
+        status = report.ongoing(run, children, look.attempt, [accepted(run), storage.statement], None, now)
         return Plan(status, look_again_s=storage.look_again_s)
 
     if not has_had_generators(run, children) and (mistake := users_mistake_in(children.generators)):
         return _fail(look, mistake)
     if is_complete(children, now):
-        return Plan(report.succeeded(run, attempt, final_progress(children.first_learner), now), look_again_s=0)
+        return Plan(report.succeeded(run, look.attempt, final_progress(children.first_learner), now), look_again_s=0)
     if children.job and children.job.failure:
         return _after_failure(look, children.job.failure, storage)
     if lost := lost_learner(children.learners, now):
         return _try_again_or_fail(look, lost)
     return _carry_on(look, storage)
+
+
+def _with_benchmarks(look: _Look, plan: Plan) -> Plan:
+    """Of a run that has started, and that this operator understands. They go on after its end."""
+    if plan.status.started_at is None or judge_era(look.run) is not None:
+        return plan
+    progress, refusals = progress_of_attempt(look.world.reading, look.attempt), look.world.refusals
+    found = judge_benchmarks(look.run, plan.status, look.settings, look.children, progress, refusals, look.now)
+    if found is None:
+        return plan
+    waits = (plan.look_again_s, found.look_again_s, REFUSED_AGAIN_S if refusals else None)
+    return replace(
+        plan,
+        status=report.with_benchmarks(look.run, plan.status, found.entries, found.statement, look.now),
+        write=(*plan.write, found.job) if found.job else plan.write,
+        look_again_s=min((wait for wait in waits if wait is not None), default=None),
+    )
 
 
 def _carry_on(look: _Look, storage: StorageVerdict, news_due_s: float | None = None) -> Plan:

@@ -9,6 +9,7 @@ from grpo_contract.labels import Role
 from grpo_contract.progress import EvaluationProgress, Metrics, Progress, Steps
 from grpo_operator.api.run import GRPORun
 from grpo_operator.api.status import (
+    BenchmarkStatus,
     ConditionType,
     GeneratorStatus,
     GRPORunStatus,
@@ -155,6 +156,13 @@ def succeeded(
     return _ended(run, attempt, status, [statement], now)
 
 
+def with_benchmarks(
+    run: GRPORun, status: GRPORunStatus, entries: list[BenchmarkStatus], statement: Statement, now: datetime
+) -> GRPORunStatus:
+    conditions = set_conditions(status.conditions, [statement], run.metadata.generation, now)
+    return status.model_copy(update={"benchmarks": entries, "conditions": conditions})
+
+
 def still_ended(run: GRPORun) -> GRPORunStatus:
     """Only the phase may have another name: that of a newer operator was not understood."""
     phase = phase_of(run.status.conditions, run.status.attempt, run.status.phase)
@@ -225,26 +233,26 @@ def _with_progress(status: GRPORunStatus, progress: Progress | None) -> GRPORunS
 def _readable(metrics: Metrics) -> Metrics:
     """Rounded, because `kubectl get` prints every digit that there is."""
     numbers: dict[str, float] = metrics.model_dump(exclude={"rewards"}, exclude_none=True)
-    rounded = {name: _rounded(value) for name, value in numbers.items()}
-    return Metrics(**rounded, rewards={name: _rounded(value) for name, value in metrics.rewards.items()})
+    readable = {name: rounded(value) for name, value in numbers.items()}
+    return Metrics(**readable, rewards={name: rounded(value) for name, value in metrics.rewards.items()})
 
 
 def _readable_evaluation(evaluation: EvaluationProgress) -> EvaluationProgress:
     numbers = evaluation.model_dump(include={"reward", "reward_std", "completion_length"}, exclude_none=True)
-    rounded = {name: _rounded(value) for name, value in numbers.items()}
-    rewards = {name: _rounded(value) for name, value in evaluation.rewards.items()}
-    return evaluation.model_copy(update=rounded | {"rewards": rewards})
+    readable = {name: rounded(value) for name, value in numbers.items()}
+    rewards = {name: rounded(value) for name, value in evaluation.rewards.items()}
+    return evaluation.model_copy(update=readable | {"rewards": rewards})
 
 
 def _readable_steps(steps: Steps) -> Steps:
     numbers = steps.model_dump(include={"epoch", "seconds_per_step", "tokens_per_second"}, exclude_none=True)
-    rounded = {name: _rounded(value) for name, value in numbers.items()}
+    readable = {name: rounded(value) for name, value in numbers.items()}
     return steps.model_copy(
-        update=rounded | {"eta_seconds": None if steps.eta_seconds is None else float(round(steps.eta_seconds))}
+        update=readable | {"eta_seconds": None if steps.eta_seconds is None else float(round(steps.eta_seconds))}
     )
 
 
-def _rounded(value: float) -> float:
+def rounded(value: float) -> float:
     return float(f"{value:.{SIGNIFICANT_DIGITS}g}")
 
 

@@ -37,7 +37,7 @@ class Refusal:
     reason: str
     message: str
     role: Role | None = None
-    """Whose child it is; None: both roles need it."""
+    """Whose child it is; None: learners and generators need it."""
 
 
 @dataclass(frozen=True)
@@ -76,6 +76,9 @@ class Children:
     previous_learners: tuple[ObservedPod, ...]
     """Of earlier attempts: they are on their way out and may still hold GPUs and write checkpoints."""
     generators: tuple[ObservedPod, ...]
+    benchmark_jobs: Mapping[str, ObservedJob]
+    """{target: Job}"""
+    benchmark_pods: tuple[ObservedPod, ...]
 
     @property
     def first_learner(self) -> ObservedPod | None:
@@ -96,6 +99,7 @@ def sort_children(run: GRPORun, children: Iterable[ObservedChild], attempt: int)
     others = [child for child in children if not isinstance(child, ObservedPod)]
     own = {child.ref: child for child in others if belongs_to(run, child)}
     jobs = [child for child in own.values() if isinstance(child, ObservedJob)]
+    learner_jobs = [job for job in jobs if job.benchmark is None]
     learners = [pod for pod in pods if pod.role is Role.LEARNER]
     name = run.metadata.name
     deployment = own.get((DEPLOYMENT.kind, names.generator_deployment(name)))
@@ -105,12 +109,14 @@ def sort_children(run: GRPORun, children: Iterable[ObservedChild], attempt: int)
         own=own,
         foreign={child.ref: child for child in others if not belongs_to(run, child)},
         job=job if isinstance(job, ObservedJob) else None,
-        previous_jobs=tuple(job for job in jobs if job.attempt < attempt),
+        previous_jobs=tuple(job for job in learner_jobs if job.attempt < attempt),
         deployment=deployment if isinstance(deployment, ObservedDeployment) else None,
         claim=claim if isinstance(claim, ObservedClaim) else None,
         learners=tuple(sorted((pod for pod in learners if pod.attempt == attempt), key=_index)),
         previous_learners=tuple(pod for pod in learners if pod.attempt is not None and pod.attempt < attempt),
-        generators=tuple(sorted((pod for pod in pods if pod.role is Role.GENERATOR), key=lambda pod: pod.name)),
+        generators=tuple(sorted((pod for pod in pods if pod.role is Role.GENERATOR), key=_name)),
+        benchmark_jobs={job.benchmark: job for job in jobs if job.benchmark is not None},
+        benchmark_pods=tuple(sorted((pod for pod in pods if pod.role is Role.BENCHMARK), key=_name)),
     )
 
 
@@ -122,6 +128,10 @@ def belongs_to(run: GRPORun, child: ObservedChild) -> bool:
     if child.owner_uid is None and isinstance(child, ObservedClaim):
         return run.spec.storage.retain
     return child.owner_uid == run.metadata.uid
+
+
+def _name(pod: ObservedPod) -> str:
+    return pod.name
 
 
 def _index(pod: ObservedPod) -> int:

@@ -1,0 +1,222 @@
+"""Benchmarked: which of a run's models are to be benchmarked, and how far that is. One at a time, the oldest first.
+
+A benchmark costs GPUs that a learner may need, and its trouble is none of the run's: it goes on, and ends, without it.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final
+
+from pydantic import ValidationError
+
+from grpo_contract.benchmarks import TRAINED_MODEL, BenchmarkScores, target_of
+from grpo_contract.files import benchmarks_folder
+from grpo_contract.labels import Role
+from grpo_contract.progress import Progress
+from grpo_operator.api.run import GRPORun
+from grpo_operator.api.status import BENCHMARK_OVER, BenchmarkPhase, BenchmarkStatus, ConditionType, GRPORunStatus
+from grpo_operator.desired.benchmarks import build_benchmark_job
+from grpo_operator.desired.children import Child
+from grpo_operator.reconcile.acceptance import taken_names
+from grpo_operator.reconcile.completion import REPORT_GRACE_S
+from grpo_operator.reconcile.conditions import Statement, is_true
+from grpo_operator.reconcile.observed import ObservedContainer, ObservedJob, ObservedPod
+from grpo_operator.reconcile.reasons import Reason
+from grpo_operator.reconcile.report import rounded
+from grpo_operator.reconcile.termination import failure_in
+from grpo_operator.reconcile.world import Children, Refusal
+from grpo_operator.settings import Settings
+
+MOST_ENTRIES: Final = 100
+"""In the status."""
+
+MESSAGE_CHARACTERS: Final = 500
+"""Of an entry."""
+
+_DEADLINE: Final = "DeadlineExceeded"
+"""Of a Job that did not end in time, in the words of the Job controller."""
+
+
+@dataclass(frozen=True)
+class Benchmarks:
+    """What a look has found and decided of them."""
+
+    entries: list[BenchmarkStatus]
+    statement: Statement
+    job: Child | None = None
+    """To be made."""
+    look_again_s: float | None = None
+
+
+def judge_benchmarks(
+    run: GRPORun,
+    status: GRPORunStatus,
+    settings: Settings,
+    children: Children,
+    progress: Progress | None,
+    refusals: Iterable[Refusal],
+    now: datetime,
+) -> Benchmarks | None:
+    """None of a run whose recipe asks for none. `status`: what is to be said of the run otherwise."""
+    if not run.spec.recipe.get("benchmarks"):
+        return None
+    if not settings.benchmarks.image:
+        return Benchmarks(status.benchmarks, _NO_IMAGE)
+    known = known_targets(run, status, progress)
+    entries = [_looked_at(run, settings, entry, children, now) for entry in known]
+    current = _current(entries, has_failed=is_true(status.conditions, ConditionType.FAILED))
+    job = None
+    if current and current.target not in children.benchmark_jobs:
+        job = build_benchmark_job(run, settings, current.target)
+    taken = taken_names([job] if job else [], children.foreign)
+    refused = next((refusal for refusal in [*taken, *refusals] if refusal.role is Role.BENCHMARK), None)
+    is_awaited = current is not None and _is_over(children.benchmark_jobs.get(current.target))
+    return Benchmarks(
+        entries=entries[-MOST_ENTRIES:],
+        statement=Statement(ConditionType.BENCHMARKED, "False", refused.reason, refused.message)
+        if refused
+        else _statement(entries, current, children),
+        job=None if taken else job,
+        look_again_s=REPORT_GRACE_S if is_awaited else None,
+    )
+
+
+def known_targets(run: GRPORun, status: GRPORunStatus, progress: Progress | None) -> list[BenchmarkStatus]:
+    """Those that the status knows, those that learner 0 tells of, and the trained model once the run has succeeded."""
+    told = [BenchmarkStatus(target=target_of(step), step=step) for step in (progress.kept_models if progress else ())]
+    known = {entry.target: entry for entry in [*told, *status.benchmarks]}
+    if is_true(status.conditions, ConditionType.SUCCEEDED) and status.model is not None:
+        step = status.progress.step
+        is_last_checkpoint = target_of(step) in known and not run.spec.recipe.get("load_best_model_at_end")
+        if not is_last_checkpoint:
+            known.setdefault(TRAINED_MODEL, BenchmarkStatus(target=TRAINED_MODEL, step=step))
+    return sorted(known.values(), key=lambda entry: (entry.step, entry.target))
+
+
+def _current(entries: Sequence[BenchmarkStatus], has_failed: bool) -> BenchmarkStatus | None:
+    """A run that has failed starts no other."""
+    waiting = [] if has_failed else [entry for entry in entries if entry.phase is BenchmarkPhase.PENDING]
+    running = [entry for entry in entries if entry.phase is BenchmarkPhase.RUNNING]
+    return next(iter([*running, *waiting]), None)
+
+
+def _looked_at(
+    run: GRPORun, settings: Settings, entry: BenchmarkStatus, children: Children, now: datetime
+) -> BenchmarkStatus:
+    """Its Job is removed a while after its end, and what was found stays. One that somebody removed is made again."""
+    job = children.benchmark_jobs.get(entry.target)
+    if entry.phase in BENCHMARK_OVER:
+        return entry
+    if job is None:
+        return entry.model_copy(update={"phase": BenchmarkPhase.PENDING})
+    pods = [pod for pod in children.benchmark_pods if pod.benchmark == entry.target]
+    scores = next((scores for pod in pods if (scores := scores_of(pod))), None)
+    if scores is not None:
+        readable = {
+            task: {name: rounded(value) for name, value in found.items()} for task, found in scores.scores.items()
+        }
+        return entry.model_copy(update={"phase": BenchmarkPhase.SUCCEEDED, "scores": readable})
+    why = _why_failed(job, pods, settings, now)
+    if why is None:
+        return entry.model_copy(update={"phase": BenchmarkPhase.RUNNING})
+    where = benchmarks_folder(run.metadata.name, run.metadata.uid) / entry.target
+    message = f"{why[:MESSAGE_CHARACTERS].rstrip('.')}. What it has written lies in {where} on the volume."
+    return entry.model_copy(update={"phase": BenchmarkPhase.FAILED, "message": message})
+
+
+def scores_of(pod: ObservedPod) -> BenchmarkScores | None:
+    for container in pod.containers:
+        if container.ended_well and container.ended is not None and container.ended.message:
+            try:
+                return BenchmarkScores.model_validate_json(container.ended.message)
+            except ValidationError:
+                continue  # the command's own words
+    return None
+
+
+def _is_over(job: ObservedJob | None) -> bool:
+    return job is not None and (job.completed_at is not None or job.failure is not None)
+
+
+def _why_failed(job: ObservedJob, pods: Sequence[ObservedPod], settings: Settings, now: datetime) -> str | None:
+    """None while it has not, or while its pods' own news may be on their way."""
+    ended_at = job.failure.since if job.failure else job.completed_at
+    if ended_at is None:
+        return None
+    if job.failure and job.failure.reason == _DEADLINE:
+        hours = settings.benchmarks.timeout_s / 3600
+        return f"It did not end within {hours:.3g} hours (benchmarks.timeoutSeconds of the operator's chart)"
+    if told := next((words for pod in reversed(pods) if (words := _last_words(pod))), None):
+        return told
+    if (now - ended_at).total_seconds() < REPORT_GRACE_S:
+        return None
+    return "Its pod is gone with its words" + (f" ({job.failure.message.rstrip('.')})" if job.failure else "")
+
+
+def _last_words(pod: ObservedPod) -> str | None:
+    for container in pod.containers:
+        ended = container.ended
+        if ended and ended.exit_code != 0:
+            failure = failure_in(ended)
+            lines = ended.message.strip().splitlines()
+            said = failure.message if failure else lines[-1] if lines else ended.reason
+            return (
+                f"Container {container.name} of pod {pod.name} ended with exit code {ended.exit_code} ({said.rstrip('.')}): see "
+                f"`kubectl logs {pod.name} -c {container.name}`"
+            )
+    return None
+
+
+def _statement(entries: Sequence[BenchmarkStatus], current: BenchmarkStatus | None, children: Children) -> Statement:
+    if not entries:
+        return _NOTHING_YET
+    counts = {phase: sum(entry.phase is phase for entry in entries) for phase in BenchmarkPhase}
+    tally = f"{counts[BenchmarkPhase.SUCCEEDED]} of {len(entries)} models are benchmarked."
+    if failed := counts[BenchmarkPhase.FAILED]:
+        tally += f" {failed} failed."
+    if current:
+        pods = [pod for pod in children.benchmark_pods if pod.benchmark == current.target]
+        doing = f"{current.target} is being benchmarked{_hindrance(pods)}."
+        return Statement(ConditionType.BENCHMARKED, "False", Reason.BENCHMARK_RUNNING, f"{tally} {doing}")
+    newest = next((entry for entry in reversed(entries) if entry.phase is BenchmarkPhase.FAILED), None)
+    if newest:
+        text = f"{tally} {newest.target}: {newest.message}"
+        return Statement(ConditionType.BENCHMARKED, "False", Reason.BENCHMARK_FAILED, text)
+    is_all = counts[BenchmarkPhase.SUCCEEDED] == len(entries)
+    reason = Reason.BENCHMARKS_DONE if is_all else Reason.RUN_ENDED
+    return Statement(ConditionType.BENCHMARKED, "True" if is_all else "False", reason, tally)
+
+
+def _hindrance(pods: Sequence[ObservedPod]) -> str:
+    """What keeps its pod from its work, of which the chart's values know more than the run."""
+    for pod in pods:
+        if pod.is_over or pod.is_deleting:
+            continue
+        if pod.unschedulable:
+            return f", and its pod {pod.name} fits no node ({pod.unschedulable.message.rstrip('.')})"
+        if waiting := next((said for container in pod.containers if (said := _waiting_words(container))), None):
+            return f", and its pod {pod.name} does not start ({waiting})"
+    return ""
+
+
+def _waiting_words(container: ObservedContainer) -> str | None:
+    """Only what does not pass by itself has a message."""
+    waiting = container.waiting
+    return f"{waiting.reason}: {waiting.message.rstrip('.')}" if waiting and waiting.message else None
+
+
+_NO_IMAGE: Final = Statement(
+    ConditionType.BENCHMARKED,
+    "False",
+    Reason.NO_BENCHMARK_IMAGE,
+    "spec.recipe.benchmarks asks for benchmarks, and this operator has no image for them: have benchmarks.image set in the values "
+    "of its chart, or leave benchmarks out. The run goes on without.",
+)
+
+_NOTHING_YET: Final = Statement(
+    ConditionType.BENCHMARKED,
+    "False",
+    Reason.NOTHING_TO_BENCHMARK,
+    "No checkpoint of the recipe's save_* keys was written yet, nor is the model trained.",
+)

@@ -1,0 +1,115 @@
+"""A run that evaluates, and whose models are benchmarked: a checkpoint's, which is gone by then, and the trained one."""
+
+import json
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from codegen.dashboard_queries import queries_of
+from e2e.demo_runs import small_run
+from harness.kubectl import Kubectl, Manifest, condition
+from harness.layout import CHART
+from harness.outages import wait_through_outages
+from harness.prometheus import Prometheus
+from harness.runs import ALL_KINDS, SOON_S, children, events_of, pods, wait_for_phase
+
+NAME = "benchmarked"
+RECIPE: dict[str, Any] = {
+    "benchmarks": ["arithmetic"],
+    "save_strategy": "steps",
+    "save_steps": 1,
+    "save_total_limit": 1,
+    "dataset_name": None,
+    "dataset_mixture": {
+        "datasets": [{"id": "/volume/demo/train.jsonl", "columns": ["problem", "solution"]}],
+        "test_split_size": 4,
+    },
+    "eval_strategy": "steps",
+    "eval_steps": 2,
+}
+RUN_S = 400
+BENCHMARKS_S = 300
+TARGETS = ["checkpoint-1", "checkpoint-2", "checkpoint-3"]
+
+
+@pytest.fixture(scope="module")
+def started() -> float:
+    return time.time()
+
+
+@pytest.fixture(scope="module")
+def run(namespace: Kubectl, started: float) -> Iterator[Manifest]:
+    """After its end, and the end of its benchmarks."""
+    namespace.apply(small_run(NAME, recipe=RECIPE, checkpoint={"everySteps": 3, "keep": 1}))
+    wait_for_phase(namespace, NAME, "Succeeded", RUN_S)
+    yield wait_through_outages("all benchmarks", lambda: _when_benchmarked(namespace), BENCHMARKS_S)
+    namespace("delete", "grporun", NAME, "--timeout=60s")
+    wait_through_outages("the end of its Jobs", lambda: not children(namespace, NAME, ALL_KINDS), SOON_S)
+
+
+def _when_benchmarked(namespace: Kubectl) -> Manifest | None:
+    run = namespace.get("grporun", NAME)
+    ended = [entry["phase"] in ("Succeeded", "Failed") for entry in run["status"]["benchmarks"]]
+    return run if len(ended) == len(TARGETS) and all(ended) else None
+
+
+def test_each_model_has_its_scores(run: Manifest) -> None:
+    entries = run["status"]["benchmarks"]
+    assert [(entry["target"], entry["step"], entry["phase"]) for entry in entries] == [
+        (target, step, "Succeeded") for step, target in enumerate(TARGETS, start=1)
+    ]
+    for entry in entries:
+        assert list(entry["scores"]) == ["arithmetic"]
+        assert 0 < entry["scores"]["arithmetic"]["accuracy"] < 1
+    benchmarked = condition(run, "Benchmarked")
+    assert benchmarked is not None
+    assert (benchmarked["status"], benchmarked["reason"]) == ("True", "BenchmarksDone")
+    assert benchmarked["message"] == "3 of 3 models are benchmarked."
+
+
+def test_they_were_made_one_after_the_other(run: Manifest, namespace: Kubectl) -> None:
+    jobs = [namespace.get("job", f"{NAME}-benchmark-{step}") for step in (1, 2, 3)]
+    times = [time for job in jobs for time in (job["status"]["startTime"], job["status"]["completionTime"])]
+    assert times == sorted(times)
+
+
+def test_models_that_were_kept_for_it_are_cleared_away(run: Manifest, namespace: Kubectl) -> None:
+    """By the report's own account: it removes what is named last in its command."""
+    for pod in pods(namespace, NAME, "benchmark"):
+        (report,) = pod["spec"]["containers"]
+        target = pod["metadata"]["labels"]["grpo.dev/benchmark"]
+        assert report["command"][4:] == [f"{run['status']['output']}/benchmarks/{target}/model"]
+        assert pod["status"]["containerStatuses"][0]["state"]["terminated"]["exitCode"] == 0
+
+
+def test_an_event_tells_of_each(run: Manifest, namespace: Kubectl) -> None:
+    def told() -> bool:
+        notes = [event["note"] for event in events_of(namespace, NAME) if event["reason"] == "BenchmarkSucceeded"]
+        return sorted(note.partition(":")[0] for note in notes) == TARGETS
+
+    wait_through_outages("an Event for each", told, SOON_S)
+
+
+def test_the_dashboard_shows_evaluation_and_benchmarks(
+    run: Manifest, namespace: Kubectl, prometheus: Prometheus, started: float
+) -> None:
+    values = {"namespace": str(namespace.namespace), "run": NAME, "window": "1m"}
+    dashboard = json.loads((CHART / "dashboards" / "grpo-run.json").read_text())
+    queries = [query for query in queries_of(dashboard) if query.panel.startswith(("Evaluation", "Benchmarks"))]
+    assert len(queries) >= 8
+
+    def empty() -> list[str]:
+        now = time.time()
+        return [q.expr for q in queries if not prometheus.query_range(q.with_values(values), started, now, 5)]
+
+    wait_through_outages("scrapes of the operator", lambda: not empty(), SOON_S)
+    newest = prometheus.query(f'grpo_benchmark_step{{run_namespace="{namespace.namespace}", run="{NAME}"}}')
+    assert [series["value"][1] for series in newest] == ["3"]
+
+
+def test_what_was_evaluated_is_in_the_status(run: Manifest) -> None:
+    evaluation = run["status"]["evaluation"]
+    assert evaluation["step"] == 3
+    assert 0 <= evaluation["rewards"]["accuracy"] <= 1

@@ -1,0 +1,66 @@
+"""Models of the recipe's checkpoints, kept for benchmarks: those are slower than training, and checkpoints give way.
+
+A kept model is made of links to the checkpoint's files, so that it takes room only once the checkpoint is gone; where the
+volume has no links, of copies. Who benchmarked a model removes it, and leaves its folder with the results.
+"""
+
+import logging
+import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+from grpo_contract.benchmarks import MODEL_FOLDER, MOST_TOLD, step_of, target_of
+from grpo_trainer import fence
+from grpo_trainer.checkpoint_files import is_needed_to_resume
+from grpo_trainer.flushing import flush, flush_one
+
+log = logging.getLogger(__name__)
+
+
+class KeptModels:
+    """Wants the recipe's checkpoints for as long as it takes to link them. Of rank 0."""
+
+    def __init__(self, folder: Path, told: Callable[[list[int]], None]) -> None:
+        """`folder`: of the run's benchmarks. `told`: of the steps whose models wait there, now and after each new one."""
+        self.folder = folder
+        self.told = told
+        told(self.steps())
+
+    def checkpoint_saved(self, folder: Path, step: int) -> None:
+        """A step that an attempt makes again has the same model as before, which may be benchmarked already. Trouble with
+        the volume costs a benchmark, and not the run."""
+        target = self.folder / target_of(step)
+        if target.exists():
+            return
+        fence.check(self.folder.parent)
+        partial = self.folder / f".{target.name}.partial"
+        try:
+            shutil.rmtree(partial, ignore_errors=True)
+            partial.mkdir(parents=True)
+            shutil.copytree(folder, partial / MODEL_FOLDER, ignore=_needed_to_resume, copy_function=link_or_copy)
+            flush(partial)
+            partial.rename(target)
+            flush_one(self.folder)
+        except OSError as error:
+            log.warning("the model of step %d is not kept, and will not be benchmarked: %s", step, error)
+        self.told(self.steps())
+
+    def needs(self, folder: Path) -> bool:
+        return False
+
+    def steps(self) -> list[int]:
+        """Oldest first."""
+        targets = [model.parent.name for model in self.folder.glob(f"*/{MODEL_FOLDER}")]
+        return sorted(step for target in targets if (step := step_of(target)) is not None)[:MOST_TOLD]
+
+
+def _needed_to_resume(_: str, names: list[str]) -> list[str]:
+    return [name for name in names if is_needed_to_resume(name)]
+
+
+def link_or_copy(source: str, target: str) -> None:
+    try:
+        os.link(source, target)
+    except OSError:
+        shutil.copy2(source, target)
