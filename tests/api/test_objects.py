@@ -119,7 +119,7 @@ def test_two_conditions_of_one_type_are_refused(api_server: ApiServer, base_run:
 def test_the_job_of_a_benchmark_is_what_the_api_server_takes(api_server: ApiServer, recipe: Manifest) -> None:
     job = build_benchmark_job(benchmarked_run(**recipe), SETTINGS, "checkpoint-50").manifest
     job["metadata"]["namespace"] = "default"
-    answer = api_server.send("POST", f"/{JOB.path('default')}", job, **DRY)
+    answer = api_server.send("POST", JOB.path("default"), job, **DRY)
     assert (answer.accepted, answer.warnings) == (True, ""), answer.body
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from codegen.dashboard_queries import queries_of
-from e2e.demo_runs import small_run
+from e2e.demo_runs import demo_run
 from harness.kubectl import Kubectl, Manifest, condition
 from harness.layout import CHART
 from harness.outages import wait_through_outages
@@ -17,6 +17,8 @@ from harness.runs import ALL_KINDS, SOON_S, children, events_of, pods, wait_for_
 
 NAME = "benchmarked"
 RECIPE: dict[str, Any] = {
+    "max_steps": 3,
+    "per_device_train_batch_size": 16,
     "benchmarks": ["arithmetic"],
     "save_strategy": "steps",
     "save_steps": 1,
@@ -42,7 +44,8 @@ def started() -> float:
 @pytest.fixture(scope="module")
 def run(namespace: Kubectl, started: float) -> Iterator[Manifest]:
     """After its end, and the end of its benchmarks."""
-    namespace.apply(small_run(NAME, recipe=RECIPE, checkpoint={"everySteps": 3, "keep": 1}))
+    checkpoint, one = {"everySteps": 3, "keep": 1}, {"replicas": 1}
+    namespace.apply(demo_run(NAME, recipe=RECIPE, checkpoint=checkpoint, learners=one, generators=one))
     wait_for_phase(namespace, NAME, "Succeeded", RUN_S)
     yield wait_through_outages("all benchmarks", lambda: _when_benchmarked(namespace), BENCHMARKS_S)
     namespace("delete", "grporun", NAME, "--timeout=60s")

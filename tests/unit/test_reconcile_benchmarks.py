@@ -162,14 +162,22 @@ def test_the_trained_model_comes_last_when_the_run_has_succeeded() -> None:
     assert (settled.status, settled.write, settled.look_again_s) == (last.status, (), None)
 
 
-def test_the_look_that_sees_the_end_knows_of_the_model() -> None:
+@pytest.mark.parametrize(
+    ("kept_models", "targets"),
+    [([], ["model"]), ([10], ["checkpoint-10", "model"]), ([10, 20], ["checkpoint-10", "checkpoint-20"])],
+)
+def test_the_look_that_sees_the_end_knows_what_was_saved_last(kept_models: list[int], targets: list[str]) -> None:
     report = Progress(
-        attempt=1, stage=Stage.FINISHED, progress=Steps(step=20, max_steps=20), model=f"{FOLDER}/model"
+        attempt=1,
+        stage=Stage.FINISHED,
+        progress=Steps(step=20, max_steps=20),
+        model=f"{FOLDER}/model",
+        kept_models=kept_models,
     ).to_json()
     learner = make_pod(phase="Succeeded", containers=(container(terminated=ended(0, "Completed", report)),))
     plan = look(with_status(benchmarked_run()), make_job(conditions=(COMPLETE,)), learner)
-    assert entries_of(plan) == {"model": "Pending"}
-    assert jobs_in(plan) == ["math-benchmark-model"]
+    assert list(entries_of(plan)) == targets
+    assert jobs_in(plan) == [f"math-benchmark-{targets[0].removeprefix('checkpoint-')}"]
 
 
 @pytest.mark.parametrize(

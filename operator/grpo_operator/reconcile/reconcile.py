@@ -101,7 +101,8 @@ def _with_benchmarks(look: _Look, plan: Plan) -> Plan:
     """Of a run that has started, and that this operator understands. They go on after its end."""
     if plan.status.started_at is None or judge_era(look.run) is not None:
         return plan
-    progress, refusals = progress_of_attempt(look.world.reading, look.attempt), look.world.refusals
+    progress = progress_of_attempt(look.world.reading, look.attempt) or final_progress(look.children.first_learner)
+    refusals = look.world.refusals
     found = judge_benchmarks(look.run, plan.status, look.settings, look.children, progress, refusals, look.now)
     if found is None:
         return plan
