@@ -146,10 +146,10 @@ RECIPES: list[tuple[Level, dict[str, Any], dict[str, Any], str, str]] = [
     ),
     (
         Level.NOTE,
-        {"report_to": ["wandb", "mlflow", "trackio"]},
-        {"report_to": ["wandb", "tensorboard"]},
+        {"report_to": ["wandb", "mlflow", "swanlab"]},
+        {"report_to": ["wandb", "tensorboard", "trackio"]},
         "report_to",
-        "report_to holds mlflow, trackio, which the learners' image must hold (the released one does not), or the run "
+        "report_to holds mlflow, swanlab, which the learners' image must hold (the released one does not), or the run "
         "fails; leave it out, since metrics are in Prometheus anyway, or use an image that holds it.",
     ),
 ]
