@@ -38,8 +38,8 @@ def _rows(plan: Plan) -> Iterator[Finding]:
         yield note(
             "spec.recipe.per_device_eval_batch_size",
             f"spec.recipe.per_device_eval_batch_size is {plan.value('per_device_eval_batch_size')}, so that an evaluation "
-            f"batch has {per_batch} rows, and {more} of the {planned.rows} rows count twice to fill the last one; evaluate on a "
-            f"multiple of {per_batch} rows where that matters.",
+            f"batch has {per_batch} rows, and the last one of {planned.rows} rows is filled up with {more} that count again; "
+            f"evaluate on a multiple of {per_batch} rows where that matters.",
         )
     elif more < 0:
         yield note(

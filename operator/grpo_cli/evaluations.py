@@ -37,7 +37,7 @@ class Evaluations:
 
     @property
     def counted_rows(self) -> int | None:
-        """Those that fill up the last batch a second time."""
+        """Without those that are left out, or with those that fill up the last batch again."""
         if self.rows is None:
             return None
         whole, more = divmod(self.rows, self.rows_per_batch)

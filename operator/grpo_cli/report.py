@@ -130,7 +130,8 @@ def _eval_rows(plan: Plan, planned: Evaluations) -> str:
     more = planned.counted_rows - planned.rows
     if more == 0:
         return str(planned.rows)
-    return f"{planned.rows}, " + (f"{more} of which count twice" if more > 0 else f"{-more} of which are left out")
+    rest = f"filled up with {more} that count again" if more > 0 else f"{-more} of which are left out"
+    return f"{planned.rows}, {rest}"
 
 
 def _number_of(planned: Evaluations) -> str:

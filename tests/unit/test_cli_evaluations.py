@@ -175,8 +175,8 @@ FINDINGS: list[tuple[Level, dict[str, Any], int | None, dict[str, Any], int | No
         {"do_eval": True, "per_device_eval_batch_size": 8},
         7,
         "per_device_eval_batch_size",
-        "per_device_eval_batch_size is 16, so that an evaluation batch has 2 rows, and 1 of the 7 rows count twice to fill "
-        "the last one; evaluate on a multiple of 2 rows where that matters.",
+        "per_device_eval_batch_size is 16, so that an evaluation batch has 2 rows, and the last one of 7 rows is filled up "
+        "with 1 that count again; evaluate on a multiple of 2 rows where that matters.",
     ),
     (
         Level.WASTE,
@@ -269,7 +269,7 @@ def lines(recipe: dict[str, Any], known: Known) -> list[str]:
 
 def test_the_text() -> None:
     assert lines(RECIPE, Known(eval_rows=10)) == [
-        "  rows of an evaluation              10, 2 of which count twice",
+        "  rows of an evaluation              10, filled up with 2 that count again",
         "  completions per evaluation         24 = 12 rows x 2 generations",
         "  evaluations of the run             4 = 1 before the first step + 3 during training",
         "  completions of these               96, and 800 of training",
