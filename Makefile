@@ -216,6 +216,9 @@ bench-operator: env-dev cluster-build ## cost of the operator itself, printed an
 bench-startup: env-trainer | $(if $(filter bench,$(MAKECMDGOALS)),bench-operator) ## seconds from a learner's start to its first step, in parts, printed and written to build/bench/startup.json
 	$(PATHS) $(TRAINER)/python -m perf.startup_cost
 
+bench-lora-rounding: env-trainer ## what merging an adapter into the base at every weight update, and out again, would leave in it, printed
+	$(PATHS) $(TRAINER)/python -m perf.lora_rounding
+
 help: ## list these commands
 	@awk 'BEGIN {FS = ":.*## "} /^##@/ {printf "\n%s\n", substr($$0, 5)} /^[a-z0-9-]+:.*## / {printf "  make %-20s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 

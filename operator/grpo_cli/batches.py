@@ -47,11 +47,25 @@ class Batch:
 
     def steps_per_epoch(self, rows: int) -> int:
         """An incomplete last generation is dropped, an incomplete last step is made."""
-        passes = (rows // self.prompts_per_generation) * self.steps_per_generation * self.num_iterations
-        return max(1, math.ceil(Fraction(passes, self.accumulation)))
+        return max(1, math.ceil(Fraction(self.passes_per_epoch(rows), self.accumulation)))
+
+    def passes_per_epoch(self, rows: int) -> int:
+        return (rows // self.prompts_per_generation) * self.steps_per_generation * self.num_iterations
 
     def total_steps(self, rows: int, epochs: float) -> int:
         return math.ceil(epochs * self.steps_per_epoch(rows))
+
+    def completions_of(self, steps: int, rows: int | None) -> int:
+        """Written in so many steps. Without `rows` no step is taken for an incomplete one."""
+        passes = steps * self.accumulation
+        if rows is not None:
+            epochs, more = divmod(steps, self.steps_per_epoch(rows))
+            whole = self.passes_per_epoch(rows)
+            passes = epochs * whole + min(more * self.accumulation, whole)
+        return (
+            math.ceil(Fraction(passes, self.steps_per_generation * self.num_iterations))
+            * self.completions_per_generation
+        )
 
 
 def batch_of(spec: GRPORunSpec, value: Callable[[str], Any]) -> Batch:

@@ -7,11 +7,13 @@ from typing import Any
 
 from grpo_cli.batches import Batch
 from grpo_cli.combinations import combinations
+from grpo_cli.evaluation_findings import evaluation_findings
 from grpo_cli.finding import Finding, Level, error
 from grpo_cli.memory import Gpu, Memory, Model, estimate, memory_findings
 from grpo_cli.paths import RECIPE
 from grpo_cli.plan import Plan
 from grpo_cli.product import Product
+from grpo_cli.rows import rows_of
 from grpo_cli.rules import broken_rules
 from grpo_cli.stored import as_stored, as_typed
 from grpo_cli.structure import misfits
@@ -25,7 +27,9 @@ class Known:
     """What the author says beside the manifest."""
 
     rows: int | None = None
-    """Of the data set."""
+    """Of the data set, or of all that the entries of a mixture give."""
+    eval_rows: int | None = None
+    """Of the split to evaluate on; a mixture says it itself."""
     model: Model | None = None
     gpu: Gpu = field(default_factory=Gpu)
 
@@ -57,12 +61,13 @@ def check_run(run: Mapping[str, Any], known: Known, product: Product) -> Report:
     told += without_effect(recipe, product.recipe_keys)
     if refused:
         return Report(in_order([*refused, *told]))
-    plan = Plan(GRPORunSpec.model_validate(stored["spec"]), todays, product.defaults, known.rows)
+    spec = GRPORunSpec.model_validate(stored["spec"])
+    plan = Plan(spec, todays, product.defaults, *rows_of(todays, known.rows, known.eval_rows))
     return _whole_report(plan, known, told)
 
 
 def _whole_report(plan: Plan, known: Known, told: Iterable[Finding]) -> Report:
-    findings = [*told, *combinations(plan)]
+    findings = [*told, *combinations(plan), *evaluation_findings(plan)]
     memory = None if known.model is None else estimate(plan, known.model, known.gpu)
     if known.model is not None and memory is not None:
         findings += memory_findings(plan, known.model, known.gpu, memory)

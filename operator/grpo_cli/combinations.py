@@ -89,11 +89,19 @@ def no_room_for_a_prompt(plan: Plan) -> Iterator[Finding]:
 
 def evaluation_needed(plan: Plan) -> Iterator[Finding]:
     schedule = plan.value("lr_scheduler_type")
-    if schedule in SCHEDULED_BY_EVALUATION:
+    if schedule not in SCHEDULED_BY_EVALUATION:
+        return
+    if plan.value("eval_strategy") == "no":
         yield error(
             "spec.recipe.lr_scheduler_type",
-            f"spec.recipe.lr_scheduler_type is {schedule}, which follows evaluations, and runs cannot do that yet; choose "
-            "another, as in cosine.",
+            f"spec.recipe.lr_scheduler_type is {schedule}, which follows evaluations, but eval_strategy is no; set that to "
+            "steps or epoch, or choose another schedule, as in cosine.",
+        )
+    elif not plan.sets("metric_for_best_model"):
+        yield note(
+            "spec.recipe.metric_for_best_model",
+            f"spec.recipe.metric_for_best_model is left out, and lr_scheduler_type {schedule} follows eval_loss, which in GRPO "
+            "does not tell how good a policy is; set it to eval_reward, with lr_scheduler_kwargs {mode: max}.",
         )
 
 

@@ -71,6 +71,9 @@ def _add_known(command: argparse.ArgumentParser) -> None:
     group = command.add_argument_group("what a file does not say")
     group.add_argument("--rows", type=_read_as(_count, COUNT), help="rows of the data set")
     group.add_argument(
+        "--eval-rows", type=_read_as(_count, COUNT), help="rows of dataset_test_split; a mixture's test_split_size wins"
+    )
+    group.add_argument(
         "--parameters",
         type=_read_as(parse_parameters, "write it as in 1.5B"),
         help="parameters of the model, as in 1.5B",
@@ -130,7 +133,7 @@ def print_run(given: argparse.Namespace) -> int:
 def print_check(given: argparse.Namespace) -> int:
     document = _read(given.file)
     run = _run_of(document, given)
-    known = Known(given.rows, _model(run, given), Gpu(given.prompt_tokens, given.gpu_memory))
+    known = Known(given.rows, given.eval_rows, _model(run, given), Gpu(given.prompt_tokens, given.gpu_memory))
     report = check_run(run, known, product())
     print(as_json(report) if given.output == "json" else as_text(report), end="")
     return exit_code(report)

@@ -16,7 +16,9 @@ class Plan:
     defaults: Mapping[str, Any]
     """TRL's."""
     rows: int | None = None
-    """Of the data set, where its author says so."""
+    """To train on, where its author says so."""
+    eval_rows: int | None = None
+    """To evaluate on, likewise."""
 
     def value(self, key: str) -> Any:
         """The recipe's, or TRL's where the recipe is silent. Null is said: the API server keeps it where TRL has it."""

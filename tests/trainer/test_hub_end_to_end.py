@@ -5,13 +5,18 @@ from http import HTTPStatus
 from pathlib import Path
 from typing import Any
 
+import torch
+from peft import PeftModel
 from safetensors.torch import load
+from transformers import AutoModelForCausalLM
 
 from trainer.hub_server import TOKEN, Hub, Repository, running_hub
 from trainer.learner_inputs import learner_config, write_problems
+from trainer.lora_learner import TOKENS
 from trainer.run_with_generator import run_with_generator
 from trainer.running_generator import RunningGenerator
 from trainer.test_learner_end_to_end import OWN_REWARD, REWARD
+from trainer.test_lora import LORA
 
 RUN_S = 420
 CODEFORCES: dict[str, Any] = {
@@ -104,6 +109,41 @@ def check_branches(repository: Repository) -> None:
     assert b"After step 2:" in second["README.md"]
     assert second["model.safetensors"] != fourth["model.safetensors"]
     assert load(second["model.safetensors"]).keys() == load(fourth["model.safetensors"]).keys()
+
+
+def test_a_run_of_an_adapter_pushes_the_adapter(tmp_path: Path, tiny_model: Path, generator: RunningGenerator) -> None:
+    recipe = CODEFORCES | LORA | {"max_steps": 4}
+    with running_hub() as hub:
+        ended = run(tmp_path, hub, tiny_model, generator, **recipe)
+    assert ended.exit_code == 0, ended.log[-3000:]
+    repository = hub.repositories["me/Qwen-GRPO"]
+    check_model(repository, ended)
+    whole = repository.files("v01.00")
+    assert {path for path in whole if path.endswith(".safetensors")} == {
+        "adapter_model.safetensors",
+        "last-checkpoint/adapter_model.safetensors",
+    }
+    assert b"library_name: peft" in whole["README.md"]
+    second, fourth = (repository.files(f"v01.00-step-00000000{step}") for step in (2, 4))
+    for pushed in (second, fourth):
+        assert {"README.md", "adapter_config.json", "adapter_model.safetensors", "tokenizer.json"} <= pushed.keys()
+        assert "model.safetensors" not in pushed
+    assert second["adapter_model.safetensors"] != fourth["adapter_model.safetensors"]
+    assert fourth["adapter_model.safetensors"] == whole["adapter_model.safetensors"]
+    check_adapter(whole, tmp_path / "pulled", tiny_model)
+
+
+def check_adapter(files: dict[str, bytes], folder: Path, base: Path) -> None:
+    """What was pushed is what peft loads, and it changes what the model says."""
+    folder.mkdir()
+    for path in ("adapter_config.json", "adapter_model.safetensors"):
+        (folder / path).write_bytes(files[path])
+    model = PeftModel.from_pretrained(AutoModelForCausalLM.from_pretrained(base), folder).eval()
+    tokens = torch.tensor(TOKENS)
+    with torch.no_grad(), model.disable_adapter():
+        before = model(tokens).logits
+    with torch.no_grad():
+        assert (model(tokens).logits - before).abs().max() > 0.01
 
 
 def test_a_run_whose_token_may_not_write_goes_on(tmp_path: Path, tiny_model: Path, generator: RunningGenerator) -> None:

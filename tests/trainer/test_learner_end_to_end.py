@@ -19,7 +19,7 @@ from trainer.learner_inputs import learner_config, write_problems
 from trainer.learner_pod import LearnerPod
 from trainer.run_with_generator import run_with_generator
 from trainer.running_generator import RunningGenerator
-from trainer.tracked import history_of, records_of, scalars_of
+from trainer.tracked import history_of, logged_by_trackio, records_of, scalars_of
 
 LEARNER = f"http://127.0.0.1:{LEARNER_HTTP_PORT}"
 STEPS = 8
@@ -64,7 +64,7 @@ def observed(
         reward_funcs=["accuracy", OWN_REWARD],
         dataset_name=None,
         dataset_mixture=mixture,
-        report_to=["wandb", "tensorboard"],
+        report_to=["wandb", "tensorboard", "trackio"],
         log_completions=True,
         eval_on_start=True,
         do_eval=True,
@@ -191,6 +191,12 @@ def test_trackers_were_told_of_every_step(observed: Observed) -> None:
     rewards: list[Any] = [(entry["step"], pytest.approx(entry["reward"])) for entry in observed.steps]
     trackers = observed.run_folder / "trackers"
     assert scalars_of(trackers / "tensorboard")["train/reward"] == rewards
+    of_trackio = [
+        (step, told["train/reward"])
+        for _, step, told in logged_by_trackio(trackers / "trackio")
+        if "train/reward" in told
+    ]
+    assert of_trackio == rewards
     history = history_of(records_of(trackers / "wandb"))
     assert [(row["train/global_step"], row["train/reward"]) for row in history if "train/reward" in row] == rewards
     assert len(list(trackers.glob("wandb/wandb/offline-run-*/files/media/table/completions*.json"))) == STEPS

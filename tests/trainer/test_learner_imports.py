@@ -16,7 +16,7 @@ import grpo_trainer
 TRAINING = {"torch", "transformers", "trl", "accelerate", "deepspeed", "datasets", "peft"}
 DATA = {"numpy", "pandas", "pyarrow", "sympy", "PIL", "tokenizers", "safetensors"}
 SERVING = {"vllm", "openai", "fastapi", "uvicorn", "starlette"}
-TRACKING = {"wandb", "tensorboard", "tensorboardX"}
+TRACKING = {"wandb", "tensorboard", "tensorboardX", "trackio", "gradio_client"}
 HUB = {"huggingface_hub", "httpx", "requests"}
 SCORING = {"math_verify", "latex2sympy2_extended"}
 NEVER = {"tensorflow", "jax", "flax", "sklearn", "scipy", "librosa", "torchvision", "matplotlib", "IPython", "pytest"}

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from grpo_contract.config import Deadlines, RewardCode, RewardsConfig, RunConfig
+from grpo_contract.environment import JOB_INDEX
 from grpo_contract.failure import USER_ERROR_EXIT_CODE, UserError
 from grpo_contract.old_keys import Note
 from grpo_contract.rewards import BUILT_IN_REWARDS
@@ -152,13 +153,28 @@ def test_no_generator_until_the_deadline(tiny_model: Path, data: Path, start: An
 
 
 def test_learner_0_without_a_name(tiny_model: Path, data: Path, start: Any) -> None:
-    pod = start(learner_config(tiny_model, data, host="learner-0.invalid", deadlines=Deadlines(rendezvous_s=2)))
+    pod = start(learner_config(tiny_model, data, host="learner-0.invalid", deadlines=Deadlines(rendezvous_s=7)))
     assert pod.wait(60) == 1
     assert failure_of(pod) == {
         "reason": "RendezvousTimeout",
-        "message": "learner 0 (learner-0.invalid) had no DNS record for 2 s: "
+        "message": "learner 0 (learner-0.invalid) had no DNS record for 7 s: "
         "look at the events of its pod, and at the cluster's DNS.",
     }
+    assert pod.log.read_text().count("WARNING") == 1
+    assert (
+        "WARNING learner 0 (learner-0.invalid) has no DNS record yet: look at the events of its pod, and at the cluster's "
+        "DNS. The attempt ends after 7 s without one (said once).\n"
+    ) in pod.log.read_text()
+
+
+def test_a_learner_that_finds_nobody_at_the_name(
+    tiny_model: Path, data: Path, start: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(JOB_INDEX, "1")
+    pod = start(learner_config(tiny_model, data, pods=2, deadlines=Deadlines(rendezvous_s=3)))
+    assert pod.wait(START_S) == 1
+    assert failure_of(pod)["reason"] == "RendezvousTimeout"
+    assert "INFO waiting for all 2 learner pods to meet at localhost, for 3 s at most\n" in pod.log.read_text()
 
 
 def test_other_pods_that_do_not_come(tiny_model: Path, data: Path, start: Any) -> None:

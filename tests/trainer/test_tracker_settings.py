@@ -1,5 +1,6 @@
 """Which trackers a recipe asks for, and who tells them."""
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -7,7 +8,7 @@ import pytest
 from grpo_trainer.tracker_report import unique_prompts
 from grpo_trainer.trackers.settings import environment_of, other_trackers, own_trackers
 
-AVAILABLE = ["mlflow", "tensorboard", "wandb"]
+AVAILABLE = ["mlflow", "tensorboard", "trackio", "wandb"]
 
 
 @pytest.mark.parametrize(
@@ -19,9 +20,10 @@ AVAILABLE = ["mlflow", "tensorboard", "wandb"]
         ("wandb", ["wandb"], []),
         (["wandb"], ["wandb"], []),
         (["tensorboard", "mlflow"], ["tensorboard"], ["mlflow"]),
-        ("all", ["wandb", "tensorboard"], ["mlflow"]),
-        (["all"], ["wandb", "tensorboard"], ["mlflow"]),
-        ("trackio", [], ["trackio"]),
+        ("all", ["wandb", "tensorboard", "trackio"], ["mlflow"]),
+        (["all"], ["wandb", "tensorboard", "trackio"], ["mlflow"]),
+        ("trackio", ["trackio"], []),
+        (["swanlab"], [], ["swanlab"]),
     ],
 )
 def test_who_tells_them(report_to: Any, own: list[str], others: list[str]) -> None:
@@ -39,7 +41,14 @@ def test_one_whose_package_the_image_lacks_is_left_to_transformers(monkeypatch: 
 
 def test_open_r1s_keys_are_wandbs_environment() -> None:
     recipe = {"wandb_entity": "the-lab", "wandb_project": "proofs", "wandb_run_group": None}
-    assert environment_of(recipe) == {"WANDB_ENTITY": "the-lab", "WANDB_PROJECT": "proofs"}
+    assert environment_of(recipe, Path("/trackers"), {"TRACKIO_DIR": "/elsewhere"}) == {
+        "WANDB_ENTITY": "the-lab",
+        "WANDB_PROJECT": "proofs",
+    }
+
+
+def test_trackios_database_is_on_the_volume() -> None:
+    assert environment_of({}, Path("/trackers"), {}) == {"TRACKIO_DIR": "/trackers/trackio"}
 
 
 def test_unique_prompts() -> None:

@@ -16,8 +16,9 @@ import pytest
 from grpo_trainer.trackers import process
 from grpo_trainer.trackers.process import TrackerProcess
 from grpo_trainer.trackers.records import Record, Start
+from grpo_trainer.trackers.settings import environment_of
 from harness.layout import TESTS
-from trainer.tracked import history_of, records_of, scalars_of
+from trainer.tracked import history_of, logged_by_trackio, records_of, scalars_of
 
 STEPS = 3
 UID = "11111111-2222-3333-4444-555555555555"
@@ -35,7 +36,8 @@ NEVER_S = 30
 @pytest.fixture(autouse=True)
 def no_account(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("HOME", str(tmp_path))
-    for name in ("WANDB_API_KEY", "WANDB_MODE", "WANDB_PROJECT", "TENSORBOARD_LOGGING_DIR"):
+    places = ("WANDB_PROJECT", "TENSORBOARD_LOGGING_DIR", "TRACKIO_DIR", "TRACKIO_SPACE_ID")
+    for name in ("WANDB_API_KEY", "WANDB_MODE", "HF_TOKEN", *places):
         monkeypatch.delenv(name, raising=False)
 
 
@@ -109,6 +111,69 @@ def test_wandb_whose_server_does_not_take_it_is_kept_on_the_volume(
     history = history_of(records_of(tmp_path / "trackers" / "wandb"))
     assert [row["train/global_step"] for row in history] == [1, 2, 3]
     assert "`wandb sync` sends it." in capfd.readouterr().out
+
+
+def database_in(folder: Path) -> dict[str, str]:
+    return environment_of({}, folder, {})
+
+
+def test_trackio_is_kept_on_the_volume_and_an_attempt_goes_on_with_the_run(tmp_path: Path) -> None:
+    start = start_of(tmp_path / "trackers", "trackio")
+    for _ in range(2):
+        with TrackerProcess(start, database_in(start.folder)) as trackers:
+            tell_all(trackers)
+    told = [
+        (
+            "qwen-math",
+            step,
+            TOLD | {"train/reward": step / 4, "train/global_step": step} | (TABLE if step == STEPS else {}),
+        )
+        for step in (1, 2, 3)
+    ]
+    assert logged_by_trackio(start.folder / "trackio") == 2 * told
+
+
+TOLD = {"eval/loss": 0.5, "train/learning_rate": 1e-6}
+TABLE = {
+    "completions": {
+        "_type": "trackio.table",
+        "_value": [
+            {"prompt": "1 + 1 =", "completion": "2", "accuracy": 1.0},
+            {"prompt": "2 + 2 =", "completion": "5", "accuracy": None},
+        ],
+    }
+}
+
+
+@pytest.mark.parametrize(
+    ("token", "why"),
+    [
+        ({}, "there is no HF_TOKEN for the Space me/space"),
+        ({"HF_TOKEN": "hf_test"}, "HfHubHTTPError: Server error '501 "),
+    ],
+    ids=["no token", "refused"],
+)
+@pytest.mark.parametrize("named_by", ["recipe", "environment"])
+def test_trackio_without_its_space_is_kept_on_the_volume(
+    named_by: str,
+    token: dict[str, str],
+    why: str,
+    tmp_path: Path,
+    refusing_server: str,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    start = start_of(tmp_path / "trackers", "trackio")
+    environment = database_in(start.folder) | {"HF_ENDPOINT": refusing_server} | token
+    if named_by == "recipe":
+        start = start.model_copy(update={"config": {**start.config, "trackio_space_id": "me/space"}})
+    else:
+        environment |= {"TRACKIO_SPACE_ID": "me/space"}
+    with TrackerProcess(start, environment) as trackers:
+        tell_all(trackers)
+    assert [step for _, step, _ in logged_by_trackio(start.folder / "trackio")] == [1, 2, 3]
+    said = capfd.readouterr().out
+    assert f"WARNING trackio: {why}" in said
+    assert f"The run is kept in {start.folder / 'trackio'}: `trackio sync` sends it." in said
 
 
 def test_one_that_cannot_be_opened_takes_no_other_along(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:

@@ -1,8 +1,11 @@
 """What trackers have written to the volume, read back."""
 
 import json
+import sqlite3
 import struct
+from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 from tensorboardX.proto.event_pb2 import Event
 from wandb.proto.wandb_internal_pb2 import Record as WandbRecord
@@ -51,3 +54,10 @@ def history_of(records: list[WandbRecord]) -> list[dict[str, object]]:
         for record in records
         if record.WhichOneof("record_type") == "history"
     ]
+
+
+def logged_by_trackio(folder: Path) -> list[tuple[str, int, dict[str, Any]]]:
+    """(name of the run, step, what was logged), in the order of logging."""
+    with closing(sqlite3.connect(folder / "huggingface.db")) as database:
+        rows = database.execute("SELECT run_name, step, metrics FROM metrics ORDER BY id").fetchall()
+    return [(name, step, json.loads(metrics)) for name, step, metrics in rows]

@@ -13,6 +13,7 @@ from unit.cli_inputs import plan_of, report_of, run_of, said
 
 HF_TOKEN = {"name": "HF_TOKEN", "valueFrom": {"secretKeyRef": {"name": "hub", "key": "token"}}}
 MIXTURE = {"dataset_name": None, "dataset_mixture": {"datasets": [{"id": "a"}]}}
+FOLLOWS_REWARDS = {"eval_strategy": "epoch", "metric_for_best_model": "eval_reward"}
 # (level, recipe, neighbour, field below spec.recipe, sentence after spec.recipe.)
 RECIPES: list[tuple[Level, dict[str, Any], dict[str, Any], str, str]] = [
     (
@@ -71,10 +72,18 @@ RECIPES: list[tuple[Level, dict[str, Any], dict[str, Any], str, str]] = [
     (
         Level.ERROR,
         {"lr_scheduler_type": "reduce_lr_on_plateau"},
-        {"lr_scheduler_type": "cosine"},
+        FOLLOWS_REWARDS | {"lr_scheduler_type": "reduce_lr_on_plateau"},
         "lr_scheduler_type",
-        "lr_scheduler_type is reduce_lr_on_plateau, which follows evaluations, and runs cannot do that yet; choose another, "
-        "as in cosine.",
+        "lr_scheduler_type is reduce_lr_on_plateau, which follows evaluations, but eval_strategy is no; set that to steps or "
+        "epoch, or choose another schedule, as in cosine.",
+    ),
+    (
+        Level.NOTE,
+        FOLLOWS_REWARDS | {"lr_scheduler_type": "greedy", "metric_for_best_model": None},
+        FOLLOWS_REWARDS | {"lr_scheduler_type": "greedy"},
+        "metric_for_best_model",
+        "metric_for_best_model is left out, and lr_scheduler_type greedy follows eval_loss, which in GRPO does not tell how "
+        "good a policy is; set it to eval_reward, with lr_scheduler_kwargs {mode: max}.",
     ),
     (
         Level.ERROR,
@@ -137,10 +146,10 @@ RECIPES: list[tuple[Level, dict[str, Any], dict[str, Any], str, str]] = [
     ),
     (
         Level.NOTE,
-        {"report_to": ["wandb", "mlflow", "trackio"]},
-        {"report_to": ["wandb", "tensorboard"]},
+        {"report_to": ["wandb", "mlflow", "swanlab"]},
+        {"report_to": ["wandb", "tensorboard", "trackio"]},
         "report_to",
-        "report_to holds mlflow, trackio, which the learners' image must hold (the released one does not), or the run "
+        "report_to holds mlflow, swanlab, which the learners' image must hold (the released one does not), or the run "
         "fails; leave it out, since metrics are in Prometheus anyway, or use an image that holds it.",
     ),
 ]

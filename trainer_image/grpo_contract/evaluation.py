@@ -28,6 +28,14 @@ def nothing_kept_out(key: str) -> str:
     )
 
 
+def too_few_rows(found: int, needed: int) -> str:
+    why = ", since dataloader_drop_last leaves out a batch that is not whole" if needed > 1 else ""
+    return (
+        f"spec.recipe.dataset_test_split: there are {found} rows to evaluate on, and {needed} are needed{why}; give it a split "
+        "with more rows, or raise test_split_size of dataset_mixture."
+    )
+
+
 def stream_not_evaluated(key: str) -> str:
     return (
         f"spec.recipe.{key} asks for an evaluation, but a data set that is streamed (dataset_streaming) cannot be evaluated on "

@@ -33,6 +33,8 @@ MOVED_DEFAULTS: Final[dict[str, tuple[Any, Any, Any, Any]]] = {
     "vllm_importance_sampling_correction": (False, False, False, True),
     "gradient_accumulation_steps": (8, 1, 1, 1),
 }
+LOGGING_STEPS: Final = 1
+"""A run's, where its recipe is silent: its status and metrics are what TRL logs, which would log every tenth step only."""
 OPEN_R1_REWARDS: Final[dict[Era, tuple[str, ...]]] = {
     "trl-0.14": ("accuracy", "format"),
     "trl-0.16": ("accuracy", "format", "tag_count"),

@@ -2,7 +2,7 @@
 
 from typing import Any, Final
 
-TRACKER_PACKAGES: Final = {"wandb": "wandb", "tensorboard": "tensorboardX"}
+TRACKER_PACKAGES: Final = {"wandb": "wandb", "tensorboard": "tensorboardX", "trackio": "trackio"}
 ALL_TRACKERS: Final = "all"
 
 

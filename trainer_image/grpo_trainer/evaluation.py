@@ -14,7 +14,7 @@ import numpy as np
 import torch
 
 from grpo_contract.dataset_mixture import read_mixture
-from grpo_contract.evaluation import group_does_not_fit, nothing_kept_out, stream_not_evaluated
+from grpo_contract.evaluation import group_does_not_fit, nothing_kept_out, stream_not_evaluated, too_few_rows
 from grpo_contract.failure import PodReason, UserError
 from grpo_trainer.light_trl import GRPOConfig
 from grpo_trainer.mismatch import SamplerMismatch
@@ -52,12 +52,7 @@ def check_rows(found: int, arguments: GRPOConfig) -> None:
     batch: int = arguments.eval_batch_size * arguments.world_size // group_of(arguments)
     needed = batch if arguments.dataloader_drop_last else 1
     if found < needed:
-        why = ", since dataloader_drop_last leaves out a batch that is not whole" if needed > 1 else ""
-        raise UserError(
-            PodReason.INVALID_RECIPE,
-            f"spec.recipe.dataset_test_split: there are {found} rows to evaluate on, and {needed} are needed{why}; give it a "
-            f"split with more rows, or raise test_split_size of dataset_mixture.",
-        )
+        raise UserError(PodReason.INVALID_RECIPE, too_few_rows(found, needed))
 
 
 def group_of(arguments: GRPOConfig) -> int:

@@ -27,6 +27,8 @@ from grpo_trainer.startup import started_at
 from grpo_trainer.waiting import wait_until
 
 DNS_RETRY_S: Final = 1.0
+TOLD_AFTER_S: Final = 5.0
+"""Beyond what a record takes when the pods of an attempt start together."""
 STOP_WORKERS_S: Final = 10
 """Between SIGTERM and SIGKILL; below the pod's grace period."""
 
@@ -74,12 +76,18 @@ def run(config: RunConfig, config_file: Path) -> None:
 
 def wait_for_name(host: str, deadline_s: float) -> None:
     """Pods start in any order: learner 0 has no DNS record before it has an address."""
+    remedy = "look at the events of its pod, and at the cluster's DNS."
     nameless = RunFailure(
-        PodReason.RENDEZVOUS_TIMEOUT,
-        f"learner 0 ({host}) had no DNS record for {deadline_s:.0f} s: "
-        f"look at the events of its pod, and at the cluster's DNS.",
+        PodReason.RENDEZVOUS_TIMEOUT, f"learner 0 ({host}) had no DNS record for {deadline_s:.0f} s: {remedy}"
     )
-    wait_until(lambda: has_address(host), deadline_s, DNS_RETRY_S, nameless)
+
+    def tell() -> None:
+        log.warning(
+            "learner 0 (%s) has no DNS record yet: %s The attempt ends after %.0f s without one (said once).",
+            *(host, remedy, deadline_s),
+        )
+
+    wait_until(lambda: has_address(host), deadline_s, DNS_RETRY_S, nameless, tell_after_s=TOLD_AFTER_S, tell=tell)
 
 
 def has_address(host: str) -> bool:
@@ -97,6 +105,11 @@ def run_workers(config: RunConfig, config_file: Path) -> None:
 
     if config.learners.device == "cpu":
         os.environ.setdefault("OMP_NUM_THREADS", "1")  # threads that spin on shared cores take their work's time
+    if config.learners.pods > 1:
+        log.info(
+            "waiting for all %d learner pods to meet at %s, for %.0f s at most",
+            *(config.learners.pods, config.learners.rendezvous_host, config.deadlines.rendezvous_s),
+        )
     try:
         elastic_launch(launch_config(config), sys.executable)("-m", "grpo_trainer.worker", str(config_file))
     except ChildFailedError as error:

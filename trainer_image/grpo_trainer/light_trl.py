@@ -1,21 +1,22 @@
-"""What the learner takes of TRL, imported without vLLM and wandb.
+"""What the learner takes of TRL, imported without vLLM, wandb and trackio.
 
-Where they are installed TRL imports both together with its trainer, for servers, engines and trackers that it would run
+Where they are installed TRL imports them together with its trainer, for servers, engines and trackers that it would run
 in this process: half of the seconds between a learner's start and its first line of work, on every rank of every
 attempt. Here generators and trackers are told by clients of ours, which need nothing of them in this process.
 """
 
 from importlib import import_module
 
+TRACKERS = ("is_wandb_available", "is_trackio_available")
 # {module: what TRL asks it}
 QUESTIONS = {
-    "trl.import_utils": "is_vllm_available",
-    "transformers": "is_wandb_available",
-    "transformers.integrations": "is_wandb_available",
-    "accelerate.utils": "is_wandb_available",
+    "trl.import_utils": ("is_vllm_available",),
+    "transformers": TRACKERS,
+    "transformers.integrations": TRACKERS,
+    "accelerate.utils": TRACKERS,
 }
-for module, question in QUESTIONS.items():
-    vars(import_module(module))[question] = lambda *_, **__: False
+for module, questions in QUESTIONS.items():
+    vars(import_module(module)).update({question: lambda *_, **__: False for question in questions})
 
 from trl import GRPOConfig, GRPOTrainer, ModelConfig, ScriptArguments, TrlParser, get_peft_config  # noqa: E402
 from trl.generation.vllm_generation import VLLMGeneration  # noqa: E402

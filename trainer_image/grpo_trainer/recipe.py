@@ -13,6 +13,7 @@ from transformers.integrations import get_available_reporting_integrations
 from grpo_contract.evaluation import evaluates
 from grpo_contract.failure import PodReason, UserError
 from grpo_contract.owned_keys import owned_keys
+from grpo_contract.recipe_defaults import LOGGING_STEPS
 from grpo_contract.rewards import REWARD_BOUNDS
 from grpo_contract.unknown_keys import unknown_key
 from grpo_trainer.light_trl import GRPOConfig, ModelConfig, ScriptArguments, TrlParser
@@ -137,11 +138,10 @@ def parse_recipe(recipe: dict[str, Any], owned: dict[str, Any]) -> Recipe:
 def defaults(recipe: dict[str, Any]) -> dict[str, Any]:
     """Where a recipe is silent and TRL's default would not suit a run in a cluster.
 
-    TRL would keep a checkpoint every 500 steps for ever; spec.checkpoint has those that a run needs. And it would log
-    every tenth step only, while a run's status and metrics are what TRL logs.
+    TRL would keep a checkpoint every 500 steps for ever; spec.checkpoint has those that a run needs.
     """
     silent_on_saving = not recipe.keys() & {"save_strategy", "save_steps"}
-    return {"logging_steps": 1} | ({"save_strategy": "no"} if silent_on_saving else {})
+    return {"logging_steps": LOGGING_STEPS} | ({"save_strategy": "no"} if silent_on_saving else {})
 
 
 def check_owned(recipe: dict[str, Any]) -> None:

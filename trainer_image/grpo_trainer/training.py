@@ -308,7 +308,7 @@ def start_trackers(config: RunConfig, learner: Learner) -> AbstractContextManage
         id=config.uid,
         config=config.recipe,
     )
-    trackers = TrackerProcess(start, environment_of(config.recipe))
+    trackers = TrackerProcess(start, environment_of(config.recipe, start.folder, os.environ))
     learner.add_callback(TrackerReport(learner, trackers))
     return trackers
 

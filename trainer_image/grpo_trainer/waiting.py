@@ -1,18 +1,32 @@
 """Waiting for what others do, with a deadline that ends in a named reason. No torch: the launcher waits too."""
 
+import math
 import time
 from collections.abc import Callable
 
 from grpo_contract.failure import RunFailure
 
 
-def wait_until(is_so: Callable[[], bool], deadline_s: float, every_s: float, failure: RunFailure) -> None:
-    """
+def wait_until(
+    is_so: Callable[[], bool],
+    deadline_s: float,
+    every_s: float,
+    failure: RunFailure,
+    *,
+    tell_after_s: float = math.inf,
+    tell: Callable[[], None] = lambda: None,
+) -> None:
+    """`tell` is called once, when it is not so for `tell_after_s`.
+
     Raises:
         RunFailure: `failure`, when it is not so within `deadline_s`.
     """
-    deadline = time.monotonic() + deadline_s
+    begun, is_told = time.monotonic(), False
     while not is_so():
-        if time.monotonic() > deadline:
+        waited_s = time.monotonic() - begun
+        if waited_s > deadline_s:
             raise failure
+        if waited_s >= tell_after_s and not is_told:
+            is_told = True
+            tell()
         time.sleep(every_s)

@@ -2,9 +2,12 @@
 
 from collections.abc import Mapping, Sequence
 from importlib.util import find_spec
-from typing import Any
+from pathlib import Path
+from typing import Any, Final
 
 from grpo_contract.trackers import ALL_TRACKERS, TRACKER_PACKAGES, reported_to
+
+TRACKIO_DIR: Final = "TRACKIO_DIR"
 
 
 def own_trackers(recipe: Mapping[str, Any]) -> list[str]:
@@ -21,6 +24,12 @@ def other_trackers(recipe: Mapping[str, Any], available: Sequence[str]) -> list[
     return [name for name in wanted if name not in own]
 
 
-def environment_of(recipe: Mapping[str, Any]) -> dict[str, str]:
-    """Open-R1's keys are W&B's environment variables, and win over the pod's."""
-    return {key.upper(): recipe[key] for key in ("wandb_entity", "wandb_project", "wandb_run_group") if recipe.get(key)}
+def environment_of(recipe: Mapping[str, Any], folder: Path, pods: Mapping[str, str]) -> dict[str, str]:
+    """Of the trackers' process, beside the pod's own.
+
+    Open-R1's keys are W&B's environment variables, and win over the pod's. Trackio reads where its database is once, when it
+    is imported.
+    """
+    of_wandb = ("wandb_entity", "wandb_project", "wandb_run_group")
+    said = {key.upper(): recipe[key] for key in of_wandb if recipe.get(key)}
+    return said | ({} if pods.get(TRACKIO_DIR) else {TRACKIO_DIR: str(folder / "trackio")})

@@ -14,7 +14,11 @@ from grpo_trainer.trackers.records import Record, Start
 NICENESS: Final = 10
 """Training has the processors first."""
 # {name in report_to: the class that tells it}; each is imported only where it is wanted.
-TRACKERS: Final = {"wandb": ("wandb_run", "WandbRun"), "tensorboard": ("tensorboard_log", "TensorboardLog")}
+TRACKERS: Final = {
+    "wandb": ("wandb_run", "WandbRun"),
+    "tensorboard": ("tensorboard_log", "TensorboardLog"),
+    "trackio": ("trackio_run", "TrackioRun"),
+}
 
 log = logging.getLogger(__name__)
 
