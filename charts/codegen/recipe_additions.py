@@ -82,7 +82,6 @@ BOUNDS: Final[dict[str, Schema]] = {
     "min_p": _SHARE,
     "num_generations_eval": _COUNT,
     "num_iterations": _COUNT,
-    "num_train_epochs": _POSITIVE,
     "per_device_eval_batch_size": _COUNT,
     "per_device_train_batch_size": _COUNT,
     "repetition_penalty": _POSITIVE,

@@ -5,9 +5,11 @@ from typing import Any, Final
 
 import yaml
 
-from grpo_cli.kubectl_yaml import as_json, read_documents
+from grpo_cli.kubectl_yaml import DoubledKeyError, as_json, read_documents, read_leniently
 from grpo_operator.api.run import API_VERSION, KIND
 
+RUN_KEYS: Final = frozenset({"apiVersion", "kind", "spec"})
+"""What tells a GRPORun from a recipe."""
 BYTE_ORDER_MARK: Final = "\ufeff"
 
 
@@ -22,10 +24,12 @@ class Document:
     text: str
     content: dict[str, Any]
     """As JSON, which is what the API server gets."""
+    doubled: tuple[str, ...] = ()
+    """Keys that a recipe holds twice; the last one counts."""
 
     @property
     def is_run(self) -> bool:
-        return bool(self.content.keys() & {"apiVersion", "kind", "spec"})
+        return bool(self.content.keys() & RUN_KEYS)
 
 
 def read_document(name: str, text: str) -> Document:
@@ -34,20 +38,30 @@ def read_document(name: str, text: str) -> Document:
         UnreadableError: it holds neither one recipe nor one GRPORun.
     """
     text = text.removeprefix(BYTE_ORDER_MARK)
-    try:
-        contents = read_documents(text)
-    except yaml.YAMLError as error:
-        words = " ".join(str(error).split())
-        raise UnreadableError(f"{name} is no YAML that kubectl would read ({words}); correct it.") from error
+    contents, doubled = _contents(name, text)
     if len(contents) != 1:
         raise UnreadableError(f"{name} holds {len(contents)} documents; give one recipe or one GRPORun.")
     (content,) = contents
     if not isinstance(content, dict):
         raise UnreadableError(f"{name} holds no keys and values; give a recipe or a GRPORun.")
-    document = Document(name, text, as_json(content))
+    document = Document(name, text, as_json(content), doubled)
     if document.is_run:
         check_kind(document)
     return document
+
+
+def _contents(name: str, text: str) -> tuple[list[Any], tuple[str, ...]]:
+    try:
+        try:
+            return read_documents(text), ()
+        except DoubledKeyError:
+            contents, doubled = read_leniently(text)
+            if any(isinstance(content, dict) and content.keys() & RUN_KEYS for content in contents):
+                raise
+            return contents, doubled
+    except yaml.YAMLError as error:
+        words = " ".join(str(error).split())
+        raise UnreadableError(f"{name} is no YAML that kubectl would read ({words}); correct it.") from error
 
 
 def check_kind(document: Document) -> None:

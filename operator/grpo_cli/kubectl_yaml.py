@@ -1,7 +1,7 @@
 """YAML as kubectl reads it, so that a value has the same type here and in the cluster.
 
 PyYAML takes 1e-6 for text, y for text and 2026-01-01 for a date; the library of kubectl takes them for a number, true
-and text. A key that is there twice is an error for kubectl.
+and text. A key that is there twice is an error for kubectl; PyYAML, and with it TRL and Open-R1, takes the last one.
 """
 
 import json
@@ -24,6 +24,10 @@ _LONG: Final = 100_000
 """Characters: no line is broken."""
 
 
+class DoubledKeyError(yaml.constructor.ConstructorError):
+    """A key is there twice."""
+
+
 class Loader(yaml.SafeLoader):
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
         seen: set[Any] = set()
@@ -34,9 +38,12 @@ class Loader(yaml.SafeLoader):
             if not isinstance(key, Hashable):
                 continue  # PyYAML refuses it itself
             if key in seen:
-                raise yaml.constructor.ConstructorError(None, None, f"key {key!r} is there twice", key_node.start_mark)
+                self.found_twice(key, key_node)
             seen.add(key)
         return super().construct_mapping(node, deep)
+
+    def found_twice(self, key: Hashable, node: yaml.Node) -> None:
+        raise DoubledKeyError(None, None, f"key {key!r} is there twice", node.start_mark)
 
 
 class Dumper(yaml.SafeDumper):
@@ -74,6 +81,20 @@ def read_documents(text: str) -> list[Any]:
         yaml.YAMLError: it is no YAML, or holds a key twice.
     """
     return [document for document in yaml.load_all(text, Loader) if document is not None]
+
+
+def read_leniently(text: str) -> tuple[list[Any], tuple[str, ...]]:
+    """The documents, and the keys that are there twice, once each."""
+    doubled: list[str] = []
+
+    class Collecting(Loader):
+        """Takes the last one."""
+
+        def found_twice(self, key: Hashable, node: yaml.Node) -> None:
+            doubled.append(str(key))
+
+    documents = [document for document in yaml.load_all(text, Collecting) if document is not None]
+    return documents, tuple(dict.fromkeys(doubled))
 
 
 def write(value: Any) -> str:

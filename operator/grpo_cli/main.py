@@ -4,12 +4,13 @@ import argparse
 import json
 import sys
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
-from grpo_cli.check import Known, Report, check_run
+from grpo_cli.check import Known, Report, check_run, in_order
 from grpo_cli.documents import Document, UnreadableError, read_document
-from grpo_cli.finding import Level
+from grpo_cli.finding import Finding, Level
 from grpo_cli.from_recipe import Pods, Surroundings, build_run, name_of, run_text
 from grpo_cli.memory import Gpu, Model
 from grpo_cli.model_shape import parse_parameters, read_shape
@@ -124,9 +125,10 @@ def print_run(given: argparse.Namespace) -> int:
     around = _surroundings(given)
     print(run_text(document, around), end="")
     report = check_run(build_run(document.content, around), Known(), product())
-    for finding in report.findings:
-        if finding.level is Level.ERROR:
-            print(f"error: {finding.sentence}", file=sys.stderr)
+    doubled = doubled_keys(document)
+    for finding in (*doubled, *report.findings):
+        if finding.level is Level.ERROR or finding in doubled:
+            print(f"{finding.level}: {finding.sentence}", file=sys.stderr)
     return exit_code(report)
 
 
@@ -135,12 +137,24 @@ def print_check(given: argparse.Namespace) -> int:
     run = _run_of(document, given)
     known = Known(given.rows, given.eval_rows, _model(run, given), Gpu(given.prompt_tokens, given.gpu_memory))
     report = check_run(run, known, product())
+    report = replace(report, findings=in_order([*report.findings, *doubled_keys(document)]))
     print(as_json(report) if given.output == "json" else as_text(report), end="")
     return exit_code(report)
 
 
 def exit_code(report: Report) -> int:
     return 1 if report.has_errors else 0
+
+
+def doubled_keys(document: Document) -> list[Finding]:
+    return [
+        Finding(
+            Level.NOTE,
+            f"spec.recipe.{key}",
+            f"{key} is there twice in {document.name}; the last one counts, as for TRL and Open-R1.",
+        )
+        for key in document.doubled
+    ]
 
 
 def _run_of(document: Document, given: argparse.Namespace) -> dict[str, Any]:

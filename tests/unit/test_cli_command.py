@@ -212,3 +212,16 @@ def test_it_loads_neither_torch_nor_a_client_of_kubernetes() -> None:
     loaded = as_process("-c", "import sys, grpo_cli.main; print(*{name.partition('.')[0] for name in sys.modules})")
     assert {"grpo_cli", "grpo_contract"} <= set(loaded.stdout.split())
     assert set(loaded.stdout.split()) & {"torch", "transformers", "kopf", "kubernetes", "aiohttp"} == set()
+
+
+def test_a_key_that_a_recipe_holds_twice_is_told_and_printed_once(grpo: Grpo) -> None:
+    """As Open-R1's own recipes do; Open-R1 takes the last one."""
+    text = OPEN_R1.read_text() + "\nseed: 7\n"
+    assert "seed:" in OPEN_R1.read_text()
+    note = "seed is there twice in standard input; the last one counts, as for TRL and Open-R1."
+    report = json.loads(grpo("check", "-", "--learners=1x8", "--output=json", stdin=text).stdout)
+    assert {"level": "note", "field": "spec.recipe.seed", "sentence": note} in report["findings"]
+    printed = grpo("from-recipe", "-", "--learners=1x8", stdin=text)
+    assert (printed.returncode, printed.stderr) == (0, f"note: {note}\n")
+    assert printed.stdout.count("seed:") == 1
+    assert "    seed: 7\n" in printed.stdout

@@ -77,3 +77,15 @@ def test_other_files_are_told(text: str, sentence: str) -> None:
     with pytest.raises(UnreadableError) as told:
         read_document("f.yaml", text)
     assert str(told.value) == sentence
+
+
+def test_of_a_key_that_a_recipe_holds_twice_the_last_one_counts() -> None:
+    document = read_document("f.yaml", "beta: 0\nseed: 1\ndataset_mixture: {seed: 1, seed: 2}\nbeta: 1\nbeta: 0.5\n")
+    assert document.content == {"beta": 0.5, "seed": 1, "dataset_mixture": {"seed": 2}}
+    assert document.doubled == ("beta", "seed")
+
+
+def test_a_run_that_holds_a_key_twice_is_refused_as_kubectl_does() -> None:
+    text = "apiVersion: grpo.dev/v1alpha1\nkind: GRPORun\nspec: {recipe: {beta: 0, beta: 1}}\n"
+    with pytest.raises(UnreadableError, match=r"no YAML that kubectl would read .*key 'beta' is there twice"):
+        read_document("f.yaml", text)

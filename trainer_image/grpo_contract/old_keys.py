@@ -144,6 +144,7 @@ OLD_KEYS: Final[dict[str, OldKey]] = {
 OLD_VALUES: Final = (
     OldValue("scale_rewards", True, "group", 'true is "group" today.'),
     OldValue("scale_rewards", False, "none", 'false is "none" today.'),
+    OldValue("use_vllm", False, True, "Completions come from the run's vLLM generators all the same."),
     OldValue(
         "attn_implementation",
         "flash_attention_2",
@@ -161,6 +162,7 @@ OLD_VALUES: Final = (
 NOTED_KEYS: Final = {
     "output_dir": "No effect on where a run writes, which status.output says; without hub_model_id, its last part names the "
     "repository to push to.",
+    "vllm_server_timeout": "No effect: a run waits for its generators by deadlines of its own.",
     "trust_remote_code": "When true, code that the model's repository brings along runs in learners and generators.",
 }
 """Keys of today whose effect is another in a run, or is to be seen in its status; null and false say nothing."""

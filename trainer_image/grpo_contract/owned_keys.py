@@ -43,7 +43,6 @@ OWNED_KEYS: Final[dict[str, OwnedKey]] = {
     "vllm_server_base_url": OwnedKey(_SERVER),
     "vllm_server_host": OwnedKey(_SERVER),
     "vllm_server_port": OwnedKey(_SERVER),
-    "vllm_server_timeout": OwnedKey(_SERVER),
     "vllm_group_port": OwnedKey(_SERVER),
     "vllm_tensor_parallel_size": OwnedKey(
         "a generator uses all GPUs of its pod", "leave it out and set spec.generators.gpus"

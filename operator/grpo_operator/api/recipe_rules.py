@@ -60,6 +60,13 @@ _RECIPE_RULES: Final = (
     ),
     Rule(
         RECIPE,
+        f"!{present('num_train_epochs')} || self.num_train_epochs > 0.0 || {value_of('max_steps', '-1')} >= 1",
+        "spec.recipe.num_train_epochs is {self.num_train_epochs}, which is no number of epochs; set it to more than 0, or "
+        "max_steps to how many steps to make.",
+        ".num_train_epochs",
+    ),
+    Rule(
+        RECIPE,
         f"!{present('generation_batch_size')} || !{present('steps_per_generation')}",
         "spec.recipe.generation_batch_size is {self.generation_batch_size} and spec.recipe.steps_per_generation is "
         "{self.steps_per_generation}, but each follows from the other; keep one of them.",
