@@ -66,19 +66,15 @@ def judge_benchmarks(
     known = known_targets(run, status, progress)
     entries = [_looked_at(run, settings, entry, children, now) for entry in known]
     current = _current(entries, has_failed=is_true(status.conditions, ConditionType.FAILED))
-    job = None
-    if current and current.target not in children.benchmark_jobs:
-        job = build_benchmark_job(run, settings, current.target)
-    taken = taken_names([job] if job else [], children.foreign)
+    job = children.benchmark_jobs.get(current.target) if current else None
+    wanted = build_benchmark_job(run, settings, current.target) if current and job is None else None
+    taken = taken_names([wanted] if wanted else [], children.foreign)
     refused = next((refusal for refusal in [*taken, *refusals] if refusal.role is Role.BENCHMARK), None)
-    is_awaited = current is not None and _is_over(children.benchmark_jobs.get(current.target))
     return Benchmarks(
         entries=entries[-MOST_ENTRIES:],
-        statement=Statement(ConditionType.BENCHMARKED, "False", refused.reason, refused.message)
-        if refused
-        else _statement(entries, current, children),
-        job=None if taken else job,
-        look_again_s=REPORT_GRACE_S if is_awaited else None,
+        statement=_refused(refused) if refused else _statement(entries, current, children),
+        job=None if taken else wanted,
+        look_again_s=REPORT_GRACE_S if job and _ended_at(job) else None,
     )
 
 
@@ -135,13 +131,13 @@ def scores_of(pod: ObservedPod) -> BenchmarkScores | None:
     return None
 
 
-def _is_over(job: ObservedJob | None) -> bool:
-    return job is not None and (job.completed_at is not None or job.failure is not None)
+def _ended_at(job: ObservedJob) -> datetime | None:
+    return job.failure.since if job.failure else job.completed_at
 
 
 def _why_failed(job: ObservedJob, pods: Sequence[ObservedPod], settings: Settings, now: datetime) -> str | None:
     """None while it has not, or while its pods' own news may be on their way."""
-    ended_at = job.failure.since if job.failure else job.completed_at
+    ended_at = _ended_at(job)
     if ended_at is None:
         return None
     if job.failure and job.failure.reason == _DEADLINE:
@@ -166,6 +162,10 @@ def _last_words(pod: ObservedPod) -> str | None:
                 f"`kubectl logs {pod.name} -c {container.name}`"
             )
     return None
+
+
+def _refused(refusal: Refusal) -> Statement:
+    return Statement(ConditionType.BENCHMARKED, "False", refusal.reason, refusal.message)
 
 
 def _statement(entries: Sequence[BenchmarkStatus], current: BenchmarkStatus | None, children: Children) -> Statement:
