@@ -8,7 +8,7 @@ from typing import Final
 
 from grpo_cli.finding import Finding, error, note, waste
 from grpo_cli.plan import Plan
-from grpo_contract.hub import PUSH_KEYS
+from grpo_contract.hub import pushes
 from grpo_contract.prompts import too_few_prompts
 from grpo_contract.trackers import ALL_TRACKERS, TRACKER_PACKAGES, reported_to
 
@@ -197,7 +197,7 @@ def sequences_by_length(plan: Plan) -> Iterator[Finding]:
 
 
 def token_for_pushes(plan: Plan) -> Iterator[Finding]:
-    key = next((key for key in PUSH_KEYS if plan.value(key)), None)
+    key = pushes(plan.recipe)
     names = {variable.get("name") for variable in plan.spec.learners.env}
     if key is not None and TOKEN not in names:
         yield note(

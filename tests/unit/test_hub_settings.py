@@ -15,6 +15,7 @@ SETTINGS: list[tuple[dict[str, Any], HubSettings | None]] = [
     ({}, None),
     ({"push_to_hub": False, "hub_model_id": "me/model", "hub_strategy": "every_save"}, None),
     ({"push_to_hub": None, "push_to_hub_revision": None, "callbacks": None}, None),
+    ({"callbacks": ["early_stopping"]}, None),
     (PUSH, HubSettings("me/model", "main", None, Strategy.EVERY_SAVE)),
     (PUSH | {"hub_strategy": "checkpoint"}, HubSettings("me/model", "main", None, Strategy.CHECKPOINT)),
     (PUSH | {"hub_private_repo": True}, HubSettings("me/model", "main", True, Strategy.EVERY_SAVE)),
@@ -99,8 +100,8 @@ def test_recipes_of_open_r1() -> None:
             "one.",
         ),
         (
-            {"callbacks": ["early_stopping"]},
-            "spec.recipe.callbacks holds 'early_stopping', but the only callback is push_to_hub_revision; remove it.",
+            {"callbacks": ["my_callback"]},
+            "spec.recipe.callbacks holds 'my_callback', which is none of push_to_hub_revision, early_stopping; remove it.",
         ),
     ],
 )

@@ -10,6 +10,7 @@ from typing import Any, Final, NoReturn
 
 from transformers.integrations import get_available_reporting_integrations
 
+from grpo_contract.comparison import BEST, LOADS_BEST, comparison_mistake
 from grpo_contract.evaluation import evaluates
 from grpo_contract.failure import PodReason, UserError
 from grpo_contract.owned_keys import owned_keys
@@ -56,8 +57,22 @@ class OpenR1Arguments(RewardArguments, ScriptArguments):  # type: ignore[misc]
     callbacks: list[str] = field(
         default_factory=list,
         metadata={
-            "help": "Open-R1's callbacks. push_to_hub_revision pushes each of the recipe's checkpoints to a branch of its "
-            "own on the hub, `<hub_revision>-step-<step, nine digits>`."
+            "help": "push_to_hub_revision (Open-R1's) pushes each of the recipe's checkpoints to a branch of its own on the "
+            "hub, `<hub_revision>-step-<step, nine digits>`. early_stopping (transformers') ends training when evaluations get "
+            "no better by metric_for_best_model."
+        },
+    )
+    early_stopping_patience: int = field(
+        default=1,
+        metadata={
+            "help": "With early_stopping in `callbacks`: so many evaluations in a row that are no better than the best before "
+            "them end training."
+        },
+    )
+    early_stopping_threshold: float = field(
+        default=0.0,
+        metadata={
+            "help": "With early_stopping in `callbacks`: by how much more than this an evaluation has to be better."
         },
     )
     push_to_hub_revision: bool = field(
@@ -117,6 +132,8 @@ def parse_recipe(recipe: dict[str, Any], owned: dict[str, Any]) -> Recipe:
     parser = RecipeParser()
     check_known(recipe)
     check_choices(recipe)
+    if sentence := comparison_mistake(recipe):
+        raise UserError(PodReason.INVALID_RECIPE, sentence)
     parser.set_defaults_with_config(**defaults(recipe) | recipe | owned)
     try:
         script, training, model = parser.parse_args_into_dataclasses(args=[], look_for_args_file=False)
@@ -134,7 +151,8 @@ def defaults(recipe: dict[str, Any]) -> dict[str, Any]:
     every tenth step only, while a run's status and metrics are what TRL logs.
     """
     silent_on_saving = not recipe.keys() & {"save_strategy", "save_steps"}
-    return {"logging_steps": 1} | ({"save_strategy": "no"} if silent_on_saving else {})
+    save_strategy = BEST if recipe.get(LOADS_BEST) else "no"
+    return {"logging_steps": 1} | ({"save_strategy": save_strategy} if silent_on_saving else {})
 
 
 def check_owned(recipe: dict[str, Any]) -> None:
