@@ -128,6 +128,7 @@ NOTES: Final[dict[str, str]] = {
     "means over the steps since they were last logged.",
     "load_best_model_at_end": "The checkpoint of the best evaluation is saved whatever save_strategy says, and stays. A run needs "
     "metric_for_best_model with it.",
+    "lr_scheduler_kwargs": "Left out, `mode` of reduce_lr_on_plateau and greedy follows greater_is_better in a run.",
     "metric_for_best_model": "In a run it has no default where evaluations are compared: the loss of GRPO says nothing of how good a "
     "model is. Any figure of an evaluation will do, as in reward or rewards/accuracy/mean.",
     **NOTED_KEYS,

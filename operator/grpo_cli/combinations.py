@@ -14,7 +14,6 @@ from grpo_contract.trackers import ALL_TRACKERS, TRACKER_PACKAGES, reported_to
 
 SUMS_OVER_TOKENS: Final = ("bnpo", "dr_grpo", "dapo", "cispo")
 TOKEN: Final = "HF_TOKEN"
-SCHEDULED_BY_EVALUATION: Final = ("reduce_lr_on_plateau", "greedy")
 
 Check = Callable[[Plan], Iterator[Finding]]
 
@@ -84,16 +83,6 @@ def no_room_for_a_prompt(plan: Plan) -> Iterator[Finding]:
             "spec.recipe.max_completion_length",
             f"spec.recipe.max_completion_length is {completion}, which leaves no room for a prompt in "
             f"vllm_max_model_length {longest}; lower it or raise vllm_max_model_length.",
-        )
-
-
-def evaluation_needed(plan: Plan) -> Iterator[Finding]:
-    schedule = plan.value("lr_scheduler_type")
-    if schedule in SCHEDULED_BY_EVALUATION:
-        yield error(
-            "spec.recipe.lr_scheduler_type",
-            f"spec.recipe.lr_scheduler_type is {schedule}, which follows evaluations, and runs cannot do that yet; choose "
-            "another, as in cosine.",
         )
 
 
@@ -225,7 +214,6 @@ CHECKS: Final[tuple[Check, ...]] = (
     clipping_bounds,
     completions_to_nowhere,
     no_room_for_a_prompt,
-    evaluation_needed,
     never_logged,
     too_few_rows,
     idle_learner_gpus,

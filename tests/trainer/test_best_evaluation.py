@@ -21,7 +21,8 @@ from grpo_trainer.checkpoint_files import MARKER
 from grpo_trainer.metrics import LearnerMetrics
 from grpo_trainer.progress import ProgressBoard
 from trainer.learner_inputs import learner_config, write_problems
-from trainer.test_zero3 import Finished, numbers
+from trainer.test_lora import LORA
+from trainer.test_zero3 import SCRIPTED, Finished, numbers
 from trainer.test_zero3 import run as run_ranks
 
 SYNCED = Path(__file__).with_name("synced_learner.py")
@@ -53,8 +54,8 @@ def with_recipe(config: RunConfig, *recipes: dict[str, Any]) -> RunConfig:
     )
 
 
-def run(folder: Path, config: RunConfig) -> Finished:
-    return run_ranks(folder, config, "zero3", SYNCED)
+def run(folder: Path, config: RunConfig, program: Path = SYNCED) -> Finished:
+    return run_ranks(folder, config, "zero3", program)
 
 
 def lost(finished: Finished, folder: Path, *checkpoints: int) -> Finished:
@@ -194,3 +195,40 @@ def test_evaluations_of_epochs_end_it_and_survive_its_pods(
     assert "resuming from the checkpoint of step 3" in log_of(again)
     assert numbers(again) == numbers(by_epochs)
     assert evaluations_of(again) == evaluations_of(by_epochs)
+
+
+PLATEAU = {
+    "lr_scheduler_type": "reduce_lr_on_plateau",
+    "lr_scheduler_kwargs": {"factor": 0.5, "patience": 0},
+    "metric_for_best_model": "reward",
+}
+
+
+def test_learning_rates_follow_evaluations_and_survive_its_pods(
+    base: RunConfig, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    """Rewards never change: each evaluation but the first is no better."""
+    config = base.model_copy(update={"checkpoint": CheckpointConfig(every_steps=3, keep=2)})
+    followed = run(tmp_path_factory.mktemp("plateau"), with_recipe(config, EVALUATING, PLATEAU))
+    assert [entry["learning_rate"] * 1000 for entry in followed.steps()] == [1, 1, 1, 1, 0.5, 0.5, 0.25, 0.25]
+    folder = tmp_path_factory.mktemp("resumed-plateau")
+    again = run(folder, lost(followed, folder).config)
+    assert "resuming from the checkpoint of step 6" in log_of(again)
+    assert numbers(again) == numbers(followed)
+    assert (again.model / "model.safetensors").read_bytes() == (followed.model / "model.safetensors").read_bytes()
+
+
+GREEDY = {"lr_scheduler_type": "greedy", "lr_scheduler_kwargs": {"factor": 0.5, "patience": 0, "min_lr": 1e-4}}
+
+
+def test_an_adapter_is_that_of_the_best_evaluation_and_rates_follow_it(
+    base: RunConfig, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    trained = run(tmp_path_factory.mktemp("adapter"), with_recipe(base, EVALUATING, LOADING, LORA, GREEDY), SCRIPTED)
+    assert [entry["learning_rate"] * 100 for entry in trained.steps()] == [1, 1, 2, 2, 1, 1]
+    best = trained.run_folder / "checkpoints" / f"checkpoint-{BEST_STEP}"
+    name = "adapter_model.safetensors"
+    assert (trained.model / name).read_bytes() == (best / name).read_bytes()
+    first, *_, last = evaluations_of(trained)
+    assert (first["step"], last["step"]) == (BEST_STEP, BEST_STEP)
+    assert last["eval_kl"] == first["eval_kl"]

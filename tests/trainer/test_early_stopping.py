@@ -4,10 +4,13 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+import torch
+from torch.optim import SGD
+from torch.optim.lr_scheduler import ReduceLROnPlateau
 from transformers import TrainerControl, TrainerState
 
 from grpo_contract.failure import UserError
-from grpo_trainer.comparison import check_metric
+from grpo_trainer.comparison import check_metric, comparable, with_number
 from grpo_trainer.early_stopping import EarlyStopping, early_stopping_of, ended_early
 from grpo_trainer.recipe import OpenR1Arguments
 
@@ -86,6 +89,17 @@ def test_the_recipes_arguments() -> None:
     keys: dict[str, Any] = {"early_stopping_patience": 3, "early_stopping_threshold": 0.5}
     (stopping,) = early_stopping_of(OpenR1Arguments(dataset_name="d", callbacks=["early_stopping"], **keys))
     assert (stopping.early_stopping_patience, stopping.early_stopping_threshold) == (3, 0.5)
+
+
+def test_without_the_figure_there_is_a_number_that_is_no_better() -> None:
+    args: Any = SimpleNamespace(metric_for_best_model=None)
+    assert with_number(args, {"eval_reward": None}) == {"eval_reward": None}
+    assert with_number(REWARD, {"eval_reward": 0.5}) == {"eval_reward": 0.5}
+    assert comparable(with_number(REWARD, {"eval_reward": None})["eval_reward"]) is None
+    schedule = ReduceLROnPlateau(SGD([torch.zeros(1)], lr=1.0), mode="max", factor=0.5, patience=0)
+    for results in ({"eval_reward": 0.5}, {"eval_reward": None}, {"eval_reward": 0.75}):
+        schedule.step(with_number(REWARD, dict(results))["eval_reward"])
+    assert schedule.get_last_lr() == [0.5]
 
 
 def test_a_metric_that_no_evaluation_has() -> None:

@@ -176,6 +176,20 @@ def test_the_best_model_is_saved_where_the_recipe_is_silent_on_saving(tmp_path: 
     assert parse(tmp_path, **best, save_steps=7, eval_steps=7).training.save_strategy == "steps"
 
 
+def test_a_schedule_that_follows_evaluations_is_told_what_is_better(tmp_path: Path) -> None:
+    following = {
+        "lr_scheduler_type": "reduce_lr_on_plateau",
+        "eval_strategy": "steps",
+        "metric_for_best_model": "reward",
+    }
+    assert parse(tmp_path, **following).training.lr_scheduler_kwargs == {"mode": "max"}
+    falling = following | {"greater_is_better": False, "lr_scheduler_kwargs": {"factor": 0.5}}
+    assert parse(tmp_path, **falling).training.lr_scheduler_kwargs == {"mode": "min", "factor": 0.5}
+    own = following | {"lr_scheduler_kwargs": {"mode": "min"}}
+    assert parse(tmp_path, **own).training.lr_scheduler_kwargs == {"mode": "min"}
+    assert parse(tmp_path, lr_scheduler_kwargs={"num_cycles": 2}).training.lr_scheduler_kwargs == {"num_cycles": 2}
+
+
 def test_every_step_is_logged_unless_the_recipe_says_otherwise(tmp_path: Path) -> None:
     assert parse(tmp_path).training.logging_steps == 1
     assert parse(tmp_path, logging_steps=20).training.logging_steps == 20

@@ -70,14 +70,6 @@ RECIPES: list[tuple[Level, dict[str, Any], dict[str, Any], str, str]] = [
     ),
     (
         Level.ERROR,
-        {"lr_scheduler_type": "reduce_lr_on_plateau"},
-        {"lr_scheduler_type": "cosine"},
-        "lr_scheduler_type",
-        "lr_scheduler_type is reduce_lr_on_plateau, which follows evaluations, and runs cannot do that yet; choose another, "
-        "as in cosine.",
-    ),
-    (
-        Level.ERROR,
         {"logging_steps": 0},
         {"logging_steps": 0, "logging_strategy": "epoch"},
         "logging_steps",

@@ -30,6 +30,8 @@ MISTAKES: list[tuple[dict[str, Any], str]] = [
     ({"save_strategy": "best"}, f"save_strategy is best, {NO_EVALUATION}"),
     (STOPPED | {"metric_for_best_model": None}, f"callbacks holds early_stopping, {NO_METRIC}"),
     ({"save_strategy": "best", "eval_strategy": "epoch"}, f"save_strategy is best, {NO_METRIC}"),
+    ({"lr_scheduler_type": "reduce_lr_on_plateau"}, f"lr_scheduler_type is reduce_lr_on_plateau, {NO_EVALUATION}"),
+    ({"lr_scheduler_type": "greedy", "eval_strategy": "steps"}, f"lr_scheduler_type is greedy, {NO_METRIC}"),
     (
         STOPPED | {"metric_for_best_model": "eval_runtime"},
         "metric_for_best_model is 'eval_runtime', which says nothing of a model; set it to another, as in reward.",
@@ -55,6 +57,8 @@ ACCEPTED: list[dict[str, Any]] = [
     LOADED | {"save_steps": 10},
     EVALUATED | {"save_strategy": "best"},
     {"load_best_model_at_end": False, "save_strategy": "steps"},
+    EVALUATED | {"lr_scheduler_type": "greedy"},
+    {"lr_scheduler_type": "cosine"},
 ]
 
 

@@ -1,4 +1,5 @@
-"""What compares evaluations: early stopping, the model of the best one, its checkpoints. One answer for all who read a recipe."""
+"""What compares evaluations: early stopping, the model of the best one, its checkpoints, learning rates that follow them. One
+answer for all who read a recipe."""
 
 from collections.abc import Mapping
 from typing import Any, Final
@@ -10,6 +11,8 @@ METRIC: Final = "metric_for_best_model"
 LOADS_BEST: Final = "load_best_model_at_end"
 BEST: Final = "best"
 """Of save_strategy."""
+FOLLOWING_SCHEDULES: Final = ("reduce_lr_on_plateau", "greedy")
+"""Of lr_scheduler_type."""
 OF_A_CLOCK: Final = ("runtime", "samples_per_second", "steps_per_second")
 """What each learner process measures for itself: they would decide differently."""
 
@@ -53,4 +56,7 @@ def _compares(recipe: Mapping[str, Any]) -> str | None:
         return f"callbacks holds {EARLY_STOPPING}"
     if recipe.get(LOADS_BEST):
         return f"{LOADS_BEST} is true"
-    return "save_strategy is best" if recipe.get("save_strategy") == BEST else None
+    if recipe.get("save_strategy") == BEST:
+        return f"save_strategy is {BEST}"
+    schedule = recipe.get("lr_scheduler_type")
+    return f"lr_scheduler_type is {schedule}" if schedule in FOLLOWING_SCHEDULES else None

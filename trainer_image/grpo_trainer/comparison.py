@@ -6,7 +6,7 @@ from typing import Any
 
 from transformers import TrainingArguments
 
-from grpo_contract.comparison import METRIC, OF_A_CLOCK
+from grpo_contract.comparison import FOLLOWING_SCHEDULES, METRIC, OF_A_CLOCK
 from grpo_contract.failure import PodReason, UserError
 
 PREFIX = "eval_"
@@ -24,6 +24,20 @@ def described_best(value: float, metric: str) -> str:
 def comparable(value: Any) -> float | None:
     """None, or no number: no completion had such a figure, and no evaluation is better for that."""
     return value if isinstance(value, int | float) and math.isfinite(value) else None
+
+
+def with_number(args: TrainingArguments, results: dict[str, Any]) -> dict[str, Any]:
+    """With NaN, which is better than nothing, for a figure that there is none of: schedules compare numbers."""
+    if args.metric_for_best_model is None or results[key := compared_key(args.metric_for_best_model)] is not None:
+        return results
+    return results | {key: math.nan}
+
+
+def schedule_arguments(args: TrainingArguments) -> dict[str, Any] | None:
+    """lr_scheduler_kwargs. A schedule that follows evaluations takes lower for better unless it is told."""
+    if args.lr_scheduler_type not in FOLLOWING_SCHEDULES:
+        return args.lr_scheduler_kwargs  # type: ignore[no-any-return]
+    return {"mode": "max" if args.greater_is_better else "min"} | (args.lr_scheduler_kwargs or {})
 
 
 def check_metric(args: TrainingArguments, results: Mapping[str, Any]) -> None:

@@ -13,7 +13,7 @@ from accelerate.utils import gather_object
 
 from grpo_contract.metrics import Phase
 from grpo_trainer.checkpoints import CheckpointKeeper, wait_until_visible
-from grpo_trainer.comparison import check_metric, comparable, compared_key
+from grpo_trainer.comparison import check_metric, comparable, compared_key, with_number
 from grpo_trainer.evaluation import apart_from_training
 from grpo_trainer.fleet.generation import FleetGRPOTrainer
 from grpo_trainer.mismatch import SamplerMismatch
@@ -64,7 +64,7 @@ class Learner(FleetGRPOTrainer):
             results: dict[str, float] = super().evaluate(*args, **kwargs)
         check_metric(self.args, results)
         self.last_evaluation = self.state.global_step, results
-        return results
+        return with_number(self.args, results)
 
     def _determine_best_metric(self, metrics: dict[str, Any], trial: Any) -> bool:
         """With save_strategy best, transformers saves what this says, and nothing else."""

@@ -16,6 +16,7 @@ from grpo_contract.failure import PodReason, UserError
 from grpo_contract.owned_keys import owned_keys
 from grpo_contract.rewards import REWARD_BOUNDS
 from grpo_contract.unknown_keys import unknown_key
+from grpo_trainer.comparison import schedule_arguments
 from grpo_trainer.light_trl import GRPOConfig, ModelConfig, ScriptArguments, TrlParser
 from grpo_trainer.optional_packages import without_missing_packages
 from grpo_trainer.rewards.arguments import RewardArguments
@@ -141,6 +142,7 @@ def parse_recipe(recipe: dict[str, Any], owned: dict[str, Any]) -> Recipe:
         raise invalid(str(error)) from error
     check_reporting(training)
     check_bounds(script)
+    training.lr_scheduler_kwargs = schedule_arguments(training)
     return Recipe(training, model, script, evaluates(recipe))
 
 

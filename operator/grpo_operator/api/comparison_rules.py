@@ -6,7 +6,7 @@ Their sentences are those of grpo_contract.comparison, which a learner answers w
 from typing import Final
 
 from grpo_contract.callbacks import EARLY_STOPPING
-from grpo_contract.comparison import BEST, LOADS_BEST, METRIC, STOPPING_KEYS
+from grpo_contract.comparison import BEST, FOLLOWING_SCHEDULES, LOADS_BEST, METRIC, STOPPING_KEYS
 from grpo_operator.api.cel import Rule, present, value_of
 from grpo_operator.api.data_rules import RECIPE
 
@@ -16,9 +16,15 @@ _LOADS: Final = value_of(LOADS_BEST, "false")
 _EVALUATED: Final = value_of("eval_strategy", value_of("evaluation_strategy", _NO))
 """Under its name of 2024 as well, which is translated once the run is accepted."""
 _SAVED: Final = value_of("save_strategy", f"({present('save_steps')} ? 'steps' : '{BEST}')")
-_COMPARES: Final = f"({_STOPS} || {_LOADS} || {value_of('save_strategy', _NO)} == '{BEST}')"
+_SAVES_BEST: Final = f"{value_of('save_strategy', _NO)} == '{BEST}'"
+_SCHEDULE: Final = value_of("lr_scheduler_type", _NO)
+_FOLLOWS: Final = f"{_SCHEDULE} in {list(FOLLOWING_SCHEDULES)}"
+_COMPARES: Final = f"({_STOPS} || {_LOADS} || {_SAVES_BEST} || {_FOLLOWS})"
 _COMPARED_BY: Final = (
-    f"{{{_STOPS} ? 'callbacks holds {EARLY_STOPPING}' : {_LOADS} ? '{LOADS_BEST} is true' : 'save_strategy is {BEST}'}}"
+    f"{{{_STOPS} ? 'callbacks holds {EARLY_STOPPING}' : {_LOADS} ? '{LOADS_BEST} is true' : "
+    f"{_SAVES_BEST} ? 'save_strategy is {BEST}' : "
+    + "".join(f"{_SCHEDULE} == '{name}' ? 'lr_scheduler_type is {name}' : " for name in FOLLOWING_SCHEDULES)
+    + "''}"
 )
 
 
