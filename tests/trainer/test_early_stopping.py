@@ -11,7 +11,8 @@ from transformers import TrainerControl, TrainerState
 
 from grpo_contract.failure import UserError
 from grpo_trainer.comparison import check_metric, comparable, with_number
-from grpo_trainer.early_stopping import EarlyStopping, early_stopping_of, ended_early
+from grpo_trainer.early_stopping import EarlyStopping, early_stopping_of
+from grpo_trainer.ended_early import ended_early
 from grpo_trainer.recipe import OpenR1Arguments
 
 REWARD: Any = SimpleNamespace(metric_for_best_model="reward", greater_is_better=True)
@@ -92,22 +93,21 @@ def test_the_recipes_arguments() -> None:
 
 
 def test_without_the_figure_there_is_a_number_that_is_no_better() -> None:
-    args: Any = SimpleNamespace(metric_for_best_model=None)
-    assert with_number(args, {"eval_reward": None}) == {"eval_reward": None}
-    assert with_number(REWARD, {"eval_reward": 0.5}) == {"eval_reward": 0.5}
-    assert comparable(with_number(REWARD, {"eval_reward": None})["eval_reward"]) is None
+    assert with_number(None, {"eval_reward": None}) == {"eval_reward": None}
+    assert with_number("reward", {"eval_reward": 0.5}) == {"eval_reward": 0.5}
+    assert comparable(with_number("reward", {"eval_reward": None})["eval_reward"]) is None
     schedule = ReduceLROnPlateau(SGD([torch.zeros(1)], lr=1.0), mode="max", factor=0.5, patience=0)
     for results in ({"eval_reward": 0.5}, {"eval_reward": None}, {"eval_reward": 0.75}):
-        schedule.step(with_number(REWARD, dict(results))["eval_reward"])
+        schedule.step(with_number("reward", dict(results))["eval_reward"])
     assert schedule.get_last_lr() == [0.5]
 
 
 def test_a_metric_that_no_evaluation_has() -> None:
     results = {"eval_reward": 0.5, "eval_rewards/accuracy/mean": 0.5, "eval_runtime": 1.0, "epoch": 1.0}
     for metric in (None, "reward", "eval_rewards/accuracy/mean"):
-        check_metric(SimpleNamespace(metric_for_best_model=metric), results)
+        check_metric(metric, results)
     with pytest.raises(UserError) as caught:
-        check_metric(SimpleNamespace(metric_for_best_model="accuracy"), results)
+        check_metric("accuracy", results)
     assert str(caught.value) == (
         "spec.recipe.metric_for_best_model is 'accuracy', which is no figure of an evaluation; set it to one of reward, "
         "rewards/accuracy/mean."

@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 
 from grpo_contract.failure import UserError
+from grpo_contract.hub import pushes
 from grpo_contract.old_keys import translate
 from grpo_trainer.hub.settings import HubSettings, Strategy, read_settings
 
@@ -110,3 +111,17 @@ def test_a_mistake(recipe: dict[str, Any], sentence: str) -> None:
         read_settings(recipe, "first")
     assert caught.value.failure.reason == "InvalidRecipe"
     assert str(caught.value) == sentence
+
+
+@pytest.mark.parametrize(
+    ("recipe", "key"),
+    [
+        ({}, None),
+        ({"callbacks": ["early_stopping"], "push_to_hub": False}, None),
+        ({"callbacks": ["early_stopping", "push_to_hub_revision"]}, "callbacks"),
+        ({"callbacks": ["push_to_hub_revision"], "push_to_hub_revision": True}, "push_to_hub_revision"),
+        ({"push_to_hub": True}, "push_to_hub"),
+    ],
+)
+def test_the_key_that_pushes(recipe: dict[str, Any], key: str | None) -> None:
+    assert pushes(recipe) == key

@@ -23,7 +23,7 @@ from grpo_contract.progress import CheckpointProgress
 from grpo_trainer import fence
 from grpo_trainer.checkpoint_files import MARKER, PARTIAL_MARKER
 from grpo_trainer.decisions import decided_by_rank_0
-from grpo_trainer.early_stopping import ended_early
+from grpo_trainer.ended_early import ended_early
 from grpo_trainer.flushing import flush, flush_one
 from grpo_trainer.progress import time_now
 from grpo_trainer.waiting import wait_until

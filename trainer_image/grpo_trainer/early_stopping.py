@@ -11,6 +11,7 @@ from transformers import EarlyStoppingCallback, TrainerControl, TrainerState, Tr
 
 from grpo_contract.callbacks import EARLY_STOPPING
 from grpo_trainer.comparison import comparable, compared_key
+from grpo_trainer.ended_early import CALLBACK
 from grpo_trainer.recipe import OpenR1Arguments
 
 Logs = Mapping[str, Any]
@@ -25,7 +26,7 @@ class EarlyStopping(EarlyStoppingCallback):  # type: ignore[misc]
 
     def on_train_begin(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
         """Not transformers': what that asserts has been checked."""
-        for name, value in state.stateful_callbacks[type(self).__name__]["attributes"].items():
+        for name, value in state.stateful_callbacks[CALLBACK]["attributes"].items():
             setattr(self, name, value)
 
     def on_evaluate(
@@ -40,7 +41,7 @@ class EarlyStopping(EarlyStoppingCallback):  # type: ignore[misc]
         if has_steps_left and self.early_stopping_patience_counter >= self.early_stopping_patience:
             self.ended_early = self.reason(args, state)
             control.should_training_stop = True
-        state.stateful_callbacks[type(self).__name__] = self.state()
+        state.stateful_callbacks[CALLBACK] = self.state()
 
     def reason(self, args: TrainingArguments, state: TrainerState) -> str:
         count = self.early_stopping_patience_counter
@@ -61,10 +62,3 @@ def early_stopping_of(script: OpenR1Arguments) -> list[EarlyStopping]:
     if EARLY_STOPPING not in (script.callbacks or []):
         return []
     return [EarlyStopping(script.early_stopping_patience, script.early_stopping_threshold)]
-
-
-def ended_early(stateful_callbacks: Mapping[str, Any]) -> str | None:
-    """Why training ended before its last step, of a trainer's state; None: it did not."""
-    state = stateful_callbacks.get(EarlyStopping.__name__)
-    reason: str | None = None if state is None else state["attributes"]["ended_early"]
-    return reason

@@ -19,7 +19,7 @@ from grpo_trainer import fence
 from grpo_trainer.checkpoint_files import EVAL_RESULTS, MODEL_CARD, NEEDED_TO_RESUME, TRAIN_RESULTS, TRAINER_STATE
 from grpo_trainer.checkpoints import Checkpoint
 from grpo_trainer.decisions import decided_by_rank_0
-from grpo_trainer.early_stopping import ended_early
+from grpo_trainer.ended_early import ended_early
 from grpo_trainer.flushing import flush, flush_one
 from grpo_trainer.model_card import card_of
 

@@ -62,14 +62,14 @@ class Learner(FleetGRPOTrainer):
     def evaluate(self, *args: Any, **kwargs: Any) -> dict[str, float]:
         with apart_from_training(self):
             results: dict[str, float] = super().evaluate(*args, **kwargs)
-        check_metric(self.args, results)
+        check_metric(self.args.metric_for_best_model, results)
         self.last_evaluation = self.state.global_step, results
-        return with_number(self.args, results)
+        return with_number(self.args.metric_for_best_model, results)
 
     def _determine_best_metric(self, metrics: dict[str, Any], trial: Any) -> bool:
         """With save_strategy best, transformers saves what this says, and nothing else."""
-        compares = self.args.metric_for_best_model is not None
-        has_figure = compares and comparable(metrics[compared_key(self.args.metric_for_best_model)]) is not None
+        metric = self.args.metric_for_best_model
+        has_figure = metric is not None and comparable(metrics[compared_key(metric)]) is not None
         is_best = has_figure and super()._determine_best_metric(metrics=metrics, trial=trial)
         if self.keeper is None:
             return bool(is_best)

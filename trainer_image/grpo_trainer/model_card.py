@@ -11,7 +11,7 @@ from grpo_contract.config import RunConfig
 from grpo_contract.paths import is_path
 from grpo_trainer.checkpoint_files import TRAINER_STATE
 from grpo_trainer.comparison import described_best
-from grpo_trainer.early_stopping import ended_early
+from grpo_trainer.ended_early import ended_early
 from grpo_trainer.sources import sources_of
 
 LIBRARIES: Final = ("trl", "transformers", "deepspeed", "torch")

@@ -10,13 +10,12 @@ from typing import Any, Final, NoReturn
 
 from transformers.integrations import get_available_reporting_integrations
 
-from grpo_contract.comparison import BEST, LOADS_BEST, comparison_mistake
+from grpo_contract.comparison import BEST, FOLLOWING_SCHEDULES, LOADS_BEST, comparison_mistake
 from grpo_contract.evaluation import evaluates
 from grpo_contract.failure import PodReason, UserError
 from grpo_contract.owned_keys import owned_keys
 from grpo_contract.rewards import REWARD_BOUNDS
 from grpo_contract.unknown_keys import unknown_key
-from grpo_trainer.comparison import schedule_arguments
 from grpo_trainer.light_trl import GRPOConfig, ModelConfig, ScriptArguments, TrlParser
 from grpo_trainer.optional_packages import without_missing_packages
 from grpo_trainer.rewards.arguments import RewardArguments
@@ -155,6 +154,14 @@ def defaults(recipe: dict[str, Any]) -> dict[str, Any]:
     silent_on_saving = not recipe.keys() & {"save_strategy", "save_steps"}
     save_strategy = BEST if recipe.get(LOADS_BEST) else "no"
     return {"logging_steps": 1} | ({"save_strategy": save_strategy} if silent_on_saving else {})
+
+
+def schedule_arguments(training: GRPOConfig) -> dict[str, Any] | None:
+    """lr_scheduler_kwargs. A schedule that follows evaluations takes lower for better unless it is told."""
+    own: dict[str, Any] | None = training.lr_scheduler_kwargs
+    if training.lr_scheduler_type not in FOLLOWING_SCHEDULES:
+        return own
+    return {"mode": "max" if training.greater_is_better else "min"} | (own or {})
 
 
 def check_owned(recipe: dict[str, Any]) -> None:

@@ -35,7 +35,8 @@ from grpo_trainer.data import (
     rows_of,
     with_prompts,
 )
-from grpo_trainer.early_stopping import EarlyStopping, early_stopping_of, ended_early
+from grpo_trainer.early_stopping import EarlyStopping, early_stopping_of
+from grpo_trainer.ended_early import ended_early
 from grpo_trainer.evaluation import at_step, check_evaluation, check_rows
 from grpo_trainer.evaluation_report import EvaluationReport
 from grpo_trainer.exhaustion import OwnSteps, gpu_memory_named, volume_named
