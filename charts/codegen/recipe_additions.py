@@ -3,8 +3,8 @@
 from typing import Final
 
 from codegen.recipe_types import ANYTHING, Schema
+from grpo_contract.callbacks import CALLBACKS
 from grpo_contract.dataset_mixture import DatasetMixture
-from grpo_contract.hub import REVISION_CALLBACK
 from grpo_contract.old_keys import NOTED_KEYS
 from grpo_contract.rewards import REWARD_BOUNDS
 from grpo_operator.api.schema import structural_schema
@@ -32,8 +32,8 @@ TYPES: Final[dict[str, Schema]] = {
     "callbacks": {
         "type": "array",
         "nullable": True,
-        "maxItems": 1,
-        "items": {"type": "string", "enum": [REVISION_CALLBACK]},
+        "maxItems": len(CALLBACKS),
+        "items": {"type": "string", "enum": list(CALLBACKS)},
     },
     "dataset_mixture": structural_schema(DatasetMixture, defaults=False) | {"nullable": True},
     "deepspeed": ANYTHING,
@@ -70,6 +70,8 @@ BOUNDS: Final[dict[str, Schema]] = {
     **{key: dict(bounds) for key, bounds in REWARD_BOUNDS.items()},
     "beta": _NOT_NEGATIVE,
     "dataset_prompt_column": {"minLength": 1},
+    "early_stopping_patience": _COUNT,
+    "early_stopping_threshold": _NOT_NEGATIVE,
     "epsilon": _NOT_NEGATIVE,
     "generation_batch_size": _COUNT,
     "gradient_accumulation_steps": _COUNT,
@@ -121,6 +123,7 @@ NOTES: Final[dict[str, str]] = {
     "bf16": "On CPU a run computes in float32, whatever this says.",
     "dtype": "It is what learners load the model in; learners and generators compute in what bf16 and fp16 say.",
     "fp16": "On CPU a run computes in float32, whatever this says.",
+    "greater_is_better": "Of any metric but a loss, higher is better where this is left out.",
     "hub_always_push": "In a run a checkpoint that waits gives way to a newer one, unless this is true; two wait at most.",
     "hub_model_id": "A run that leaves it out takes the last part of output_dir, or its own name.",
     "hub_revision": "A run makes the branch if it is not there; without it, the branch is main.",
@@ -128,10 +131,15 @@ NOTES: Final[dict[str, str]] = {
     "generators' in the run's metrics with them.",
     "logging_steps": "A run whose recipe leaves it out logs every step. With more, the run's status and metrics show the "
     "means over the steps since they were last logged.",
+    "load_best_model_at_end": "The checkpoint of the best evaluation is saved whatever save_strategy says, and stays. A run needs "
+    "metric_for_best_model with it.",
+    "lr_scheduler_kwargs": "Left out, `mode` of reduce_lr_on_plateau and greedy follows greater_is_better in a run.",
+    "metric_for_best_model": "In a run it has no default where evaluations are compared: the loss of GRPO says nothing of how good a "
+    "model is. Any figure of an evaluation will do, as in reward or rewards/accuracy/mean.",
     **NOTED_KEYS,
     "push_to_hub": "HF_TOKEN must be in spec.learners.env, from a Secret.",
     "save_strategy": "A run whose recipe sets neither save_strategy nor save_steps saves nothing of this kind: what it "
-    "resumes from is written as spec.checkpoint says.",
+    "resumes from is written as spec.checkpoint says. With load_best_model_at_end it saves as with best.",
     "vllm_gpu_memory_utilization": "Generators have their GPUs to themselves and take this value; without it, vLLM's "
     "own default holds.",
 }

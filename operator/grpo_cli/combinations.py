@@ -8,13 +8,12 @@ from typing import Final
 
 from grpo_cli.finding import Finding, error, note, waste
 from grpo_cli.plan import Plan
-from grpo_contract.hub import PUSH_KEYS
+from grpo_contract.hub import pushes
 from grpo_contract.prompts import too_few_prompts
 from grpo_contract.trackers import ALL_TRACKERS, TRACKER_PACKAGES, reported_to
 
 SUMS_OVER_TOKENS: Final = ("bnpo", "dr_grpo", "dapo", "cispo")
 TOKEN: Final = "HF_TOKEN"
-SCHEDULED_BY_EVALUATION: Final = ("reduce_lr_on_plateau", "greedy")
 
 Check = Callable[[Plan], Iterator[Finding]]
 
@@ -84,24 +83,6 @@ def no_room_for_a_prompt(plan: Plan) -> Iterator[Finding]:
             "spec.recipe.max_completion_length",
             f"spec.recipe.max_completion_length is {completion}, which leaves no room for a prompt in "
             f"vllm_max_model_length {longest}; lower it or raise vllm_max_model_length.",
-        )
-
-
-def evaluation_needed(plan: Plan) -> Iterator[Finding]:
-    schedule = plan.value("lr_scheduler_type")
-    if schedule not in SCHEDULED_BY_EVALUATION:
-        return
-    if plan.value("eval_strategy") == "no":
-        yield error(
-            "spec.recipe.lr_scheduler_type",
-            f"spec.recipe.lr_scheduler_type is {schedule}, which follows evaluations, but eval_strategy is no; set that to "
-            "steps or epoch, or choose another schedule, as in cosine.",
-        )
-    elif not plan.sets("metric_for_best_model"):
-        yield note(
-            "spec.recipe.metric_for_best_model",
-            f"spec.recipe.metric_for_best_model is left out, and lr_scheduler_type {schedule} follows eval_loss, which in GRPO "
-            "does not tell how good a policy is; set it to eval_reward, with lr_scheduler_kwargs {mode: max}.",
         )
 
 
@@ -205,7 +186,7 @@ def sequences_by_length(plan: Plan) -> Iterator[Finding]:
 
 
 def token_for_pushes(plan: Plan) -> Iterator[Finding]:
-    key = next((key for key in PUSH_KEYS if plan.value(key)), None)
+    key = pushes(plan.recipe)
     names = {variable.get("name") for variable in plan.spec.learners.env}
     if key is not None and TOKEN not in names:
         yield note(
@@ -233,7 +214,6 @@ CHECKS: Final[tuple[Check, ...]] = (
     clipping_bounds,
     completions_to_nowhere,
     no_room_for_a_prompt,
-    evaluation_needed,
     never_logged,
     too_few_rows,
     idle_learner_gpus,

@@ -10,7 +10,7 @@ import pytest
 from grpo_contract.config import RunConfig
 from grpo_contract.failure import RunFailure
 from grpo_contract.files import VOLUME, checkpoint_folder
-from grpo_trainer.checkpoints import Checkpoint, Marker, wait_until_visible, write_marker
+from grpo_trainer.checkpoints import Marker, wait_until_visible, write_marker
 from harness.waiting import wait_for
 from trainer.learner_inputs import learner_config
 from trainer.learner_pod import LearnerPod, two_pods
@@ -59,9 +59,8 @@ def test_all_ranks_resume_from_what_rank_0_sees(nodes: list[LearnerPod], config:
 
 def test_a_checkpoint_that_stays_invisible(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("GRPO_POD_NAME", "learner-1")
-    checkpoint = Checkpoint(tmp_path / "checkpoint-6", write_checkpoint(tmp_path / "of-rank-0", 6))
     with pytest.raises(RunFailure) as caught:
-        wait_until_visible(checkpoint, deadline_s=0)
+        wait_until_visible(tmp_path / "checkpoint-6", deadline_s=0)
     assert caught.value.failure.reason == "LearnerError"
     assert str(caught.value) == (
         f"{tmp_path}/checkpoint-6/complete.json is there for learner 0, but learner-1 has not seen it for 0 s: "

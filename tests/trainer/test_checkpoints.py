@@ -8,6 +8,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from transformers import TrainerState
 
 from grpo_contract.config import CheckpointConfig
 from grpo_trainer import checkpoints
@@ -114,7 +115,7 @@ def test_the_last_step(tmp_path: Path, step: int, is_last: bool) -> None:
     assert Checkpoint(tmp_path, marker(step)).is_last is is_last
 
 
-RECOVERY, RECIPE, BOTH = (True, False), (False, True), (True, True)
+RECOVERY, RECIPE, BOTH, NOBODY = (True, False), (False, True), (True, True), (False, False)
 SUPERSEDED: list[tuple[list[tuple[bool, bool]], int, int | None, list[int]]] = [
     # wanted by (in order of steps 1, 2, ...), keep, save_total_limit, those that go
     ([], 2, None, []),
@@ -149,10 +150,17 @@ class Training:
         recipe_saves_at: tuple[int, ...] = (),
         epoch_ends_at: tuple[int, ...] = (),
         user: CheckpointUser | None = None,
+        best_at: tuple[int, ...] = (),
+        **arguments: Any,
     ) -> None:
         self.folder = folder
         self.recipe_saves_at = recipe_saves_at
         self.epoch_ends_at = epoch_ends_at
+        self.best_at = best_at
+        self.args: Any = SimpleNamespace(
+            **{"eval_strategy": "no", "save_strategy": "steps", "load_best_model_at_end": False} | arguments
+        )
+        self.state = TrainerState(stateful_callbacks=[])
         self.keeper = CheckpointKeeper(
             CheckpointConfig(every_steps=2, keep=2),
             folder,
@@ -161,24 +169,42 @@ class Training:
             users=[user] if user else [],
         )
         self.saved: list[int] = []
+        self.evaluated: list[int] = []
+        self.evaluated_when_saved: dict[int, list[int]] = {}
 
     def run(self, steps: int) -> "Training":
         for step in range(1, steps + 1):
-            state: Any = SimpleNamespace(global_step=step, max_steps=steps)
-            control: Any = SimpleNamespace(should_save=step in self.recipe_saves_at)
-            self.keeper.on_step_end(None, state, control)
-            self.save_if_asked(state, control)
-            if step in self.epoch_ends_at:  # save_strategy: epoch
-                control.should_save = True
-                self.keeper.on_epoch_end(None, state, control)
-                self.save_if_asked(state, control)
+            self.state.global_step, self.state.max_steps = step, steps
+            self.state.epoch = float(step) if step in self.epoch_ends_at else step + 0.5
+            control: Any = SimpleNamespace(should_save=step in self.recipe_saves_at, should_training_stop=step == steps)
+            self.keeper.on_step_end(self.args, self.state, control)
+            if self.args.eval_strategy == "steps":
+                self.evaluate(control)
+            self.save_if_asked(control)
+            if step in self.epoch_ends_at or step == steps:
+                control.should_save = self.args.save_strategy == "epoch"
+                self.keeper.on_epoch_end(self.args, self.state, control)
+                if self.args.eval_strategy == "epoch":
+                    self.evaluate(control)
+                self.save_if_asked(control)
         return self
 
-    def save_if_asked(self, state: Any, control: Any) -> None:
+    def evaluate(self, control: Any) -> None:
+        step = self.state.global_step
+        is_best = step in self.best_at
+        if is_best:
+            self.state.best_global_step = step
+        self.evaluated.append(step)
+        control.should_save = self.keeper.evaluated(self.args, self.state, is_best)
+
+    def save_if_asked(self, control: Any) -> None:
+        step = self.state.global_step
         if control.should_save:
-            (self.folder / f"checkpoint-{state.global_step}").mkdir()
-            self.saved.append(state.global_step)
-            self.keeper.on_save(None, state, control)
+            self.evaluated_when_saved[step] = list(self.evaluated)
+            (self.folder / f"checkpoint-{step}").mkdir()
+            self.saved.append(step)
+            self.keeper.on_save(self.args, self.state, control)
+            control.should_save = False
 
     def kept(self) -> dict[int, tuple[bool, bool]]:
         markers = [checkpoint.marker for checkpoint in complete_checkpoints(self.folder)]
@@ -199,9 +225,45 @@ def test_the_recipes_own_stay(tmp_path: Path) -> None:
 
 
 def test_the_end_of_an_epoch_does_not_save_a_step_twice(tmp_path: Path) -> None:
-    training = Training(tmp_path, epoch_ends_at=(3, 4)).run(8)
+    training = Training(tmp_path, epoch_ends_at=(3, 4), save_strategy="epoch").run(8)
     assert training.saved == [2, 3, 4, 6, 8]
-    assert training.kept() == {3: RECIPE, 4: BOTH, 6: RECOVERY, 8: RECOVERY}
+    assert training.kept() == {3: RECIPE, 4: BOTH, 6: RECOVERY, 8: BOTH}
+
+
+def test_a_step_whose_epoch_is_evaluated_is_saved_after_that(tmp_path: Path) -> None:
+    training = Training(tmp_path, epoch_ends_at=(3, 4), eval_strategy="epoch").run(8)
+    assert training.evaluated == [3, 4, 8]
+    assert training.saved == [2, 4, 6, 8]
+    assert training.evaluated_when_saved == {2: [], 4: [3, 4], 6: [3, 4], 8: [3, 4, 8]}
+
+
+def test_the_best_of_the_evaluations_stays_while_it_is_the_best(tmp_path: Path) -> None:
+    training = Training(tmp_path, best_at=(1, 5), eval_strategy="steps", load_best_model_at_end=True)
+    training.run(4)
+    assert training.kept() == {1: NOBODY, 2: RECOVERY, 4: RECOVERY}
+    best = {checkpoint.marker.step: checkpoint.trained_model.name for checkpoint in complete_checkpoints(tmp_path)}
+    assert best == {1: "checkpoint-1", 2: "checkpoint-1", 4: "checkpoint-1"}
+    assert training.state.best_model_checkpoint == str(tmp_path / "checkpoint-1")
+
+
+def test_a_new_best_takes_the_place_of_the_old_one(tmp_path: Path) -> None:
+    training = Training(tmp_path, best_at=(1, 5), eval_strategy="steps", load_best_model_at_end=True).run(8)
+    assert training.kept() == {5: NOBODY, 6: RECOVERY, 8: RECOVERY}
+
+
+def test_an_attempt_that_goes_on_keeps_the_best(tmp_path: Path) -> None:
+    Training(tmp_path, best_at=(1,), eval_strategy="steps", load_best_model_at_end=True).run(2)
+    keeper = CheckpointKeeper(
+        CheckpointConfig(every_steps=2, keep=2), tmp_path, save_total_limit=None, newest=newest_checkpoint(tmp_path)
+    )
+    keeper.remove_superseded()
+    assert [checkpoint.marker.step for checkpoint in complete_checkpoints(tmp_path)] == [1, 2]
+
+
+def test_each_best_is_the_recipes_where_it_saves_them(tmp_path: Path) -> None:
+    training = Training(tmp_path, best_at=(1, 3, 4), eval_strategy="steps", save_strategy="best")
+    training.keeper.save_total_limit = 2
+    assert training.run(8).kept() == {3: RECIPE, 4: BOTH, 6: RECOVERY, 8: RECOVERY}
 
 
 class SlowUser:
@@ -222,8 +284,8 @@ class SlowUser:
 
 def test_a_user_is_told_of_the_recipes_checkpoints_alone(tmp_path: Path) -> None:
     user = SlowUser()
-    Training(tmp_path, recipe_saves_at=(3,), epoch_ends_at=(4, 5), user=user).run(8)
-    assert user.told == [("checkpoint-3", 3), ("checkpoint-4", 4), ("checkpoint-5", 5)]
+    Training(tmp_path, recipe_saves_at=(3,), epoch_ends_at=(4, 5), user=user, save_strategy="epoch").run(8)
+    assert user.told == [("checkpoint-3", 3), ("checkpoint-4", 4), ("checkpoint-5", 5), ("checkpoint-8", 8)]
 
 
 def test_what_a_user_needs_stays(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from transformers import TrainerState
 
 from grpo_contract import environment
 from grpo_contract.config import CheckpointConfig
@@ -70,7 +71,8 @@ def test_an_earlier_attempt_removes_nothing(tmp_path: Path, be_attempt: Any) -> 
 def test_an_earlier_attempt_makes_no_step_and_marks_no_checkpoint(tmp_path: Path, be_attempt: Any) -> None:
     checkpoint = tmp_path / "checkpoints" / "checkpoint-4"
     checkpoint.mkdir(parents=True)
-    state: Any = SimpleNamespace(global_step=4, max_steps=8)
+    args: Any = SimpleNamespace(load_best_model_at_end=False)
+    state = TrainerState(global_step=4, max_steps=8, stateful_callbacks=[])
     control: Any = SimpleNamespace(should_save=False)
     old = keeper(tmp_path / "checkpoints")
     be_attempt(2)
@@ -82,7 +84,7 @@ def test_an_earlier_attempt_makes_no_step_and_marks_no_checkpoint(tmp_path: Path
     with pytest.raises(RunFailure, match=WORDS):
         old.on_step_begin(None, state, control)
     with pytest.raises(RunFailure, match=WORDS):
-        old.on_save(None, state, control)
+        old.on_save(args, state, control)
     assert not (checkpoint / MARKER).exists()
 
 
@@ -93,7 +95,7 @@ def test_an_earlier_attempt_puts_no_model_in_place(tmp_path: Path, be_attempt: A
     be_attempt(2)
     config: Any = None
     with pytest.raises(RunFailure, match=WORDS):
-        put_in_place(tmp_path / ".model.partial", tmp_path / "model", config)
+        put_in_place(tmp_path / ".model.partial", tmp_path / "model", config, 8)
     assert not (tmp_path / "model").exists()
 
 

@@ -14,10 +14,12 @@ from accelerate.state import AcceleratorState
 from grpo_contract import environment
 from grpo_contract.failure import RunFailure
 from grpo_trainer import fence, final_model
-from grpo_trainer.final_model import partial_of, publish, save_final_model
+from grpo_trainer.checkpoints import Checkpoint, Marker
+from grpo_trainer.final_model import FinalModel, find_final_model, partial_of, publish, save_final_model
 from trainer.learner_inputs import learner_config
 
 FILES = ["README.md", "model.safetensors", "train_results.json", "trainer_state.json"]
+STATE = {"global_step": 8, "max_steps": 8, "log_history": [], "stateful_callbacks": {}}
 RESULTS = {"train_runtime": 12.5, "train_loss": 0.25}
 
 
@@ -27,7 +29,8 @@ class WritingLearner:
     def __init__(self) -> None:
         self.model = SimpleNamespace(config=SimpleNamespace(use_cache=False))
         self.accelerator = SimpleNamespace(wait_for_everyone=lambda: None)
-        self.state = SimpleNamespace(save_to_json=lambda file: Path(file).write_text(json.dumps({"log_history": []})))
+        self.state = SimpleNamespace(save_to_json=lambda file: Path(file).write_text(json.dumps(STATE)))
+        self.trained_step = 8
 
     def is_world_process_zero(self) -> bool:
         return True
@@ -79,10 +82,19 @@ def save(folder: Path) -> None:
     save_final_model(learner, learner_config(folder / "base", folder / "train.jsonl"), RESULTS)
 
 
+def last_checkpoint(folder: Path, state: dict[str, Any] = STATE, best_step: int | None = None) -> Checkpoint:
+    for step in {6, 8}:
+        checkpoint = folder / f"checkpoint-{step}"
+        checkpoint.mkdir()
+        (checkpoint / "model.safetensors").write_text(f"of step {step}")
+        (checkpoint / "scheduler.pt").touch()
+        (checkpoint / "trainer_state.json").write_text(json.dumps(state if step == 8 else STATE | {"global_step": 6}))
+    marker = Marker(step=8, max_steps=8, time="", for_recovery=True, for_recipe=False, best_step=best_step)
+    return Checkpoint(folder / "checkpoint-8", marker)
+
+
 def publish_checkpoint(folder: Path) -> None:
-    checkpoint = folder / "checkpoint-8"
-    checkpoint.mkdir()
-    (checkpoint / "model.safetensors").write_text("of the old attempt")
+    checkpoint = last_checkpoint(folder)
     try:
         publish(checkpoint, learner_config(folder / "base", folder / "train.jsonl"))
     finally:
@@ -113,3 +125,19 @@ def test_the_model_is_on_the_volume_before_it_has_its_name(tmp_path: Path, flush
         *(f".model.partial/{file}" for file in FILES),
     }
     assert [path for path, has_name in flushed if has_name] == ["."]
+
+
+def test_the_model_is_that_of_the_best_step_and_its_curve_that_of_all(tmp_path: Path) -> None:
+    why = "eval_reward did not rise above its best in the last evaluation"
+    stopped = {"EarlyStopping": {"attributes": {"ended_early": why}}}
+    state = STATE | {"max_steps": 40, "best_metric": 0.5, "stateful_callbacks": stopped}
+    checkpoint = last_checkpoint(tmp_path, state, best_step=6)
+    config = learner_config(tmp_path / "base", tmp_path / "train.jsonl", metric_for_best_model="reward")
+    folder = publish(checkpoint, config)
+    assert sorted(path.name for path in folder.iterdir()) == ["README.md", "model.safetensors", "trainer_state.json"]
+    assert (folder / "model.safetensors").read_text() == "of step 6"
+    assert json.loads((folder / "trainer_state.json").read_text()) == state
+    assert f"ended early, at step 8 of 40: {why}." in (folder / "README.md").read_text()
+    assert "Of the 8 steps made, the weights are those of step 6" in (folder / "README.md").read_text()
+    assert find_final_model(config) == FinalModel(folder, 8, 40, why)
+    AcceleratorState._reset_state(reset_partial_state=True)

@@ -35,7 +35,9 @@ def write_checkpoint(folder: Path, step: int) -> Path:
     checkpoint.mkdir()
     (checkpoint / "model.safetensors").write_text(f"weights of step {step}")
     log = [{"step": step, "reward": 0.5, "kl": 0.01}]
-    (checkpoint / "trainer_state.json").write_text(json.dumps({"log_history": log}))
+    (checkpoint / "trainer_state.json").write_text(
+        json.dumps({"global_step": step, "log_history": log, "stateful_callbacks": {}})
+    )
     return checkpoint
 
 

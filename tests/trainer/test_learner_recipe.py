@@ -168,6 +168,28 @@ def test_trl_saves_only_what_the_recipe_asks_for(tmp_path: Path) -> None:
     assert (by_steps.save_strategy, by_steps.save_steps) == ("steps", 7)
 
 
+def test_the_best_model_is_saved_where_the_recipe_is_silent_on_saving(tmp_path: Path) -> None:
+    best = {"load_best_model_at_end": True, "eval_strategy": "steps", "metric_for_best_model": "reward"}
+    training = parse(tmp_path, **best).training
+    assert (training.save_strategy, training.load_best_model_at_end) == ("best", True)
+    assert (training.metric_for_best_model, training.greater_is_better) == ("reward", True)
+    assert parse(tmp_path, **best, save_steps=7, eval_steps=7).training.save_strategy == "steps"
+
+
+def test_a_schedule_that_follows_evaluations_is_told_what_is_better(tmp_path: Path) -> None:
+    following = {
+        "lr_scheduler_type": "reduce_lr_on_plateau",
+        "eval_strategy": "steps",
+        "metric_for_best_model": "reward",
+    }
+    assert parse(tmp_path, **following).training.lr_scheduler_kwargs == {"mode": "max"}
+    falling = following | {"greater_is_better": False, "lr_scheduler_kwargs": {"factor": 0.5}}
+    assert parse(tmp_path, **falling).training.lr_scheduler_kwargs == {"mode": "min", "factor": 0.5}
+    own = following | {"lr_scheduler_kwargs": {"mode": "min"}}
+    assert parse(tmp_path, **own).training.lr_scheduler_kwargs == {"mode": "min"}
+    assert parse(tmp_path, lr_scheduler_kwargs={"num_cycles": 2}).training.lr_scheduler_kwargs == {"num_cycles": 2}
+
+
 def test_every_step_is_logged_unless_the_recipe_says_otherwise(tmp_path: Path) -> None:
     assert parse(tmp_path).training.logging_steps == 1
     assert parse(tmp_path, logging_steps=20).training.logging_steps == 20
@@ -219,9 +241,10 @@ MISTAKES: dict[str, tuple[dict[str, Any], str]] = {
         "spec.recipe.report_to: 'clearml' is not installed in the learners' image; "
         "remove it (metrics are in Prometheus anyway) or use an image that holds it.",
     ),
-    "evaluation": (
+    "evaluations that are not compared": (
         {"save_strategy": "best"},
-        "spec.recipe.save_strategy is \"best\", but runs cannot do that yet; set it to 'steps', 'epoch' or 'no'.",
+        "spec.recipe.save_strategy is best, which compares evaluations, but spec.recipe.eval_strategy is 'no'; set that to "
+        "steps or epoch.",
     ),
     "PEFT": (
         {"use_peft": True, "use_dora": True},

@@ -346,8 +346,13 @@ def test_stages_and_parts_change_without_touching_each_other() -> None:
 CARD_RECIPE = {"model_name_or_path": "org/base", "dataset_name": "/volume/train.jsonl", "reward_funcs": ["accuracy"]}
 
 
+def card_state(history: list[dict[str, Any]], **more: Any) -> dict[str, Any]:
+    return {"global_step": 40, "max_steps": 40, "log_history": history, "stateful_callbacks": {}} | more
+
+
 def test_the_model_card_tells_the_last_step() -> None:
-    card = model_card("demo", CARD_RECIPE, [{**LOGS, "step": 39}, {**LOGS, "step": 40}, {"train_runtime": 1.0}])
+    history: list[dict[str, Any]] = [{**LOGS, "step": 39}, {**LOGS, "step": 40}, {"train_runtime": 1.0, "step": 40}]
+    card = model_card("demo", CARD_RECIPE, card_state(history), 40)
     front, _, rest = card.partition("---\n\n")
     assert "base_model: org/base" in front
     assert "datasets" not in front  # a path is no id on the hub
@@ -359,9 +364,31 @@ def test_the_model_card_tells_the_last_step() -> None:
     assert '"dataset_name": "/volume/train.jsonl"' in rest
 
 
+def test_the_model_card_tells_of_an_early_end_and_of_the_best_step() -> None:
+    history = [
+        {**LOGS, "step": 20, "reward": 0.25},
+        {**EVALUATED, "step": 20, "eval_reward": 0.5},
+        {**LOGS, "step": 30},
+        {**EVALUATED, "step": 30, "eval_reward": 0.375},
+        {**EVALUATED, "step": 20, "eval_reward": 0.4375},  # of the trained model, once more
+    ]
+    why = "eval_reward did not rise above its best, 0.5, in the last evaluation"
+    stopped = {"EarlyStopping": {"args": {}, "attributes": {"ended_early": why}}}
+    state = card_state(history, global_step=30, stateful_callbacks=stopped, best_metric=0.5)
+    _, _, rest = model_card("demo", CARD_RECIPE | {"metric_for_best_model": "reward"}, state, 20).partition("---\n\n")
+    assert rest.split("\n\n")[2:5] == [
+        f"Training ended early, at step 30 of 40: {why}.",
+        "Of the 30 steps made, the weights are those of step 20, the best by its evaluation: eval_reward 0.5.",
+        "After step 20:",
+    ]
+    assert "| reward | 0.25 |" in rest
+    assert "| reward | 0.4375 |" in rest
+    assert "0.375" not in rest
+
+
 def test_the_model_card_names_each_data_set_of_a_mixture_once() -> None:
     entries = [{"id": "org/a"}, {"id": "/volume/b.jsonl"}, {"id": "org/c"}, {"id": "org/a", "config": "hard"}]
     recipe = CARD_RECIPE | {"dataset_name": None, "dataset_mixture": {"datasets": entries}}
-    card = model_card("demo", recipe, [])
+    card = model_card("demo", recipe, card_state([]), 40)
     assert "\ndatasets: [org/a, org/c]\n" in card
     assert "`org/base`, trained with GRPO on `org/a`, `/volume/b.jsonl`, `org/c` for the rewards accuracy." in card

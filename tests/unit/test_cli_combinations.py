@@ -13,7 +13,6 @@ from unit.cli_inputs import plan_of, report_of, run_of, said
 
 HF_TOKEN = {"name": "HF_TOKEN", "valueFrom": {"secretKeyRef": {"name": "hub", "key": "token"}}}
 MIXTURE = {"dataset_name": None, "dataset_mixture": {"datasets": [{"id": "a"}]}}
-FOLLOWS_REWARDS = {"eval_strategy": "epoch", "metric_for_best_model": "eval_reward"}
 # (level, recipe, neighbour, field below spec.recipe, sentence after spec.recipe.)
 RECIPES: list[tuple[Level, dict[str, Any], dict[str, Any], str, str]] = [
     (
@@ -68,22 +67,6 @@ RECIPES: list[tuple[Level, dict[str, Any], dict[str, Any], str, str]] = [
         "max_prompt_length",
         "max_prompt_length is 512, and a prompt of more than 452 tokens with max_completion_length 2048 is beyond "
         "vllm_max_model_length 2500 and ends the run; lower it or raise vllm_max_model_length.",
-    ),
-    (
-        Level.ERROR,
-        {"lr_scheduler_type": "reduce_lr_on_plateau"},
-        FOLLOWS_REWARDS | {"lr_scheduler_type": "reduce_lr_on_plateau"},
-        "lr_scheduler_type",
-        "lr_scheduler_type is reduce_lr_on_plateau, which follows evaluations, but eval_strategy is no; set that to steps or "
-        "epoch, or choose another schedule, as in cosine.",
-    ),
-    (
-        Level.NOTE,
-        FOLLOWS_REWARDS | {"lr_scheduler_type": "greedy", "metric_for_best_model": None},
-        FOLLOWS_REWARDS | {"lr_scheduler_type": "greedy"},
-        "metric_for_best_model",
-        "metric_for_best_model is left out, and lr_scheduler_type greedy follows eval_loss, which in GRPO does not tell how "
-        "good a policy is; set it to eval_reward, with lr_scheduler_kwargs {mode: max}.",
     ),
     (
         Level.ERROR,

@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 
 from grpo_contract.failure import UserError
+from grpo_contract.hub import pushes
 from grpo_contract.old_keys import translate
 from grpo_trainer.hub.settings import HubSettings, Strategy, read_settings
 
@@ -15,6 +16,7 @@ SETTINGS: list[tuple[dict[str, Any], HubSettings | None]] = [
     ({}, None),
     ({"push_to_hub": False, "hub_model_id": "me/model", "hub_strategy": "every_save"}, None),
     ({"push_to_hub": None, "push_to_hub_revision": None, "callbacks": None}, None),
+    ({"callbacks": ["early_stopping"]}, None),
     (PUSH, HubSettings("me/model", "main", None, Strategy.EVERY_SAVE)),
     (PUSH | {"hub_strategy": "checkpoint"}, HubSettings("me/model", "main", None, Strategy.CHECKPOINT)),
     (PUSH | {"hub_private_repo": True}, HubSettings("me/model", "main", True, Strategy.EVERY_SAVE)),
@@ -99,8 +101,8 @@ def test_recipes_of_open_r1() -> None:
             "one.",
         ),
         (
-            {"callbacks": ["early_stopping"]},
-            "spec.recipe.callbacks holds 'early_stopping', but the only callback is push_to_hub_revision; remove it.",
+            {"callbacks": ["my_callback"]},
+            "spec.recipe.callbacks holds 'my_callback', which is none of push_to_hub_revision, early_stopping; remove it.",
         ),
     ],
 )
@@ -109,3 +111,17 @@ def test_a_mistake(recipe: dict[str, Any], sentence: str) -> None:
         read_settings(recipe, "first")
     assert caught.value.failure.reason == "InvalidRecipe"
     assert str(caught.value) == sentence
+
+
+@pytest.mark.parametrize(
+    ("recipe", "key"),
+    [
+        ({}, None),
+        ({"callbacks": ["early_stopping"], "push_to_hub": False}, None),
+        ({"callbacks": ["early_stopping", "push_to_hub_revision"]}, "callbacks"),
+        ({"callbacks": ["push_to_hub_revision"], "push_to_hub_revision": True}, "push_to_hub_revision"),
+        ({"push_to_hub": True}, "push_to_hub"),
+    ],
+)
+def test_the_key_that_pushes(recipe: dict[str, Any], key: str | None) -> None:
+    assert pushes(recipe) == key

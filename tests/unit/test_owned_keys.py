@@ -48,17 +48,6 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
         ),
     ),
     (
-        {"load_best_model_at_end": True},
-        (
-            "spec.recipe.load_best_model_at_end is true, but runs cannot do that yet; leave it out, keep checkpoints with "
-            "save_steps, and take the one of the best evaluation."
-        ),
-    ),
-    (
-        {"save_strategy": "best"},
-        ("spec.recipe.save_strategy is \"best\", but runs cannot do that yet; set it to 'steps', 'epoch' or 'no'."),
-    ),
-    (
         {"load_in_4bit": True},
         "spec.recipe.load_in_4bit is true, but the images hold no bitsandbytes, and generators take whole weights; leave it "
         "out.",
@@ -96,7 +85,8 @@ ACCEPTED: list[dict[str, Any]] = [
     {
         "eval_strategy": "steps",
         "eval_on_start": True,
-        "save_strategy": "epoch",
+        "load_best_model_at_end": True,
+        "save_strategy": "best",
         "use_peft": False,
         "load_in_4bit": False,
     },

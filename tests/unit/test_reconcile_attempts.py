@@ -227,6 +227,18 @@ class TestEnd:
         assert (plan.status.learners.ready, plan.status.generators.ready) == (0, 0)
         assert plan.look_again_s == 0
 
+    def test_an_early_end_is_a_success(self) -> None:
+        why = "eval_reward did not rise above its best, 0.5, in 2 evaluations in a row"
+        steps = Steps(step=20, max_steps=40, ended_early=why)
+        report = Progress(attempt=1, stage=Stage.FINISHED, progress=steps, model="/volume/m")
+        pod = make_pod(phase="Succeeded", containers=(container(terminated=ended(0, "Completed", report.to_json())),))
+        plan = look(make_run(), make_job(conditions=(job_condition("Complete"),)), pod)
+        assert said(plan, SUCCEEDED) == ("True", "Completed")
+        assert message(plan, SUCCEEDED) == (
+            f"Training ended early, at step 20 of 40 ({why}), and the model is saved in /volume/m on the volume."
+        )
+        assert plan.status.progress == steps
+
     def test_success_waits_a_moment_for_the_last_report(self) -> None:
         plan = look(make_run(), make_job(conditions=(job_condition("Complete", since_s=1),)), make_pod())
         assert said(plan, SUCCEEDED) is None

@@ -1,9 +1,14 @@
 """Keys of a recipe that push to the hub."""
 
-from typing import Final
+from collections.abc import Mapping
+from typing import Any, Final
 
-PUSH_KEYS: Final = ("push_to_hub", "push_to_hub_revision", "callbacks")
-"""With none of them set, a run pushes nothing."""
+from grpo_contract.callbacks import REVISION_CALLBACK
 
-REVISION_CALLBACK: Final = "push_to_hub_revision"
-"""Open-R1's one callback."""
+_PUSH_KEYS: Final = ("push_to_hub", "push_to_hub_revision")
+
+
+def pushes(recipe: Mapping[str, Any]) -> str | None:
+    """The key that says so; None: nothing is pushed."""
+    has_callback = REVISION_CALLBACK in (recipe.get("callbacks") or [])
+    return next((key for key in _PUSH_KEYS if recipe.get(key)), "callbacks" if has_callback else None)

@@ -31,7 +31,6 @@ _SERVER: Final = "the learners find the run's generators by themselves"
 _ZERO3: Final = "the learners run under DeepSpeed ZeRO-3"
 _PROCESSES: Final = "the processes of the learners are started and connected for them"
 _SHARED: Final = "all learners write to one volume"
-_NOT_YET: Final = "runs cannot do that yet"
 _QUANTISED: Final = "the images hold no bitsandbytes, and generators take whole weights"
 _LORA: Final = "use_peft"
 _MERGED: Final = "generators are given plain LoRA of linear modules, merged with the model"
@@ -74,12 +73,6 @@ OWNED_KEYS: Final[dict[str, OwnedKey]] = {
         secret=True,
     ),
     # What a later version may give back to the recipe.
-    "load_best_model_at_end": OwnedKey(
-        _NOT_YET,
-        "leave it out, keep checkpoints with save_steps, and take the one of the best evaluation",
-        accepted=(False,),
-    ),
-    "save_strategy": OwnedKey(_NOT_YET, "set it to 'steps', 'epoch' or 'no'", accepted=("no", "steps", "epoch")),
     "load_in_8bit": OwnedKey(_QUANTISED, accepted=(False,)),
     "load_in_4bit": OwnedKey(_QUANTISED, accepted=(False,)),
     # What of an adapter generators could not be given.

@@ -50,6 +50,8 @@ class Steps(_Camel):
     """Seconds until the last step, at that pace; absent before the second step of this attempt."""
     tokens_per_second: float | None = None
     """Completion tokens per second over the same steps."""
+    ended_early: str | None = None
+    """Why training ended before maxSteps; absent where it did not."""
 
 
 class Metrics(_Camel):

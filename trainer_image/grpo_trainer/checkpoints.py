@@ -15,7 +15,7 @@ from typing import Any, Final, Protocol
 from accelerate import PartialState
 from pydantic import BaseModel, ConfigDict
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
-from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
+from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR, IntervalStrategy, SaveStrategy
 
 from grpo_contract.config import CheckpointConfig
 from grpo_contract.failure import PodReason, RunFailure
@@ -24,6 +24,7 @@ from grpo_contract.progress import CheckpointProgress
 from grpo_trainer import fence
 from grpo_trainer.checkpoint_files import MARKER, PARTIAL_MARKER
 from grpo_trainer.decisions import decided_by_rank_0
+from grpo_trainer.ended_early import ended_early
 from grpo_trainer.flushing import flush, flush_one
 from grpo_trainer.progress import time_now
 from grpo_trainer.waiting import wait_until
@@ -46,6 +47,10 @@ class Marker(BaseModel):
     """RFC 3339, UTC."""
     for_recovery: bool
     for_recipe: bool
+    ended_early: str | None = None
+    """Why it is the last one before max_steps."""
+    best_step: int | None = None
+    """Whose model is to be the trained one, when this is the last checkpoint; None: its own."""
 
 
 @dataclass(frozen=True)
@@ -58,11 +63,24 @@ class Checkpoint:
     @property
     def is_last(self) -> bool:
         """Nothing is left to learn: only the final model is missing."""
-        return self.marker.step >= self.marker.max_steps
+        return self.marker.step >= self.marker.max_steps or self.marker.ended_early is not None
+
+    @property
+    def trained_step(self) -> int:
+        """The step whose model is to be the trained one, when this is the last checkpoint."""
+        return self.marker.step if self.marker.best_step is None else self.marker.best_step
+
+    @property
+    def trained_model(self) -> Path:
+        return folder_of(self.folder.parent, self.trained_step)
 
     @property
     def progress(self) -> CheckpointProgress:
         return CheckpointProgress(step=self.marker.step, time=self.marker.time)
+
+
+def folder_of(checkpoints: Path, step: int) -> Path:
+    return checkpoints / f"{PREFIX_CHECKPOINT_DIR}-{step}"
 
 
 def complete_checkpoints(folder: Path) -> list[Checkpoint]:
@@ -91,12 +109,12 @@ def find_checkpoint(folder: Path) -> Checkpoint | None:
 
     checkpoint = decided_by_rank_0(newest_of_rank_0)
     if checkpoint is not None:
-        wait_until_visible(checkpoint, VISIBLE_WITHIN_S)
+        wait_until_visible(checkpoint.folder)
     return checkpoint
 
 
-def wait_until_visible(checkpoint: Checkpoint, deadline_s: float) -> None:
-    marker = checkpoint.folder / MARKER
+def wait_until_visible(checkpoint: Path, deadline_s: float = VISIBLE_WITHIN_S) -> None:
+    marker = checkpoint / MARKER
     unseen = RunFailure(
         PodReason.LEARNER_ERROR,
         f"{marker} is there for learner 0, but {pod_name()} has not seen it for {deadline_s:.0f} s: "
@@ -121,12 +139,14 @@ def remove(checkpoint: Checkpoint) -> None:
         log.warning("%s cannot be removed: %s", checkpoint.folder, error)
 
 
-def superseded(checkpoints: list[Checkpoint], keep: int, save_total_limit: int | None) -> list[Checkpoint]:
+def superseded(
+    checkpoints: list[Checkpoint], keep: int, save_total_limit: int | None, best_step: int | None = None
+) -> list[Checkpoint]:
     """Those that neither recovery nor the recipe wants any more. `checkpoints` are ordered oldest first."""
     recovery = [checkpoint for checkpoint in checkpoints if checkpoint.marker.for_recovery]
     recipe = [checkpoint for checkpoint in checkpoints if checkpoint.marker.for_recipe]
     wanted = recovery[-keep:] + (recipe if save_total_limit is None else recipe[-save_total_limit:])
-    return [checkpoint for checkpoint in checkpoints if checkpoint not in wanted]
+    return [item for item in checkpoints if item not in wanted and item.marker.step != best_step]
 
 
 def write_marker(folder: Path, marker: Marker) -> None:
@@ -136,6 +156,11 @@ def write_marker(folder: Path, marker: Marker) -> None:
     partial.rename(folder / MARKER)
     flush_one(folder)
     flush_one(folder.parent)
+
+
+def is_end_of_epoch(state: TrainerState, control: TrainerControl) -> bool:
+    """The step is the last one before transformers ends an epoch."""
+    return control.should_training_stop or float(state.epoch).is_integer()
 
 
 class CheckpointUser(Protocol):
@@ -168,7 +193,11 @@ class CheckpointKeeper(TrainerCallback):  # type: ignore[misc]
         self.for_recovery = False
         self.for_recipe = False
         self.newest = newest
+        self.best_step = None if newest is None else newest.marker.best_step
         self.users = users
+
+    def on_train_begin(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
+        self.name_best(args, state)
 
     def on_step_begin(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
         if PartialState().is_main_process:
@@ -177,15 +206,30 @@ class CheckpointKeeper(TrainerCallback):  # type: ignore[misc]
     def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
         self.for_recipe = control.should_save
         self.for_recovery = state.global_step % self.config.every_steps == 0
-        control.should_save = self.for_recipe or self.for_recovery
+        # What the end of an epoch evaluates belongs to this step: without it, an attempt would go on from here as if there
+        # had been none.
+        waits = args.eval_strategy == IntervalStrategy.EPOCH and is_end_of_epoch(state, control)
+        control.should_save = (self.for_recipe or self.for_recovery) and not waits
 
     def on_epoch_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
-        self.for_recipe = control.should_save
+        self.for_recipe = self.for_recipe or control.should_save
+        control.should_save = self.for_recipe or self.for_recovery
         if control.should_save and self.newest is not None and self.newest.marker.step == state.global_step:
             control.should_save = False  # this step was saved a moment ago: writing over it could only break it
             self.mark(self.newest.marker.model_copy(update={"for_recipe": True}))
+            self.for_recovery = self.for_recipe = False
+
+    def evaluated(self, args: TrainingArguments, state: TrainerState, is_best: bool) -> bool:
+        """Whether a checkpoint is to be saved of the step that was evaluated, which transformers decides from the
+        evaluation alone with save_strategy best. `is_best`: of all evaluations so far."""
+        if args.save_strategy == SaveStrategy.BEST:
+            self.for_recipe = is_best
+        if ended_early(state.stateful_callbacks) is not None:
+            self.for_recovery = True  # or another attempt might train on
+        return self.for_recipe or self.for_recovery or (is_best and args.load_best_model_at_end)
 
     def on_save(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
+        self.name_best(args, state)
         self.mark(
             Marker(
                 step=state.global_step,
@@ -193,13 +237,21 @@ class CheckpointKeeper(TrainerCallback):  # type: ignore[misc]
                 time=time_now(),
                 for_recovery=self.for_recovery,
                 for_recipe=self.for_recipe,
+                ended_early=ended_early(state.stateful_callbacks),
+                best_step=self.best_step,
             )
         )
         self.for_recovery = self.for_recipe = False
 
+    def name_best(self, args: TrainingArguments, state: TrainerState) -> None:
+        """transformers asks each rank's file system for the folder, where it may not have appeared yet."""
+        if args.load_best_model_at_end and state.best_global_step is not None:
+            self.best_step = state.best_global_step
+            state.best_model_checkpoint = str(folder_of(self.folder, state.best_global_step))
+
     def mark(self, marker: Marker) -> None:
         """A collective: every rank's part is on the volume before the marker is."""
-        folder = self.folder / f"{PREFIX_CHECKPOINT_DIR}-{marker.step}"
+        folder = folder_of(self.folder, marker.step)
         ranks = PartialState()
         ranks.wait_for_everyone()  # one flushes what all ranks of its node wrote
         if ranks.is_local_main_process:
@@ -214,6 +266,7 @@ class CheckpointKeeper(TrainerCallback):  # type: ignore[misc]
         self.newest = Checkpoint(folder, marker)
 
     def remove_superseded(self) -> None:
-        for old in superseded(complete_checkpoints(self.folder), self.config.keep, self.save_total_limit):
+        complete = complete_checkpoints(self.folder)
+        for old in superseded(complete, self.config.keep, self.save_total_limit, self.best_step):
             if not any(user.needs(old.folder) for user in self.users):
                 remove(old)

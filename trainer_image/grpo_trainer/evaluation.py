@@ -78,6 +78,16 @@ def apart_from_training(learner: Any) -> Iterator[None]:
 
 
 @contextmanager
+def at_step(learner: Any, step: int) -> Iterator[None]:
+    """An evaluation of the weights of that step is told as of it, and generators get them as those of another step."""
+    made, learner.state.global_step = learner.state.global_step, step
+    try:
+        yield
+    finally:
+        learner.state.global_step = made
+
+
+@contextmanager
 def random_state_kept() -> Iterator[None]:
     """A data loader draws a seed from torch when it is read, and a model with dropout draws more."""
     of_python, of_numpy = random.getstate(), np.random.get_state()

@@ -17,7 +17,9 @@ from grpo_contract.config import RunConfig
 from grpo_contract.files import model_folder
 from grpo_trainer import fence
 from grpo_trainer.checkpoint_files import EVAL_RESULTS, MODEL_CARD, NEEDED_TO_RESUME, TRAIN_RESULTS, TRAINER_STATE
+from grpo_trainer.checkpoints import Checkpoint
 from grpo_trainer.decisions import decided_by_rank_0
+from grpo_trainer.ended_early import ended_early
 from grpo_trainer.flushing import flush, flush_one
 from grpo_trainer.model_card import card_of
 
@@ -27,6 +29,7 @@ class FinalModel:
     folder: Path
     step: int
     max_steps: int
+    ended_early: str | None
 
 
 def find_final_model(config: RunConfig) -> FinalModel | None:
@@ -37,7 +40,8 @@ def find_final_model(config: RunConfig) -> FinalModel | None:
         if not folder.exists():
             return None
         state = json.loads((folder / TRAINER_STATE).read_text())
-        return FinalModel(folder, state["global_step"], state["max_steps"])
+        reason = ended_early(state["stateful_callbacks"])
+        return FinalModel(folder, state["global_step"], state["max_steps"], reason)
 
     return decided_by_rank_0(seen_by_rank_0)
 
@@ -55,7 +59,7 @@ def save_final_model(learner: Any, config: RunConfig, results: Mapping[str, floa
         learner.state.save_to_json(str(partial / TRAINER_STATE))
         # As Trainer.save_metrics writes it, which knows only the folder of the checkpoints.
         (partial / TRAIN_RESULTS).write_text(json.dumps(results, indent=4, sort_keys=True))
-        put_in_place(partial, folder, config)
+        put_in_place(partial, folder, config, learner.trained_step)
     learner.accelerator.wait_for_everyone()
     return folder
 
@@ -67,7 +71,7 @@ def add_evaluation(learner: Any, config: RunConfig, results: Mapping[str, float]
         fence.check(folder.parent)
         write_beside(folder / EVAL_RESULTS, lambda file: file.write_text(json.dumps(results, indent=4, sort_keys=True)))
         write_beside(folder / TRAINER_STATE, lambda file: learner.state.save_to_json(str(file)))
-        write_beside(folder / MODEL_CARD, lambda file: file.write_text(card_of(folder, config)))
+        write_beside(folder / MODEL_CARD, lambda file: file.write_text(card_of(folder, config, learner.trained_step)))
         flush_one(folder)
     learner.accelerator.wait_for_everyone()
 
@@ -80,8 +84,8 @@ def write_beside(file: Path, write: Callable[[Path], Any]) -> None:
     partial.rename(file)
 
 
-def publish(checkpoint: Path, config: RunConfig) -> Path:
-    """The model of a checkpoint of the last step, for an attempt that ended between the two. A collective.
+def publish(checkpoint: Checkpoint, config: RunConfig) -> Path:
+    """The model that the checkpoint of the last step says, for an attempt that ended between the two. A collective.
 
     Without train_results.json: no attempt has lived to sum it up.
     """
@@ -90,8 +94,9 @@ def publish(checkpoint: Path, config: RunConfig) -> Path:
     if ranks.is_main_process:
         partial = partial_of(folder)
         begin(folder)
-        shutil.copytree(checkpoint, partial, ignore=shutil.ignore_patterns(*NEEDED_TO_RESUME))
-        put_in_place(partial, folder, config)
+        shutil.copytree(checkpoint.trained_model, partial, ignore=shutil.ignore_patterns(*NEEDED_TO_RESUME))
+        shutil.copy(checkpoint.folder / TRAINER_STATE, partial / TRAINER_STATE)  # that of all steps
+        put_in_place(partial, folder, config, checkpoint.trained_step)
     ranks.wait_for_everyone()
     return folder
 
@@ -110,10 +115,10 @@ def begin(folder: Path) -> None:
     shutil.rmtree(partial_of(folder), ignore_errors=True)
 
 
-def put_in_place(partial: Path, folder: Path, config: RunConfig) -> None:
+def put_in_place(partial: Path, folder: Path, config: RunConfig, trained_step: int) -> None:
     fence.check(folder.parent)
     card = partial / MODEL_CARD
-    card.write_text(card_of(partial, config))
+    card.write_text(card_of(partial, config, trained_step))
     readable = card.stat().st_mode
     for file in partial.iterdir():  # those of safetensors can be read by their owner alone, who is nobody elsewhere
         file.chmod(readable)

@@ -5,12 +5,15 @@ The algorithm is TRL's. Every method here calls TRL's own and looks at what went
 
 import logging
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 
 import torch
 from accelerate.utils import gather_object
 
 from grpo_contract.metrics import Phase
+from grpo_trainer.checkpoints import CheckpointKeeper, wait_until_visible
+from grpo_trainer.comparison import check_metric, comparable, compared_key, with_number
 from grpo_trainer.evaluation import apart_from_training
 from grpo_trainer.fleet.generation import FleetGRPOTrainer
 from grpo_trainer.mismatch import SamplerMismatch
@@ -29,11 +32,13 @@ class Learner(FleetGRPOTrainer):
         rewards: Mapping[str, Callable[..., Any]],
         watch: RewardWatch,
         max_prompt_length: int | None = None,
+        keeper: CheckpointKeeper | None = None,
         **kwargs: Any,
     ) -> None:
         """`rewards` are reward functions by the recipe's names, under which TRL logs them: rewards/<name>/mean. `watch` is
-        told by them what failed."""
+        told by them what failed. `keeper`, one of the callbacks, saves what evaluations make worth saving."""
         self.watch = watch
+        self.keeper = keeper
         self.max_prompt_length = max_prompt_length
         self.clock = PhaseClock()
         self.mismatch = SamplerMismatch()
@@ -47,6 +52,7 @@ class Learner(FleetGRPOTrainer):
         self.tokens = {"prompt": 0, "completion": 0}
         self.last_evaluation: tuple[int, dict[str, float]] | None = None
         """The step that it was made at, and its results."""
+        self._best_step_loaded: int | None = None
         self._told_of: set[tuple[str, str]] = set()
 
     def take_tokens(self) -> dict[str, int]:
@@ -56,8 +62,35 @@ class Learner(FleetGRPOTrainer):
     def evaluate(self, *args: Any, **kwargs: Any) -> dict[str, float]:
         with apart_from_training(self):
             results: dict[str, float] = super().evaluate(*args, **kwargs)
+        check_metric(self.args.metric_for_best_model, results)
         self.last_evaluation = self.state.global_step, results
-        return results
+        return with_number(self.args.metric_for_best_model, results)
+
+    def _determine_best_metric(self, metrics: dict[str, Any], trial: Any) -> bool:
+        """With save_strategy best, transformers saves what this says, and nothing else."""
+        metric = self.args.metric_for_best_model
+        has_figure = metric is not None and comparable(metrics[compared_key(metric)]) is not None
+        is_best = has_figure and super()._determine_best_metric(metrics=metrics, trial=trial)
+        if self.keeper is None:
+            return bool(is_best)
+        self.control.should_save = self.keeper.evaluated(self.args, self.state, is_best)
+        return bool(self.control.should_save)
+
+    def _load_best_model(self) -> None:
+        """After the last step. Generators are told by the next evaluation."""
+        best_step = self.state.best_global_step
+        if best_step == self.state.global_step:
+            return
+        wait_until_visible(Path(self.state.best_model_checkpoint))
+        super()._load_best_model()
+        self._best_step_loaded = best_step
+        self._last_loaded_step = -1
+
+    @property
+    def trained_step(self) -> int:
+        """The step that its weights are of."""
+        step: int = self.state.global_step if self._best_step_loaded is None else self._best_step_loaded
+        return step
 
     def _generate_single_turn(self, *args: Any, **kwargs: Any) -> Any:
         if self.state.global_step != self._last_loaded_step:  # as TRL does, which then has nothing left to sync

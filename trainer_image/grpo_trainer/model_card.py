@@ -1,14 +1,17 @@
 """The model card beside the trained model. TRL's own knows neither paths nor the recipe, and would name a base model None."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Final
 
+from grpo_contract.comparison import METRIC
 from grpo_contract.config import RunConfig
 from grpo_contract.paths import is_path
 from grpo_trainer.checkpoint_files import TRAINER_STATE
+from grpo_trainer.comparison import described_best
+from grpo_trainer.ended_early import ended_early
 from grpo_trainer.sources import sources_of
 
 LIBRARIES: Final = ("trl", "transformers", "deepspeed", "torch")
@@ -22,14 +25,17 @@ FIGURES: Final = {
 }
 
 
-def card_of(folder: Path, config: RunConfig) -> str:
-    """Of the model in that folder, be it the trained one or a checkpoint's: its log is beside it."""
-    history = json.loads((folder / TRAINER_STATE).read_text())["log_history"]
-    return model_card(config.name, config.recipe, history)
+def card_of(folder: Path, config: RunConfig, step: int | None = None) -> str:
+    """Of the model in that folder, be it the trained one or a checkpoint's: its log is beside it. `step`: that its weights
+    are of, where that is not the last one."""
+    state = json.loads((folder / TRAINER_STATE).read_text())
+    return model_card(config.name, config.recipe, state, state["global_step"] if step is None else step)
 
 
-def model_card(name: str, recipe: Mapping[str, Any], history: Sequence[Mapping[str, Any]]) -> str:
-    """Markdown with the hub's front matter. `history` is TRL's log; of its steps and evaluations the last one is told."""
+def model_card(name: str, recipe: Mapping[str, Any], state: Mapping[str, Any], step: int) -> str:
+    """Markdown with the hub's front matter. `state` is the trainer's, with TRL's log; of its steps and evaluations the
+    last one of the weights is told."""
+    history = [entry for entry in state["log_history"] if entry["step"] <= step]
     steps = [entry for entry in history if "reward" in entry]
     evaluations = [entry for entry in history if "eval_reward" in entry]
     sections = [
@@ -37,6 +43,7 @@ def model_card(name: str, recipe: Mapping[str, Any], history: Sequence[Mapping[s
         f"# {name}",
         f"`{recipe['model_name_or_path']}`, trained with GRPO on {', '.join(f'`{name}`' for name in data_sets(recipe))}"
         f" for the rewards {', '.join(recipe['reward_funcs'])}.",
+        *describe_end(recipe, state, step),
         *([describe_step(steps[-1])] if steps else []),
         *([describe_evaluation(evaluations[-1])] if evaluations else []),
         f"## Recipe\n\n```json\n{json.dumps(recipe, indent=2, sort_keys=True)}\n```",
@@ -59,6 +66,15 @@ def front_matter(recipe: Mapping[str, Any]) -> str:
 def data_sets(recipe: Mapping[str, Any]) -> list[str]:
     """Each once: a mixture may hold several configurations of one."""
     return list(dict.fromkeys(source.name for source in sources_of(recipe)))
+
+
+def describe_end(recipe: Mapping[str, Any], state: Mapping[str, Any], step: int) -> Iterator[str]:
+    last, reason = state["global_step"], ended_early(state["stateful_callbacks"])
+    if reason is not None:
+        yield f"Training ended early, at step {last} of {state['max_steps']}: {reason}."
+    if step != last:
+        best = described_best(state["best_metric"], recipe[METRIC])
+        yield f"Of the {last} steps made, the weights are those of step {step}, the best by its evaluation: {best}."
 
 
 def describe_step(entry: Mapping[str, Any], of: str = "step") -> str:

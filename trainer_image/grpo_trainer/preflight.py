@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from grpo_contract.failure import PodReason, UserError
-from grpo_contract.hub import PUSH_KEYS
+from grpo_contract.hub import pushes
 from grpo_contract.model_folder import check_model_folder, model_permission, no_model
 from grpo_contract.paths import is_path, listing, open_each, permission_needed, siblings
 from grpo_contract.rewards import label_of
@@ -151,9 +151,8 @@ def check_hub(recipe: dict[str, Any], run_name: str) -> None:
             PodReason.INVALID_RECIPE, f"spec.recipe.hub_model_id: {words}; set it to such a name."
         ) from error
     if get_token() is None:
-        key = next(key for key in PUSH_KEYS if recipe.get(key))
         raise UserError(
             PodReason.INVALID_RECIPE,
-            f"spec.recipe.{key} is set, but the learners have no token for the hub; set HF_TOKEN from a Secret in "
+            f"spec.recipe.{pushes(recipe)} is set, but the learners have no token for the hub; set HF_TOKEN from a Secret in "
             f"spec.learners.env.",
         )

@@ -10,6 +10,7 @@ from typing import Any, Final, NoReturn
 
 from transformers.integrations import get_available_reporting_integrations
 
+from grpo_contract.comparison import BEST, FOLLOWING_SCHEDULES, LOADS_BEST, comparison_mistake
 from grpo_contract.evaluation import evaluates
 from grpo_contract.failure import PodReason, UserError
 from grpo_contract.owned_keys import owned_keys
@@ -57,8 +58,22 @@ class OpenR1Arguments(RewardArguments, ScriptArguments):  # type: ignore[misc]
     callbacks: list[str] = field(
         default_factory=list,
         metadata={
-            "help": "Open-R1's callbacks. push_to_hub_revision pushes each of the recipe's checkpoints to a branch of its "
-            "own on the hub, `<hub_revision>-step-<step, nine digits>`."
+            "help": "push_to_hub_revision (Open-R1's) pushes each of the recipe's checkpoints to a branch of its own on the "
+            "hub, `<hub_revision>-step-<step, nine digits>`. early_stopping (transformers') ends training when evaluations get "
+            "no better by metric_for_best_model."
+        },
+    )
+    early_stopping_patience: int = field(
+        default=1,
+        metadata={
+            "help": "With early_stopping in `callbacks`: so many evaluations in a row that are no better than the best before "
+            "them end training."
+        },
+    )
+    early_stopping_threshold: float = field(
+        default=0.0,
+        metadata={
+            "help": "With early_stopping in `callbacks`: by how much more than this an evaluation has to be better."
         },
     )
     benchmarks: list[str] = field(
@@ -125,6 +140,8 @@ def parse_recipe(recipe: dict[str, Any], owned: dict[str, Any]) -> Recipe:
     parser = RecipeParser()
     check_known(recipe)
     check_choices(recipe)
+    if sentence := comparison_mistake(recipe):
+        raise UserError(PodReason.INVALID_RECIPE, sentence)
     parser.set_defaults_with_config(**defaults(recipe) | recipe | owned)
     try:
         script, training, model = parser.parse_args_into_dataclasses(args=[], look_for_args_file=False)
@@ -132,6 +149,7 @@ def parse_recipe(recipe: dict[str, Any], owned: dict[str, Any]) -> Recipe:
         raise invalid(str(error)) from error
     check_reporting(training)
     check_bounds(script)
+    training.lr_scheduler_kwargs = schedule_arguments(training)
     return Recipe(training, model, script, evaluates(recipe))
 
 
@@ -141,7 +159,16 @@ def defaults(recipe: dict[str, Any]) -> dict[str, Any]:
     TRL would keep a checkpoint every 500 steps for ever; spec.checkpoint has those that a run needs.
     """
     silent_on_saving = not recipe.keys() & {"save_strategy", "save_steps"}
-    return {"logging_steps": LOGGING_STEPS} | ({"save_strategy": "no"} if silent_on_saving else {})
+    save_strategy = BEST if recipe.get(LOADS_BEST) else "no"
+    return {"logging_steps": LOGGING_STEPS} | ({"save_strategy": save_strategy} if silent_on_saving else {})
+
+
+def schedule_arguments(training: GRPOConfig) -> dict[str, Any] | None:
+    """lr_scheduler_kwargs. A schedule that follows evaluations takes lower for better unless it is told."""
+    own: dict[str, Any] | None = training.lr_scheduler_kwargs
+    if training.lr_scheduler_type not in FOLLOWING_SCHEDULES:
+        return own
+    return {"mode": "max" if training.greater_is_better else "min"} | (own or {})
 
 
 def check_owned(recipe: dict[str, Any]) -> None:

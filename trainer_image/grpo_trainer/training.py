@@ -25,6 +25,7 @@ from grpo_contract.progress import Stage
 from grpo_trainer import device
 from grpo_trainer.causes import modules_of
 from grpo_trainer.checkpoints import Checkpoint, CheckpointKeeper, CheckpointUser, find_checkpoint
+from grpo_trainer.comparison import described_best
 from grpo_trainer.data import (
     Data,
     Loaded,
@@ -34,7 +35,9 @@ from grpo_trainer.data import (
     rows_of,
     with_prompts,
 )
-from grpo_trainer.evaluation import check_evaluation, check_rows
+from grpo_trainer.early_stopping import EarlyStopping, early_stopping_of
+from grpo_trainer.ended_early import ended_early
+from grpo_trainer.evaluation import at_step, check_evaluation, check_rows
 from grpo_trainer.evaluation_report import EvaluationReport
 from grpo_trainer.exhaustion import OwnSteps, gpu_memory_named, volume_named
 from grpo_trainer.final_model import add_evaluation, find_final_model, publish, save_final_model
@@ -118,14 +121,15 @@ def train_model(
     if (model := find_final_model(config)) is not None:
         log.info("an earlier attempt has saved the trained model: nothing is left to do")
         board.update(stage=Stage.SAVING)
-        board.update_part("progress", step=model.step, max_steps=model.max_steps)
+        board.update_part("progress", step=model.step, max_steps=model.max_steps, ended_early=model.ended_early)
         return model.folder
     checkpoint = find_checkpoint(Path(checkpoint_folder(config.name, config.uid)))
     if checkpoint is not None and checkpoint.is_last:
-        log.info("step %d was the last one: only the model is to be saved", checkpoint.marker.step)
+        marker = checkpoint.marker
+        log.info("step %d was the last one: only the model is to be saved", marker.step)
         board.update(stage=Stage.SAVING, checkpoint=checkpoint.progress)
-        board.update_part("progress", step=checkpoint.marker.step, max_steps=checkpoint.marker.max_steps)
-        return publish(checkpoint.folder, config)
+        board.update_part("progress", step=marker.step, max_steps=marker.max_steps, ended_early=marker.ended_early)
+        return publish(checkpoint, config)
 
     recipe = parse_recipe(config.recipe, owned_by_operator(config))
     check_evaluation(recipe)
@@ -150,6 +154,7 @@ def train_model(
         with start_trackers(config, learner):
             results = make_all_steps(learner, checkpoint)
             board.update(stage=Stage.SAVING)
+            tell_end(learner, board)
             # A stream does not know its rows.
             rows = {"train_samples": len(data.training)} if isinstance(data.training, Sized) else {}
             folder = save_final_model(learner, config, results | rows)
@@ -162,8 +167,10 @@ def train_model(
 def evaluate_trained_model(learner: Learner) -> dict[str, float]:
     """Once it is saved: whatever becomes of an attempt here, the model is not trained again. Returns what transformers says
     of the evaluation, which is that of the last step where it had one."""
-    if learner.last_evaluation is None or learner.last_evaluation[0] != learner.state.global_step:
-        learner.evaluate()
+    learner.remove_callback(EarlyStopping)
+    if learner.last_evaluation is None or learner.last_evaluation[0] != learner.trained_step:
+        with at_step(learner, learner.trained_step):
+            learner.evaluate()
     assert learner.last_evaluation is not None
     _, results = learner.last_evaluation
     return results | {"eval_samples": len(learner.eval_dataset)}
@@ -173,19 +180,34 @@ def make_all_steps(learner: Learner, checkpoint: Checkpoint | None) -> dict[str,
     """Returns what transformers says of the training.
 
     Raises:
-        RunFailure: it came back before the last step. Saved as the trained model, that would be final.
+        RunFailure: it came back before the last step, and not because evaluations had ended it. Saved as the trained model,
+            that would be final.
     """
     results: dict[str, float] = learner.train(
         resume_from_checkpoint=None if checkpoint is None else str(checkpoint.folder)
     ).metrics
     done, wanted = learner.state.global_step, learner.state.max_steps
-    if done < wanted:
+    if done < wanted and ended_early(learner.state.stateful_callbacks) is None:
         raise RunFailure(
             PodReason.LEARNER_ERROR,
             f"training ended after step {done} of {wanted}: its pod was to end (enable_jit_checkpoint), or the data set gave "
             "no more rows; the next attempt goes on from the newest checkpoint.",
         )
     return results
+
+
+def tell_end(learner: Learner, board: ProgressBoard) -> None:
+    """Which steps were made, and which of them the trained model is of, where that is not said by the last one."""
+    state, reason = learner.state, ended_early(learner.state.stateful_callbacks)
+    if reason is not None:
+        log.info("training ended early, at step %d of %d: %s", state.global_step, state.max_steps, reason)
+        board.update_part("progress", ended_early=reason, eta_seconds=None)
+    if learner.trained_step != state.global_step:
+        log.info(
+            "the best model, of step %d, is loaded: %s",
+            learner.trained_step,
+            described_best(state.best_metric, learner.args.metric_for_best_model),
+        )
 
 
 def owned_by_operator(config: RunConfig) -> dict[str, Any]:
@@ -280,7 +302,8 @@ def build_learner(
                 train_dataset=data.training,
                 eval_dataset=data.evaluation,
                 processing_class=tokenizer,
-                callbacks=[keeper, PartitionReport()],
+                callbacks=[keeper, PartitionReport(), *early_stopping_of(recipe.script)],
+                keeper=keeper,
                 fleet=fleet_settings(config, fleet),
                 peft_config=get_peft_config(recipe.model),
             )

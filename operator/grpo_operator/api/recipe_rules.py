@@ -6,6 +6,7 @@ from typing import Any, Final, Literal
 from grpo_contract.recipe_defaults import MOVED_DEFAULTS, OPEN_R1_REWARDS, PROMPTS_014
 from grpo_contract.rewards import BUILT_IN_REWARDS, OTHER_REWARDS
 from grpo_operator.api.cel import Path, Rule, present, value_of
+from grpo_operator.api.comparison_rules import COMPARISON_RULES
 from grpo_operator.api.data_rules import DATA_RULES, RECIPE, evaluates
 
 SPEC: Final[Path] = ("spec",)
@@ -13,7 +14,14 @@ SPEC: Final[Path] = ("spec",)
 
 def recipe_rules(trl_defaults: Mapping[str, Any]) -> list[Rule]:
     """`trl_defaults`: what TRL, or Open-R1, does where the recipe is silent."""
-    return [*_RECIPE_RULES, _REWARDS_RULE, *DATA_RULES, _overlong_rule(trl_defaults), *_batch_rules(trl_defaults)]
+    return [
+        *_RECIPE_RULES,
+        _REWARDS_RULE,
+        *DATA_RULES,
+        *COMPARISON_RULES,
+        _overlong_rule(trl_defaults),
+        *_batch_rules(trl_defaults),
+    ]
 
 
 def _missing(key: str, remedy: str) -> Rule:

@@ -148,12 +148,18 @@ def succeeded(
     """`lost_after`: what ended the last attempt when the model was saved already."""
     status = _with_progress(run.status, progress)
     where = f" in {status.model} on the volume" if status.model else ""
-    message = f"{status.progress.step} steps are done and the model is saved{where}."
+    message = f"{_steps_done(status.progress)} and the model is saved{where}."
     if lost_after:
         status = status.model_copy(update={"last_failure": _last_failure(attempt, lost_after, now)})
         message += f" The last attempt ended early after that, its pushes may be missing: {lost_after.message}"
     statement = Statement(ConditionType.SUCCEEDED, "True", Reason.COMPLETED, message)
     return _ended(run, attempt, status, [statement], now)
+
+
+def _steps_done(steps: Steps) -> str:
+    if steps.ended_early is None:
+        return f"{steps.step} steps are done"
+    return f"Training ended early, at step {steps.step} of {steps.max_steps} ({steps.ended_early}),"
 
 
 def with_benchmarks(

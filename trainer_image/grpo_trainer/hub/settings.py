@@ -6,8 +6,8 @@ from enum import StrEnum
 from pathlib import PurePosixPath
 from typing import Any, Final
 
+from grpo_contract.callbacks import REVISION_CALLBACK, callbacks_of
 from grpo_contract.failure import PodReason, UserError
-from grpo_contract.hub import REVISION_CALLBACK
 
 MAIN: Final = "main"
 
@@ -43,7 +43,7 @@ def read_settings(recipe: Mapping[str, Any], run_name: str) -> HubSettings | Non
         UserError: a value that transformers and Open-R1 do not know.
     """
     pushes, pushes_revision = bool(recipe.get("push_to_hub")), bool(recipe.get("push_to_hub_revision"))
-    has_callback = REVISION_CALLBACK in _callbacks(recipe)
+    has_callback = REVISION_CALLBACK in callbacks_of(recipe)
     if not (pushes or pushes_revision or has_callback):
         return None
     private = recipe.get("hub_private_repo")
@@ -67,14 +67,3 @@ def _strategy(recipe: Mapping[str, Any]) -> Strategy:
             f"spec.recipe.hub_strategy: {name!r} is not one of {', '.join(Strategy)}; set it to one.",
         )
     return Strategy(name)
-
-
-def _callbacks(recipe: Mapping[str, Any]) -> list[str]:
-    callbacks = recipe.get("callbacks") or []
-    for name in callbacks:
-        if name != REVISION_CALLBACK:
-            raise UserError(
-                PodReason.INVALID_RECIPE,
-                f"spec.recipe.callbacks holds {name!r}, but the only callback is {REVISION_CALLBACK}; remove it.",
-            )
-    return list(callbacks)

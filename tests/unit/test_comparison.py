@@ -1,0 +1,72 @@
+"""What compares evaluations needs some, and a metric to compare them by."""
+
+from typing import Any
+
+import pytest
+
+from grpo_contract.comparison import comparison_mistake
+
+EVALUATED = {"eval_strategy": "steps", "metric_for_best_model": "reward"}
+STOPPED = EVALUATED | {"callbacks": ["early_stopping"]}
+LOADED = EVALUATED | {"load_best_model_at_end": True}
+NO_EVALUATION = "which compares evaluations, but spec.recipe.eval_strategy is 'no'; set that to steps or epoch."
+NO_METRIC = (
+    "which compares evaluations, but spec.recipe.metric_for_best_model does not say by what; set it, as in reward."
+)
+
+MISTAKES: list[tuple[dict[str, Any], str]] = [
+    (
+        {"early_stopping_patience": 3},
+        "early_stopping_patience is 3, but spec.recipe.callbacks does not hold early_stopping; add it there, or leave "
+        "early_stopping_patience out.",
+    ),
+    (
+        {"early_stopping_threshold": 0.0, "callbacks": ["push_to_hub_revision"]},
+        "early_stopping_threshold is 0.0, but spec.recipe.callbacks does not hold early_stopping; add it there, or leave "
+        "early_stopping_threshold out.",
+    ),
+    (STOPPED | {"eval_strategy": "no"}, f"callbacks holds early_stopping, {NO_EVALUATION}"),
+    (LOADED | {"eval_strategy": None, "do_eval": True}, f"load_best_model_at_end is true, {NO_EVALUATION}"),
+    ({"save_strategy": "best"}, f"save_strategy is best, {NO_EVALUATION}"),
+    (STOPPED | {"metric_for_best_model": None}, f"callbacks holds early_stopping, {NO_METRIC}"),
+    ({"save_strategy": "best", "eval_strategy": "epoch"}, f"save_strategy is best, {NO_METRIC}"),
+    ({"lr_scheduler_type": "reduce_lr_on_plateau"}, f"lr_scheduler_type is reduce_lr_on_plateau, {NO_EVALUATION}"),
+    ({"lr_scheduler_type": "greedy", "eval_strategy": "steps"}, f"lr_scheduler_type is greedy, {NO_METRIC}"),
+    (
+        STOPPED | {"metric_for_best_model": "eval_runtime"},
+        "metric_for_best_model is 'eval_runtime', which says nothing of a model; set it to another, as in reward.",
+    ),
+    (
+        LOADED | {"save_steps": 10, "eval_strategy": "epoch"},
+        "load_best_model_at_end is true, but spec.recipe.save_strategy is 'steps' and spec.recipe.eval_strategy is 'epoch'; "
+        "set save_strategy to best or to that.",
+    ),
+    (
+        LOADED | {"save_strategy": "no"},
+        "load_best_model_at_end is true, but spec.recipe.save_strategy is 'no' and spec.recipe.eval_strategy is 'steps'; set "
+        "save_strategy to best or to that.",
+    ),
+]
+ACCEPTED: list[dict[str, Any]] = [
+    {},
+    {"callbacks": None, "early_stopping_patience": None},
+    {"metric_for_best_model": "runtime"},
+    STOPPED | {"early_stopping_patience": 2, "early_stopping_threshold": 0.1},
+    LOADED,
+    LOADED | {"save_strategy": "best", "eval_strategy": "epoch"},
+    LOADED | {"save_steps": 10},
+    EVALUATED | {"save_strategy": "best"},
+    {"load_best_model_at_end": False, "save_strategy": "steps"},
+    EVALUATED | {"lr_scheduler_type": "greedy"},
+    {"lr_scheduler_type": "cosine"},
+]
+
+
+@pytest.mark.parametrize(("recipe", "sentence"), MISTAKES)
+def test_a_mistake(recipe: dict[str, Any], sentence: str) -> None:
+    assert comparison_mistake(recipe) == f"spec.recipe.{sentence}"
+
+
+@pytest.mark.parametrize("recipe", ACCEPTED)
+def test_what_goes_together(recipe: dict[str, Any]) -> None:
+    assert comparison_mistake(recipe) is None
