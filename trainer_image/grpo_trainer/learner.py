@@ -139,12 +139,14 @@ class Learner(FleetGRPOTrainer):
         self.train_sampler = super()._get_train_sampler(*args, **kwargs)
         return self.train_sampler
 
-    def _init_training_state(self, *args: Any, **kwargs: Any) -> tuple[int, int]:
-        """Two things that a resumed TRL forgets: where it is in a generation batch, and the order of later epochs.
+    def _init_training_state(self, max_steps: int, *args: Any, **kwargs: Any) -> tuple[int, int]:
+        """Three things that a resumed TRL forgets: where it is in a generation batch, the order of later epochs, and how
+        often its own recipe logs, saves and evaluates, where the checkpoint is of another one.
 
         Its sampler draws one permutation per epoch from a generator that starts anew with each process.
         """
-        epochs_trained, batches_trained = super()._init_training_state(*args, **kwargs)
+        epochs_trained, batches_trained = super()._init_training_state(max_steps, *args, **kwargs)
+        self.state.compute_steps(self.args, max_steps)
         self._step = self.state.global_step * self.args.gradient_accumulation_steps
         generator = getattr(self.train_sampler, "generator", None)
         for _ in range(epochs_trained if generator is not None else 0):

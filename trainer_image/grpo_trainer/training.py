@@ -57,6 +57,8 @@ from grpo_trainer.rewards.processes.remote import RewardProcesses
 from grpo_trainer.rewards.registry import check_reward
 from grpo_trainer.rewards.watch import RewardWatch
 from grpo_trainer.sources import Source, held_out_sources, sources_of
+from grpo_trainer.starting_checkpoint import starting_checkpoint
+from grpo_trainer.starting_states import StepsLeft, check_shapes, resuming_named
 from grpo_trainer.startup import now
 from grpo_trainer.startup_report import StartupReport
 from grpo_trainer.step_report import StepReport
@@ -115,6 +117,7 @@ def train_model(config: RunConfig, metrics: LearnerMetrics, board: ProgressBoard
         return publish(checkpoint.folder, config)
 
     recipe = parse_recipe(config.recipe, owned_by_operator(config))
+    start = None if checkpoint is not None else starting_checkpoint(config.recipe)
     check_evaluation(recipe)
     own_steps = OwnSteps()
     with (
@@ -134,8 +137,11 @@ def train_model(config: RunConfig, metrics: LearnerMetrics, board: ProgressBoard
             learner.add_callback(StartupReport(board.startup, metrics))
         if checkpoint is not None:
             log.info("resuming from the checkpoint of step %d", checkpoint.marker.step)
+        if start is not None:
+            prepare_start(learner, recipe.model.model_name_or_path, start)
         with start_trackers(config, learner):
-            results = make_all_steps(learner, checkpoint)
+            with resuming_named(start):
+                results = make_all_steps(learner, start if checkpoint is None else checkpoint.folder)
             board.update(stage=Stage.SAVING)
             # A stream does not know its rows.
             rows = {"train_samples": len(data.training)} if isinstance(data.training, Sized) else {}
@@ -156,14 +162,25 @@ def evaluate_trained_model(learner: Learner) -> dict[str, float]:
     return results | {"eval_samples": len(learner.eval_dataset)}
 
 
-def make_all_steps(learner: Learner, checkpoint: Checkpoint | None) -> dict[str, float]:
+def prepare_start(learner: Learner, name: str, folder: Path) -> None:
+    """From another training's checkpoint of the model `name`.
+
+    Raises:
+        UserError: it is of another model.
+    """
+    check_shapes(learner.model, name, learner.args.process_index, folder)
+    learner.add_callback(StepsLeft(folder))
+    log.info("starting from the checkpoint in %s", folder)
+
+
+def make_all_steps(learner: Learner, resume_from: Path | None) -> dict[str, float]:
     """Returns what transformers says of the training.
 
     Raises:
         RunFailure: it came back before the last step. Saved as the trained model, that would be final.
     """
     results: dict[str, float] = learner.train(
-        resume_from_checkpoint=None if checkpoint is None else str(checkpoint.folder)
+        resume_from_checkpoint=None if resume_from is None else str(resume_from)
     ).metrics
     done, wanted = learner.state.global_step, learner.state.max_steps
     if done < wanted:
