@@ -44,6 +44,7 @@ from grpo_trainer.fleet_report import FleetReport
 from grpo_trainer.hub.process import PushProcess
 from grpo_trainer.hub.pusher import HubPusher
 from grpo_trainer.hub.settings import read_settings
+from grpo_trainer.hub_silence import loading_model
 from grpo_trainer.learner import Learner
 from grpo_trainer.light_trl import GRPOTrainer, get_peft_config
 from grpo_trainer.lora import check_targets, targets_named
@@ -67,7 +68,6 @@ from grpo_trainer.tracker_report import TrackerReport
 from grpo_trainer.trackers.process import TrackerProcess
 from grpo_trainer.trackers.records import Start
 from grpo_trainer.trackers.settings import environment_of, own_trackers
-from grpo_trainer.unreachable_hub import unreachable_hub_named
 from grpo_trainer.zero3 import zero3_config
 
 LOOPBACK: Final = "127.0.0.1"
@@ -272,7 +272,7 @@ def build_learner(
     fleet = FleetReport(metrics, board)
     try:
         with (
-            unreachable_hub_named("model_name_or_path", recipe.model.model_name_or_path),
+            loading_model(recipe.model.model_name_or_path, recipe.model.model_revision),
             targets_named(config.recipe.get("lora_target_modules")),
         ):
             learner = Learner(
