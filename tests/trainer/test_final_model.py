@@ -14,10 +14,12 @@ from accelerate.state import AcceleratorState
 from grpo_contract import environment
 from grpo_contract.failure import RunFailure
 from grpo_trainer import fence, final_model
+from grpo_trainer.checkpoints import Checkpoint, Marker
 from grpo_trainer.final_model import partial_of, publish, save_final_model
 from trainer.learner_inputs import learner_config
 
 FILES = ["README.md", "model.safetensors", "train_results.json", "trainer_state.json"]
+LAST = Marker(step=8, max_steps=8, time="", for_recovery=True, for_recipe=False)
 RESULTS = {"train_runtime": 12.5, "train_loss": 0.25}
 
 
@@ -84,7 +86,7 @@ def publish_checkpoint(folder: Path) -> None:
     checkpoint.mkdir()
     (checkpoint / "model.safetensors").write_text("of the old attempt")
     try:
-        publish(checkpoint, learner_config(folder / "base", folder / "train.jsonl"))
+        publish(Checkpoint(checkpoint, LAST), learner_config(folder / "base", folder / "train.jsonl"))
     finally:
         AcceleratorState._reset_state(reset_partial_state=True)
 

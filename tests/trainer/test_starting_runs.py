@@ -239,3 +239,14 @@ def test_a_missing_one_ends_the_run_before_anything_is_loaded(tiny_model: Path, 
         "the folder of one checkpoint on the run's volume, which is mounted at /volume, or leave it out to start from the "
         "model.",
     }
+
+
+def test_an_adapter(tiny_model: Path, data: Path, tmp_path: Path) -> None:
+    keys = {"use_peft": True, "lora_r": 4, "lora_target_modules": "all-linear", "learning_rate": 1e-2}
+    source = config_of(tiny_model, data, "source", **keys)
+    whole = run(tmp_path, source, "zero3")
+    checkpoint = f"{checkpoint_folder(source.name, source.uid)}/checkpoint-3"
+    config = config_of(tiny_model, data, "second", resume_from_checkpoint=checkpoint, **keys)
+    expected = numbers(whole)
+    run(tmp_path, config, "zero3")
+    assert numbers(Second(config, tmp_path)) == expected

@@ -17,6 +17,7 @@ from grpo_contract.config import RunConfig
 from grpo_contract.files import model_folder
 from grpo_trainer import fence
 from grpo_trainer.checkpoint_files import EVAL_RESULTS, MODEL_CARD, NEEDED_TO_RESUME, TRAIN_RESULTS, TRAINER_STATE
+from grpo_trainer.checkpoints import Checkpoint
 from grpo_trainer.decisions import decided_by_rank_0
 from grpo_trainer.flushing import flush, flush_one
 from grpo_trainer.model_card import card_of
@@ -27,6 +28,7 @@ class FinalModel:
     folder: Path
     step: int
     max_steps: int
+    is_evaluated: bool
 
 
 def find_final_model(config: RunConfig) -> FinalModel | None:
@@ -37,7 +39,7 @@ def find_final_model(config: RunConfig) -> FinalModel | None:
         if not folder.exists():
             return None
         state = json.loads((folder / TRAINER_STATE).read_text())
-        return FinalModel(folder, state["global_step"], state["max_steps"])
+        return FinalModel(folder, state["global_step"], state["max_steps"], (folder / EVAL_RESULTS).exists())
 
     return decided_by_rank_0(seen_by_rank_0)
 
@@ -80,7 +82,7 @@ def write_beside(file: Path, write: Callable[[Path], Any]) -> None:
     partial.rename(file)
 
 
-def publish(checkpoint: Path, config: RunConfig) -> Path:
+def publish(checkpoint: Checkpoint, config: RunConfig) -> FinalModel:
     """The model of a checkpoint of the last step, for an attempt that ended between the two. A collective.
 
     Without train_results.json: no attempt has lived to sum it up.
@@ -90,10 +92,10 @@ def publish(checkpoint: Path, config: RunConfig) -> Path:
     if ranks.is_main_process:
         partial = partial_of(folder)
         begin(folder)
-        shutil.copytree(checkpoint, partial, ignore=shutil.ignore_patterns(*NEEDED_TO_RESUME))
+        shutil.copytree(checkpoint.folder, partial, ignore=shutil.ignore_patterns(*NEEDED_TO_RESUME))
         put_in_place(partial, folder, config)
     ranks.wait_for_everyone()
-    return folder
+    return FinalModel(folder, checkpoint.marker.step, checkpoint.marker.max_steps, is_evaluated=False)
 
 
 def partial_of(folder: Path) -> Path:

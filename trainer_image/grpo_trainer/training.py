@@ -16,13 +16,14 @@ from transformers import PreTrainedTokenizerBase, PrinterCallback, Trainer
 
 from grpo_contract import environment
 from grpo_contract.config import RunConfig
+from grpo_contract.evaluation import evaluates_trained_model
 from grpo_contract.failure import PodReason, RunFailure
 from grpo_contract.files import checkpoint_folder, trackers_folder
 from grpo_contract.metrics import PushOutcome, StartupPart
 from grpo_contract.network import GENERATOR_PORT, WEIGHTS_PORT
 from grpo_contract.pod import read_token
 from grpo_contract.progress import Stage
-from grpo_trainer import device
+from grpo_trainer import device, fence
 from grpo_trainer.causes import modules_of
 from grpo_trainer.checkpoints import Checkpoint, CheckpointKeeper, find_checkpoint
 from grpo_trainer.data import (
@@ -34,6 +35,7 @@ from grpo_trainer.data import (
     rows_of,
     with_prompts,
 )
+from grpo_trainer.decisions import decided_by_rank_0
 from grpo_trainer.evaluation import check_evaluation, check_rows
 from grpo_trainer.evaluation_report import EvaluationReport
 from grpo_trainer.exhaustion import OwnSteps, gpu_memory_named, volume_named
@@ -57,6 +59,7 @@ from grpo_trainer.rewards.arguments import RewardArguments
 from grpo_trainer.rewards.processes.remote import RewardProcesses
 from grpo_trainer.rewards.registry import check_reward
 from grpo_trainer.rewards.watch import RewardWatch
+from grpo_trainer.saved_model import take_up_saved
 from grpo_trainer.sources import Source, held_out_sources, sources_of
 from grpo_trainer.starting_checkpoint import starting_checkpoint
 from grpo_trainer.starting_states import StepsLeft, check_shapes, resuming_named
@@ -104,22 +107,26 @@ def start_pusher(config: RunConfig, metrics: LearnerMetrics, board: ProgressBoar
 
 
 def train_model(config: RunConfig, metrics: LearnerMetrics, board: ProgressBoard, pusher: HubPusher | None) -> Path:
-    if (model := find_final_model(config)) is not None:
-        log.info("an earlier attempt has saved the trained model: nothing is left to do")
-        board.update(stage=Stage.SAVING)
-        board.update_part("progress", step=model.step, max_steps=model.max_steps)
-        return model.folder
-    checkpoint = find_checkpoint(Path(checkpoint_folder(config.name, config.uid)))
+    saved = find_final_model(config)
+    checkpoint = find_checkpoint(Path(checkpoint_folder(config.name, config.uid))) if saved is None else None
     if checkpoint is not None and checkpoint.is_last:
         log.info("step %d was the last one: only the model is to be saved", checkpoint.marker.step)
         board.update(stage=Stage.SAVING, checkpoint=checkpoint.progress)
-        board.update_part("progress", step=checkpoint.marker.step, max_steps=checkpoint.marker.max_steps)
-        return publish(checkpoint.folder, config)
+        saved = publish(checkpoint, config)
+    if saved is not None:
+        board.update_part("progress", step=saved.step, max_steps=saved.max_steps)
+        if saved.is_evaluated or not evaluates_trained_model(config.recipe):
+            log.info("the trained model is saved: nothing is left to do")
+            board.update(stage=Stage.SAVING)
+            return saved.folder
+        log.info("the trained model is saved, and is still to be evaluated")
+        decided_by_rank_0(lambda: fence.take_over(saved.folder.parent))
+        board.update(stage=Stage.EVALUATING, model=str(saved.folder))
 
     recipe = parse_recipe(config.recipe, owned_by_operator(config))
     start = None if checkpoint is not None else starting_checkpoint(config.recipe)
     check_evaluation(recipe)
-    own_steps = OwnSteps()
+    own_steps = OwnSteps(0 if saved is None else saved.step)
     with (
         gpu_memory_named(recipe.training, own_steps),
         packages_needed(config.recipe),
@@ -135,26 +142,36 @@ def train_model(config: RunConfig, metrics: LearnerMetrics, board: ProgressBoard
         learner.add_callback(own_steps)
         if learner.is_world_process_zero():
             learner.add_callback(StartupReport(board.startup, metrics))
-        if checkpoint is not None:
+        if saved is not None:
+            take_up_saved(learner, saved.folder)
+        elif checkpoint is not None:
             log.info("resuming from the checkpoint of step %d", checkpoint.marker.step)
-        if start is not None:
+        elif start is not None:
             prepare_start(learner, recipe.model.model_name_or_path, start)
         with start_trackers(config, learner):
-            with resuming_named(start):
-                results = make_all_steps(learner, start if checkpoint is None else checkpoint.folder)
-            board.update(stage=Stage.SAVING)
-            # A stream does not know its rows.
-            rows = {"train_samples": len(data.training)} if isinstance(data.training, Sized) else {}
-            folder = save_final_model(learner, config, results | rows)
+            folder = saved.folder if saved is not None else train_and_save(learner, config, checkpoint, start, board)
             if recipe.training.do_eval:
-                board.update(stage=Stage.EVALUATING)
+                board.update(stage=Stage.EVALUATING, model=str(folder))
                 add_evaluation(learner, config, evaluate_trained_model(learner))
     return folder
 
 
+def train_and_save(
+    learner: Learner, config: RunConfig, checkpoint: Checkpoint | None, start: Path | None, board: ProgressBoard
+) -> Path:
+    """Returns the folder of the trained model."""
+    with resuming_named(start):
+        results = make_all_steps(learner, start if checkpoint is None else checkpoint.folder)
+    board.update(stage=Stage.SAVING)
+    rows = learner.train_dataset
+    # A stream does not know its rows.
+    counted = {"train_samples": len(rows)} if isinstance(rows, Sized) else {}
+    return save_final_model(learner, config, results | counted)
+
+
 def evaluate_trained_model(learner: Learner) -> dict[str, float]:
-    """Once it is saved: whatever becomes of an attempt here, the model is not trained again. Returns what transformers says
-    of the evaluation, which is that of the last step where it had one."""
+    """Once it is saved: whatever becomes of an attempt here, the model is not trained again, and the next one comes back to
+    this. Returns what transformers says of the evaluation, which is that of the last step where it had one."""
     if learner.last_evaluation is None or learner.last_evaluation[0] != learner.state.global_step:
         learner.evaluate()
     assert learner.last_evaluation is not None
