@@ -99,15 +99,15 @@ IN_FOLDER = "config.json, global_step2, "
 BROKEN: dict[str, tuple[Callable[[Path], object], str]] = {
     "no state of the training": (
         remove("trainer_state.json"),
-        f"is no checkpoint of a training under DeepSpeed, it has no trainer_state.json but {IN_FOLDER}latest, scheduler.pt",
+        f"is no checkpoint that training under DeepSpeed could go on from, it has no trainer_state.json but {IN_FOLDER}latest, scheduler.pt",
     ),
     "a model only": (
         remove("latest"),
-        f"is no checkpoint of a training under DeepSpeed, it has no latest but {IN_FOLDER}scheduler.pt, trainer_state.json",
+        f"is no checkpoint that training under DeepSpeed could go on from, it has no latest but {IN_FOLDER}scheduler.pt, trainer_state.json",
     ),
     "no scheduler": (
         remove("scheduler.pt"),
-        f"is no checkpoint of a training under DeepSpeed, it has no scheduler.pt but {IN_FOLDER}latest, trainer_state.json",
+        f"is no checkpoint that training under DeepSpeed could go on from, it has no scheduler.pt but {IN_FOLDER}latest, trainer_state.json",
     ),
     "no JSON": (write("trainer_state.json", "{"), "is no checkpoint, its trainer_state.json names no global_step"),
     "no step": (write("trainer_state.json", "[]"), "is no checkpoint, its trainer_state.json names no global_step"),
@@ -146,7 +146,7 @@ def test_a_folder_of_checkpoints(volume: Path, checkpoint: Path) -> None:
     kept.mkdir()
     checkpoint.rename(kept / "checkpoint-2")
     assert refusal(config_of(kept)) == (
-        f"is no checkpoint of a training under DeepSpeed, it has no trainer_state.json but checkpoint-2{REMEDY}"
+        f"is no checkpoint that training under DeepSpeed could go on from, it has no trainer_state.json but checkpoint-2{REMEDY}"
     )
 
 

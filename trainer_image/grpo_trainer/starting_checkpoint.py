@@ -74,7 +74,7 @@ def _check_files(folder: Path) -> int:
         raise unsuitable(folder, "is a file" if folder.exists() else f"does not exist, {siblings(folder)}")
     for name in (TRAINER_STATE, LATEST, SCHEDULER):
         if not (folder / name).exists():
-            problem = f"is no checkpoint of a training under DeepSpeed, it has no {name} but {listing(folder)}"
+            problem = f"is no checkpoint that training under DeepSpeed could go on from, it has no {name} but {listing(folder)}"
             raise unsuitable(folder, problem)
     if folder.is_relative_to(RUNS) and not (folder / MARKER).exists():
         raise unsuitable(folder, f"is not complete, it has no {MARKER}, which a run writes last")
