@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from accelerate import PartialState
+from accelerate.utils import is_peft_model
 from transformers import PreTrainedTokenizerBase, PrinterCallback, Trainer
 
 from grpo_contract import environment
@@ -309,7 +310,8 @@ def build_learner(
         if modules_of(error)[-1] not in TRAINERS:
             raise
         raise invalid(str(error)) from error
-    check_targets(learner.model, config.recipe.get("lora_target_modules"))
+    if is_peft_model(learner.model):
+        check_targets(learner.model, config.recipe.get("lora_target_modules"))
     learner.remove_callback(PrinterCallback)
     if learner.is_world_process_zero():
         learner.add_callback(StepReport(learner, keeper, fleet, metrics, board))
