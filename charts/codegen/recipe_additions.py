@@ -138,6 +138,8 @@ NOTES: Final[dict[str, str]] = {
     "model is. Any figure of an evaluation will do, as in reward or rewards/accuracy/mean.",
     **NOTED_KEYS,
     "push_to_hub": "HF_TOKEN must be in spec.learners.env, from a Secret.",
+    "resume_from_checkpoint": "A folder below /volume: the run starts from that checkpoint, and goes on from its own as soon "
+    "as it has one. true and false change nothing.",
     "save_strategy": "A run whose recipe sets neither save_strategy nor save_steps saves nothing of this kind: what it "
     "resumes from is written as spec.checkpoint says. With load_best_model_at_end it saves as with best.",
     "vllm_gpu_memory_utilization": "Generators have their GPUs to themselves and take this value; without it, vLLM's "

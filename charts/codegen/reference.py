@@ -168,6 +168,8 @@ def _recipe_rows(properties: dict[str, Schema]) -> Iterator[Sequence[str]]:
 
 def _owned_row(key: str, owned: OwnedKey) -> Sequence[str]:
     accepted = ", ".join(f"`{json.dumps(value)}`" for value in owned.accepted)
+    if owned.own_form is not None:
+        accepted = ", ".join(filter(None, (accepted, owned.own_form.words)))
     because = owned.reason if owned.only_with is None else f"{owned.reason} (where `{owned.only_with}` is true)"
     return f"`{key}`", accepted, because, owned.remedy
 

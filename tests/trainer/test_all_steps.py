@@ -9,11 +9,9 @@ from transformers import TrainerState
 from transformers.trainer_utils import TrainOutput
 
 from grpo_contract.failure import RunFailure, UserError
-from grpo_trainer.checkpoints import Checkpoint, Marker
 from grpo_trainer.training import make_all_steps
 
 STEPS = 8
-MARKER = Marker(step=4, max_steps=STEPS, time="", for_recovery=True, for_recipe=False)
 
 
 class LearnerThatEnds(SimpleNamespace):
@@ -25,12 +23,10 @@ class LearnerThatEnds(SimpleNamespace):
         return TrainOutput(self.state.global_step, 0.5, {"train_loss": 0.5})
 
 
-@pytest.mark.parametrize(
-    ("checkpoint", "resumed_from"), [(None, None), (Checkpoint(Path("/checkpoint-4"), MARKER), "/checkpoint-4")]
-)
-def test_all_steps(checkpoint: Checkpoint | None, resumed_from: str | None) -> None:
+@pytest.mark.parametrize(("resume_from", "resumed_from"), [(None, None), (Path("/checkpoint-4"), "/checkpoint-4")])
+def test_all_steps(resume_from: Path | None, resumed_from: str | None) -> None:
     learner: Any = LearnerThatEnds(STEPS)
-    assert make_all_steps(learner, checkpoint) == {"train_loss": 0.5}
+    assert make_all_steps(learner, resume_from) == {"train_loss": 0.5}
     assert learner.resumed_from == resumed_from
 
 

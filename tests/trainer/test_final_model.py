@@ -133,11 +133,13 @@ def test_the_model_is_that_of_the_best_step_and_its_curve_that_of_all(tmp_path: 
     state = STATE | {"max_steps": 40, "best_metric": 0.5, "stateful_callbacks": stopped}
     checkpoint = last_checkpoint(tmp_path, state, best_step=6)
     config = learner_config(tmp_path / "base", tmp_path / "train.jsonl", metric_for_best_model="reward")
-    folder = publish(checkpoint, config)
+    published = publish(checkpoint, config)
+    folder = published.folder
     assert sorted(path.name for path in folder.iterdir()) == ["README.md", "model.safetensors", "trainer_state.json"]
     assert (folder / "model.safetensors").read_text() == "of step 6"
     assert json.loads((folder / "trainer_state.json").read_text()) == state
     assert f"ended early, at step 8 of 40: {why}." in (folder / "README.md").read_text()
     assert "Of the 8 steps made, the weights are those of step 6" in (folder / "README.md").read_text()
-    assert find_final_model(config) == FinalModel(folder, 8, 40, why)
+    assert published == find_final_model(config)
+    assert find_final_model(config) == FinalModel(folder, 8, 40, why, is_evaluated=False)
     AcceleratorState._reset_state(reset_partial_state=True)

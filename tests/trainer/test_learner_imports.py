@@ -5,13 +5,16 @@ that a line too many would bring along.
 """
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 import grpo_trainer
+from trainer.learner_inputs import learner_config
 
 TRAINING = {"torch", "transformers", "trl", "accelerate", "deepspeed", "datasets", "peft"}
 DATA = {"numpy", "pandas", "pyarrow", "sympy", "PIL", "tokenizers", "safetensors"}
@@ -33,13 +36,35 @@ NOT_LOADED = {
     "grpo_generator.__main__": LIGHT | {"prometheus_client"},
     "grpo_generator.server": LIGHT | {"prometheus_client"},
 }
-LOADED = "import json, sys, {}; print(json.dumps(sorted(m.partition('.')[0] for m in sys.modules)))"
+LOADED = "import json, sys, {}; print(json.dumps(sorted(m.partition('.')[0] for m, of in sys.modules.items() if of)))"
+RANK = """
+import contextlib, json, sys
+from pathlib import Path
+from typing import Any
+from grpo_contract.pod import read_config
+from grpo_trainer import device, worker
+def stop(*_):
+    print(json.dumps(sorted(m.partition(".")[0] for m, of in sys.modules.items() if of)))
+    sys.exit(0)
+device.process_group = stop
+worker.learn(read_config(Path({!r})))
+"""
+"""A rank as far as it comes without the others."""
 
 
 def loaded_with(module: str) -> set[str]:
+    return loaded_by(LOADED.format(module))
+
+
+def loaded_by(program: str) -> set[str]:
     sources = str(Path(grpo_trainer.__file__).parents[1])
     result = subprocess.run(
-        [sys.executable, "-c", LOADED.format(module)], cwd=sources, stdout=subprocess.PIPE, timeout=300, check=True
+        [sys.executable, "-c", program],
+        cwd=sources,
+        env=os.environ | {"RANK": "1", "LOCAL_RANK": "1"},
+        stdout=subprocess.PIPE,
+        timeout=300,
+        check=True,
     )
     return set(json.loads(result.stdout.splitlines()[-1]))
 
@@ -54,3 +79,15 @@ def test_what_a_process_does_not_use_is_not_loaded(module: str) -> None:
 def test_what_the_learner_uses_is_loaded() -> None:
     """Else a name in the table says nothing."""
     assert {"trl", "transformers", "torch"} <= loaded_with("grpo_trainer.training")
+
+
+@pytest.mark.parametrize(
+    ("recipe", "has_peft"), [({}, False), ({"use_peft": False}, False), ({"use_peft": True}, True)]
+)
+def test_peft_is_loaded_where_an_adapter_is_trained(tmp_path: Path, recipe: dict[str, Any], has_peft: bool) -> None:
+    """By transformers and TRL, wherever it is installed."""
+    config = learner_config(tmp_path / "model", tmp_path / "train.jsonl", **recipe)
+    (tmp_path / "run.json").write_text(config.model_dump_json())
+    loaded = loaded_by(RANK.format(str(tmp_path / "run.json")))
+    assert "trl" in loaded
+    assert ("peft" in loaded) is has_peft

@@ -258,8 +258,10 @@ MISTAKES: dict[str, tuple[dict[str, Any], str]] = {
     "two keys of the operator's": (
         {"save_only_model": True, "resume_from_checkpoint": "data/checkpoint-100"},
         "spec.recipe.save_only_model is true, but a run could not resume from such a checkpoint; leave it out. "
-        'spec.recipe.resume_from_checkpoint is "data/checkpoint-100", but a run resumes from its newest checkpoint by '
-        "itself; leave it out.",
+        'spec.recipe.resume_from_checkpoint is "data/checkpoint-100", but a run starts from checkpoints on its volume '
+        "alone, which is mounted at /volume; set it to the folder of one, as in "
+        "/volume/runs/first-1a2b3c4d/checkpoints/checkpoint-100, or leave it out: a run resumes from its own newest "
+        "checkpoint by itself.",
     ),
 }
 

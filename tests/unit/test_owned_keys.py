@@ -1,5 +1,6 @@
 """owned_keys: which values of which keys a run does not take from its recipe, and what it says."""
 
+import json
 from typing import Any
 
 import pytest
@@ -40,12 +41,23 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
             "spec.learners.gpus to 0."
         ),
     ),
-    (
-        {"resume_from_checkpoint": "data/checkpoint-100"},
+    *(
         (
-            'spec.recipe.resume_from_checkpoint is "data/checkpoint-100", but a run resumes from its newest checkpoint '
-            "by itself; leave it out."
-        ),
+            {"resume_from_checkpoint": value},
+            f"spec.recipe.resume_from_checkpoint is {json.dumps(value)}, but a run starts from checkpoints on its volume "
+            "alone, which is mounted at /volume; set it to the folder of one, as in "
+            "/volume/runs/first-1a2b3c4d/checkpoints/checkpoint-100, or leave it out: a run resumes from its own newest "
+            "checkpoint by itself.",
+        )
+        for value in (
+            "data/checkpoint-100",
+            "last-checkpoint",
+            "/data/checkpoint-100",
+            "/volume",
+            "/volume/../data",
+            "",
+            1,
+        )
     ),
     (
         {"load_in_4bit": True},
@@ -72,9 +84,8 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
         'spec.recipe.lora_task_type is "SEQ_CLS", but GRPO trains causal language models; leave it out.',
     ),
     (
-        {"resume_from_checkpoint": "runs/\N{ROCKET}"},
-        'spec.recipe.resume_from_checkpoint is "runs/\N{ROCKET}", but a run resumes from its newest checkpoint by '
-        "itself; leave it out.",
+        {"deepspeed": "runs/\N{ROCKET}"},
+        'spec.recipe.deepspeed is "runs/\N{ROCKET}", but the learners run under DeepSpeed ZeRO-3; leave it out.',
     ),
 ]
 
@@ -94,6 +105,8 @@ ACCEPTED: list[dict[str, Any]] = [
     {"use_dora": True, "lora_task_type": "SEQ_CLS"},
     {"fsdp": "", "fsdp_config": None, "deepspeed": None, "resume_from_checkpoint": False},
     {"resume_from_checkpoint": True},
+    {"resume_from_checkpoint": "/volume/runs/first-1a2b3c4d/checkpoints/checkpoint-100"},
+    {"resume_from_checkpoint": "/volume/kept/"},
     {"output_dir": "data/out", "push_to_hub": True, "hub_model_id": "me/model", "hub_strategy": "every_save"},
 ]
 

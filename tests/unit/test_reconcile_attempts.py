@@ -174,7 +174,7 @@ class TestFailure:
         assert plan.status.phase is Phase.SUCCEEDED
         assert message(plan, SUCCEEDED).startswith(
             "40 steps are done and the model is saved in /volume/runs/math/model on the volume. "
-            "The last attempt ended early after that, its pushes may be missing: "
+            "The last attempt ended early after that, its evaluation or its pushes may be missing: "
         )
         assert plan.status.last_failure is not None
         assert plan.status.last_failure.attempt == 1

@@ -13,6 +13,11 @@ def evaluates(recipe: Mapping[str, Any]) -> str | None:
     return next((key for key in ("eval_on_start", "do_eval") if recipe.get(key)), None)
 
 
+def evaluates_trained_model(recipe: Mapping[str, Any]) -> bool:
+    """Once more when training is over, as transformers' do_eval."""
+    return recipe.get("eval_strategy") not in (None, "no") or bool(recipe.get("do_eval"))
+
+
 def group_does_not_fit(group: int, processes: int, per_device: int) -> str:
     return (
         f"spec.recipe.num_generations_eval is {group} (num_generations where it is left out), which does not divide the "

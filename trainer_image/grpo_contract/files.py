@@ -14,6 +14,13 @@ SCRATCH: Final = PurePosixPath("/scratch")
 
 VOLUME: Final = PurePosixPath("/volume")
 HUB_CACHE: Final = VOLUME / ".cache" / "huggingface"
+RUNS: Final = VOLUME / "runs"
+
+
+def is_on_volume(path: str) -> bool:
+    """Below its root, whatever links there say."""
+    place = PurePosixPath(path)
+    return VOLUME in place.parents and ".." not in place.parts
 
 
 def reward_code_folder(place: int) -> PurePosixPath:
@@ -23,7 +30,7 @@ def reward_code_folder(place: int) -> PurePosixPath:
 
 def run_folder(name: str, uid: str) -> PurePosixPath:
     """Everything that a run writes to the volume. The uid keeps a new run of an old name from resuming the old one."""
-    return VOLUME / "runs" / f"{name}-{uid[:8]}"
+    return RUNS / f"{name}-{uid[:8]}"
 
 
 def checkpoint_folder(name: str, uid: str) -> PurePosixPath:

@@ -5,9 +5,20 @@ condition. A value that says what happens anyway is accepted. A learner that is 
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
+
+from grpo_contract.files import is_on_volume
+
+
+@dataclass(frozen=True)
+class OwnForm:
+    """Values that are the recipe's to set all the same."""
+
+    words: str
+    """For the reference."""
+    fits: Callable[[Any], bool]
 
 
 @dataclass(frozen=True)
@@ -20,10 +31,12 @@ class OwnedKey:
     """The value must not be repeated in a message."""
     only_with: str | None = None
     """A key without which this one is without effect, whatever it says."""
+    own_form: OwnForm | None = None
 
     def accepts(self, value: Any) -> bool:
         # 1 == True and 0 == False in Python, but a recipe that says 1 does not say true.
-        return value is None or any(value == same and type(value) is type(same) for same in self.accepted)
+        changes_nothing = value is None or any(value == same and type(value) is type(same) for same in self.accepted)
+        return changes_nothing or (self.own_form is not None and self.own_form.fits(value))
 
 
 _GENERATION: Final = "completions come from the run's vLLM generators"
@@ -64,7 +77,13 @@ OWNED_KEYS: Final[dict[str, OwnedKey]] = {
     "ddp_backend": OwnedKey("the backend is NCCL on GPU and gloo on CPU"),
     "ddp_timeout": OwnedKey("learners have a deadline for collective operations already"),
     # What is written where, and where a run goes on.
-    "resume_from_checkpoint": OwnedKey("a run resumes from its newest checkpoint by itself", accepted=(False, True)),
+    "resume_from_checkpoint": OwnedKey(
+        "a run starts from checkpoints on its volume alone, which is mounted at /volume",
+        "set it to the folder of one, as in /volume/runs/first-1a2b3c4d/checkpoints/checkpoint-100, or leave it out: a run "
+        "resumes from its own newest checkpoint by itself",
+        accepted=(False, True),
+        own_form=OwnForm("a folder below /volume", lambda value: isinstance(value, str) and is_on_volume(value)),
+    ),
     "save_on_each_node": OwnedKey(_SHARED, accepted=(False,)),
     "save_only_model": OwnedKey("a run could not resume from such a checkpoint", accepted=(False,)),
     "hub_token": OwnedKey(

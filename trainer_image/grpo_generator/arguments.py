@@ -10,6 +10,7 @@ from typing import Final
 
 from grpo_contract.config import RunConfig
 from grpo_contract.network import GENERATOR_PORT, SERVED_MODEL_NAME
+from grpo_contract.precision import precision_of
 from grpo_generator.plugin import WEIGHT_BACKEND
 
 MIDDLEWARE: Final = "grpo_generator.middleware.GeneratorMiddleware"
@@ -30,7 +31,7 @@ def build_arguments(config: RunConfig, pod_name: str, host: str) -> list[str]:
         "--middleware": MIDDLEWARE,
         "--weight-transfer-config": json.dumps({"backend": WEIGHT_BACKEND}),
         "--tensor-parallel-size": config.generators.tensor_parallel_size,
-        "--dtype": _dtype(config),
+        "--dtype": precision_of(config.recipe, config.generators.device),  # as the learners: one policy
         # Tokens of prompt and completion; "auto" is what the model can do and the memory holds.
         "--max-model-len": recipe.get("vllm_max_model_length") or "auto",
         # TRL compares with log-probabilities at the sampling temperature.
@@ -45,20 +46,6 @@ def build_arguments(config: RunConfig, pod_name: str, host: str) -> list[str]:
         # A share of the node's memory; VLLM_CPU_KVCACHE_SPACE bounds it instead.
         arguments.pop("--gpu-memory-utilization", None)
     return [f"{flag}={value}" for flag, value in arguments.items()] + _switches(config)
-
-
-def _dtype(config: RunConfig) -> str:
-    """What the learners compute in, so that log-probabilities are of one policy.
-
-    That is DeepSpeed's bf16 or fp16, and float32 with neither; the recipe's `dtype` is only what they load the model
-    in. On CPU it is float32, bfloat16 being slower there.
-    """
-    if config.generators.device == "cpu":
-        return "float32"
-    if config.recipe.get("fp16"):
-        return "float16"
-    is_bf16 = config.recipe.get("bf16") in (None, True)  # TRL's default is true
-    return "bfloat16" if is_bf16 else "float32"
 
 
 def _switches(config: RunConfig) -> list[str]:

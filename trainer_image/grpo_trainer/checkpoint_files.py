@@ -10,6 +10,12 @@ TRAIN_RESULTS: Final = "train_results.json"
 """transformers' summary of the attempt that made the last step: its seconds, its steps per second, its mean loss."""
 EVAL_RESULTS: Final = "eval_results.json"
 """transformers' results of the evaluation after the last step."""
+ADAPTER_CONFIG: Final = "adapter_config.json"
+"""Of peft: what is saved is an adapter."""
+ADAPTER_WEIGHTS: Final = "adapter_model.safetensors"
+LATEST: Final = "latest"
+"""Names the folder of DeepSpeed's states."""
+SCHEDULER: Final = "scheduler.pt"
 MARKER: Final = "complete.json"
 """Makes a checkpoint count; of the run alone."""
 PARTIAL_MARKER: Final = f".{MARKER}"
@@ -17,10 +23,10 @@ PARTIAL_MARKER: Final = f".{MARKER}"
 # What a checkpoint holds beside a model: needed to resume, not to use it.
 NEEDED_TO_RESUME: Final = (
     "global_step*",
-    "latest",
+    LATEST,
     "zero_to_*.py",
     "rng_state*.pth",
-    "scheduler.pt",
+    SCHEDULER,
     MARKER,
     PARTIAL_MARKER,
 )

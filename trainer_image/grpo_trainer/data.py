@@ -20,6 +20,7 @@ from grpo_contract.failure import QUOTED_CHARACTERS, PodReason, UserError
 from grpo_contract.paths import is_path
 from grpo_contract.prompts import too_few_prompts
 from grpo_trainer.causes import OF_THE_PATH, first_line, is_of_the_system, modules_of
+from grpo_trainer.hub_silence import is_data_cached, without_silent_hub
 from grpo_trainer.mixture import mix
 from grpo_trainer.preflight import FILE_FORMATS, check_dataset, dataset_permission
 from grpo_trainer.recipe import OpenR1Arguments
@@ -167,7 +168,10 @@ def hub_refusal_named(source: Source) -> Iterator[None]:
         RunFailure: the hub gives no answer, and another attempt may get one.
     """
     try:
-        with unreachable_hub_named(source.key("id"), source.name):
+        with (
+            unreachable_hub_named(source.key("id"), source.name),
+            without_silent_hub(lambda: is_data_cached(source)),
+        ):
             yield
     except DatasetNotFoundError as error:
         raise UserError(

@@ -37,10 +37,10 @@ log = logging.getLogger(__name__)
 
 
 class OwnSteps(TrainerCallback):  # type: ignore[misc]
-    """How many optimizer steps this attempt has made."""
+    """How many optimizer steps this attempt has made, or the ones before it where it makes none."""
 
-    def __init__(self) -> None:
-        self.count = 0
+    def __init__(self, count: int = 0) -> None:
+        self.count = count
 
     def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
         self.count += 1

@@ -30,6 +30,7 @@ class FinalModel:
     step: int
     max_steps: int
     ended_early: str | None
+    is_evaluated: bool
 
 
 def find_final_model(config: RunConfig) -> FinalModel | None:
@@ -40,8 +41,13 @@ def find_final_model(config: RunConfig) -> FinalModel | None:
         if not folder.exists():
             return None
         state = json.loads((folder / TRAINER_STATE).read_text())
-        reason = ended_early(state["stateful_callbacks"])
-        return FinalModel(folder, state["global_step"], state["max_steps"], reason)
+        return FinalModel(
+            folder,
+            state["global_step"],
+            state["max_steps"],
+            ended_early(state["stateful_callbacks"]),
+            (folder / EVAL_RESULTS).exists(),
+        )
 
     return decided_by_rank_0(seen_by_rank_0)
 
@@ -84,7 +90,7 @@ def write_beside(file: Path, write: Callable[[Path], Any]) -> None:
     partial.rename(file)
 
 
-def publish(checkpoint: Checkpoint, config: RunConfig) -> Path:
+def publish(checkpoint: Checkpoint, config: RunConfig) -> FinalModel:
     """The model that the checkpoint of the last step says, for an attempt that ended between the two. A collective.
 
     Without train_results.json: no attempt has lived to sum it up.
@@ -98,7 +104,9 @@ def publish(checkpoint: Checkpoint, config: RunConfig) -> Path:
         shutil.copy(checkpoint.folder / TRAINER_STATE, partial / TRAINER_STATE)  # that of all steps
         put_in_place(partial, folder, config, checkpoint.trained_step)
     ranks.wait_for_everyone()
-    return folder
+    return FinalModel(
+        folder, checkpoint.marker.step, checkpoint.marker.max_steps, checkpoint.marker.ended_early, is_evaluated=False
+    )
 
 
 def partial_of(folder: Path) -> Path:

@@ -23,6 +23,7 @@ from grpo_contract.pod import attempt, read_config, report_failure
 from grpo_trainer import preflight
 from grpo_trainer.logs import set_up_logging
 from grpo_trainer.rewards.code import module_folders
+from grpo_trainer.starting_checkpoint import check_starting_checkpoint
 from grpo_trainer.startup import started_at
 from grpo_trainer.waiting import wait_until
 
@@ -70,6 +71,7 @@ def run(config: RunConfig, config_file: Path) -> None:
         os.environ[environment.REWARD_CODE] = os.pathsep.join(map(str, code))
         preflight.check(config.recipe, code)
         preflight.check_hub(config.recipe, config.name)
+        check_starting_checkpoint(config)
         wait_for_name(config.learners.rendezvous_host, config.deadlines.rendezvous_s)
         run_workers(config, config_file)
 

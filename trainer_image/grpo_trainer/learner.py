@@ -19,6 +19,7 @@ from grpo_trainer.fleet.generation import FleetGRPOTrainer
 from grpo_trainer.mismatch import SamplerMismatch
 from grpo_trainer.phases import PhaseClock
 from grpo_trainer.rewards.watch import RewardErrors, RewardWatch
+from grpo_trainer.starting_states import forget_comparisons
 
 log = logging.getLogger(__name__)
 
@@ -52,7 +53,9 @@ class Learner(FleetGRPOTrainer):
         self.tokens = {"prompt": 0, "completion": 0}
         self.last_evaluation: tuple[int, dict[str, float]] | None = None
         """The step that it was made at, and its results."""
-        self._best_step_loaded: int | None = None
+        self.best_step_loaded: int | None = None
+        self.starts_elsewhere = False
+        """Its training begins at a checkpoint of another one."""
         self._told_of: set[tuple[str, str]] = set()
 
     def take_tokens(self) -> dict[str, int]:
@@ -83,13 +86,13 @@ class Learner(FleetGRPOTrainer):
             return
         wait_until_visible(Path(self.state.best_model_checkpoint))
         super()._load_best_model()
-        self._best_step_loaded = best_step
+        self.best_step_loaded = best_step
         self._last_loaded_step = -1
 
     @property
     def trained_step(self) -> int:
         """The step that its weights are of."""
-        step: int = self.state.global_step if self._best_step_loaded is None else self._best_step_loaded
+        step: int = self.state.global_step if self.best_step_loaded is None else self.best_step_loaded
         return step
 
     def _generate_single_turn(self, *args: Any, **kwargs: Any) -> Any:
@@ -172,12 +175,16 @@ class Learner(FleetGRPOTrainer):
         self.train_sampler = super()._get_train_sampler(*args, **kwargs)
         return self.train_sampler
 
-    def _init_training_state(self, *args: Any, **kwargs: Any) -> tuple[int, int]:
-        """Two things that a resumed TRL forgets: where it is in a generation batch, and the order of later epochs.
+    def _init_training_state(self, max_steps: int, *args: Any, **kwargs: Any) -> tuple[int, int]:
+        """Three things that a resumed TRL forgets: where it is in a generation batch, the order of later epochs, and how
+        often its own recipe logs, saves and evaluates, where the checkpoint is of another one.
 
         Its sampler draws one permutation per epoch from a generator that starts anew with each process.
         """
-        epochs_trained, batches_trained = super()._init_training_state(*args, **kwargs)
+        epochs_trained, batches_trained = super()._init_training_state(max_steps, *args, **kwargs)
+        self.state.compute_steps(self.args, max_steps)
+        if self.starts_elsewhere:
+            forget_comparisons(self.state, self.callback_handler.callbacks)
         self._step = self.state.global_step * self.args.gradient_accumulation_steps
         generator = getattr(self.train_sampler, "generator", None)
         for _ in range(epochs_trained if generator is not None else 0):

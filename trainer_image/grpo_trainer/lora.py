@@ -5,8 +5,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, Final
 
-from peft.tuners.lora import Linear, LoraLayer
-
 from grpo_contract.failure import PodReason, UserError
 from grpo_trainer.causes import first_line, modules_of
 
@@ -31,6 +29,8 @@ def targets_named(modules: Any) -> Iterator[None]:
 
 def check_targets(model: Any, modules: Any) -> None:
     """Embeddings may be tied to the head, which the adapter would change in a generator and not in the learner."""
+    from peft.tuners.lora import Linear, LoraLayer  # only runs that train an adapter have it
+
     for name, module in model.named_modules():
         if isinstance(module, LoraLayer) and not isinstance(module, Linear):
             raise unsuitable(

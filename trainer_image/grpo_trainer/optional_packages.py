@@ -1,6 +1,8 @@
-"""Packages that recipes ask for and an image may lack, where the run computes the same without them."""
+"""Packages that recipes ask for and an image may lack, where the run computes the same without them; and those that an image
+holds and a run does not use."""
 
 import logging
+import sys
 from collections.abc import Mapping
 from importlib import metadata
 from typing import Any, Final
@@ -13,6 +15,9 @@ OPTIONAL: Final = (
     ("attn_implementation", "flash_attention_2", ("flash-attn", KERNELS), "sdpa"),
     ("use_liger_kernel", True, ("liger-kernel",), False),
 )
+
+PEFT: Final = "peft"
+"""transformers, accelerate and TRL import it wherever it is installed."""
 
 log = logging.getLogger(__name__)
 
@@ -34,3 +39,12 @@ def is_installed(distribution: str) -> bool:
         return bool(metadata.version(distribution))
     except metadata.PackageNotFoundError:
         return False
+
+
+def leave_out_unused(recipe: Mapping[str, Any]) -> None:
+    """To all libraries of this process they are not installed then. Before transformers is imported.
+
+    Code that a model brings along may import what it likes.
+    """
+    if not (recipe.get("use_peft") or recipe.get("trust_remote_code")):
+        sys.modules[PEFT] = None  # type: ignore[assignment]  # what Python documents for a module not to be imported

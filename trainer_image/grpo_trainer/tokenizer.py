@@ -10,8 +10,8 @@ from transformers import AutoTokenizer, PreTrainedTokenizerBase
 from grpo_contract.failure import PodReason, UserError
 from grpo_contract.paths import is_path
 from grpo_trainer.causes import first_line, is_of_the_system
+from grpo_trainer.hub_silence import loading_model
 from grpo_trainer.recipe import Recipe
-from grpo_trainer.unreachable_hub import unreachable_hub_named
 
 # The hub answered, and the answer was no. Anything else (no network, a time-out) is no mistake of the user's.
 REFUSALS: Final = (GatedRepoError, HFValidationError, RepositoryNotFoundError, RevisionNotFoundError)
@@ -27,7 +27,7 @@ def load_tokenizer(recipe: Recipe) -> PreTrainedTokenizerBase:
         RunFailure: the hub gives no answer.
     """
     name = recipe.model.model_name_or_path
-    with unreachable_hub_named("model_name_or_path", name):
+    with loading_model(name, recipe.model.model_revision):
         tokenizer = pretrained_tokenizer(recipe)
     if recipe.script.chat_template is not None:
         tokenizer.chat_template = recipe.script.chat_template

@@ -12,17 +12,19 @@ from pathlib import Path
 from typing import Any, Final
 
 from accelerate import PartialState
+from accelerate.utils import is_peft_model
 from transformers import PreTrainedTokenizerBase, PrinterCallback, Trainer
 
 from grpo_contract import environment
 from grpo_contract.config import RunConfig
+from grpo_contract.evaluation import evaluates_trained_model
 from grpo_contract.failure import PodReason, RunFailure
 from grpo_contract.files import benchmarks_folder, checkpoint_folder, trackers_folder
 from grpo_contract.metrics import PushOutcome, StartupPart
 from grpo_contract.network import GENERATOR_PORT, WEIGHTS_PORT
 from grpo_contract.pod import read_token
 from grpo_contract.progress import Stage
-from grpo_trainer import device
+from grpo_trainer import device, fence
 from grpo_trainer.causes import modules_of
 from grpo_trainer.checkpoints import Checkpoint, CheckpointKeeper, CheckpointUser, find_checkpoint
 from grpo_trainer.comparison import described_best
@@ -35,18 +37,20 @@ from grpo_trainer.data import (
     rows_of,
     with_prompts,
 )
+from grpo_trainer.decisions import decided_by_rank_0
 from grpo_trainer.early_stopping import EarlyStopping, early_stopping_of
 from grpo_trainer.ended_early import ended_early
 from grpo_trainer.evaluation import at_step, check_evaluation, check_rows
 from grpo_trainer.evaluation_report import EvaluationReport
 from grpo_trainer.exhaustion import OwnSteps, gpu_memory_named, volume_named
-from grpo_trainer.final_model import add_evaluation, find_final_model, publish, save_final_model
+from grpo_trainer.final_model import FinalModel, add_evaluation, find_final_model, publish, save_final_model
 from grpo_trainer.fleet.discovery import ServiceDiscovery
 from grpo_trainer.fleet.generation import FleetSettings
 from grpo_trainer.fleet_report import FleetReport
 from grpo_trainer.hub.process import PushProcess
 from grpo_trainer.hub.pusher import HubPusher
 from grpo_trainer.hub.settings import read_settings
+from grpo_trainer.hub_silence import loading_model
 from grpo_trainer.kept_models import KeptModels
 from grpo_trainer.learner import Learner
 from grpo_trainer.light_trl import GRPOTrainer, get_peft_config
@@ -60,7 +64,10 @@ from grpo_trainer.rewards.arguments import RewardArguments
 from grpo_trainer.rewards.processes.remote import RewardProcesses
 from grpo_trainer.rewards.registry import check_reward
 from grpo_trainer.rewards.watch import RewardWatch
+from grpo_trainer.saved_model import take_up_saved
 from grpo_trainer.sources import Source, held_out_sources, sources_of
+from grpo_trainer.starting_checkpoint import starting_checkpoint
+from grpo_trainer.starting_states import StepsLeft, check_shapes, resuming_named
 from grpo_trainer.startup import now
 from grpo_trainer.startup_report import StartupReport
 from grpo_trainer.step_report import StepReport
@@ -69,7 +76,6 @@ from grpo_trainer.tracker_report import TrackerReport
 from grpo_trainer.trackers.process import TrackerProcess
 from grpo_trainer.trackers.records import Start
 from grpo_trainer.trackers.settings import environment_of, own_trackers
-from grpo_trainer.unreachable_hub import unreachable_hub_named
 from grpo_trainer.zero3 import zero3_config
 
 LOOPBACK: Final = "127.0.0.1"
@@ -118,22 +124,21 @@ def train_model(
     config: RunConfig, metrics: LearnerMetrics, board: ProgressBoard, users: Sequence[CheckpointUser]
 ) -> Path:
     """`users`: of the recipe's checkpoints; on rank 0."""
-    if (model := find_final_model(config)) is not None:
-        log.info("an earlier attempt has saved the trained model: nothing is left to do")
-        board.update(stage=Stage.SAVING)
-        board.update_part("progress", step=model.step, max_steps=model.max_steps, ended_early=model.ended_early)
-        return model.folder
-    checkpoint = find_checkpoint(Path(checkpoint_folder(config.name, config.uid)))
-    if checkpoint is not None and checkpoint.is_last:
-        marker = checkpoint.marker
-        log.info("step %d was the last one: only the model is to be saved", marker.step)
-        board.update(stage=Stage.SAVING, checkpoint=checkpoint.progress)
-        board.update_part("progress", step=marker.step, max_steps=marker.max_steps, ended_early=marker.ended_early)
-        return publish(checkpoint, config)
+    saved, checkpoint = find_earlier_work(config, board)
+    if saved is not None:
+        board.update_part("progress", step=saved.step, max_steps=saved.max_steps, ended_early=saved.ended_early)
+        if saved.is_evaluated or not evaluates_trained_model(config.recipe):
+            log.info("the trained model is saved: nothing is left to do")
+            board.update(stage=Stage.SAVING)
+            return saved.folder
+        log.info("the trained model is saved, and is still to be evaluated")
+        decided_by_rank_0(lambda: fence.take_over(saved.folder.parent))
+        board.update(stage=Stage.EVALUATING, model=str(saved.folder))
 
     recipe = parse_recipe(config.recipe, owned_by_operator(config))
+    start = starting_checkpoint(config.recipe) if saved is None and checkpoint is None else None
     check_evaluation(recipe)
-    own_steps = OwnSteps()
+    own_steps = OwnSteps(0 if saved is None else saved.step)
     with (
         gpu_memory_named(recipe.training, own_steps),
         packages_needed(config.recipe),
@@ -149,24 +154,49 @@ def train_model(
         learner.add_callback(own_steps)
         if learner.is_world_process_zero():
             learner.add_callback(StartupReport(board.startup, metrics))
-        if checkpoint is not None:
+        if saved is not None:
+            take_up_saved(learner, saved.folder)
+        elif checkpoint is not None:
             log.info("resuming from the checkpoint of step %d", checkpoint.marker.step)
+        elif start is not None:
+            prepare_start(learner, recipe.model.model_name_or_path, start)
         with start_trackers(config, learner):
-            results = make_all_steps(learner, checkpoint)
-            board.update(stage=Stage.SAVING)
-            tell_end(learner, board)
-            # A stream does not know its rows.
-            rows = {"train_samples": len(data.training)} if isinstance(data.training, Sized) else {}
-            folder = save_final_model(learner, config, results | rows)
+            folder = saved.folder if saved is not None else train_and_save(learner, config, checkpoint, start, board)
             if recipe.training.do_eval:
-                board.update(stage=Stage.EVALUATING)
+                board.update(stage=Stage.EVALUATING, model=str(folder))
                 add_evaluation(learner, config, evaluate_trained_model(learner))
     return folder
 
 
+def find_earlier_work(config: RunConfig, board: ProgressBoard) -> tuple[FinalModel | None, Checkpoint | None]:
+    """The trained model, or the checkpoint to go on from, whichever earlier attempts have left."""
+    if (saved := find_final_model(config)) is not None:
+        return saved, None
+    checkpoint = find_checkpoint(Path(checkpoint_folder(config.name, config.uid)))
+    if checkpoint is None or not checkpoint.is_last:
+        return None, checkpoint
+    log.info("step %d was the last one: only the model is to be saved", checkpoint.marker.step)
+    board.update(stage=Stage.SAVING, checkpoint=checkpoint.progress)
+    return publish(checkpoint, config), None
+
+
+def train_and_save(
+    learner: Learner, config: RunConfig, checkpoint: Checkpoint | None, start: Path | None, board: ProgressBoard
+) -> Path:
+    """Returns the folder of the trained model."""
+    with resuming_named(start):
+        results = make_all_steps(learner, start if checkpoint is None else checkpoint.folder)
+    board.update(stage=Stage.SAVING)
+    tell_end(learner, board)
+    rows = learner.train_dataset
+    # A stream does not know its rows.
+    counted = {"train_samples": len(rows)} if isinstance(rows, Sized) else {}
+    return save_final_model(learner, config, results | counted)
+
+
 def evaluate_trained_model(learner: Learner) -> dict[str, float]:
-    """Once it is saved: whatever becomes of an attempt here, the model is not trained again. Returns what transformers says
-    of the evaluation, which is that of the last step where it had one."""
+    """Once it is saved: whatever becomes of an attempt here, the model is not trained again, and the next one comes back to
+    this. Returns what transformers says of the evaluation, which is that of the last step where it had one."""
     learner.remove_callback(EarlyStopping)
     if learner.last_evaluation is None or learner.last_evaluation[0] != learner.trained_step:
         with at_step(learner, learner.trained_step):
@@ -176,7 +206,19 @@ def evaluate_trained_model(learner: Learner) -> dict[str, float]:
     return results | {"eval_samples": len(learner.eval_dataset)}
 
 
-def make_all_steps(learner: Learner, checkpoint: Checkpoint | None) -> dict[str, float]:
+def prepare_start(learner: Learner, name: str, folder: Path) -> None:
+    """From another training's checkpoint of the model `name`.
+
+    Raises:
+        UserError: it is of another model.
+    """
+    check_shapes(learner.model, name, learner.args.process_index, folder)
+    learner.add_callback(StepsLeft(folder))
+    learner.starts_elsewhere = True
+    log.info("starting from the checkpoint in %s", folder)
+
+
+def make_all_steps(learner: Learner, resume_from: Path | None) -> dict[str, float]:
     """Returns what transformers says of the training.
 
     Raises:
@@ -184,7 +226,7 @@ def make_all_steps(learner: Learner, checkpoint: Checkpoint | None) -> dict[str,
             that would be final.
     """
     results: dict[str, float] = learner.train(
-        resume_from_checkpoint=None if checkpoint is None else str(checkpoint.folder)
+        resume_from_checkpoint=None if resume_from is None else str(resume_from)
     ).metrics
     done, wanted = learner.state.global_step, learner.state.max_steps
     if done < wanted and ended_early(learner.state.stateful_callbacks) is None:
@@ -290,7 +332,7 @@ def build_learner(
     fleet = FleetReport(metrics, board)
     try:
         with (
-            unreachable_hub_named("model_name_or_path", recipe.model.model_name_or_path),
+            loading_model(recipe.model.model_name_or_path, recipe.model.model_revision),
             targets_named(config.recipe.get("lora_target_modules")),
         ):
             learner = Learner(
@@ -311,7 +353,8 @@ def build_learner(
         if modules_of(error)[-1] not in TRAINERS:
             raise
         raise invalid(str(error)) from error
-    check_targets(learner.model, config.recipe.get("lora_target_modules"))
+    if is_peft_model(learner.model):
+        check_targets(learner.model, config.recipe.get("lora_target_modules"))
     learner.remove_callback(PrinterCallback)
     if learner.is_world_process_zero():
         learner.add_callback(StepReport(learner, keeper, fleet, metrics, board))

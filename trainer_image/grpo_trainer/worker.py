@@ -19,6 +19,7 @@ from grpo_trainer.exporter import Exporter, new_registry
 from grpo_trainer.fleet.errors import GeneratorsLost
 from grpo_trainer.logs import set_up_logging
 from grpo_trainer.metrics import LearnerMetrics
+from grpo_trainer.optional_packages import leave_out_unused
 from grpo_trainer.progress import ProgressBoard
 from grpo_trainer.startup import StartupClock, launched_at, now
 
@@ -45,6 +46,7 @@ def learn(config: RunConfig) -> None:
     exporter = Exporter(registry, board if is_first else None) if os.environ["LOCAL_RANK"] == "0" else None
     metrics = LearnerMetrics(registry if is_first else None)
 
+    leave_out_unused(config.recipe)
     from grpo_trainer.device import process_group
     from grpo_trainer.training import train
 

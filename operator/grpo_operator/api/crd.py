@@ -96,7 +96,7 @@ def _recipe_key(key: str, entry: Schema) -> Schema:
     sentences = [entry["description"]]
     if "default" in entry:
         sentences.append(f"TRL's default: {_as_text(entry['default'])}.")
-    if key in OWNED_KEYS:
+    if key in OWNED_KEYS and OWNED_KEYS[key].own_form is None:
         sentences.append(f"Not the recipe's to set: {OWNED_KEYS[key].reason}.")
     return schema | {"description": " ".join(sentences)}
 

@@ -151,7 +151,7 @@ def succeeded(
     message = f"{_steps_done(status.progress)} and the model is saved{where}."
     if lost_after:
         status = status.model_copy(update={"last_failure": _last_failure(attempt, lost_after, now)})
-        message += f" The last attempt ended early after that, its pushes may be missing: {lost_after.message}"
+        message += f" The last attempt ended early after that, its evaluation or its pushes may be missing: {lost_after.message}"
     statement = Statement(ConditionType.SUCCEEDED, "True", Reason.COMPLETED, message)
     return _ended(run, attempt, status, [statement], now)
 

@@ -21,7 +21,6 @@ from grpo_trainer.fleet.discovery import Discovery
 from grpo_trainer.fleet.errors import GeneratorsLost
 from grpo_trainer.fleet.fleet import Fleet, Groups
 from grpo_trainer.fleet.generator import Completion, Generator
-from grpo_trainer.fleet.merged_weights import merged_parameters
 from grpo_trainer.fleet.observer import FleetObserver
 from grpo_trainer.fleet.roster import Roster
 from grpo_trainer.fleet.weights import WeightServer, WeightTensor
@@ -74,6 +73,8 @@ class FleetGeneration(VLLMGeneration):  # type: ignore[misc]
 
     def _iter_named_params(self) -> Iterator[tuple[str, torch.Tensor]]:
         if is_peft_model(self.model):
+            from grpo_trainer.fleet.merged_weights import merged_parameters  # peft, which other runs have not
+
             return merged_parameters(self.model, self._dist.gather_params)
         parameters: Iterator[tuple[str, torch.Tensor]] = super()._iter_named_params()
         return parameters
