@@ -17,7 +17,7 @@ from safetensors.torch import load_file
 
 from grpo_contract.config import CheckpointConfig, RunConfig
 from grpo_trainer import final_model, training
-from grpo_trainer.checkpoint_files import MARKER
+from grpo_trainer.checkpoint_files import EVAL_RESULTS, MARKER
 from grpo_trainer.metrics import LearnerMetrics
 from grpo_trainer.progress import ProgressBoard
 from trainer.learner_inputs import learner_config, write_problems
@@ -165,9 +165,9 @@ def test_an_attempt_after_the_end_trains_no_further(
     again = lost(stopped, tmp_path)
     monkeypatch.setattr(training, "checkpoint_folder", lambda name, uid: again.run_folder / "checkpoints")
     monkeypatch.setattr(final_model, "model_folder", lambda name, uid: again.run_folder / "model")
-    board = ProgressBoard(2)
+    board, without_evaluation = ProgressBoard(2), with_recipe(stopped.config, {"eval_strategy": "no"})
 
-    assert training.train(stopped.config, LearnerMetrics(None), board) == again.model
+    assert training.train(without_evaluation, LearnerMetrics(None), board) == again.model
     AcceleratorState._reset_state(reset_partial_state=True)
 
     steps = board.read().progress
@@ -232,3 +232,18 @@ def test_an_adapter_is_that_of_the_best_evaluation_and_rates_follow_it(
     first, *_, last = evaluations_of(trained)
     assert (first["step"], last["step"]) == (BEST_STEP, BEST_STEP)
     assert last["eval_kl"] == first["eval_kl"]
+
+
+def test_an_evaluation_of_the_best_model_that_was_lost_is_made_up_as_of_its_step(
+    stopped: Finished, tmp_path: Path
+) -> None:
+    shutil.copytree(stopped.folder / "volume", tmp_path / "volume")
+    again = Finished(stopped.config, tmp_path)
+    (again.model / EVAL_RESULTS).unlink()
+    run(tmp_path, again.config)
+    before, after = (json.loads((finished.model / EVAL_RESULTS).read_text()) for finished in (stopped, again))
+    assert {key: before[key] for key in ("eval_reward", "eval_kl", "eval_loss")} == {
+        key: after[key] for key in ("eval_reward", "eval_kl", "eval_loss")
+    }
+    assert evaluations_of(again)[-1]["step"] == BEST_STEP
+    assert f"the weights are those of step {BEST_STEP}" in (again.model / "README.md").read_text()
