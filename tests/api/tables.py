@@ -58,7 +58,7 @@ TYPED: Final = {key: entry["type"] for key, entry in KEYS.items() if "type" in e
 # Exclude each other, or are judged by a rule.
 RULED: Final[dict[str, Any]] = {
     "reward_funcs": ["accuracy"], "reward_weights": [1], "generation_batch_size": None, "dataset_mixture": None,
-    "early_stopping_patience": None, "early_stopping_threshold": None,
+    "callbacks": ["early_stopping"], "eval_strategy": "steps", "metric_for_best_model": "eval_reward",
 }  # fmt: skip
 
 

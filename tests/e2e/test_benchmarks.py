@@ -9,11 +9,12 @@ import pytest
 
 from codegen.dashboard_queries import queries_of
 from e2e.demo_runs import demo_run
+from grpo_contract.labels import BENCHMARK_LABEL
 from harness.kubectl import Kubectl, Manifest, condition
 from harness.layout import CHART
 from harness.outages import wait_through_outages
 from harness.prometheus import Prometheus
-from harness.runs import ALL_KINDS, SOON_S, children, events_of, pods, wait_for_phase
+from harness.runs import ALL_KINDS, SOON_S, children, events_of, last_words, pods, wait_for_phase
 
 NAME = "benchmarked"
 RECIPE: dict[str, Any] = {
@@ -73,8 +74,10 @@ def test_each_model_has_its_scores(run: Manifest) -> None:
 
 
 def test_they_were_made_one_after_the_other(run: Manifest, namespace: Kubectl) -> None:
-    jobs = [namespace.get("job", f"{NAME}-benchmark-{step}") for step in (1, 2, 3)]
-    times = [time for job in jobs for time in (job["status"]["startTime"], job["status"]["completionTime"])]
+    """No pod was there before the one before it had ended."""
+    found = sorted(pods(namespace, NAME, "benchmark"), key=lambda pod: str(pod["metadata"]["labels"][BENCHMARK_LABEL]))
+    assert [pod["metadata"]["labels"][BENCHMARK_LABEL] for pod in found] == TARGETS
+    times = [time for pod in found for time in (pod["metadata"]["creationTimestamp"], last_words(pod)["finishedAt"])]
     assert times == sorted(times)
 
 
@@ -82,9 +85,9 @@ def test_models_that_were_kept_for_it_are_cleared_away(run: Manifest, namespace:
     """By the report's own account: it removes what is named last in its command."""
     for pod in pods(namespace, NAME, "benchmark"):
         (report,) = pod["spec"]["containers"]
-        target = pod["metadata"]["labels"]["grpo.dev/benchmark"]
+        target = pod["metadata"]["labels"][BENCHMARK_LABEL]
         assert report["command"][4:] == [f"{run['status']['output']}/benchmarks/{target}/model"]
-        assert pod["status"]["containerStatuses"][0]["state"]["terminated"]["exitCode"] == 0
+        assert last_words(pod)["exitCode"] == 0
 
 
 def test_an_event_tells_of_each(run: Manifest, namespace: Kubectl) -> None:
