@@ -86,7 +86,7 @@ def test_models_that_were_kept_for_it_are_cleared_away(run: Manifest, namespace:
     for pod in pods(namespace, NAME, "benchmark"):
         (report,) = pod["spec"]["containers"]
         target = pod["metadata"]["labels"][BENCHMARK_LABEL]
-        assert report["command"][4:] == [f"{run['status']['output']}/benchmarks/{target}/model"]
+        assert report["command"][5:] == [f"{run['status']['output']}/benchmarks/{target}/model"]
         assert last_words(pod)["exitCode"] == 0
 
 

@@ -70,9 +70,11 @@ def benchmark_job(
 def benchmark_pod(target: str, *containers: Manifest, phase: str = "Running", **status: Any) -> ObservedPod:
     """`containers`: their statuses, the last one the report's."""
     labels = {RUN_LABEL: NAME, RUN_UID_LABEL: UID, ROLE_LABEL: "benchmark", BENCHMARK_LABEL: target}
+    node = status.pop("node", None)
     metadata = {"name": f"pod-{target}", "uid": f"pod-{target}", "resourceVersion": "1", "labels": labels}
     inner = {"phase": phase, "initContainerStatuses": containers[:-1], "containerStatuses": containers[-1:]}
-    pod = observe("Pod", {"metadata": metadata, "spec": {}, "status": inner | status})
+    spec = {"nodeName": node} if node else {}
+    pod = observe("Pod", {"metadata": metadata, "spec": spec, "status": inner | status})
     assert isinstance(pod, ObservedPod)
     return pod
 

@@ -61,7 +61,7 @@ def test_of_two_tries_the_newer_counts(tmp_path: Path) -> None:
     assert read_scores(tmp_path).scores == {"math": {"accuracy": 0.5}, "code": {"accuracy": 0.2}}
 
 
-def report(tmp_path: Path, *arguments: Path) -> tuple[int, str]:
+def run(tmp_path: Path, *arguments: object) -> tuple[int, str]:
     """Its exit code, and what it left for the operator."""
     termination = tmp_path / "termination-log"
     termination.touch()
@@ -75,7 +75,7 @@ def report(tmp_path: Path, *arguments: Path) -> tuple[int, str]:
 def test_it_tells_the_operator_and_clears_away_the_models(tmp_path: Path) -> None:
     write(tmp_path / "results" / "r.json", LIGHTEVAL)
     models = [write(tmp_path / name / "model.safetensors", "w").parent for name in ("model", "merged")]
-    code, text = report(tmp_path, tmp_path / "results", *models)
+    code, text = run(tmp_path, "report", tmp_path / "results", *models)
     assert (code, json.loads(text)) == (0, {"scores": {"math_500|0": {"pass@k:k=1&n=1": 0.75}}})
     assert not any(model.exists() for model in models)
     assert (tmp_path / "results" / "r.json").exists()
@@ -84,7 +84,7 @@ def test_it_tells_the_operator_and_clears_away_the_models(tmp_path: Path) -> Non
 def test_without_results_it_says_so_and_leaves_the_model(tmp_path: Path) -> None:
     write(tmp_path / "results" / "log.txt", "nothing to see")
     model = write(tmp_path / "model" / "model.safetensors", "w").parent
-    code, text = report(tmp_path, tmp_path / "results", model)
+    code, text = run(tmp_path, "report", tmp_path / "results", model)
     assert code == USER_ERROR_EXIT_CODE
     assert json.loads(text) == {
         "reason": "BenchmarkError",
@@ -104,3 +104,21 @@ def test_what_does_not_fit_is_left_out_from_the_end(tmp_path: Path, monkeypatch:
     assert list(told) == list(scores)[: len(told)]
     assert len(termination.read_bytes()) > files.TERMINATION_BYTES - 60
     assert all(told[task] == scores[task] for task in list(told)[:-1])
+
+
+def test_before_it_the_model_is_there_and_so_is_the_folder_for_results(tmp_path: Path) -> None:
+    model = write(tmp_path / "model" / "model.safetensors", "w").parent
+    assert run(tmp_path, "prepare", model, tmp_path / "target" / "results") == (0, "")
+    assert list((tmp_path / "target" / "results").iterdir()) == []
+    code, text = run(tmp_path, "prepare", tmp_path / "gone", tmp_path / "results")
+    assert code == USER_ERROR_EXIT_CODE
+    assert json.loads(text) == {
+        "reason": "BenchmarkError",
+        "message": f"{tmp_path / 'gone'} is not there any more: where benchmarks are slower than checkpoints, the oldest models "
+        "give way; raise save_steps in another run, or have fewer benchmarks.",
+    }
+
+
+def test_a_model_that_is_gone_already_is_no_trouble(tmp_path: Path) -> None:
+    write(tmp_path / "results" / "r.json", LIGHTEVAL)
+    assert run(tmp_path, "report", tmp_path / "results", tmp_path / "gone")[0] == 0

@@ -5,11 +5,12 @@ from typing import Any
 import pytest
 
 from grpo_operator.api.run import GRPORun
+from grpo_operator.api.status import BenchmarkPhase, BenchmarkStatus
 from grpo_operator.desired.benchmarks import benchmarks_of, build_benchmark_job, unknown_benchmarks
 from grpo_operator.desired.config import run_config
 from grpo_operator.desired.manifest import Manifest
 from grpo_operator.settings import BenchmarkSettings, BenchmarkTask, Settings
-from unit.benchmark_inputs import BENCHMARKS, FOLDER, RECIPE, SETTINGS, benchmarked_run
+from unit.benchmark_inputs import BENCHMARKS, FOLDER, RECIPE, SETTINGS, benchmarked_run, with_status
 from unit.desired_inputs import UID, make_run, make_settings
 
 CHECKPOINT = f"{FOLDER}/benchmarks/checkpoint-50"
@@ -59,7 +60,7 @@ def test_no_name_is_too_long() -> None:
 
 
 def test_the_command_runs_in_the_charts_image_and_is_told_what_it_needs() -> None:
-    benchmark, report = containers_of(job_of(system_prompt="Think $(HARD).", trust_remote_code=True))
+    prepare, benchmark, report = containers_of(job_of(system_prompt="Think $(HARD).", trust_remote_code=True))
     assert (benchmark["name"], benchmark["image"]) == ("benchmark", "lighteval:1")
     assert benchmark["command"] == ["benchmark", "$(GRPO_MODEL)"]
     assert benchmark["resources"] == {"limits": {"nvidia.com/gpu": 2}}
@@ -75,15 +76,18 @@ def test_the_command_runs_in_the_charts_image_and_is_told_what_it_needs() -> Non
         "GRPO_TRUST_REMOTE_CODE": "true",
         "GRPO_GPUS": "2",
     }
+    paths = {"model": f"{CHECKPOINT}/model", "results": f"{CHECKPOINT}/results"}
+    assert (prepare["name"], prepare["image"]) == ("prepare", "learner:gpu")
+    assert prepare["command"] == ["python", "-m", "grpo_benchmark", "prepare", paths["model"], paths["results"]]
     assert (report["name"], report["image"]) == ("report", "learner:gpu")
-    assert report["command"] == ["python", "-m", "grpo_benchmark", f"{CHECKPOINT}/results", f"{CHECKPOINT}/model"]
+    assert report["command"] == ["python", "-m", "grpo_benchmark", "report", paths["results"], paths["model"]]
     assert "resources" not in report
 
 
 def test_the_trained_model_is_not_cleared_away() -> None:
-    benchmark, report = containers_of(job_of("model"))
+    _, benchmark, report = containers_of(job_of("model"))
     assert environment_of(benchmark)["GRPO_MODEL"] == f"{FOLDER}/model"
-    assert report["command"] == ["python", "-m", "grpo_benchmark", f"{FOLDER}/benchmarks/model/results"]
+    assert report["command"] == ["python", "-m", "grpo_benchmark", "report", f"{FOLDER}/benchmarks/model/results"]
 
 
 @pytest.mark.parametrize(
@@ -94,19 +98,19 @@ def test_the_trained_model_is_not_cleared_away() -> None:
     ],
 )
 def test_an_adapter_is_merged_first(target: str, adapter: str, removed: list[str]) -> None:
-    merge, benchmark, report = containers_of(job_of(target, use_peft=True))
+    _, merge, benchmark, report = containers_of(job_of(target, use_peft=True))
     whole = f"{FOLDER}/benchmarks/{target}/merged"
     assert (merge["name"], merge["image"]) == ("merge", "learner:gpu")
     assert merge["command"] == ["python", "-m", "grpo_trainer.merge_adapter", adapter, whole]
     assert environment_of(benchmark)["GRPO_MODEL"] == whole
-    assert report["command"][4:] == removed
+    assert report["command"][5:] == removed
 
 
 def test_the_way_to_the_hub_is_the_learners() -> None:
     token = {"name": "HF_TOKEN", "valueFrom": {"secretKeyRef": {"name": "hub", "key": "token"}}}
     env = [token, {"name": "HF_HOME", "value": "/volume/own"}]
     run = make_run(recipe=RECIPE | {"benchmarks": ["math_500"], "use_peft": True}, learners={"env": env})
-    merge, benchmark, _ = containers_of(job_of(run=run))
+    _, merge, benchmark, _ = containers_of(job_of(run=run))
     for container in (merge, benchmark):
         told = environment_of(container)
         assert told["HF_TOKEN"] == token["valueFrom"]
@@ -132,13 +136,40 @@ def test_the_charts_template_has_its_say_and_labels_have_the_last() -> None:
     pod = job_of(settings=settings)["spec"]["template"]
     assert pod["metadata"]["labels"] == LABELS | {"grpo.dev/run-uid": UID, "team": "ml"}
     assert pod["spec"]["tolerations"] == [{"key": "nvidia.com/gpu", "operator": "Exists"}]
-    (benchmark,) = pod["spec"]["initContainers"]
+    benchmark = pod["spec"]["initContainers"][-1]
     assert benchmark["resources"]["limits"] == {"nvidia.com/gpu": 2, "memory": "64Gi"}
+
+
+def test_what_lets_learners_pull_their_image_and_work_on_the_volume_holds_here() -> None:
+    learner = {
+        "spec": {
+            "imagePullSecrets": [{"name": "registry"}],
+            "securityContext": {"runAsUser": 1000, "fsGroup": 1000},
+            "nodeSelector": {"pool": "learners"},
+        }
+    }
+    own = {"spec": {"imagePullSecrets": [{"name": "team"}], "securityContext": {"fsGroup": 2000}}}
+    run = make_run(recipe=RECIPE | {"benchmarks": ["math_500"]}, learners={"podTemplate": own})
+    spec = job_of(settings=make_settings(None, BENCHMARKS, learner=learner), run=run)["spec"]["template"]["spec"]
+    assert spec["imagePullSecrets"] == [{"name": "registry"}, {"name": "team"}]
+    assert (spec["securityContext"]["runAsUser"], spec["securityContext"]["fsGroup"]) == (1000, 2000)
+    assert "nodeSelector" not in spec
+
+
+def test_the_next_one_clears_away_models_whose_benchmark_has_failed() -> None:
+    entries = [
+        BenchmarkStatus(target="checkpoint-10", step=10, phase=BenchmarkPhase.FAILED),
+        BenchmarkStatus(target="checkpoint-20", step=20, phase=BenchmarkPhase.SUCCEEDED),
+        BenchmarkStatus(target="model", step=60, phase=BenchmarkPhase.FAILED),
+    ]
+    run = with_status(benchmarked_run(), benchmarks=entries)
+    *_, report = containers_of(job_of(run=run))
+    assert report["command"][5:] == [f"{CHECKPOINT}/model", f"{FOLDER}/benchmarks/checkpoint-10/model"]
 
 
 def test_on_cpu() -> None:
     settings = make_settings(None, BENCHMARKS.model_copy(update={"gpus": 0}))
-    benchmark, _ = containers_of(job_of(settings=settings))
+    _, benchmark, _ = containers_of(job_of(settings=settings))
     assert benchmark["resources"] == {}
     assert environment_of(benchmark)["OMP_NUM_THREADS"] == "1"
 

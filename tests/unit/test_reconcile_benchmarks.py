@@ -142,7 +142,8 @@ def test_learners_that_say_nothing_leave_it_as_it_is() -> None:
 
 def test_jobs_of_benchmarks_are_no_earlier_attempts() -> None:
     run = with_status(benchmarked_run(), attempt=2, benchmarks=[entry("checkpoint-50", 50, "Running")])
-    plan = look(run, make_job(2), benchmark_job("checkpoint-50"), make_job(1))
+    learner = make_pod(attempt=2, ready=True)
+    plan = look(run, make_job(2), learner, benchmark_job("checkpoint-50"), make_job(1))
     assert [child.name for child in plan.delete] == ["math-learner-1"]
 
 
@@ -225,7 +226,7 @@ REPORTED = '{"reason": "BenchmarkError", "message": "benchmarks.command left not
                 )
             ],
             "Container benchmark of pod pod-checkpoint-50 ended with exit code 1 (ValueError: no such task): see `kubectl logs "
-            "pod-checkpoint-50 -c benchmark`.",
+            "pod-checkpoint-50 -c benchmark` in the run's namespace.",
         ),
         (
             FAILED_JOB,
@@ -238,7 +239,7 @@ REPORTED = '{"reason": "BenchmarkError", "message": "benchmarks.command left not
                 )
             ],
             "Container report of pod pod-checkpoint-50 ended with exit code 78 (benchmarks.command left nothing): see `kubectl "
-            "logs pod-checkpoint-50 -c report`.",
+            "logs pod-checkpoint-50 -c report` in the run's namespace.",
         ),
         (
             FAILED_JOB,
@@ -251,7 +252,7 @@ REPORTED = '{"reason": "BenchmarkError", "message": "benchmarks.command left not
                 )
             ],
             "Container benchmark of pod pod-checkpoint-50 ended with exit code 137 (OOMKilled): see `kubectl logs "
-            "pod-checkpoint-50 -c benchmark`.",
+            "pod-checkpoint-50 -c benchmark` in the run's namespace.",
         ),
         (
             job_condition("Failed", 10, "DeadlineExceeded"),
@@ -352,3 +353,28 @@ def test_an_operator_that_does_not_know_the_runs_defaults_starts_none() -> None:
     run = with_status(benchmarked_run(), benchmarks=[entry("checkpoint-50", 50)])
     unknown = run.model_copy(update={"spec": run.spec.model_copy(update={"recipe_defaults": "trl-9.0"})})
     assert look(unknown, *AT_WORK).write == ()
+
+
+def test_learners_come_first() -> None:
+    """A benchmark that waits for a GPU would get that of a learner which has to come back."""
+    run = with_status(benchmarked_run(), benchmarks=[entry("checkpoint-50", 50, "Running")])
+    unready = (make_job(), make_pod())
+    waiting = benchmark_pod("checkpoint-50", container("report"), phase="Pending")
+    withdrawn = look(run, *unready, benchmark_job("checkpoint-50"), waiting, reading=telling(50))
+    assert [child.name for child in withdrawn.delete] == ["math-benchmark-50"]
+    without = look(then(run, withdrawn), *unready, reading=telling(50))
+    assert jobs_in(without) == []
+    assert entries_of(without) == {"checkpoint-50": "Pending"}
+    assert message(without, BENCHMARKED) == (
+        "0 of 1 models are benchmarked. checkpoint-50 waits until all learners are ready: they come first."
+    )
+    again = look(then(run, without), *AT_WORK, reading=telling(50))
+    assert jobs_in(again) == ["math-benchmark-50"]
+
+
+def test_one_that_has_its_node_goes_on_whatever_learners_do() -> None:
+    run = with_status(benchmarked_run(), benchmarks=[entry("checkpoint-50", 50, "Running")])
+    at_work = benchmark_pod("checkpoint-50", container("benchmark", running={}), container("report"), node="node1")
+    plan = look(run, make_job(), make_pod(), benchmark_job("checkpoint-50"), at_work, reading=telling(50))
+    assert plan.delete == ()
+    assert entries_of(plan) == {"checkpoint-50": "Running"}

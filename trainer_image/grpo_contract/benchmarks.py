@@ -22,9 +22,9 @@ MERGED_FOLDER: Final = "merged"
 RESULTS_FOLDER: Final = "results"
 """In the folder of a target: what the benchmark wrote."""
 
-MOST_TOLD: Final = 100
-"""Checkpoints that wait for their benchmark, as far as learner 0 tells of them at once, oldest first: a list without end
-would not fit into what a pod leaves when it ends."""
+MOST_KEPT: Final = 10
+"""Models that may wait for their benchmark. Where checkpoints come faster than benchmarks, the oldest give way: kept without
+end, they would fill the volume."""
 
 _CHECKPOINT: Final = "checkpoint-"
 

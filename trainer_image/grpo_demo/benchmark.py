@@ -21,10 +21,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Benchmark a run's model.")
     parser.add_argument("folder", type=Path)
     lines = (parser.parse_args().folder / "held_out.jsonl").read_text().splitlines()[:BATCH]
-    assert os.environ[environment.TASKS] == TASK, "the only benchmark here"
+    assert os.environ[environment.BENCHMARK_TASKS] == TASK, "the only benchmark here"
     torch.set_num_threads(1)
-    accuracy = accuracy_of(Path(os.environ[environment.MODEL]), [json.loads(line) for line in lines])
-    results = Path(os.environ[environment.RESULTS])
+    accuracy = accuracy_of(Path(os.environ[environment.BENCHMARK_MODEL]), [json.loads(line) for line in lines])
+    results = Path(os.environ[environment.BENCHMARK_RESULTS])
     results.mkdir(parents=True, exist_ok=True)
     (results / f"{TASK}.json").write_text(json.dumps({"results": {TASK: {"accuracy": accuracy}}}))
 

@@ -26,7 +26,13 @@ from grpo_contract.pod import read_token
 from grpo_contract.progress import Stage
 from grpo_trainer import device, fence
 from grpo_trainer.causes import modules_of
-from grpo_trainer.checkpoints import Checkpoint, CheckpointKeeper, CheckpointUser, find_checkpoint
+from grpo_trainer.checkpoints import (
+    Checkpoint,
+    CheckpointKeeper,
+    CheckpointUser,
+    complete_checkpoints,
+    find_checkpoint,
+)
 from grpo_trainer.comparison import described_best
 from grpo_trainer.data import (
     Data,
@@ -117,7 +123,8 @@ def keep_models(config: RunConfig, board: ProgressBoard) -> KeptModels | None:
     if not config.keeps_models or not PartialState().is_main_process:
         return None
     folder = Path(benchmarks_folder(config.name, config.uid))
-    return KeptModels(folder, told=lambda steps: board.update(kept_models=steps))
+    saved = complete_checkpoints(Path(checkpoint_folder(config.name, config.uid)))
+    return KeptModels(folder, lambda steps: board.update(kept_models=steps), saved)
 
 
 def train_model(

@@ -4,6 +4,7 @@ The command is the pod's init container, so that what comes after it can read it
 its image, and need not teach it anything of runs.
 """
 
+from functools import reduce
 from pathlib import PurePosixPath
 from typing import Any, Final
 
@@ -12,6 +13,7 @@ from grpo_contract.benchmarks import ALL, MERGED_FOLDER, MODEL_FOLDER, RESULTS_F
 from grpo_contract.failure import USER_ERROR_EXIT_CODE
 from grpo_contract.labels import BENCHMARK_LABEL, RUN_UID_LABEL, Role
 from grpo_operator.api.run import GRPORun
+from grpo_operator.api.status import BenchmarkPhase
 from grpo_operator.desired import names
 from grpo_operator.desired.children import Child
 from grpo_operator.desired.manifest import Manifest, build_metadata
@@ -27,9 +29,13 @@ from grpo_operator.desired.pods import (
 from grpo_operator.desired.volume import claim_name
 from grpo_operator.settings import Settings
 
+PREPARE: Final = "prepare"
 MERGE: Final = "merge"
 REPORT: Final = "report"
 """Containers before and after that of the benchmark."""
+
+SHARED_FIELDS: Final = ("imagePullSecrets", "securityContext")
+"""Of pod templates of learners."""
 
 RETRIES: Final = 1
 """Of a benchmark that fails. Pods that the cluster takes away do not count."""
@@ -57,7 +63,8 @@ def unknown_benchmarks(run: GRPORun, settings: Settings) -> list[str]:
 def build_benchmark_job(run: GRPORun, settings: Settings, target: str) -> Child:
     metadata = build_metadata(run, names.benchmark_job(run.metadata.name, target), Role.BENCHMARK)
     metadata["labels"] |= {BENCHMARK_LABEL: target}
-    template = merged(_template(run, settings, target), settings.benchmarks.pod_template)
+    layers = (*_of_learners(run, settings), settings.benchmarks.pod_template)
+    template = reduce(merged, layers, _template(run, settings, target))
     labels = metadata["labels"] | {RUN_UID_LABEL: run.metadata.uid}
     manifest = {
         "apiVersion": "batch/v1",
@@ -65,7 +72,7 @@ def build_benchmark_job(run: GRPORun, settings: Settings, target: str) -> Child:
         "metadata": metadata,
         "spec": {
             "backoffLimit": RETRIES,
-            "podFailurePolicy": {"rules": [_disruption_rule(), _no_results_rule()]},
+            "podFailurePolicy": {"rules": [_disruption_rule(), _mistake_rule()]},
             "activeDeadlineSeconds": settings.benchmarks.timeout_s,
             "ttlSecondsAfterFinished": KEPT_FOR_S,
             "template": merged(template, {"metadata": {"labels": labels}}),
@@ -78,10 +85,19 @@ def _disruption_rule() -> Manifest:
     return {"action": "Ignore", "onPodConditions": [{"type": "DisruptionTarget", "status": "True"}]}
 
 
-def _no_results_rule() -> Manifest:
-    """A second try would leave none either."""
-    exit_codes = {"containerName": REPORT, "operator": "In", "values": [USER_ERROR_EXIT_CODE]}
+def _mistake_rule() -> Manifest:
+    """A second try would find the same: no model, or no results."""
+    exit_codes = {"operator": "In", "values": [USER_ERROR_EXIT_CODE]}
     return {"action": "FailJob", "onExitCodes": exit_codes}
+
+
+def _of_learners(run: GRPORun, settings: Settings) -> list[Manifest]:
+    """What lets the learners' pods pull their image and work on the volume lets these."""
+    templates = (settings.learner.pod_template, run.spec.learners.pod_template)
+    return [
+        {"spec": {field: value for field, value in template.get("spec", {}).items() if field in SHARED_FIELDS}}
+        for template in templates
+    ]
 
 
 def _template(run: GRPORun, settings: Settings, target: str) -> Manifest:
@@ -91,7 +107,11 @@ def _template(run: GRPORun, settings: Settings, target: str) -> Manifest:
         "automountServiceAccountToken": False,
         "enableServiceLinks": False,
         "securityContext": pod_security(),
-        "initContainers": [*_merge(run, settings, target), _benchmark(run, settings, target)],
+        "initContainers": [
+            _prepare(run, settings, target),
+            *_merge(run, settings, target),
+            _benchmark(run, settings, target),
+        ],
         "containers": [_report(run, settings, target)],
         "volumes": [
             {"name": "volume", "persistentVolumeClaim": {"claimName": claim_name(run)}},
@@ -100,6 +120,18 @@ def _template(run: GRPORun, settings: Settings, target: str) -> Manifest:
         ],
     }
     return {"metadata": {}, "spec": spec}
+
+
+def _prepare(run: GRPORun, settings: Settings, target: str) -> Manifest:
+    """Also so that the image that reports is known to be there before a GPU has worked for hours."""
+    command = ("python", "-m", "grpo_benchmark", "prepare", _saved(run, target), _results(run, target))
+    return _ours(PREPARE, command, run, settings)
+
+
+def _ours(name: str, command: tuple[str, ...], run: GRPORun, settings: Settings) -> Manifest:
+    """A container that says why it ended as learners do."""
+    container = _container(name, learners_image(run, settings), command, settings)
+    return container | {"terminationMessagePath": str(files.TERMINATION_FILE)}
 
 
 def _merge(run: GRPORun, settings: Settings, target: str) -> list[Manifest]:
@@ -128,9 +160,14 @@ def _benchmark(run: GRPORun, settings: Settings, target: str) -> Manifest:
 def _report(run: GRPORun, settings: Settings, target: str) -> Manifest:
     kept = [_saved(run, target)] if target != TRAINED_MODEL else []
     made = [_benchmarked(run, target)] if _is_adapter(run) else []
-    command = ("python", "-m", "grpo_benchmark", _results(run, target), *kept, *made)
-    container = _container(REPORT, learners_image(run, settings), command, settings)
-    return container | {"terminationMessagePath": str(files.TERMINATION_FILE)}
+    command = ("python", "-m", "grpo_benchmark", "report", _results(run, target), *kept, *made, *_left_over(run))
+    return _ours(REPORT, command, run, settings)
+
+
+def _left_over(run: GRPORun) -> list[str]:
+    """Models whose benchmark has failed: once another one succeeds, what failed is not the models' fault."""
+    failed = (entry for entry in run.status.benchmarks if entry.phase is BenchmarkPhase.FAILED)
+    return [_saved(run, entry.target) for entry in failed if entry.target != TRAINED_MODEL]
 
 
 def _container(name: str, image: str, command: tuple[str, ...], settings: Settings) -> Manifest:
@@ -153,13 +190,13 @@ def _told(run: GRPORun, settings: Settings, target: str) -> dict[str, str]:
     recipe, asked = run.spec.recipe, benchmarks_of(run, settings)
     tasks = {task.name: task.task for task in settings.benchmarks.tasks}
     return {
-        environment.MODEL: _benchmarked(run, target),
-        environment.BENCHMARKS: ",".join(asked),
-        environment.TASKS: ",".join(tasks.get(name, name) for name in asked),
-        environment.RESULTS: _results(run, target),
-        environment.SYSTEM_PROMPT: recipe.get("system_prompt") or "",
-        environment.TRUST_REMOTE_CODE: "true" if recipe.get("trust_remote_code") else "false",
-        environment.GPUS: str(settings.benchmarks.gpus),
+        environment.BENCHMARK_MODEL: _benchmarked(run, target),
+        environment.BENCHMARK_NAMES: ",".join(asked),
+        environment.BENCHMARK_TASKS: ",".join(tasks.get(name, name) for name in asked),
+        environment.BENCHMARK_RESULTS: _results(run, target),
+        environment.BENCHMARK_SYSTEM_PROMPT: recipe.get("system_prompt") or "",
+        environment.BENCHMARK_TRUST_REMOTE_CODE: "true" if recipe.get("trust_remote_code") else "false",
+        environment.BENCHMARK_GPUS: str(settings.benchmarks.gpus),
     }
 
 

@@ -1,6 +1,7 @@
 """Benchmarked: which of a run's models are to be benchmarked, and how far that is. One at a time, the oldest first.
 
-A benchmark costs GPUs that a learner may need, and its trouble is none of the run's: it goes on, and ends, without it.
+A benchmark must not take the GPUs of a learner that has to come back: it starts while all of them are ready, or when the
+run is over. Its trouble is none of the run's, which goes on, and ends, without it.
 """
 
 from collections.abc import Iterable, Sequence
@@ -46,6 +47,8 @@ class Benchmarks:
     statement: Statement
     job: Child | None = None
     """To be made."""
+    withdrawn: ObservedJob | None = None
+    """To be removed: learners come first."""
     look_again_s: float | None = None
 
 
@@ -67,13 +70,15 @@ def judge_benchmarks(
     entries = [_looked_at(run, settings, entry, children, now) for entry in known]
     current = _current(entries, has_failed=is_true(status.conditions, ConditionType.FAILED))
     job = children.benchmark_jobs.get(current.target) if current else None
-    wanted = build_benchmark_job(run, settings, current.target) if current and job is None else None
+    may_start = learners_have_all(status)
+    wanted = build_benchmark_job(run, settings, current.target) if current and job is None and may_start else None
     taken = taken_names([wanted] if wanted else [], children.foreign)
     refused = next((refusal for refusal in [*taken, *refusals] if refusal.role is Role.BENCHMARK), None)
     return Benchmarks(
         entries=entries[-MOST_ENTRIES:],
-        statement=_refused(refused) if refused else _statement(entries, current, children),
+        statement=_refused(refused) if refused else _statement(entries, current, children, may_start),
         job=None if taken else wanted,
+        withdrawn=job if job and not may_start and not _has_node(job, children) else None,
         look_again_s=REPORT_GRACE_S if job and _ended_at(job) else None,
     )
 
@@ -88,6 +93,17 @@ def known_targets(run: GRPORun, status: GRPORunStatus, progress: Progress | None
         if not is_last_checkpoint:
             known.setdefault(TRAINED_MODEL, BenchmarkStatus(target=TRAINED_MODEL, step=step))
     return sorted(known.values(), key=lambda entry: (entry.step, entry.target))
+
+
+def learners_have_all(status: GRPORunStatus) -> bool:
+    """What they need; of a run that is over, for ever."""
+    ended = (ConditionType.SUCCEEDED, ConditionType.FAILED)
+    return any(is_true(status.conditions, kind) for kind in (ConditionType.LEARNERS_READY, *ended))
+
+
+def _has_node(job: ObservedJob, children: Children) -> bool:
+    """A pod of it, which then holds what it asks for."""
+    return any(pod.node is not None for pod in children.benchmark_pods if pod.benchmark == job.benchmark)
 
 
 def _current(entries: Sequence[BenchmarkStatus], has_failed: bool) -> BenchmarkStatus | None:
@@ -159,7 +175,7 @@ def _last_words(pod: ObservedPod) -> str | None:
             said = failure.message if failure else lines[-1] if lines else ended.reason
             return (
                 f"Container {container.name} of pod {pod.name} ended with exit code {ended.exit_code} ({said.rstrip('.')}): see "
-                f"`kubectl logs {pod.name} -c {container.name}`"
+                f"`kubectl logs {pod.name} -c {container.name}` in the run's namespace"
             )
     return None
 
@@ -168,7 +184,9 @@ def _refused(refusal: Refusal) -> Statement:
     return Statement(ConditionType.BENCHMARKED, "False", refusal.reason, refusal.message)
 
 
-def _statement(entries: Sequence[BenchmarkStatus], current: BenchmarkStatus | None, children: Children) -> Statement:
+def _statement(
+    entries: Sequence[BenchmarkStatus], current: BenchmarkStatus | None, children: Children, may_start: bool
+) -> Statement:
     if not entries:
         return _NOTHING_YET
     counts = {phase: sum(entry.phase is phase for entry in entries) for phase in BenchmarkPhase}
@@ -178,6 +196,8 @@ def _statement(entries: Sequence[BenchmarkStatus], current: BenchmarkStatus | No
     if current:
         pods = [pod for pod in children.benchmark_pods if pod.benchmark == current.target]
         doing = f"{current.target} is being benchmarked{_hindrance(pods)}."
+        if not may_start and current.target not in children.benchmark_jobs:
+            doing = f"{current.target} waits until all learners are ready: they come first."
         return Statement(ConditionType.BENCHMARKED, "False", Reason.BENCHMARK_RUNNING, f"{tally} {doing}")
     newest = next((entry for entry in reversed(entries) if entry.phase is BenchmarkPhase.FAILED), None)
     if newest:
@@ -195,6 +215,8 @@ def _hindrance(pods: Sequence[ObservedPod]) -> str:
             continue
         if pod.unschedulable:
             return f", and its pod {pod.name} fits no node ({pod.unschedulable.message.rstrip('.')})"
+        if pod.being_set_up_since:
+            return f", once the node of its pod {pod.name} has mounted its volumes"
         if waiting := next((said for container in pod.containers if (said := _waiting_words(container))), None):
             return f", and its pod {pod.name} does not start ({waiting})"
     return ""
