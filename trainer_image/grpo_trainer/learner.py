@@ -184,7 +184,7 @@ class Learner(FleetGRPOTrainer):
         epochs_trained, batches_trained = super()._init_training_state(max_steps, *args, **kwargs)
         self.state.compute_steps(self.args, max_steps)
         if self.starts_elsewhere:
-            forget_comparisons(self.state, self.callback_handler.callbacks)
+            forget_comparisons(self.state, [*self.callback_handler.callbacks, self.control])
         self._step = self.state.global_step * self.args.gradient_accumulation_steps
         generator = getattr(self.train_sampler, "generator", None)
         for _ in range(epochs_trained if generator is not None else 0):

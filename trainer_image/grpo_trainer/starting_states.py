@@ -91,11 +91,12 @@ def functions_of(error: BaseException) -> set[str]:
     return {frame.f_code.co_name for frame, _ in traceback.walk_tb(error.__traceback__)}
 
 
-def forget_comparisons(state: TrainerState, callbacks: Iterable[TrainerCallback]) -> None:
-    """The best evaluation of another training, and how long none was better, say nothing of this one's."""
+def forget_comparisons(state: TrainerState, stateful: Iterable[Any]) -> None:
+    """The best evaluation of another training, and how long none was better, say nothing of this one's. `stateful`: what may
+    have a state in this one, the trainer's control included, which transformers looks for at each checkpoint."""
     state.best_metric = state.best_global_step = state.best_model_checkpoint = None
-    stateful = [callback for callback in callbacks if isinstance(callback, ExportableState)]
-    state.stateful_callbacks = {type(callback).__name__: callback.state() for callback in stateful}
+    own = [part for part in stateful if isinstance(part, ExportableState)]
+    state.stateful_callbacks = {type(part).__name__: part.state() for part in own}
 
 
 class StepsLeft(TrainerCallback):  # type: ignore[misc]
