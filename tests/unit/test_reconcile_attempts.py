@@ -167,6 +167,22 @@ class TestFailure:
             assert said(plan, FAILED) == ("True", "MaxRestartsExceeded")
             assert message(plan, FAILED).startswith("Attempt 3 failed and maxRestarts is 2: ")
 
+    @pytest.mark.parametrize("max_restarts", [0, 3])
+    def test_a_mistake_that_only_its_evaluation_meets_takes_nothing_from_a_saved_model(self, max_restarts: int) -> None:
+        status = {"model": "/volume/runs/math/model", "progress": Steps(step=40, max_steps=40)}
+        run = with_conditions(make_run(maxRestarts=max_restarts), **status)
+        text = failure_text(PodReason.INVALID_RECIPE, "spec.recipe.num_generations_eval: correct it.")
+        pod = failed_learner(exit_code=USER_ERROR_EXIT_CODE, text=text)
+        plan = look(run, make_job(conditions=(job_condition("Failed"),)), pod)
+        assert (plan.status.phase, said(plan, FAILED)) == (Phase.SUCCEEDED, None)
+        assert message(plan, SUCCEEDED) == (
+            "40 steps are done and the model is saved in /volume/runs/math/model on the volume. "
+            "The last attempt ended early after that, its evaluation or its pushes may be missing: "
+            "spec.recipe.num_generations_eval: correct it."
+        )
+        assert plan.status.last_failure is not None
+        assert plan.status.last_failure.message == "spec.recipe.num_generations_eval: correct it."
+
     def test_a_run_whose_model_is_saved_has_done_its_work(self) -> None:
         status = {"model": "/volume/runs/math/model", "progress": Steps(step=40, max_steps=40)}
         run = with_conditions(make_run(maxRestarts=0), **status)

@@ -159,7 +159,7 @@ def _try_again_or_fail(look: _Look, cause: Cause) -> Plan:
     if should_restart(cause, look.attempt, look.run.spec.max_restarts):
         status = report.restarting(look.run, look.attempt, cause, look.now)
         return Plan(status, log_source=_log_source(cause), look_again_s=0)
-    if look.run.status.model and not cause.is_users_mistake:  # what is lost is what came after: its evaluation, a push
+    if look.run.status.model:  # what is lost is what came after, whoever's mistake it is: its evaluation, a push
         status = report.succeeded(look.run, look.attempt, None, look.now, lost_after=cause)
         return Plan(status, log_source=_log_source(cause), look_again_s=0)
     return _fail(look, cause, failing_rewards(cause))
