@@ -3,16 +3,21 @@
 import json
 import logging
 import os
+import sys
 import threading
 import time
 from collections.abc import Iterator
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import pytest
+from transformers import TrainerControl, TrainerState, TrainingArguments
 
+from grpo_trainer.tracker_report import TrackerReport
 from grpo_trainer.trackers import process
 from grpo_trainer.trackers.process import TrackerProcess
 from grpo_trainer.trackers.records import Record, Start
@@ -183,6 +188,71 @@ def test_one_that_cannot_be_opened_takes_no_other_along(tmp_path: Path, capfd: p
         tell_all(trackers)
     assert len(history_of(records_of(tmp_path / "trackers" / "wandb"))) == STEPS
     assert "tensorboard: NotADirectoryError" in capfd.readouterr().out
+
+
+class OfAReward:
+    def __str__(self) -> str:
+        return "of a reward"
+
+
+def test_what_is_no_json_is_told_as_text() -> None:
+    extra = [np.float32(0.5), np.int64(3), OfAReward(), None, "text", [np.float32(0.25)]]
+    line = Record(step=1, values={"reward": 0.5}, completions={"extra": extra}).to_line()
+    assert Record.model_validate_json(line).completions == {
+        "extra": ["0.5", "3", "of a reward", None, "text", ["0.25"]]
+    }
+
+
+def a_learner(extra: dict[Any, list[Any]]) -> Any:
+    logs: dict[str, Any] = {"prompt": ["1 + 1 ="], "completion": ["2"], "rewards": {"accuracy": [1.0]}, "extra": extra}
+    return SimpleNamespace(
+        _logs=logs | {"advantages": [0.0]},
+        log_completions=True,
+        log_unique_prompts=False,
+        state=TrainerState(global_step=1),
+    )
+
+
+def log_steps(learner: Any, trackers: TrackerProcess) -> None:
+    report = TrackerReport(learner, trackers)
+    arguments = TrainingArguments(output_dir="unused", report_to=[])
+    for step in range(1, STEPS + 1):
+        report.on_log(arguments, TrainerState(global_step=step), TrainerControl(), {"reward": step / 4})
+
+
+def test_numpy_numbers_of_a_reward_are_in_the_table(tmp_path: Path) -> None:
+    with TrackerProcess(start_of(tmp_path / "trackers", "wandb"), {}) as trackers:
+        log_steps(a_learner({"x": [np.float32(0.5)]}), trackers)
+    table = next(tmp_path.glob("trackers/wandb/wandb/offline-run-*/files/media/table/completions*.json"))
+    assert json.loads(table.read_text()) == {
+        "columns": ["step", "prompt", "completion", "accuracy", "x", "advantage"],
+        "data": [[1, "1 + 1 =", "2", 1.0, "0.5", 0.0]],
+    }
+
+
+def test_what_cannot_be_told_ends_no_run(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.WARNING)
+    with TrackerProcess(start_of(tmp_path / "trackers", "tensorboard"), {}) as trackers:
+        log_steps(a_learner({"x": ["\ud800"]}), trackers)  # half a character
+        trackers.tell(Record(step=STEPS, values={"reward": 1.0}))
+    assert scalars_of(tmp_path / "trackers" / "tensorboard") == {"train/reward": [(STEPS, 1.0)]}
+    (said,) = [record.message for record in caplog.records if record.name == process.__name__]
+    assert said.startswith("tensorboard: PydanticSerializationError: ")
+    assert said.endswith("Training goes on without what they were to be told (said once)")
+
+
+def test_a_process_that_cannot_be_started_stops_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.WARNING)
+    monkeypatch.setattr(sys, "executable", str(tmp_path / "python"))
+    with TrackerProcess(start_of(tmp_path, "wandb"), {}) as trackers:
+        tell_all(trackers)
+    assert [record.message for record in caplog.records] == [
+        f"wandb: FileNotFoundError: [Errno 2] No such file or directory: '{tmp_path / 'python'}'. "
+        "Training goes on without what they were to be told (said once)",
+        "wandb: behind or ended, steps are lost (said once)",
+    ]
 
 
 def test_a_process_that_has_ended_stops_nothing(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

@@ -18,9 +18,15 @@ class TrackerReport(TrainerCallback):  # type: ignore[misc]
     def on_log(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, logs: Mapping[str, Any], **_: Any
     ) -> None:
+        try:
+            self._tell(state.global_step, logs)
+        except Exception as error:  # what rewards log is theirs, and no tracker ends a run
+            self.trackers.fail(error)
+
+    def _tell(self, step: int, logs: Mapping[str, Any]) -> None:
         completions = self._completions() if "reward" in logs else None  # the last log sums the run up
         values = {key: value for key, value in logs.items() if isinstance(value, int | float | str | None)}
-        self.trackers.tell(Record(step=state.global_step, values=values, completions=completions))
+        self.trackers.tell(Record(step=step, values=values, completions=completions))
 
     def _completions(self) -> dict[str, list[Any]] | None:
         """The columns of the table that TRL gives its trackers."""

@@ -9,7 +9,7 @@ import sys
 import threading
 from collections.abc import Mapping
 from types import TracebackType
-from typing import Final
+from typing import IO, Final
 
 from grpo_trainer.trackers.records import Record, Start
 
@@ -33,11 +33,11 @@ class TrackerProcess:
         self._size = threading.Lock()
         self._waiting_bytes = 0
         """Of the lines that are not written, the one that is being written included."""
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", MODULE], stdin=subprocess.PIPE, env={**os.environ, **environment}
-        )
         self._said: set[str] = set()
-        threading.Thread(target=self._write, daemon=True, name="trackers").start()
+        self._process = self._open({**os.environ, **environment})
+        """None: it could not be started, and what it is told is lost."""
+        if self._process is not None:
+            threading.Thread(target=self._write, args=[self._process.stdin], daemon=True, name="trackers").start()
 
     def __enter__(self) -> "TrackerProcess":
         return self
@@ -45,6 +45,8 @@ class TrackerProcess:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        if self._process is None:
+            return
         self._lines.put(None)
         try:
             self._process.wait(FINISH_S)
@@ -57,7 +59,7 @@ class TrackerProcess:
             )
 
     def tell(self, record: Record) -> None:
-        if self._lines.qsize() >= WAITING or self._process.poll() is not None:
+        if self._process is None or self._lines.qsize() >= WAITING or self._process.poll() is not None:
             self._say_once("behind or ended, steps are lost")
             return
         if record.completions is not None and self._waiting_bytes >= WAITING_BYTES:
@@ -67,9 +69,19 @@ class TrackerProcess:
         self._count(len(line))
         self._lines.put(line)
 
+    def fail(self, error: Exception) -> None:
+        self._say_once(f"{type(error).__name__}: {error}. Training goes on without what they were to be told")
+
     @property
     def _names(self) -> str:
         return ", ".join(self._start.trackers)
+
+    def _open(self, environment: Mapping[str, str]) -> subprocess.Popen[bytes] | None:
+        try:
+            return subprocess.Popen([sys.executable, "-m", MODULE], stdin=subprocess.PIPE, env=environment)
+        except (OSError, ValueError) as error:  # no memory for it, or an environment that the system does not take
+            self.fail(error)
+            return None
 
     def _say_once(self, what: str) -> None:
         if what not in self._said:
@@ -80,9 +92,8 @@ class TrackerProcess:
         with self._size:
             self._waiting_bytes += size
 
-    def _write(self) -> None:
-        assert self._process.stdin is not None
-        with contextlib.suppress(BrokenPipeError), self._process.stdin as pipe:
+    def _write(self, pipe: IO[bytes]) -> None:
+        with contextlib.suppress(BrokenPipeError), pipe:
             pipe.write(self._start.to_line())
             while (line := self._lines.get()) is not None:
                 pipe.write(line)

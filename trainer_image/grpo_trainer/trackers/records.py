@@ -11,7 +11,8 @@ class _Line(BaseModel):
     model_config = ConfigDict(frozen=True)
 
     def to_line(self) -> bytes:
-        return self.model_dump_json().encode() + b"\n"
+        """What is no JSON, such as a NumPy number that a reward logs, as text."""
+        return self.model_dump_json(fallback=str).encode() + b"\n"
 
 
 class Start(_Line):
