@@ -6,13 +6,15 @@ from typing import Any
 import pytest
 import torch
 from torch.optim import SGD
-from torch.optim.lr_scheduler import ReduceLROnPlateau
+from torch.optim.lr_scheduler import LambdaLR, ReduceLROnPlateau
 from transformers import TrainerControl, TrainerState
+from transformers.optimization import GreedyLR
 
 from grpo_contract.failure import UserError
-from grpo_trainer.comparison import check_metric, comparable, with_number
+from grpo_trainer.comparison import check_metric, comparable
 from grpo_trainer.early_stopping import EarlyStopping, early_stopping_of
 from grpo_trainer.ended_early import ended_early
+from grpo_trainer.following import follow
 from grpo_trainer.recipe import OpenR1Arguments
 
 REWARD: Any = SimpleNamespace(metric_for_best_model="reward", greater_is_better=True)
@@ -27,7 +29,8 @@ def evaluate(
     for value in values:
         state.global_step += 1
         stopping.on_evaluate(args, state, control, {f"eval_{args.metric_for_best_model}": value})
-        if value is not None:
+        if comparable(value) is not None:
+            assert value is not None
             best = state.best_metric
             is_better = best is None or (value > best if args.greater_is_better else value < best)
             state.best_metric = value if is_better else best
@@ -48,8 +51,8 @@ ENDS: list[tuple[int, float, list[float | None], int | None, str | None]] = [
     (2, 0.0, [0.5, 0.25, 0.75, 0.5, 1.0], None, None),
     (2, 0.1, [0.5, 0.5625, 0.625, 0.75], 3,
      "eval_reward did not rise above its best, 0.5625, by more than 0.1 in 2 evaluations in a row"),
-    (2, 0.0, [0.5, None, float("nan")], 3, "eval_reward did not rise above its best, 0.5, in 2 evaluations in a row"),
-    (1, 0.0, [None], 1, "eval_reward did not rise above its best in the last evaluation"),
+    (1, 0.0, [None, 0.5, None, float("nan"), 0.75, None], None, None),
+    (2, 0.0, [0.5, 0.25, None, 0.25], 4, "eval_reward did not rise above its best, 0.5, in 2 evaluations in a row"),
 ]  # fmt: skip
 
 
@@ -92,14 +95,23 @@ def test_the_recipes_arguments() -> None:
     assert (stopping.early_stopping_patience, stopping.early_stopping_threshold) == (3, 0.5)
 
 
-def test_without_the_figure_there_is_a_number_that_is_no_better() -> None:
-    assert with_number(None, {"eval_reward": None}) == {"eval_reward": None}
-    assert with_number("reward", {"eval_reward": 0.5}) == {"eval_reward": 0.5}
-    assert comparable(with_number("reward", {"eval_reward": None})["eval_reward"]) is None
-    schedule = ReduceLROnPlateau(SGD([torch.zeros(1)], lr=1.0), mode="max", factor=0.5, patience=0)
-    for results in ({"eval_reward": 0.5}, {"eval_reward": None}, {"eval_reward": 0.75}):
-        schedule.step(with_number("reward", dict(results))["eval_reward"])
-    assert schedule.get_last_lr() == [0.5]
+def test_an_evaluation_without_the_figure_leaves_the_learning_rate_as_it_is() -> None:
+    schedules: list[ReduceLROnPlateau | GreedyLR] = [
+        ReduceLROnPlateau(SGD([torch.zeros(1)], lr=1.0), mode="max", factor=0.5, patience=0),
+        GreedyLR(SGD([torch.zeros(1)], lr=1.0), mode="max", factor=0.5, patience=0),
+    ]
+    for schedule in schedules:
+        for value in (0.5, None, float("nan"), 0.75, 0.75):
+            before = schedule.last_epoch
+            follow(schedule, value)
+            assert schedule.last_epoch == before + (comparable(value) is not None)
+    assert [schedule.get_last_lr() for schedule in schedules] == [[0.5], [0.5]]
+
+
+def test_other_schedules_follow_no_evaluation() -> None:
+    schedule = LambdaLR(SGD([torch.zeros(1)], lr=1.0), lambda step: 0.5**step)
+    follow(schedule, 0.5)
+    assert schedule.get_last_lr() == [1.0]
 
 
 def test_a_metric_that_no_evaluation_has() -> None:

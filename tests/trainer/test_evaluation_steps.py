@@ -32,7 +32,7 @@ def evaluating(model: Path, folder: Path, recipe: dict[str, Any]) -> RunConfig:
 @pytest.mark.parametrize(
     ("recipe", "steps"),
     [
-        ({"eval_strategy": "epoch"}, [3, 6, 8]),
+        ({"eval_strategy": "epoch", "metric_for_best_model": "compared with nothing"}, [3, 6, 8]),
         ({"eval_strategy": "epoch", "eval_delay": 1.5}, [6, 8]),
         ({"eval_strategy": "epoch", "eval_delay": 3}, [8]),  # of the trained model
         ({"eval_strategy": "steps", "eval_steps": 3, "eval_delay": 4}, [6, 8]),

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from grpo_contract.comparison import comparison_mistake
+from grpo_contract.comparison import comparison_mistake, what_compares
 
 EVALUATED = {"eval_strategy": "steps", "metric_for_best_model": "reward"}
 STOPPED = EVALUATED | {"callbacks": ["early_stopping"]}
@@ -70,3 +70,8 @@ def test_a_mistake(recipe: dict[str, Any], sentence: str) -> None:
 @pytest.mark.parametrize("recipe", ACCEPTED)
 def test_what_goes_together(recipe: dict[str, Any]) -> None:
     assert comparison_mistake(recipe) is None
+
+
+def test_a_metric_alone_compares_nothing() -> None:
+    assert what_compares(EVALUATED) is None
+    assert what_compares(LOADED) == "load_best_model_at_end is true"

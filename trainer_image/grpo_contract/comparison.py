@@ -27,7 +27,7 @@ def comparison_mistake(recipe: Mapping[str, Any]) -> str | None:
                 f"spec.recipe.{key} is {recipe[key]}, but spec.recipe.callbacks does not hold {EARLY_STOPPING}; add it "
                 f"there, or leave {key} out."
             )
-    compares = _compares(recipe)
+    compares = what_compares(recipe)
     if compares is None:
         return None
     if evaluated == "no":
@@ -51,7 +51,8 @@ def comparison_mistake(recipe: Mapping[str, Any]) -> str | None:
     return None
 
 
-def _compares(recipe: Mapping[str, Any]) -> str | None:
+def what_compares(recipe: Mapping[str, Any]) -> str | None:
+    """The first of it, in words; None: nothing does."""
     if EARLY_STOPPING in (recipe.get("callbacks") or []):
         return f"callbacks holds {EARLY_STOPPING}"
     if recipe.get(LOADS_BEST):

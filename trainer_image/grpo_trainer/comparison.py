@@ -20,15 +20,9 @@ def described_best(value: float, metric: str) -> str:
 
 
 def comparable(value: Any) -> float | None:
-    """None, or no number: no completion had such a figure, and no evaluation is better for that."""
+    """None, or no number: no completion had such a figure, be it that rewards were out of order. That says nothing of the
+    model, and what compares evaluations leaves this one out."""
     return value if isinstance(value, int | float) and math.isfinite(value) else None
-
-
-def with_number(metric: str | None, results: dict[str, Any]) -> dict[str, Any]:
-    """With NaN, which is no better than any number, where there is no such figure: schedules compare numbers."""
-    if metric is None or results[compared_key(metric)] is not None:
-        return results
-    return results | {compared_key(metric): math.nan}
 
 
 def check_metric(metric: str | None, results: Mapping[str, Any]) -> None:

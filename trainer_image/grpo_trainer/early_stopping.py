@@ -33,9 +33,7 @@ class EarlyStopping(EarlyStoppingCallback):  # type: ignore[misc]
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, metrics: Logs, **_: Any
     ) -> None:
         value = comparable(metrics.get(compared_key(args.metric_for_best_model)))
-        if value is None:  # no completion had a reward
-            self.early_stopping_patience_counter += 1
-        else:
+        if value is not None:
             self.check_metric_value(args, state, control, value)
         has_steps_left = state.global_step < state.max_steps
         if has_steps_left and self.early_stopping_patience_counter >= self.early_stopping_patience:

@@ -13,9 +13,10 @@ from accelerate.utils import gather_object
 
 from grpo_contract.metrics import Phase
 from grpo_trainer.checkpoints import CheckpointKeeper, wait_until_visible
-from grpo_trainer.comparison import check_metric, comparable, compared_key, with_number
+from grpo_trainer.comparison import check_metric, comparable, compared_key
 from grpo_trainer.evaluation import apart_from_training
 from grpo_trainer.fleet.generation import FleetGRPOTrainer
+from grpo_trainer.following import follow
 from grpo_trainer.mismatch import SamplerMismatch
 from grpo_trainer.phases import PhaseClock
 from grpo_trainer.rewards.watch import RewardErrors, RewardWatch
@@ -34,12 +35,15 @@ class Learner(FleetGRPOTrainer):
         watch: RewardWatch,
         max_prompt_length: int | None = None,
         keeper: CheckpointKeeper | None = None,
+        compared_by: str | None = None,
         **kwargs: Any,
     ) -> None:
         """`rewards` are reward functions by the recipe's names, under which TRL logs them: rewards/<name>/mean. `watch` is
-        told by them what failed. `keeper`, one of the callbacks, saves what evaluations make worth saving."""
+        told by them what failed. `keeper`, one of the callbacks, saves what evaluations make worth saving.
+        `compared_by` is metric_for_best_model where something compares evaluations."""
         self.watch = watch
         self.keeper = keeper
+        self.compared_by = compared_by
         self.max_prompt_length = max_prompt_length
         self.clock = PhaseClock()
         self.mismatch = SamplerMismatch()
@@ -57,6 +61,7 @@ class Learner(FleetGRPOTrainer):
         self.starts_elsewhere = False
         """Its training begins at a checkpoint of another one."""
         self._told_of: set[tuple[str, str]] = set()
+        self._told_of_no_figure = False
 
     def take_tokens(self) -> dict[str, int]:
         taken, self.tokens = self.tokens, {"prompt": 0, "completion": 0}
@@ -65,14 +70,30 @@ class Learner(FleetGRPOTrainer):
     def evaluate(self, *args: Any, **kwargs: Any) -> dict[str, float]:
         with apart_from_training(self):
             results: dict[str, float] = super().evaluate(*args, **kwargs)
-        check_metric(self.args.metric_for_best_model, results)
+        if self.compared_by is not None and self.is_in_train:
+            check_metric(self.compared_by, results)
+            self._tell_of_no_figure(compared_key(self.compared_by), results)
         self.last_evaluation = self.state.global_step, results
-        return with_number(self.args.metric_for_best_model, results)
+        return results
+
+    def _tell_of_no_figure(self, key: str, results: Mapping[str, Any]) -> None:
+        if comparable(results[key]) is None and not self._told_of_no_figure and self.is_world_process_zero():
+            self._told_of_no_figure = True
+            log.warning(
+                "the evaluation of step %d has no %s, and is not compared with others (said once)",
+                *(self.state.global_step, key),
+            )
+
+    def _evaluate(self, trial: Any, ignore_keys_for_eval: Any, skip_scheduler: bool = False) -> dict[str, float]:
+        results: dict[str, float] = super()._evaluate(trial, ignore_keys_for_eval, skip_scheduler=True)
+        if self.compared_by is not None and not skip_scheduler:
+            follow(self.lr_scheduler, results[compared_key(self.compared_by)])
+        return results
 
     def _determine_best_metric(self, metrics: dict[str, Any], trial: Any) -> bool:
         """With save_strategy best, transformers saves what this says, and nothing else."""
         metric = self.args.metric_for_best_model
-        has_figure = metric is not None and comparable(metrics[compared_key(metric)]) is not None
+        has_figure = metric is not None and comparable(metrics.get(compared_key(metric))) is not None
         is_best = has_figure and super()._determine_best_metric(metrics=metrics, trial=trial)
         if self.keeper is None:
             return bool(is_best)

@@ -16,6 +16,7 @@ from accelerate.utils import is_peft_model
 from transformers import PreTrainedTokenizerBase, PrinterCallback, Trainer
 
 from grpo_contract import environment
+from grpo_contract.comparison import what_compares
 from grpo_contract.config import RunConfig
 from grpo_contract.evaluation import evaluates_trained_model
 from grpo_contract.failure import PodReason, RunFailure
@@ -353,6 +354,7 @@ def build_learner(
                 processing_class=tokenizer,
                 callbacks=[keeper, PartitionReport(), *early_stopping_of(recipe.script)],
                 keeper=keeper,
+                compared_by=arguments.metric_for_best_model if what_compares(config.recipe) else None,
                 fleet=fleet_settings(config, fleet),
                 peft_config=get_peft_config(recipe.model),
             )
