@@ -24,6 +24,6 @@ def sides_of(plan: Plan, shape: ModelShape) -> dict[str, int]:
         "down_proj": shape.intermediate + shape.hidden,
     }
     targets = plan.value("lora_target_modules") or PEFTS_OWN
-    named = [targets] if isinstance(targets, str) else list(targets)
+    named = list(targets) if isinstance(targets, list | tuple) else [str(targets)]  # the schema takes anything
     known = {name: size for name, size in sides.items() if name in named}
     return known if len(known) == len(set(named)) else sides

@@ -8,6 +8,7 @@ from typing import Any, Final
 from grpo_cli.documents import UnreadableError
 
 UNITS: Final = {"K": 10**3, "M": 10**6, "B": 10**9, "T": 10**12}
+MOST_PARAMETERS: Final = 10**15
 NEEDED: Final = ("hidden_size", "intermediate_size", "num_attention_heads", "num_hidden_layers", "vocab_size")
 EXPERTS: Final = ("num_experts", "num_local_experts", "n_routed_experts")
 
@@ -67,8 +68,8 @@ def parse_parameters(text: str) -> int:
     factor = UNITS.get(text[-1:].upper(), 1)
     try:
         number = int(Decimal(text[:-1] if factor > 1 else text) * factor)
-    except InvalidOperation as problem:
+    except (InvalidOperation, OverflowError) as problem:
         raise ValueError(text) from problem
-    if number < 1:
+    if not 1 <= number <= MOST_PARAMETERS:
         raise ValueError(text)
     return number

@@ -16,6 +16,8 @@ from grpo_contract.config import RunConfig
 from grpo_contract.failure import USER_ERROR_EXIT_CODE
 from grpo_trainer import final_model, training
 from grpo_trainer.checkpoint_files import MARKER
+from grpo_trainer.light_trl import ModelConfig
+from grpo_trainer.lora import adapter_of
 from grpo_trainer.merge_adapter import merge
 from grpo_trainer.metrics import LearnerMetrics
 from grpo_trainer.progress import ProgressBoard
@@ -182,3 +184,9 @@ def test_targets_that_do_not_suit_the_model_are_named(modules: list[str], config
         f"spec.recipe.lora_target_modules is {json.dumps(modules)}, but {reasons[modules[0]]}; "
         r"name linear modules of the model, as in [q_proj, v_proj], or one alone by a pattern, as in .*\.q_proj, or all-linear."
     )
+
+
+def test_an_adapter_names_the_revision_of_its_base() -> None:
+    adapter = adapter_of(ModelConfig("m", model_revision="v1", use_peft=True))
+    assert adapter.revision == "v1"
+    assert adapter_of(ModelConfig("m", model_revision="v1")) is None

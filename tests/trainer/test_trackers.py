@@ -258,6 +258,7 @@ def test_a_process_that_cannot_be_started_stops_nothing(
 def test_a_process_that_has_ended_stops_nothing(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.WARNING)
     with TrackerProcess(start_of(tmp_path, "tensorboard"), {}) as trackers:
+        assert trackers._process is not None
         trackers._process.kill()
         trackers._process.wait()
         tell_all(trackers)

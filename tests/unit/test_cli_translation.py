@@ -61,3 +61,12 @@ def test_what_the_schema_refuses_is_not_translated() -> None:
         'spec.recipe.warmup_ratio is "a tenth", but it takes a number; correct it.',
     )
     assert ("spec.recipe.torch_dtype", "spec.recipe.torch_dtype: Is dtype today.") in found
+
+
+def test_values_of_today_make_no_recipe_old() -> None:
+    """Who writes today is not told of defaults that have moved since."""
+    recipe = {"attn_implementation": "flash_attention_2", "use_liger_kernel": True, "scale_rewards": True}
+    _, notes = todays_recipe(make_run(recipe=RECIPE | recipe).spec)
+    assert sorted(note.key for note in notes) == sorted(recipe)
+    _, of_old = todays_recipe(make_run(recipe=RECIPE | {"torch_dtype": "bfloat16"}).spec)
+    assert len(of_old) > 1

@@ -7,9 +7,19 @@ from typing import Any, Final
 
 from grpo_contract.failure import PodReason, UserError
 from grpo_trainer.causes import first_line, modules_of
+from grpo_trainer.light_trl import ModelConfig, get_peft_config
 
 REMEDY: Final = r"name linear modules of the model, as in [q_proj, v_proj], or one alone by a pattern, as in .*\.q_proj, or all-linear"
 """TRL makes text of a list of one, and peft takes text for a pattern of a module's whole path."""
+
+
+def adapter_of(model: ModelConfig) -> Any:
+    """peft's configuration of the adapter; None: all parameters are trained. It names the revision of the base, of which peft
+    would else take the newest when it loads the adapter."""
+    adapter = get_peft_config(model)
+    if adapter is not None:
+        adapter.revision = model.model_revision
+    return adapter
 
 
 @contextmanager

@@ -79,7 +79,9 @@ def describe_end(recipe: Mapping[str, Any], state: Mapping[str, Any], step: int)
 
 def describe_step(entry: Mapping[str, Any], of: str = "step") -> str:
     rewards = {
-        key.split("/")[1]: value for key, value in entry.items() if key.startswith("rewards/") and key.endswith("/mean")
+        key.removeprefix("rewards/").removesuffix("/mean"): value  # a remote reward's name has a slash itself
+        for key, value in entry.items()
+        if key.startswith("rewards/") and key.endswith("/mean")
     }
     figures = {told: entry.get(key) for key, told in FIGURES.items()} | rewards
     rows = [f"| {told} | {value:.4g} |" for told, value in figures.items() if value is not None]

@@ -60,8 +60,8 @@ from grpo_trainer.hub.settings import read_settings
 from grpo_trainer.hub_silence import loading_model
 from grpo_trainer.kept_models import KeptModels
 from grpo_trainer.learner import Learner
-from grpo_trainer.light_trl import GRPOTrainer, get_peft_config
-from grpo_trainer.lora import check_targets, targets_named
+from grpo_trainer.light_trl import GRPOTrainer
+from grpo_trainer.lora import adapter_of, check_targets, targets_named
 from grpo_trainer.metrics import LearnerMetrics
 from grpo_trainer.missing_packages import packages_needed
 from grpo_trainer.partition import PartitionReport
@@ -356,7 +356,7 @@ def build_learner(
                 keeper=keeper,
                 compared_by=arguments.metric_for_best_model if what_compares(config.recipe) else None,
                 fleet=fleet_settings(config, fleet),
-                peft_config=get_peft_config(recipe.model),
+                peft_config=adapter_of(recipe.model),
             )
     except ValueError as error:
         if modules_of(error)[-1] not in TRAINERS:

@@ -8,13 +8,12 @@ from typing import Final
 from grpo_contract.callbacks import EARLY_STOPPING
 from grpo_contract.comparison import BEST, FOLLOWING_SCHEDULES, LOADS_BEST, METRIC, STOPPING_KEYS
 from grpo_operator.api.cel import Rule, present, value_of
-from grpo_operator.api.data_rules import RECIPE
+from grpo_operator.api.data_rules import RECIPE, eval_strategy
 
 _NO: Final = "'no'"
 _STOPS: Final = f"({present('callbacks')} && '{EARLY_STOPPING}' in self.callbacks)"
 _LOADS: Final = value_of(LOADS_BEST, "false")
-_EVALUATED: Final = value_of("eval_strategy", value_of("evaluation_strategy", _NO))
-"""Under its name of 2024 as well, which is translated once the run is accepted."""
+_EVALUATED: Final = eval_strategy()
 _SAVED: Final = value_of("save_strategy", f"({present('save_steps')} ? 'steps' : '{BEST}')")
 _SAVES_BEST: Final = f"{value_of('save_strategy', _NO)} == '{BEST}'"
 _SCHEDULE: Final = value_of("lr_scheduler_type", _NO)

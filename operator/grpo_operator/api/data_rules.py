@@ -22,13 +22,18 @@ _TEST_SPLIT: Final = value_of("dataset_test_split", "'test'")
 _NO: Final = "'no'"
 
 
+def eval_strategy(of: str = "self") -> str:
+    """Under its name of 2024 as well, which is translated once the run is accepted."""
+    return value_of("eval_strategy", value_of("evaluation_strategy", _NO, of), of)
+
+
 def evaluates(of: str = "self") -> str:
-    strategy = f"{value_of('eval_strategy', _NO, of)} != {_NO}"
+    strategy = f"{eval_strategy(of)} != {_NO}"
     return f"({strategy} || {value_of('eval_on_start', 'false', of)} || {value_of('do_eval', 'false', of)})"
 
 
 _ASKED_BY: Final = (
-    f"{{{value_of('eval_strategy', _NO)} != 'no' ? 'eval_strategy' : "
+    f"{{{eval_strategy()} != 'no' ? 'eval_strategy' : "
     f"{value_of('eval_on_start', 'false')} ? 'eval_on_start' : 'do_eval'}}"
 )
 

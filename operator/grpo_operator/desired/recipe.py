@@ -3,7 +3,7 @@
 from typing import Final
 
 from grpo_contract.labels import API_GROUP
-from grpo_contract.old_keys import NOTED_KEYS, Note, Recipe, translate
+from grpo_contract.old_keys import OLD_KEYS, Note, Recipe, translate
 from grpo_contract.recipe_defaults import ERAS, Era, moved_defaults, with_defaults
 from grpo_operator.api.run import GRPORun
 from grpo_operator.api.spec import GRPORunSpec
@@ -34,7 +34,7 @@ def todays_recipe(spec: GRPORunSpec) -> tuple[Recipe, list[Note]]:
     if era is None:
         return translated, notes
     if era == "current":
-        is_old = any(note.key not in NOTED_KEYS for note in notes)
+        is_old = any(note.key in OLD_KEYS for note in notes)
         return translated, [*notes, *(moved_defaults(translated) if is_old else ())]
     filled, of_defaults = with_defaults(translated, era)
     return filled, [*notes, *of_defaults]
