@@ -61,6 +61,8 @@ VALUES: Final[dict[str, tuple[str, ...]]] = {
 
 _COUNT: Final[Schema] = {"minimum": 1}
 _NOT_NEGATIVE: Final[Schema] = {"minimum": 0}
+_SEED: Final[Schema] = {"minimum": 0, "maximum": 2**32 - 1}
+"""What NumPy takes."""
 _POSITIVE: Final[Schema] = {"minimum": 0, "exclusiveMinimum": True}
 _SHARE: Final[Schema] = {"minimum": 0, "maximum": 1}
 _POSITIVE_SHARE: Final[Schema] = _SHARE | {"exclusiveMinimum": True}
@@ -69,6 +71,7 @@ _POSITIVE_SHARE: Final[Schema] = _SHARE | {"exclusiveMinimum": True}
 BOUNDS: Final[dict[str, Schema]] = {
     **{key: dict(bounds) for key, bounds in REWARD_BOUNDS.items()},
     "beta": _NOT_NEGATIVE,
+    "data_seed": _SEED,
     "dataset_prompt_column": {"minLength": 1},
     "early_stopping_patience": _COUNT,
     "early_stopping_threshold": _NOT_NEGATIVE,
@@ -88,6 +91,7 @@ BOUNDS: Final[dict[str, Schema]] = {
     "per_device_train_batch_size": _COUNT,
     "repetition_penalty": _POSITIVE,
     "save_steps": _NOT_NEGATIVE,
+    "seed": _SEED,
     "steps_per_generation": _COUNT,
     "temperature": _POSITIVE,
     "top_entropy_quantile": _SHARE,

@@ -127,7 +127,7 @@ def no_recovery_checkpoint(plan: Plan) -> Iterator[Finding]:
         yield note(
             "spec.checkpoint.everySteps",
             f"spec.checkpoint.everySteps is {every}, but the run has {total} steps, and an attempt after a failure begins "
-            "at step 0; lower it.",
+            "anew; lower it.",
         )
 
 

@@ -176,7 +176,7 @@ RUNS: list[tuple[Level, dict[str, Any], dict[str, Any], dict[str, Any], str, str
         {"checkpoint": {"everySteps": 99}},
         {"max_steps": 100},
         "spec.checkpoint.everySteps",
-        "spec.checkpoint.everySteps is 100, but the run has 100 steps, and an attempt after a failure begins at step 0; "
+        "spec.checkpoint.everySteps is 100, but the run has 100 steps, and an attempt after a failure begins anew; "
         "lower it.",
     ),
     (
@@ -210,7 +210,7 @@ def test_rows_that_make_no_generation() -> None:
         ),
         (
             "spec.checkpoint.everySteps",
-            "spec.checkpoint.everySteps is 50, but the run has 3 steps, and an attempt after a failure begins at step 0; "
+            "spec.checkpoint.everySteps is 50, but the run has 3 steps, and an attempt after a failure begins anew; "
             "lower it.",
         ),
     ]

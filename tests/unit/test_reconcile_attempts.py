@@ -58,6 +58,13 @@ class TestFailure:
         assert said(later, PROGRESSING) == ("True", "Restarting")
         assert message(later, PROGRESSING) == start
 
+    def test_a_run_that_began_elsewhere_begins_there_again(self) -> None:
+        source = "/volume/runs/first-1a2b3c4d/checkpoints/checkpoint-100"
+        recipe = make_run().spec.recipe | {"resume_from_checkpoint": source}
+        plan = look(make_run(recipe=recipe), make_job(conditions=(job_condition("Failed"),)), failed_learner())
+        start = f"Attempt 2 starts from {source}: the run has written no checkpoint yet."
+        assert message(plan, PROGRESSING).endswith(start)
+
     def test_the_failure_is_on_record_before_anything_is_done_about_it(self) -> None:
         pod = failed_learner(text=failure_text(PodReason.GENERATORS_LOST, "No generator answers."))
         plan = look(make_run(), make_job(conditions=(job_condition("Failed"),)), pod, make_deployment())

@@ -132,7 +132,7 @@ class TestResumption:
     def test_it_is_told_in_one_event(self) -> None:
         run = raised(out_of_restarts(), 2)
         plan = look(run, FAILED_JOB, LOST, now=LATER)
-        sentence = "spec.maxRestarts is 2 now, and the run goes on. " + start_of(3, CHECKPOINT)
+        sentence = "spec.maxRestarts is 2 now, and the run goes on. " + start_of(run, 3)
         assert message(plan, PROGRESSING) == sentence
         (event,) = events_of(run, plan.status)
         assert (event.type, event.reason, event.note) == ("Normal", "Resumed", sentence)

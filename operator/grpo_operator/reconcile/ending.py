@@ -27,7 +27,7 @@ def judge_failure(run: GRPORun, attempt: int, cause: Cause) -> Statement:
         return Statement(ConditionType.FAILED, "True", cause.reason, f"{cause.message} {remedy}")
     message = (
         f"Attempt {attempt} failed and maxRestarts is {run.spec.max_restarts}: {cause.message} Raise spec.maxRestarts to "
-        f"{attempt} or more, and the run goes on from {origin_of(run.status.checkpoint)}."
+        f"{attempt} or more, and the run goes on from {origin_of(run)}."
     )
     return Statement(ConditionType.FAILED, "True", Reason.MAX_RESTARTS_EXCEEDED, message)
 

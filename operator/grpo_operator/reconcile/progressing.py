@@ -65,7 +65,7 @@ def judge_progress(
             return _progressing("False", statement.reason, statement.message)
     is_waiting = progress is not None and progress.stage is Stage.WAITING_FOR_GENERATORS
     if attempt > 1 and not is_waiting:
-        return _progressing("True", Reason.RESTARTING, start_of(attempt, run.status.checkpoint))
+        return _progressing("True", Reason.RESTARTING, start_of(run, attempt))
     if progress is None:
         return _progressing("True", Reason.STARTING, "Pods are being created and started.")
     return _progressing("True", *_BY_STAGE[progress.stage])

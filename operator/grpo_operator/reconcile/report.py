@@ -91,7 +91,7 @@ def restarting(run: GRPORun, failed_attempt: int, cause: Cause, now: datetime) -
     attempt = failed_attempt + 1
     failure = _last_failure(failed_attempt, cause, now)
     status = _before_attempt(run, attempt).model_copy(update={"last_failure": failure})
-    start = start_of(attempt, status.checkpoint)
+    start = start_of(run, attempt)
     message = f"Attempt {failed_attempt} failed ({cause.message.rstrip('.')}). {start}"
     return _stated(run, status, _on_the_way(run, message), now)
 
@@ -101,7 +101,7 @@ def resumed(run: GRPORun, failed_attempt: int, now: datetime) -> GRPORunStatus:
     attempt = failed_attempt + 1
     others = [condition for condition in run.status.conditions if condition.type is not ConditionType.FAILED]
     status = _before_attempt(run, attempt).model_copy(update={"conditions": others, "finished_at": None})
-    start = start_of(attempt, status.checkpoint)
+    start = start_of(run, attempt)
     message = f"spec.maxRestarts is {run.spec.max_restarts} now, and the run goes on. {start}"
     generators = Statement(
         ConditionType.GENERATORS_READY, "False", Reason.STARTING, "Generators are being created and started."

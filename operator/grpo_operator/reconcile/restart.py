@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from datetime import datetime
 from typing import Final
 
-from grpo_contract.progress import CheckpointProgress
+from grpo_operator.api.run import GRPORun
 from grpo_operator.api.status import ConditionType
 from grpo_operator.reconcile.conditions import Statement
 from grpo_operator.reconcile.observed import ObservedPod
@@ -26,16 +26,18 @@ def pause_s(attempt: int) -> float:
     return pause
 
 
-def start_of(attempt: int, checkpoint: CheckpointProgress | None) -> str:
+def start_of(run: GRPORun, attempt: int) -> str:
     """Where the attempt begins, in a sentence."""
-    return f"Attempt {attempt} starts from {origin_of(checkpoint)}."
+    return f"Attempt {attempt} starts from {origin_of(run)}."
 
 
-def origin_of(checkpoint: CheckpointProgress | None) -> str:
-    """Where a new attempt begins. `checkpoint`: the newest that the run's status knows."""
-    if checkpoint is None:
-        return "the beginning: the run has written no checkpoint yet"
-    return f"the newest checkpoint, of step {checkpoint.step} or later"
+def origin_of(run: GRPORun) -> str:
+    """Where a new attempt begins, by what the run's status knows."""
+    if run.status.checkpoint is not None:
+        return f"the newest checkpoint, of step {run.status.checkpoint.step} or later"
+    source = run.spec.recipe.get("resume_from_checkpoint")
+    where = source if isinstance(source, str) else "the beginning"
+    return f"{where}: the run has written no checkpoint yet"
 
 
 def seconds_to_wait(attempt: int, failed_at: datetime | None, leftovers: Iterable[ObservedPod], now: datetime) -> float:
