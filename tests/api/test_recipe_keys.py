@@ -13,6 +13,8 @@ from api.tables import ENTRIES, ENTRY, KEYS, RECIPES, RULED, TYPED, a_value_for,
 from grpo_contract.owned_keys import OWNED_KEYS
 from harness.kubectl import Manifest
 
+SEEDS = ("seed", "data_seed")
+
 
 def complaints(server: ApiServer, base: Manifest, recipe: dict[str, Any]) -> dict[str, str]:
     return dict(server.try_create(run_with(base, recipe)).complaints)
@@ -72,13 +74,23 @@ def test_every_range_refuses_what_is_below(api_server: ApiServer, base_run: Mani
 
 
 def test_every_range_refuses_what_is_above(api_server: ApiServer, base_run: Manifest) -> None:
-    maxima = {key: entry["maximum"] for key, entry in KEYS.items() if "maximum" in entry}
+    maxima = {key: entry["maximum"] for key, entry in KEYS.items() if "maximum" in entry and key not in SEEDS}
     assert {"top_p", "min_p"} < maxima.keys()
     assert complaints(api_server, base_run, {key: maximum + 0.5 for key, maximum in maxima.items()}) == {
         f"spec.recipe.{key}": f"Invalid value: {maximum + 0.5}: spec.recipe.{key} in body should be less than or equal "
         f"to {maximum}"
         for key, maximum in maxima.items()
     }
+
+
+def test_seeds_are_what_numpy_takes(api_server: ApiServer, base_run: Manifest) -> None:
+    found = complaints(api_server, base_run, dict.fromkeys(SEEDS, 2**32))
+    assert found == {
+        f"spec.recipe.{key}": f"Invalid value: 4294967296: spec.recipe.{key} in body should be less than or equal to "
+        "4294967295"
+        for key in SEEDS
+    }
+    assert complaints(api_server, base_run, dict.fromkeys(SEEDS, 2**32 - 1)) == {}
 
 
 def test_lists_of_reward_functions_are_bounded(api_server: ApiServer, base_run: Manifest) -> None:
