@@ -75,6 +75,7 @@ def test_a_learner_that_is_loading(learner_0: Served) -> None:
         "progress": {"step": 0},
         "metrics": {"rewards": {}},
         "generators": [],
+        "keptModels": [],
     }
 
 

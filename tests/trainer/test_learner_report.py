@@ -386,6 +386,15 @@ def test_the_model_card_tells_of_an_early_end_and_of_the_best_step() -> None:
     assert "0.375" not in rest
 
 
+def test_the_model_card_names_each_remote_reward_by_its_label() -> None:
+    recipe = CARD_RECIPE | {"reward_funcs": ["https://host/score_a", "https://host/score_b"]}
+    step = {"step": 40, "reward": 0.75, "rewards/host/score_a/mean": 0.5, "rewards/host/score_b/mean": 0.25}
+    card = model_card("demo", recipe, card_state([step]), 40)
+    assert "for the rewards host/score_a, host/score_b." in card
+    assert "| host/score_a | 0.5 |\n| host/score_b | 0.25 |" in card
+    assert "https://" not in card
+
+
 def test_the_model_card_names_each_data_set_of_a_mixture_once() -> None:
     entries = [{"id": "org/a"}, {"id": "/volume/b.jsonl"}, {"id": "org/c"}, {"id": "org/a", "config": "hard"}]
     recipe = CARD_RECIPE | {"dataset_name": None, "dataset_mixture": {"datasets": entries}}

@@ -9,6 +9,7 @@ from typing import Any, Final
 from grpo_contract.comparison import METRIC
 from grpo_contract.config import RunConfig
 from grpo_contract.paths import is_path
+from grpo_contract.rewards import label_of
 from grpo_trainer.checkpoint_files import TRAINER_STATE
 from grpo_trainer.comparison import described_best
 from grpo_trainer.ended_early import ended_early
@@ -34,10 +35,11 @@ def card_of(folder: Path, config: RunConfig, step: int | None = None) -> str:
 
 def model_card(name: str, recipe: Mapping[str, Any], state: Mapping[str, Any], step: int) -> str:
     """Markdown with the hub's front matter. `state` is the trainer's, with TRL's log; of its steps and evaluations the
-    last one of the weights is told."""
+    last one of the weights is told. Remote rewards go by their labels, as in metrics: URLs are no one else's business."""
     history = [entry for entry in state["log_history"] if entry["step"] <= step]
     steps = [entry for entry in history if "reward" in entry]
     evaluations = [entry for entry in history if "eval_reward" in entry]
+    recipe = {**recipe, "reward_funcs": [label_of(reward) for reward in recipe["reward_funcs"]]}
     sections = [
         front_matter(recipe),
         f"# {name}",
