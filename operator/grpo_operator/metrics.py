@@ -40,8 +40,8 @@ class OperatorMetrics:
         queue_depth: Callable[[], int],
         is_leading: Callable[[], bool],
     ) -> None:
-        """`phases`: of all runs; `benchmarks`: the newest of each. All are asked for at every scrape. A replica that waits knows the runs and queues them
-        too; told by each, they would be counted twice, and nothing be taken from its queue."""
+        """`phases`: of all runs; `benchmarks`: the newest of each. All are asked for at every scrape. A replica that waits
+        knows the runs and queues them too; told by each, they would be counted twice, and nothing be taken from its queue."""
         disable_created_metrics()  # type: ignore[no-untyped-call]
         self._registry = CollectorRegistry()
         ProcessCollector(registry=self._registry)

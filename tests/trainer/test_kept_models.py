@@ -94,7 +94,7 @@ def test_trouble_with_the_volume_costs_the_benchmark_alone(
     def full(*_: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(kept_models, "flush", full)
+    monkeypatch.setattr(kept_models, "put_in_place", full)
     told = Told()
     KeptModels(tmp_path / "benchmarks", told).checkpoint_saved(write_checkpoint(tmp_path, 20), 20)
     assert told.steps == [[], []]

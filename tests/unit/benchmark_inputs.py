@@ -18,7 +18,7 @@ from grpo_operator.settings import BenchmarkSettings, BenchmarkTask, Settings
 from unit.desired_inputs import TOKEN, UID, make_run, make_settings
 from unit.observed_inputs import NAME, NOW, ago, container, ended
 
-RECIPE = {"model_name_or_path": "/volume/base", "dataset_name": "/volume/data.jsonl", "reward_funcs": ["accuracy"]}
+RECIPE = make_run().spec.recipe
 BENCHMARKS = BenchmarkSettings(
     image="lighteval:1",
     command=("benchmark", "$(GRPO_MODEL)"),

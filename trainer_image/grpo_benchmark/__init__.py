@@ -1,4 +1,5 @@
-"""The last container of a benchmark's pod: it tells the operator what the benchmark wrote, and clears away its model.
+"""The containers of a benchmark's pod before and after that of the benchmark: one sees whether the model is there, the other
+tells the operator what the benchmark wrote, and clears away the model.
 
-It needs nothing but the contract, so that it is over in a moment.
+They need nothing but the contract, so that they are over in a moment.
 """

@@ -1,6 +1,7 @@
 """Reads what lighteval and lm-evaluation-harness write: JSON files with {"results": {task: {metric: value, ...}}, ...}."""
 
 import json
+import math
 from pathlib import Path
 from typing import Any, Final
 
@@ -41,7 +42,6 @@ def _numbers(metrics: dict[str, Any]) -> dict[str, float]:
         for metric, value in metrics.items()
         if isinstance(value, int | float)
         and not isinstance(value, bool)
-        and value == value
-        and abs(value) != float("inf")
+        and math.isfinite(value)
         and DEVIATION not in metric
     }

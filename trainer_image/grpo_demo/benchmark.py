@@ -25,7 +25,6 @@ def main() -> None:
     torch.set_num_threads(1)
     accuracy = accuracy_of(Path(os.environ[environment.BENCHMARK_MODEL]), [json.loads(line) for line in lines])
     results = Path(os.environ[environment.BENCHMARK_RESULTS])
-    results.mkdir(parents=True, exist_ok=True)
     (results / f"{TASK}.json").write_text(json.dumps({"results": {TASK: {"accuracy": accuracy}}}))
 
 

@@ -15,12 +15,12 @@ from accelerate import PartialState
 
 from grpo_contract.config import RunConfig
 from grpo_contract.files import model_folder
-from grpo_trainer import fence
+from grpo_trainer import fence, flushing
 from grpo_trainer.checkpoint_files import EVAL_RESULTS, MODEL_CARD, NEEDED_TO_RESUME, TRAIN_RESULTS, TRAINER_STATE
 from grpo_trainer.checkpoints import Checkpoint
 from grpo_trainer.decisions import decided_by_rank_0
 from grpo_trainer.ended_early import ended_early
-from grpo_trainer.flushing import flush, flush_one
+from grpo_trainer.flushing import flush_one
 from grpo_trainer.model_card import card_of
 
 
@@ -130,6 +130,4 @@ def put_in_place(partial: Path, folder: Path, config: RunConfig, trained_step: i
     readable = card.stat().st_mode
     for file in partial.iterdir():  # those of safetensors can be read by their owner alone, who is nobody elsewhere
         file.chmod(readable)
-    flush(partial)
-    partial.rename(folder)
-    flush_one(folder.parent)
+    flushing.put_in_place(partial, folder)

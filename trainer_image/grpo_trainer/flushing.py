@@ -22,3 +22,10 @@ def flush_one(path: Path) -> None:
             raise
     finally:
         os.close(descriptor)
+
+
+def put_in_place(partial: Path, folder: Path) -> None:
+    """A folder that is whole or absent."""
+    flush(partial)
+    partial.rename(folder)
+    flush_one(folder.parent)

@@ -13,9 +13,9 @@ from typing import Final
 
 from grpo_contract.benchmarks import MODEL_FOLDER, MOST_KEPT, step_of, target_of
 from grpo_trainer import fence
-from grpo_trainer.checkpoint_files import is_needed_to_resume
+from grpo_trainer.checkpoint_files import NEEDED_TO_RESUME
 from grpo_trainer.checkpoints import Checkpoint
-from grpo_trainer.flushing import flush, flush_one
+from grpo_trainer.flushing import put_in_place
 
 READABLE: Final = 0o444
 """safetensors lets the owner alone read, who may be nobody in a benchmark's pod."""
@@ -61,10 +61,9 @@ class KeptModels:
         partial = self.folder / f".{target.name}.partial"
         try:
             partial.mkdir(parents=True)
-            shutil.copytree(folder, partial / MODEL_FOLDER, ignore=_needed_to_resume, copy_function=link_or_copy)
-            flush(partial)
-            partial.rename(target)
-            flush_one(self.folder)
+            ignore = shutil.ignore_patterns(*NEEDED_TO_RESUME)
+            shutil.copytree(folder, partial / MODEL_FOLDER, ignore=ignore, copy_function=link_or_copy)
+            put_in_place(partial, target)
         except OSError as error:
             shutil.rmtree(partial, ignore_errors=True)
             log.warning("the model of step %d is not kept, and will not be benchmarked: %s", step, error)
@@ -73,10 +72,6 @@ class KeptModels:
         for step in self.steps()[:-MOST_KEPT]:
             log.warning("the model of step %d gives way to newer ones: benchmarks are slower than checkpoints", step)
             shutil.rmtree(self.folder / target_of(step) / MODEL_FOLDER, ignore_errors=True)
-
-
-def _needed_to_resume(_: str, names: list[str]) -> list[str]:
-    return [name for name in names if is_needed_to_resume(name)]
 
 
 def link_or_copy(source: str, target: str) -> None:

@@ -1,4 +1,5 @@
-"""What the pods of learners and generators share: security, files, environment; and how a run's and the operator's settings join.
+"""What the pods of learners and generators share: security, files, environment; and how a run's and the operator's settings
+join.
 
 Layers, later ones win: this file and the role's own part; the operator's pod template for the role; the run's fields
 for the role; the run's pod template; labels that Services and policies select by.

@@ -47,8 +47,8 @@ def judge_benchmark_names(run: GRPORun, settings: Settings) -> Statement | None:
     if not settings.benchmarks.image or not (unknown := unknown_benchmarks(run, settings)):
         return None
     message = (
-        f"spec.recipe.benchmarks holds {unknown[0]!r}, but the operator's chart has the benchmarks {', '.join(known_benchmarks(settings))}; "
-        "take one of these, or have it added to benchmarks.tasks there."
+        f"spec.recipe.benchmarks holds {unknown[0]!r}, but the operator's chart has the benchmarks "
+        f"{', '.join(known_benchmarks(settings))}; take one of these, or have it added to benchmarks.tasks there."
     )
     return Statement(ConditionType.ACCEPTED, "False", Reason.UNKNOWN_BENCHMARK, message)
 

@@ -103,7 +103,11 @@ def learners_have_all(status: GRPORunStatus) -> bool:
 
 def _has_node(job: ObservedJob, children: Children) -> bool:
     """A pod of it, which then holds what it asks for."""
-    return any(pod.node is not None for pod in children.benchmark_pods if pod.benchmark == job.benchmark)
+    return any(pod.node is not None for pod in _pods_of(job.benchmark, children))
+
+
+def _pods_of(target: str | None, children: Children) -> list[ObservedPod]:
+    return [pod for pod in children.benchmark_pods if pod.benchmark == target]
 
 
 def _current(entries: Sequence[BenchmarkStatus], has_failed: bool) -> BenchmarkStatus | None:
@@ -122,7 +126,7 @@ def _looked_at(
         return entry
     if job is None:
         return entry.model_copy(update={"phase": BenchmarkPhase.PENDING})
-    pods = [pod for pod in children.benchmark_pods if pod.benchmark == entry.target]
+    pods = _pods_of(entry.target, children)
     scores = next((scores for pod in pods if (scores := scores_of(pod))), None)
     if scores is not None:
         readable = {
@@ -194,8 +198,7 @@ def _statement(
     if failed := counts[BenchmarkPhase.FAILED]:
         tally += f" {failed} failed."
     if current:
-        pods = [pod for pod in children.benchmark_pods if pod.benchmark == current.target]
-        doing = f"{current.target} is being benchmarked{_hindrance(pods)}."
+        doing = f"{current.target} is being benchmarked{_hindrance(_pods_of(current.target, children))}."
         if not may_start and current.target not in children.benchmark_jobs:
             doing = f"{current.target} waits until all learners are ready: they come first."
         return Statement(ConditionType.BENCHMARKED, "False", Reason.BENCHMARK_RUNNING, f"{tally} {doing}")
