@@ -110,9 +110,13 @@ def test_the_dashboard_shows_evaluation_and_benchmarks(
         now = time.time()
         return [q.expr for q in queries if not prometheus.query_range(q.with_values(values), started, now, 5)]
 
-    wait_through_outages("scrapes of the operator", lambda: not empty(), SOON_S)
-    newest = prometheus.query(f'grpo_benchmark_step{{run_namespace="{namespace.namespace}", run="{NAME}"}}')
-    assert [series["value"][1] for series in newest] == ["3"]
+    def newest() -> list[str]:
+        found = prometheus.query(f'grpo_benchmark_step{{run_namespace="{namespace.namespace}", run="{NAME}"}}')
+        return [series["value"][1] for series in found]
+
+    wait_through_outages("values for every query", lambda: not empty(), SOON_S)
+    # Prometheus has it from the first scrape after the status has it.
+    wait_through_outages("a scrape after the last benchmark", lambda: newest() == ["3"], SOON_S)
 
 
 def test_what_was_evaluated_is_in_the_status(run: Manifest) -> None:
