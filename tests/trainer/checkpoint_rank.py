@@ -8,7 +8,7 @@ import torch
 from grpo_contract.files import checkpoint_folder
 from grpo_contract.pod import read_config
 from grpo_trainer import device
-from grpo_trainer.checkpoints import find_checkpoint
+from grpo_trainer.storage.checkpoints import find_checkpoint
 
 
 def main() -> None:

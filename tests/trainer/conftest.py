@@ -68,7 +68,7 @@ def repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     folder.mkdir()
     (folder / "train.jsonl").write_text("this is no JSON")
     (folder / "README.md").write_text(CARD)
-    monkeypatch.setattr("grpo_trainer.data.is_path", lambda name: False)
+    monkeypatch.setattr("grpo_trainer.inputs.data.is_path", lambda name: False)
     return str(folder)
 
 

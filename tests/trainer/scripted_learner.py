@@ -18,13 +18,13 @@ import torch
 from accelerate import PartialState
 
 from grpo_contract.pod import read_config
-from grpo_trainer import device, training
+from grpo_trainer import building, device, training
 from grpo_trainer.fleet import generation
 from grpo_trainer.learner import Learner
-from grpo_trainer.logs import set_up_logging
-from grpo_trainer.metrics import LearnerMetrics
-from grpo_trainer.partition import held_and_whole
-from grpo_trainer.progress import ProgressBoard
+from grpo_trainer.reports.logs import set_up_logging
+from grpo_trainer.reports.metrics import LearnerMetrics
+from grpo_trainer.reports.partition import held_and_whole
+from grpo_trainer.reports.progress import ProgressBoard
 
 PARTS = ["<think>\n", "\n</think>\n", "<answer>\n", "\n</answer>", "\\boxed{5}", "\\boxed{7}", "6 + 1", " = "]
 
@@ -65,7 +65,7 @@ def use_plain_ddp() -> None:
         device,
         training_arguments=lambda device: {"use_cpu": True, "bf16": False, "ddp_backend": "gloo"},
     )
-    replace(training, zero3_config=lambda device: None)
+    replace(building, zero3_config=lambda device: None)
 
 
 @contextmanager
@@ -83,7 +83,7 @@ def replace(module: Any, **by_name: Any) -> None:
 def main() -> None:
     set_up_logging()
     replace(generation, FleetGeneration=ScriptedGeneration)
-    replace(training, Learner=ExaminedLearner)
+    replace(building, Learner=ExaminedLearner)
     is_zero3 = sys.argv[2] == "zero3"
     if not is_zero3:
         use_plain_ddp()

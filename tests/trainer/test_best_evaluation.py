@@ -16,10 +16,11 @@ from accelerate.state import AcceleratorState
 from safetensors.torch import load_file
 
 from grpo_contract.config import CheckpointConfig, RunConfig
-from grpo_trainer import final_model, training
-from grpo_trainer.checkpoint_files import EVAL_RESULTS, MARKER
-from grpo_trainer.metrics import LearnerMetrics
-from grpo_trainer.progress import ProgressBoard
+from grpo_trainer import training
+from grpo_trainer.reports.metrics import LearnerMetrics
+from grpo_trainer.reports.progress import ProgressBoard
+from grpo_trainer.storage import final_model
+from grpo_trainer.storage.checkpoint_files import EVAL_RESULTS, MARKER
 from trainer.learner_inputs import learner_config, write_problems
 from trainer.test_lora import LORA
 from trainer.test_zero3 import SCRIPTED, Finished, numbers

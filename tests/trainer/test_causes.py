@@ -19,15 +19,16 @@ from transformers.utils import requires_backends
 
 from grpo_contract.config import RunConfig
 from grpo_contract.failure import UserError
-from grpo_trainer import training
+from grpo_trainer import building
 from grpo_trainer.causes import is_of_the_system
-from grpo_trainer.data import load_from_hub, load_path
-from grpo_trainer.metrics import LearnerMetrics
+from grpo_trainer.inputs.data import load_from_hub, load_path
+from grpo_trainer.inputs.loading import load_data
+from grpo_trainer.inputs.sources import Source
+from grpo_trainer.inputs.tokenizer import load_tokenizer
 from grpo_trainer.missing_packages import packages_needed
-from grpo_trainer.progress import ProgressBoard
 from grpo_trainer.recipe import parse_recipe
-from grpo_trainer.sources import Source
-from grpo_trainer.tokenizer import load_tokenizer
+from grpo_trainer.reports.metrics import LearnerMetrics
+from grpo_trainer.reports.progress import ProgressBoard
 from trainer.learner_inputs import learner_config, write_problems
 from trainer.unreadable import as_pod_user, folder_for_everybody
 
@@ -127,17 +128,17 @@ def test_a_configuration_or_split_that_is_not_there_is_the_users(
 def build(config: RunConfig, folder: Path) -> None:
     """What training.train does until the learner is there, on one process without DeepSpeed."""
     recipe = parse_recipe(config.recipe, {"output_dir": str(folder), "use_cpu": True, "bf16": False, "report_to": []})
-    with training.start_rewards(config, recipe) as rewards:
+    with building.start_rewards(config, recipe) as rewards:
         tokenizer = load_tokenizer(recipe)
-        data = training.load_data(recipe, rewards.required_columns(), as_messages=True)
-        training.build_learner(
+        data = load_data(recipe, rewards.required_columns(), as_messages=True)
+        building.build_learner(
             config, recipe, tokenizer, data, rewards, None, (), LearnerMetrics(None), ProgressBoard(1)
         )
 
 
 @pytest.fixture
 def build_with(tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
-    monkeypatch.setattr(training, "read_token", lambda: "token")
+    monkeypatch.setattr(building, "read_token", lambda: "token")
     data = write_problems(tmp_path / "train.jsonl")
     return lambda **keys: build(learner_config(tiny_model, data, processes=1, **keys), tmp_path)
 

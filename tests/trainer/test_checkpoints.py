@@ -11,9 +11,9 @@ import pytest
 from transformers import TrainerState
 
 from grpo_contract.config import CheckpointConfig
-from grpo_trainer import checkpoints
-from grpo_trainer.checkpoint_files import MARKER
-from grpo_trainer.checkpoints import (
+from grpo_trainer.storage import checkpoints
+from grpo_trainer.storage.checkpoint_files import MARKER
+from grpo_trainer.storage.checkpoints import (
     Checkpoint,
     CheckpointKeeper,
     CheckpointUser,
@@ -25,7 +25,7 @@ from grpo_trainer.checkpoints import (
     superseded,
     write_marker,
 )
-from grpo_trainer.flushing import flush_one
+from grpo_trainer.storage.flushing import flush_one
 
 
 def marker(step: int, *, recovery: bool = True, recipe: bool = False) -> Marker:

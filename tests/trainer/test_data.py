@@ -8,10 +8,10 @@ import datasets
 import pytest
 
 from grpo_contract.failure import UserError
-from grpo_trainer.data import check_size, columns_of, declared_columns, load_source
+from grpo_trainer.inputs.data import check_size, columns_of, declared_columns, load_source
+from grpo_trainer.inputs.loading import load_data
+from grpo_trainer.inputs.sources import Source
 from grpo_trainer.recipe import OpenR1Arguments, Recipe
-from grpo_trainer.sources import Source
-from grpo_trainer.training import load_data
 from trainer.learner_inputs import write_rows
 
 ROWS = [{"problem": "1 + 1?", "solution": "$2$"}, {"problem": "2 + 2?", "solution": "$4$"}]
@@ -187,7 +187,7 @@ def test_a_repository_without_rows(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     """A folder with files in it is to `datasets` what a repository of the hub is."""
     (tmp_path / "data").mkdir()
     (tmp_path / "data" / "train.jsonl").write_text("\n")
-    monkeypatch.setattr("grpo_trainer.data.is_path", lambda name: False)
+    monkeypatch.setattr("grpo_trainer.inputs.data.is_path", lambda name: False)
     with pytest.raises(UserError, match=r"^spec\.recipe\.dataset_name: '.*' has no rows in split 'train'; give a data"):
         load_source(Source(str(tmp_path / "data"), is_streamed=streaming), "problem")
 

@@ -11,10 +11,10 @@ from transformers import TrainerControl, TrainerState
 from transformers.optimization import GreedyLR
 
 from grpo_contract.failure import UserError
-from grpo_trainer.comparison import check_metric, comparable
-from grpo_trainer.early_stopping import EarlyStopping, early_stopping_of
-from grpo_trainer.ended_early import ended_early
-from grpo_trainer.following import follow
+from grpo_trainer.evaluating.comparison import check_metric, comparable
+from grpo_trainer.evaluating.early_stopping import EarlyStopping, early_stopping_of
+from grpo_trainer.evaluating.ended_early import ended_early
+from grpo_trainer.evaluating.following import follow
 from grpo_trainer.recipe import OpenR1Arguments
 
 REWARD: Any = SimpleNamespace(metric_for_best_model="reward", greater_is_better=True)

@@ -11,9 +11,9 @@ import pytest
 import torch
 
 from grpo_contract.failure import UserError
-from grpo_trainer.evaluation import check_evaluation, check_rows, random_state_kept
+from grpo_trainer.evaluating.evaluation import check_evaluation, check_rows, random_state_kept
+from grpo_trainer.inputs.loading import load_data
 from grpo_trainer.recipe import OpenR1Arguments, Recipe
-from grpo_trainer.training import load_data
 
 ROWS = [{"problem": str(number), "solution": "x"} for number in range(6)]
 

@@ -17,8 +17,8 @@ from safetensors.torch import save_file
 from grpo_contract.config import RunConfig
 from grpo_contract.failure import USER_ERROR_EXIT_CODE, PodReason, RunFailure, UserError
 from grpo_trainer import exhaustion
-from grpo_trainer.checkpoints import Marker, write_marker
 from grpo_trainer.exhaustion import OwnSteps, gpu_memory_named, volume_named
+from grpo_trainer.storage.checkpoints import Marker, write_marker
 from trainer.exhausted_learner import STATISTICS, WORDS
 from trainer.learner_inputs import learner_config, write_problems
 from trainer.learner_pod import ONE_RANK, WITH_TESTS, LearnerPod

@@ -12,11 +12,11 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from grpo_contract.metrics import LEARNER_METRICS, Kind
 from grpo_contract.progress import Metrics, Stage
-from grpo_trainer.exporter import Exporter, new_registry
 from grpo_trainer.fleet.observer import GeneratorState, GeneratorStatus
-from grpo_trainer.fleet_report import FleetReport
-from grpo_trainer.metrics import LearnerMetrics
-from grpo_trainer.progress import ProgressBoard
+from grpo_trainer.reports.exporter import Exporter, new_registry
+from grpo_trainer.reports.fleet_report import FleetReport
+from grpo_trainer.reports.metrics import LearnerMetrics
+from grpo_trainer.reports.progress import ProgressBoard
 from harness.waiting import wait_for
 
 
@@ -211,7 +211,7 @@ def test_what_the_fleet_tells(learner_0: Served) -> None:
 
 def test_waiting_for_generators_is_a_stage_and_is_timed(learner_0: Served, monkeypatch: pytest.MonkeyPatch) -> None:
     clock = iter([10.0, 12.5, 13.0])
-    monkeypatch.setattr("grpo_trainer.fleet_report.time.perf_counter", lambda: next(clock))
+    monkeypatch.setattr("grpo_trainer.reports.fleet_report.time.perf_counter", lambda: next(clock))
     report = FleetReport(learner_0.metrics, learner_0.board)
     nobody = [GeneratorStatus("g0", GeneratorState.LOST)]
     somebody = [GeneratorStatus("g0", GeneratorState.IN_SYNC)]

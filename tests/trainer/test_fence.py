@@ -13,10 +13,10 @@ from transformers import TrainerState
 from grpo_contract import environment
 from grpo_contract.config import CheckpointConfig
 from grpo_contract.failure import RunFailure
-from grpo_trainer import fence
-from grpo_trainer.checkpoint_files import MARKER
-from grpo_trainer.checkpoints import CheckpointKeeper, find_checkpoint
-from grpo_trainer.final_model import put_in_place
+from grpo_trainer.storage import fence
+from grpo_trainer.storage.checkpoint_files import MARKER
+from grpo_trainer.storage.checkpoints import CheckpointKeeper, find_checkpoint
+from grpo_trainer.storage.final_model import put_in_place
 
 WORDS = "^attempt 3 of the run has begun, so attempt 2 writes nothing more, and ends; there is nothing to do\\.$"
 

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from grpo_trainer import kept_models
-from grpo_trainer.checkpoint_files import MARKER
-from grpo_trainer.checkpoints import Checkpoint, Marker
-from grpo_trainer.kept_models import KeptModels
+from grpo_trainer.storage import kept_models
+from grpo_trainer.storage.checkpoint_files import MARKER
+from grpo_trainer.storage.checkpoints import Checkpoint, Marker
+from grpo_trainer.storage.kept_models import KeptModels
 
 MODEL = {"model.safetensors", "config.json", "tokenizer.json"}
 

@@ -14,13 +14,14 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from grpo_contract.config import RunConfig
 from grpo_contract.failure import USER_ERROR_EXIT_CODE
-from grpo_trainer import final_model, training
-from grpo_trainer.checkpoint_files import MARKER
+from grpo_trainer import training
+from grpo_trainer.inputs.lora import adapter_of
 from grpo_trainer.light_trl import ModelConfig
-from grpo_trainer.lora import adapter_of
-from grpo_trainer.merge_adapter import merge
-from grpo_trainer.metrics import LearnerMetrics
-from grpo_trainer.progress import ProgressBoard
+from grpo_trainer.reports.metrics import LearnerMetrics
+from grpo_trainer.reports.progress import ProgressBoard
+from grpo_trainer.storage import final_model
+from grpo_trainer.storage.checkpoint_files import MARKER
+from grpo_trainer.storage.merge_adapter import merge
 from trainer.learner_inputs import learner_config, write_problems
 from trainer.learner_pod import LearnerPod
 from trainer.lora_learner import TOKENS

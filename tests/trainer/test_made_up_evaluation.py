@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from grpo_trainer.checkpoint_files import EVAL_RESULTS, MODEL_CARD
+from grpo_trainer.storage.checkpoint_files import EVAL_RESULTS, MODEL_CARD
 from trainer.learner_inputs import learner_config, write_problems
 from trainer.test_starting_runs import contents
 from trainer.test_zero3 import Finished, run

@@ -12,9 +12,9 @@ import pytest
 
 from grpo_contract.failure import UserError
 from grpo_trainer import preflight
-from grpo_trainer.data import check_size, columns_of
+from grpo_trainer.inputs.data import check_size, columns_of
+from grpo_trainer.inputs.loading import load_data
 from grpo_trainer.recipe import OpenR1Arguments, Recipe
-from grpo_trainer.training import load_data
 from trainer.learner_inputs import write_rows
 
 Row = dict[str, Any]

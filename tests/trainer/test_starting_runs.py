@@ -15,8 +15,8 @@ from transformers import AutoConfig, AutoModelForCausalLM, TrainerControl, Train
 from grpo_contract.config import RunConfig
 from grpo_contract.failure import UserError
 from grpo_contract.files import checkpoint_folder, run_folder
-from grpo_trainer.checkpoint_files import MARKER
-from grpo_trainer.starting_states import StepsLeft, check_shapes, resuming_named
+from grpo_trainer.storage.checkpoint_files import MARKER
+from grpo_trainer.storage.starting_states import StepsLeft, check_shapes, resuming_named
 from trainer.learner_inputs import learner_config, write_problems
 from trainer.learner_pod import LearnerPod
 from trainer.stock_trl_zero3 import OUTPUT

@@ -2,9 +2,9 @@
 
 from transformers import EarlyStoppingCallback, PrinterCallback, TrainerControl, TrainerState
 
-from grpo_trainer.early_stopping import EarlyStopping
-from grpo_trainer.ended_early import ended_early
-from grpo_trainer.starting_states import forget_comparisons
+from grpo_trainer.evaluating.early_stopping import EarlyStopping
+from grpo_trainer.evaluating.ended_early import ended_early
+from grpo_trainer.storage.starting_states import forget_comparisons
 
 
 def test_the_best_evaluation_and_the_early_end_of_another_training_are_its_own() -> None:

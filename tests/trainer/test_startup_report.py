@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 
 from grpo_contract.metrics import StartupPart
-from grpo_trainer.exporter import new_registry
-from grpo_trainer.metrics import LearnerMetrics
-from grpo_trainer.startup import StartupClock
-from grpo_trainer.startup_report import StartupReport
+from grpo_trainer.reports.exporter import new_registry
+from grpo_trainer.reports.metrics import LearnerMetrics
+from grpo_trainer.reports.startup import StartupClock
+from grpo_trainer.reports.startup_report import StartupReport
 
 
 def end_step(report: StartupReport, step: int) -> None:
@@ -23,7 +23,7 @@ def test_the_first_step_tells_the_start_and_later_ones_do_not(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     times = iter((17.0, 99.0))
-    monkeypatch.setattr("grpo_trainer.startup_report.now", lambda: next(times))
+    monkeypatch.setattr("grpo_trainer.reports.startup_report.now", lambda: next(times))
     registry = new_registry()
     clock = StartupClock(started=0.0)
     clock.end(StartupPart.LAUNCH, 4.0)

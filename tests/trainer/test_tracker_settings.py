@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from grpo_trainer.tracker_report import unique_prompts
+from grpo_trainer.reports.tracker_report import unique_prompts
 from grpo_trainer.trackers.settings import environment_of, other_trackers, own_trackers
 
 AVAILABLE = ["mlflow", "tensorboard", "trackio", "wandb"]

@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 from transformers import TrainerControl, TrainerState, TrainingArguments
 
-from grpo_trainer.tracker_report import TrackerReport
+from grpo_trainer.reports.tracker_report import TrackerReport
 from grpo_trainer.trackers import process
 from grpo_trainer.trackers.process import TrackerProcess
 from grpo_trainer.trackers.records import Record, Start

@@ -14,10 +14,11 @@ from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM
 
 from grpo_contract.config import RunConfig
-from grpo_trainer import final_model, training
-from grpo_trainer.checkpoint_files import MARKER
-from grpo_trainer.metrics import LearnerMetrics
-from grpo_trainer.progress import ProgressBoard
+from grpo_trainer import training
+from grpo_trainer.reports.metrics import LearnerMetrics
+from grpo_trainer.reports.progress import ProgressBoard
+from grpo_trainer.storage import final_model
+from grpo_trainer.storage.checkpoint_files import MARKER
 from trainer.learner_inputs import NUM_PROBLEMS, learner_config, write_problems
 from trainer.learner_pod import WITH_TESTS, LearnerPod
 

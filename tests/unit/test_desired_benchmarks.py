@@ -101,7 +101,7 @@ def test_an_adapter_is_merged_first(target: str, adapter: str, removed: list[str
     _, merge, benchmark, report = containers_of(job_of(target, use_peft=True))
     whole = f"{FOLDER}/benchmarks/{target}/merged"
     assert (merge["name"], merge["image"]) == ("merge", "learner:gpu")
-    assert merge["command"] == ["python", "-m", "grpo_trainer.merge_adapter", adapter, whole]
+    assert merge["command"] == ["python", "-m", "grpo_trainer.storage.merge_adapter", adapter, whole]
     assert environment_of(benchmark)["GRPO_MODEL"] == whole
     assert report["command"][5:] == removed
 

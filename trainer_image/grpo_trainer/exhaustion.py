@@ -21,8 +21,8 @@ from grpo_contract.config import RunConfig
 from grpo_contract.failure import QUOTED_CHARACTERS, PodReason, RunFailure, UserError
 from grpo_contract.files import VOLUME, checkpoint_folder
 from grpo_trainer.causes import chain, first_line
-from grpo_trainer.checkpoints import newest_checkpoint
 from grpo_trainer.light_trl import GRPOConfig
+from grpo_trainer.storage.checkpoints import newest_checkpoint
 
 GIB: Final = 2**30
 NO_ROOM: Final = frozenset({errno.ENOSPC, errno.EDQUOT})

@@ -12,15 +12,15 @@ import torch
 from accelerate.utils import gather_object
 
 from grpo_contract.metrics import Phase
-from grpo_trainer.checkpoints import CheckpointKeeper, wait_until_visible
-from grpo_trainer.comparison import check_metric, comparable, compared_key
-from grpo_trainer.evaluation import apart_from_training
+from grpo_trainer.evaluating.comparison import check_metric, comparable, compared_key
+from grpo_trainer.evaluating.evaluation import apart_from_training
+from grpo_trainer.evaluating.following import follow
 from grpo_trainer.fleet.generation import FleetGRPOTrainer
-from grpo_trainer.following import follow
-from grpo_trainer.mismatch import SamplerMismatch
-from grpo_trainer.phases import PhaseClock
+from grpo_trainer.reports.mismatch import SamplerMismatch
+from grpo_trainer.reports.phases import PhaseClock
 from grpo_trainer.rewards.watch import RewardErrors, RewardWatch
-from grpo_trainer.starting_states import forget_comparisons
+from grpo_trainer.storage.checkpoints import CheckpointKeeper, wait_until_visible
+from grpo_trainer.storage.starting_states import forget_comparisons
 
 log = logging.getLogger(__name__)
 

@@ -4,91 +4,48 @@ What may take long, such as a download, comes after what can be refused without 
 """
 
 import logging
-import os
-from collections.abc import Mapping, Sequence, Sized
-from contextlib import AbstractContextManager, nullcontext
-from dataclasses import fields
+from collections.abc import Sequence, Sized
 from pathlib import Path
-from typing import Any, Final
 
 from accelerate import PartialState
-from accelerate.utils import is_peft_model
-from transformers import PreTrainedTokenizerBase, PrinterCallback, Trainer
 
-from grpo_contract import environment
-from grpo_contract.comparison import what_compares
 from grpo_contract.config import RunConfig
 from grpo_contract.evaluation import evaluates_trained_model
 from grpo_contract.failure import PodReason, RunFailure
-from grpo_contract.files import benchmarks_folder, checkpoint_folder, trackers_folder
+from grpo_contract.files import benchmarks_folder, checkpoint_folder
 from grpo_contract.metrics import PushOutcome, StartupPart
-from grpo_contract.network import GENERATOR_PORT, WEIGHTS_PORT
-from grpo_contract.pod import read_token
 from grpo_contract.progress import Stage
-from grpo_trainer import device, fence
-from grpo_trainer.causes import modules_of
-from grpo_trainer.checkpoints import (
+from grpo_trainer.building import build_learner, owned_by_operator, start_rewards, start_trackers
+from grpo_trainer.decisions import decided_by_rank_0
+from grpo_trainer.evaluating.comparison import described_best
+from grpo_trainer.evaluating.early_stopping import EarlyStopping
+from grpo_trainer.evaluating.ended_early import ended_early
+from grpo_trainer.evaluating.evaluation import at_step, check_evaluation
+from grpo_trainer.exhaustion import OwnSteps, gpu_memory_named, volume_named
+from grpo_trainer.hub.process import PushProcess
+from grpo_trainer.hub.pusher import HubPusher
+from grpo_trainer.hub.settings import read_settings
+from grpo_trainer.inputs.loading import load_data
+from grpo_trainer.inputs.tokenizer import load_tokenizer
+from grpo_trainer.learner import Learner
+from grpo_trainer.missing_packages import packages_needed
+from grpo_trainer.recipe import parse_recipe
+from grpo_trainer.reports.metrics import LearnerMetrics
+from grpo_trainer.reports.progress import ProgressBoard
+from grpo_trainer.reports.startup import now
+from grpo_trainer.reports.startup_report import StartupReport
+from grpo_trainer.storage import fence
+from grpo_trainer.storage.checkpoints import (
     Checkpoint,
-    CheckpointKeeper,
     CheckpointUser,
     complete_checkpoints,
     find_checkpoint,
 )
-from grpo_trainer.comparison import described_best
-from grpo_trainer.data import (
-    Data,
-    Loaded,
-    check_size,
-    declared_columns,
-    load_source,
-    rows_of,
-    with_prompts,
-)
-from grpo_trainer.decisions import decided_by_rank_0
-from grpo_trainer.early_stopping import EarlyStopping, early_stopping_of
-from grpo_trainer.ended_early import ended_early
-from grpo_trainer.evaluation import at_step, check_evaluation, check_rows
-from grpo_trainer.evaluation_report import EvaluationReport
-from grpo_trainer.exhaustion import OwnSteps, gpu_memory_named, volume_named
-from grpo_trainer.final_model import FinalModel, add_evaluation, find_final_model, publish, save_final_model
-from grpo_trainer.fleet.discovery import ServiceDiscovery
-from grpo_trainer.fleet.generation import FleetSettings
-from grpo_trainer.fleet_report import FleetReport
-from grpo_trainer.hub.process import PushProcess
-from grpo_trainer.hub.pusher import HubPusher
-from grpo_trainer.hub.settings import read_settings
-from grpo_trainer.hub_silence import loading_model
-from grpo_trainer.kept_models import KeptModels
-from grpo_trainer.learner import Learner
-from grpo_trainer.light_trl import GRPOTrainer
-from grpo_trainer.lora import adapter_of, check_targets, targets_named
-from grpo_trainer.metrics import LearnerMetrics
-from grpo_trainer.missing_packages import packages_needed
-from grpo_trainer.partition import PartitionReport
-from grpo_trainer.progress import ProgressBoard
-from grpo_trainer.recipe import Recipe, invalid, model_arguments, parse_recipe
-from grpo_trainer.rewards.arguments import RewardArguments
-from grpo_trainer.rewards.processes.remote import RewardProcesses
-from grpo_trainer.rewards.registry import check_reward
-from grpo_trainer.rewards.watch import RewardWatch
-from grpo_trainer.saved_model import take_up_saved
-from grpo_trainer.sources import Source, held_out_sources, sources_of
-from grpo_trainer.starting_checkpoint import starting_checkpoint
-from grpo_trainer.starting_states import StepsLeft, check_shapes, resuming_named
-from grpo_trainer.startup import now
-from grpo_trainer.startup_report import StartupReport
-from grpo_trainer.step_report import StepReport
-from grpo_trainer.tokenizer import load_tokenizer
-from grpo_trainer.tracker_report import TrackerReport
-from grpo_trainer.trackers.process import TrackerProcess
-from grpo_trainer.trackers.records import Start
-from grpo_trainer.trackers.settings import environment_of, own_trackers
-from grpo_trainer.zero3 import zero3_config
-
-LOOPBACK: Final = "127.0.0.1"
-TRAINERS: Final = frozenset({GRPOTrainer.__module__, Trainer.__module__})
-"""A ValueError that they raise themselves is how they refuse what cannot go together. From below (loading the model,
-DeepSpeed, sockets) it may be anything."""
+from grpo_trainer.storage.final_model import FinalModel, add_evaluation, find_final_model, publish, save_final_model
+from grpo_trainer.storage.kept_models import KeptModels
+from grpo_trainer.storage.saved_model import take_up_saved
+from grpo_trainer.storage.starting_checkpoint import starting_checkpoint
+from grpo_trainer.storage.starting_states import StepsLeft, check_shapes, resuming_named
 
 log = logging.getLogger(__name__)
 
@@ -258,142 +215,3 @@ def tell_end(learner: Learner, board: ProgressBoard) -> None:
             learner.trained_step,
             described_best(state.best_metric, learner.args.metric_for_best_model),
         )
-
-
-def owned_by_operator(config: RunConfig) -> dict[str, Any]:
-    """TRL's arguments that are the operator's: where things lie, how ranks work together, who generates."""
-    return device.training_arguments(config.learners.device) | {
-        "output_dir": str(checkpoint_folder(config.name, config.uid)),
-        "deepspeed": zero3_config(config.learners.device),
-        "ddp_timeout": int(config.deadlines.collective_s),
-        "use_vllm": False,  # the fleet takes TRL's seam after TRL's own set-up
-        "disable_tqdm": True,
-        "save_only_model": False,  # a checkpoint that cannot be resumed from is no checkpoint
-        "push_to_hub": False,  # a pusher of ours does it: transformers' would end a run when the hub is down
-    }
-
-
-def start_rewards(config: RunConfig, recipe: Recipe) -> RewardProcesses:
-    """Their processes load what they need while this one goes on."""
-    parameters = {parameter.name: getattr(recipe.script, parameter.name) for parameter in fields(RewardArguments)}
-    return RewardProcesses(
-        recipe.script.reward_funcs,
-        RewardArguments(**parameters),
-        config.rewards,
-        config.learners.device,
-        config.deadlines.scoring_s,
-        RewardWatch(config.rewards.max_error_share),
-    )
-
-
-def load_data(recipe: Recipe, required: Mapping[str, Sequence[str]], *, as_messages: bool) -> Data:
-    """Rows with a `prompt`, a list of messages when `as_messages`, and the columns that the rewards need; to train on and,
-    where the recipe evaluates, to evaluate on.
-
-    `required`: {reward function: its columns}. What data sets declare is looked at first, of all of them: a download may
-    take hours.
-    """
-    script, split_keys = recipe.script, ["dataset_train_split"]
-    sources = sources_of(vars(script))
-    if recipe.evaluates is not None:
-        sources += held_out_sources(vars(script))
-        split_keys.append("dataset_test_split")
-    for source in sources:
-        check_rewards(required, source, declared_columns(source, script.dataset_prompt_column))
-    parts = [load_checked(source, recipe, required) for source in sources]
-    return Data(*(with_prompts(rows, script, as_messages) for rows in rows_of(parts, script, split_keys)))
-
-
-def load_checked(source: Source, recipe: Recipe, required: Mapping[str, Sequence[str]]) -> Loaded:
-    loaded = load_source(source, recipe.script.dataset_prompt_column)
-    check_rewards(required, source, loaded.columns)
-    return loaded
-
-
-def check_rewards(required: Mapping[str, Sequence[str]], source: Source, columns: list[str] | None) -> None:
-    for name, needed in required.items():
-        check_reward(name, needed, columns, source)
-
-
-def build_learner(
-    config: RunConfig,
-    recipe: Recipe,
-    tokenizer: PreTrainedTokenizerBase,
-    data: Data,
-    rewards: RewardProcesses,
-    checkpoint: Checkpoint | None,
-    users: Sequence[CheckpointUser],
-    metrics: LearnerMetrics,
-    board: ProgressBoard,
-) -> Learner:
-    arguments = recipe.training
-    prompts_per_batch = arguments.generation_batch_size // arguments.num_generations
-    check_size(data.training, prompts_per_batch, recipe.script)
-    if data.evaluation is not None:
-        check_rows(len(data.evaluation), arguments)
-    arguments.model_init_kwargs = model_arguments(recipe, "float32" if config.learners.device == "cpu" else None)
-    keeper = CheckpointKeeper(
-        config.checkpoint, Path(arguments.output_dir), arguments.save_total_limit, newest=checkpoint, users=users
-    )
-    arguments.save_total_limit = None  # the keeper applies it
-    arguments.eval_on_start = arguments.eval_on_start and checkpoint is None  # of the run, not of an attempt
-    fleet = FleetReport(metrics, board)
-    try:
-        with (
-            loading_model(recipe.model.model_name_or_path, recipe.model.model_revision),
-            targets_named(config.recipe.get("lora_target_modules")),
-        ):
-            learner = Learner(
-                rewards=rewards.functions,
-                watch=rewards.watch,
-                max_prompt_length=recipe.script.max_prompt_length,
-                model=recipe.model.model_name_or_path,
-                args=arguments,
-                train_dataset=data.training,
-                eval_dataset=data.evaluation,
-                processing_class=tokenizer,
-                callbacks=[keeper, PartitionReport(), *early_stopping_of(recipe.script)],
-                keeper=keeper,
-                compared_by=arguments.metric_for_best_model if what_compares(config.recipe) else None,
-                fleet=fleet_settings(config, fleet),
-                peft_config=adapter_of(recipe.model),
-            )
-    except ValueError as error:
-        if modules_of(error)[-1] not in TRAINERS:
-            raise
-        raise invalid(str(error)) from error
-    if is_peft_model(learner.model):
-        check_targets(learner.model, config.recipe.get("lora_target_modules"))
-    learner.remove_callback(PrinterCallback)
-    if learner.is_world_process_zero():
-        learner.add_callback(StepReport(learner, keeper, fleet, metrics, board))
-        learner.add_callback(EvaluationReport(learner.reward_func_names, metrics, board))
-    return learner
-
-
-def start_trackers(config: RunConfig, learner: Learner) -> AbstractContextManager[object]:
-    """On rank 0 of a run that is tracked."""
-    names = own_trackers(config.recipe)
-    if not names or not learner.is_world_process_zero():
-        return nullcontext()
-    start = Start(
-        trackers=names,
-        folder=Path(trackers_folder(config.name, config.uid)),
-        name=config.recipe.get("run_name") or config.name,
-        id=config.uid,
-        config=config.recipe,
-    )
-    trackers = TrackerProcess(start, environment_of(config.recipe, start.folder, os.environ))
-    learner.add_callback(TrackerReport(learner, trackers))
-    return trackers
-
-
-def fleet_settings(config: RunConfig, observer: FleetReport) -> FleetSettings:
-    return FleetSettings(
-        discovery=ServiceDiscovery(config.generators.service, GENERATOR_PORT),
-        read_token=read_token,
-        weights_host=os.environ.get(environment.POD_IP, LOOPBACK),
-        weights_port=WEIGHTS_PORT,
-        deadlines=config.deadlines,
-        observer=observer,
-    )

@@ -138,7 +138,7 @@ def _merge(run: GRPORun, settings: Settings, target: str) -> list[Manifest]:
     """Of a run that trains an adapter: what benchmarks models mostly loads none."""
     if not _is_adapter(run):
         return []
-    command = ("python", "-m", "grpo_trainer.merge_adapter", _saved(run, target), _benchmarked(run, target))
+    command = ("python", "-m", "grpo_trainer.storage.merge_adapter", _saved(run, target), _benchmarked(run, target))
     container = _container(MERGE, learners_image(run, settings), command, settings)
     return [merged(container | {"env": environment_of(on_cpu=True)}, {"env": run.spec.learners.env})]
 

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from grpo_trainer.checkpoint_files import MARKER, PARTIAL_MARKER, is_needed_to_resume
 from grpo_trainer.hub.settings import HubSettings, Strategy
+from grpo_trainer.storage.checkpoint_files import MARKER, PARTIAL_MARKER, is_needed_to_resume
 
 LAST_CHECKPOINT: Final = "last-checkpoint"
 MOST_WAITING: Final = 2

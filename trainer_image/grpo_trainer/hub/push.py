@@ -17,9 +17,9 @@ from huggingface_hub.errors import HfHubHTTPError, HFValidationError, OfflineMod
 from huggingface_hub.utils._http import default_client_factory
 
 from grpo_contract.failure import QUOTED_CHARACTERS
-from grpo_trainer.checkpoint_files import MODEL_CARD
 from grpo_trainer.hub.job import PushJob, PushResult
 from grpo_trainer.hub.settings import MAIN
+from grpo_trainer.storage.checkpoint_files import MODEL_CARD
 
 SILENCE_S: Final = 120.0
 """After which a hub that says nothing is taken for gone; huggingface_hub would wait for ever."""

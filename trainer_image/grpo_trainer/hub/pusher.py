@@ -12,12 +12,12 @@ from typing import Final, Protocol
 
 from grpo_contract.config import RunConfig
 from grpo_contract.metrics import PushOutcome
-from grpo_trainer.checkpoint_files import MODEL_CARD
 from grpo_trainer.hub.job import NO_TIME_LEFT, PushJob, PushResult
 from grpo_trainer.hub.plan import LAST_CHECKPOINT, Push, files_of, push_of_model, pushes_of_checkpoint, with_push
 from grpo_trainer.hub.settings import HubSettings
-from grpo_trainer.metrics import LearnerMetrics
-from grpo_trainer.model_card import card_of
+from grpo_trainer.reports.metrics import LearnerMetrics
+from grpo_trainer.storage.checkpoint_files import MODEL_CARD
+from grpo_trainer.storage.model_card import card_of
 
 RETRY_FOR_S: Final = 300.0
 """After training, from the first try to push the model to the last."""

@@ -14,10 +14,10 @@ from typing import Any, Final
 from grpo_contract.failure import PodReason, UserError
 from grpo_contract.rewards import CODE_REWARDS, NO_CODE_REWARDS, NO_REWARD_URL, REWARD_IMPORT, REWARD_URL, is_url
 from grpo_trainer.causes import description, is_of_the_system
+from grpo_trainer.inputs.sources import Source, column_not_kept
 from grpo_trainer.rewards.arguments import RewardArguments
 from grpo_trainer.rewards.module_source import file_of, may_hold
 from grpo_trainer.rewards.score import Score
-from grpo_trainer.sources import Source, column_not_kept
 
 RewardFunction = Callable[..., Sequence[Score]]
 

@@ -11,11 +11,11 @@ from transformers import TrainerCallback, TrainerControl, TrainerState, Training
 
 from grpo_contract.metrics import LEARNER_METRICS, TRL_KEYS_BY_LABEL, Phase, RewardError
 from grpo_contract.progress import Metrics, Stage
-from grpo_trainer.checkpoints import Checkpoint, CheckpointKeeper
-from grpo_trainer.fleet_report import FleetReport
 from grpo_trainer.learner import Learner
-from grpo_trainer.metrics import LearnerMetrics
-from grpo_trainer.progress import Pace, ProgressBoard
+from grpo_trainer.reports.fleet_report import FleetReport
+from grpo_trainer.reports.metrics import LearnerMetrics
+from grpo_trainer.reports.progress import Pace, ProgressBoard
+from grpo_trainer.storage.checkpoints import Checkpoint, CheckpointKeeper
 
 log = logging.getLogger(__name__)
 

@@ -8,7 +8,7 @@ from typing import Final
 
 from grpo_contract.failure import PodReason, RunFailure
 from grpo_contract.pod import attempt
-from grpo_trainer.flushing import flush_one
+from grpo_trainer.storage.flushing import flush_one
 
 FILE: Final = "attempt"
 READ_WITHIN_S: Final = 30.0

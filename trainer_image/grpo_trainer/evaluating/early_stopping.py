@@ -10,8 +10,8 @@ from typing import Any
 from transformers import EarlyStoppingCallback, TrainerControl, TrainerState, TrainingArguments
 
 from grpo_contract.callbacks import EARLY_STOPPING
-from grpo_trainer.comparison import comparable, compared_key
-from grpo_trainer.ended_early import CALLBACK
+from grpo_trainer.evaluating.comparison import comparable, compared_key
+from grpo_trainer.evaluating.ended_early import CALLBACK
 from grpo_trainer.recipe import OpenR1Arguments
 
 Logs = Mapping[str, Any]

@@ -1,4 +1,4 @@
-"""`python -m grpo_trainer.merge_adapter ADAPTER MODEL`: a whole model of an adapter and its base, for programs that load no adapters."""
+"""`python -m grpo_trainer.storage.merge_adapter ADAPTER MODEL`: a whole model of an adapter and its base, for programs that load no adapters."""
 
 import argparse
 import shutil

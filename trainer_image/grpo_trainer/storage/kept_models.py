@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import Final
 
 from grpo_contract.benchmarks import MODEL_FOLDER, MOST_KEPT, step_of, target_of
-from grpo_trainer import fence
-from grpo_trainer.checkpoint_files import NEEDED_TO_RESUME
-from grpo_trainer.checkpoints import Checkpoint
-from grpo_trainer.flushing import put_in_place
+from grpo_trainer.storage import fence
+from grpo_trainer.storage.checkpoint_files import NEEDED_TO_RESUME
+from grpo_trainer.storage.checkpoints import Checkpoint
+from grpo_trainer.storage.flushing import put_in_place
 
 READABLE: Final = 0o444
 """safetensors lets the owner alone read, who may be nobody in a benchmark's pod."""

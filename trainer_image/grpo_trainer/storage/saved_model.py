@@ -11,7 +11,7 @@ import torch
 from accelerate.utils import is_peft_model
 from transformers import TrainerState
 
-from grpo_trainer.checkpoint_files import ADAPTER_WEIGHTS, TRAINER_STATE
+from grpo_trainer.storage.checkpoint_files import ADAPTER_WEIGHTS, TRAINER_STATE
 
 
 def take_up_saved(learner: Any, folder: Path) -> None:

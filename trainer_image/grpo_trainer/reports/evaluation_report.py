@@ -8,9 +8,9 @@ from transformers import TrainerCallback, TrainerControl, TrainerState, Training
 
 from grpo_contract.metrics import Phase
 from grpo_contract.progress import EvaluationProgress
-from grpo_trainer.metrics import LearnerMetrics
-from grpo_trainer.progress import ProgressBoard, time_now
-from grpo_trainer.step_report import Logs, copy_gauges, finite, listed
+from grpo_trainer.reports.metrics import LearnerMetrics
+from grpo_trainer.reports.progress import ProgressBoard, time_now
+from grpo_trainer.reports.step_report import Logs, copy_gauges, finite, listed
 
 log = logging.getLogger(__name__)
 

@@ -5,7 +5,7 @@ from typing import Any
 from torch.optim.lr_scheduler import ReduceLROnPlateau
 from transformers.optimization import GreedyLR
 
-from grpo_trainer.comparison import comparable
+from grpo_trainer.evaluating.comparison import comparable
 
 
 def follow(schedule: Any, figure: Any) -> None:

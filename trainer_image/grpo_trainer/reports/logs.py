@@ -16,7 +16,7 @@ LEVELS: Final = {
     ),
     "torch.utils.flop_counter": logging.ERROR,  # there is no triton on CPUs, and no need for it
     "torch.distributed.elastic.multiprocessing.api": logging.CRITICAL,  # the launcher says how a worker ended
-    "grpo_trainer.partition": logging.INFO,  # each rank has its own
+    "grpo_trainer.reports.partition": logging.INFO,  # each rank has its own
 }
 QUIET_ENVIRONMENT: Final = {
     "HF_DATASETS_DISABLE_PROGRESS_BARS": "1",

@@ -15,13 +15,19 @@ from accelerate import PartialState
 
 from grpo_contract.config import RunConfig
 from grpo_contract.files import model_folder
-from grpo_trainer import fence, flushing
-from grpo_trainer.checkpoint_files import EVAL_RESULTS, MODEL_CARD, NEEDED_TO_RESUME, TRAIN_RESULTS, TRAINER_STATE
-from grpo_trainer.checkpoints import Checkpoint
 from grpo_trainer.decisions import decided_by_rank_0
-from grpo_trainer.ended_early import ended_early
-from grpo_trainer.flushing import flush_one
-from grpo_trainer.model_card import card_of
+from grpo_trainer.evaluating.ended_early import ended_early
+from grpo_trainer.storage import fence, flushing
+from grpo_trainer.storage.checkpoint_files import (
+    EVAL_RESULTS,
+    MODEL_CARD,
+    NEEDED_TO_RESUME,
+    TRAIN_RESULTS,
+    TRAINER_STATE,
+)
+from grpo_trainer.storage.checkpoints import Checkpoint
+from grpo_trainer.storage.flushing import flush_one
+from grpo_trainer.storage.model_card import card_of
 
 
 @dataclass(frozen=True)

@@ -12,8 +12,8 @@ from transformers.trainer_callback import ExportableState
 
 from grpo_contract.failure import QUOTED_CHARACTERS, RunFailure
 from grpo_trainer.causes import chain, first_line, is_of_the_system
-from grpo_trainer.checkpoint_files import LATEST
-from grpo_trainer.starting_checkpoint import nothing_left, other_model, unsuitable
+from grpo_trainer.storage.checkpoint_files import LATEST
+from grpo_trainer.storage.starting_checkpoint import nothing_left, other_model, unsuitable
 
 LOADERS: Final = frozenset({"deepspeed_load_checkpoint", "_load_optimizer_and_scheduler", "_load_rng_state"})
 """Functions of transformers. What goes wrong in them is about the checkpoint, unless the system says otherwise."""

@@ -21,12 +21,12 @@ from grpo_contract.config import CheckpointConfig
 from grpo_contract.failure import PodReason, RunFailure
 from grpo_contract.pod import pod_name
 from grpo_contract.progress import CheckpointProgress
-from grpo_trainer import fence
-from grpo_trainer.checkpoint_files import MARKER, PARTIAL_MARKER
 from grpo_trainer.decisions import decided_by_rank_0
-from grpo_trainer.ended_early import ended_early
-from grpo_trainer.flushing import flush, flush_one
-from grpo_trainer.progress import time_now
+from grpo_trainer.evaluating.ended_early import ended_early
+from grpo_trainer.reports.progress import time_now
+from grpo_trainer.storage import fence
+from grpo_trainer.storage.checkpoint_files import MARKER, PARTIAL_MARKER
+from grpo_trainer.storage.flushing import flush, flush_one
 from grpo_trainer.waiting import wait_until
 
 VISIBLE_WITHIN_S: Final = 180.0

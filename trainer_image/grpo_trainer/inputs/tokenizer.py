@@ -10,7 +10,7 @@ from transformers import AutoTokenizer, PreTrainedTokenizerBase
 from grpo_contract.failure import PodReason, UserError
 from grpo_contract.paths import is_path
 from grpo_trainer.causes import first_line, is_of_the_system
-from grpo_trainer.hub_silence import loading_model
+from grpo_trainer.inputs.hub_silence import loading_model
 from grpo_trainer.recipe import Recipe
 
 # The hub answered, and the answer was no. Anything else (no network, a time-out) is no mistake of the user's.

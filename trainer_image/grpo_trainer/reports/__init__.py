@@ -1,0 +1,1 @@
+"""What a learner says of itself: progress, metrics, logs, and where its time goes. Changes nothing that is learnt."""
