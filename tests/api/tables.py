@@ -1,5 +1,6 @@
 """What the CRD refuses and what it accepts: the tables that the API server and `kubectl grpo check` are held against."""
 
+import json
 from pathlib import Path
 from typing import Any, Final
 
@@ -13,16 +14,18 @@ Case = dict[str, Any]
 
 HERE: Final = Path(__file__).parent
 ROLES: Final = ("learners", "generators")
-LONG_VALUES: Final = {
+LONG_VALUES: Final[dict[str, Any]] = {
     "254 CHARACTERS": "x" * 254, "253 CHARACTERS": "x" * 253, "65 DIGITS": "1".zfill(65), "64 DIGITS": "1".zfill(64),
     "A PATH OF 1025": "/".ljust(1025, "x"), "A PATH OF 1024": "/".ljust(1024, "x"),
+    "A FUNCTION OF 254": "m:".ljust(254, "f"), "A FUNCTION OF 253": "m:".ljust(253, "f"),
+    "65 FUNCTIONS": [f"m:f{number}" for number in range(65)], "64 FUNCTIONS": [f"m:f{number}" for number in range(64)],
 }  # fmt: skip
 
 
 def _read_constraints() -> list[Case]:
     text = (HERE / "constraints.yaml").read_text()
     for name, value in LONG_VALUES.items():
-        text = text.replace(name, f'"{value}"')
+        text = text.replace(name, json.dumps(value))
     by_role = [yaml.safe_load(text.replace("ROLE", role)) for role in ROLES]
     distinct = {yaml.safe_dump(case): case for cases in by_role for case in cases}
     return list(distinct.values())

@@ -9,7 +9,7 @@ it learnt that all generators were gone, and whether old weights are in memory w
 import json
 import sys
 import weakref
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
@@ -64,15 +64,19 @@ def main() -> None:
     seam.sync_weights()
     prompts: list[list[int]] = tokenizer([f"rank {rank} first", f"rank {rank} second"])["input_ids"]
     repeated = [prompt for prompt in prompts for _ in range(G)]
-    answer = seam.generate(repeated, None, G)
+    portions: list[Mapping[int, list[int]]] = []
+    seam.arrived = portions.append
+    with patch.object(generation, "PORTION_S", 0.01):
+        answer = seam.generate(repeated, None, G)
     discovery.found = []
     with (
         patch.object(roster, "LOOKUP_INTERVAL_S", 0.0),
-        patch.object(generation, "HEARTBEAT_S", 0.2),  # several of them while the deadline passes
+        patch.object(generation, "PORTION_S", 0.2),  # several of them while the deadline passes
     ):
         bad_news = lost(seam, repeated)
     result = {
         "completions": answer[1],
+        "arrived": sorted(item for portion in portions for item in portion.items()),
         "difference": difference(model, answer),
         "lost": bad_news,
         "old copies": old_copies_while_gathering(seam),

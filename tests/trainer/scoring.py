@@ -30,11 +30,11 @@ class Scored:
         timeout_s: float = NEVER,
         scoring_s: float = NEVER,
         max_error_share: float = 1.0,
+        per_group: tuple[str, ...] = (),
     ) -> None:
         self.watch = RewardWatch(max_error_share)
-        self.processes = RewardProcesses(
-            names, arguments or RewardArguments(), RewardsConfig(timeout_s=timeout_s), "cpu", scoring_s, self.watch
-        )
+        config = RewardsConfig(timeout_s=timeout_s, per_group=per_group)
+        self.processes = RewardProcesses(names, arguments or RewardArguments(), config, "cpu", scoring_s, self.watch)
         self.extras: list[tuple[str, list[Any]]] = []
         self.metrics: list[tuple[str, float]] = []
         self.seconds = 0.0

@@ -41,6 +41,11 @@ def test_each_rank_gets_the_completions_of_its_own_prompts(results: list[dict[st
     assert results[0]["completions"] != results[1]["completions"]
 
 
+def test_each_rank_is_told_of_its_own_completions_as_they_come(results: list[dict[str, Any]]) -> None:
+    for result in results:
+        assert result["arrived"] == [list(item) for item in enumerate(result["completions"])]
+
+
 def test_every_rank_learns_that_the_generators_are_gone(results: list[dict[str, Any]]) -> None:
     bad_news = (
         "GeneratorsLost: no generator was there for 1 s (no generator has an address); look at the run's condition "

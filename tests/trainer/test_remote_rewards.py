@@ -1,5 +1,6 @@
 """Rewards that a service gives over HTTP: what it is asked, what its answers mean, and which trouble is met with another try."""
 
+import os
 import socket
 from typing import Any
 
@@ -11,7 +12,7 @@ from grpo_trainer import preflight
 from grpo_trainer.rewards import over_http, registry
 from grpo_trainer.rewards.processes.remote import by_process
 from grpo_trainer.rewards.score import FAILED
-from trainer.scoring import Scored
+from trainer.scoring import Scored, reward_processes
 from trainer.scoring_service import Answer, Service, running, scores
 
 DEADLINE_S = 4.0
@@ -116,14 +117,13 @@ def test_a_slow_service_is_out_of_time_and_its_process_lives_on() -> None:
     why = "it did not answer within spec.rewards.timeoutSeconds (try 1)"
     answers = scores(1, 0, after_s=3 * SLOW_S), scores(1, 0)
     with running(*answers) as service, Scored(f"http://{service.host}/score", timeout_s=SLOW_S) as scored:
-        ((process,),) = (crew._processes for crew in scored.processes._crews.values())
-        number = process._process.pid if process._process else None
+        scored.wait_until_ready()
+        before = reward_processes(os.getpid())
         assert scored.scores(COMPLETIONS) == {f"{service.host}/score": [FAILED, FAILED]}
         assert scored.errors() == {(f"{service.host}/score", "Timeout"): (2, why)}
         assert scored.seconds < SLOW_S
         assert scored.scores(COMPLETIONS) == {f"{service.host}/score": [1.0, 0.0]}
-        assert process._process is not None
-        assert process._process.pid == number
+        assert reward_processes(os.getpid()) == before
 
 
 def test_a_service_that_is_not_there() -> None:

@@ -158,7 +158,8 @@ def test_functions_of_one_module_share_a_process() -> None:
 def test_processes_of_a_rank(cpus: int, ranks: str, processes: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(cpus)))
     monkeypatch.setenv("LOCAL_WORLD_SIZE", ranks)
-    assert num_processes() == processes
+    assert num_processes("accuracy") == processes
+    assert (num_processes("mine:score"), num_processes("http://judge/score")) == (1, 2)
 
 
 RANK = {"HOME": "/scratch", "RANK": "11", "LOCAL_RANK": "3", "WORLD_SIZE": "16", "PYTHONUNBUFFERED": "1"}

@@ -50,3 +50,9 @@ def test_learners_are_told_where_modules_are_searched() -> None:
             RewardCode(config_map="others"),
         ),
     )
+
+
+def test_learners_are_told_which_functions_need_no_whole_batch() -> None:
+    recipe = {"reward_funcs": ["judges:score", "judges:rank"]}
+    run = make_run(recipe=recipe, rewards={"perGroup": ["judges:score"]})
+    assert run_config(run, make_settings()).rewards == RewardsConfig(per_group=("judges:score",))

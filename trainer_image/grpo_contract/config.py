@@ -55,6 +55,8 @@ class RewardsConfig(_Config):
     """Of the completions of the last steps, how many may lose their reward to failures before the run stops."""
     code: tuple[RewardCode, ...] = ()
     """Searched in this order, before what the image holds."""
+    per_group: tuple[str, ...] = ()
+    """Functions of the user's, as the recipe names them, that need no more than the completions of a prompt."""
 
 
 class Deadlines(_Config):

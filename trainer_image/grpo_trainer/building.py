@@ -17,6 +17,7 @@ from grpo_contract.files import checkpoint_folder, trackers_folder
 from grpo_contract.network import GENERATOR_PORT, WEIGHTS_PORT
 from grpo_contract.pod import read_token
 from grpo_trainer import device
+from grpo_trainer.arrivals import ScoringOnArrival
 from grpo_trainer.causes import modules_of
 from grpo_trainer.evaluating.early_stopping import early_stopping_of
 from grpo_trainer.evaluating.evaluation import check_rows
@@ -107,6 +108,7 @@ def build_learner(
             learner = Learner(
                 rewards=rewards.functions,
                 watch=rewards.watch,
+                on_arrival=ScoringOnArrival(rewards.functions.values(), tokenizer),
                 max_prompt_length=recipe.script.max_prompt_length,
                 model=recipe.model.model_name_or_path,
                 args=arguments,

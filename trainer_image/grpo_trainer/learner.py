@@ -12,6 +12,7 @@ import torch
 from accelerate.utils import gather_object
 
 from grpo_contract.metrics import Phase
+from grpo_trainer.arrivals import ScoringOnArrival
 from grpo_trainer.evaluating.comparison import check_metric, comparable, compared_key
 from grpo_trainer.evaluating.evaluation import apart_from_training
 from grpo_trainer.evaluating.following import follow
@@ -34,14 +35,16 @@ class Learner(FleetGRPOTrainer):
         rewards: Mapping[str, Callable[..., Any]],
         watch: RewardWatch,
         max_prompt_length: int | None = None,
+        on_arrival: ScoringOnArrival | None = None,
         keeper: CheckpointKeeper | None = None,
         compared_by: str | None = None,
         **kwargs: Any,
     ) -> None:
         """`rewards` are reward functions by the recipe's names, under which TRL logs them: rewards/<name>/mean. `watch` is
-        told by them what failed. `keeper`, one of the callbacks, saves what evaluations make worth saving.
+        told by them what failed; `on_arrival` tells them of completions before all are there. `keeper`, one of the callbacks, saves what evaluations make worth saving.
         `compared_by` is metric_for_best_model where something compares evaluations."""
         self.watch = watch
+        self.on_arrival = on_arrival
         self.keeper = keeper
         self.compared_by = compared_by
         self.max_prompt_length = max_prompt_length
@@ -54,6 +57,8 @@ class Learner(FleetGRPOTrainer):
         self.train_sampler: Any = None
         super().__init__(reward_funcs=list(rewards.values()), **kwargs)
         self.reward_func_names = list(rewards)
+        if on_arrival is not None:
+            self.vllm_generation.arrived = on_arrival.arrived
         self.tokens = {"prompt": 0, "completion": 0}
         self.last_evaluation: tuple[int, dict[str, float]] | None = None
         """The step that it was made at, and its results."""
@@ -133,6 +138,12 @@ class Learner(FleetGRPOTrainer):
         if self.max_prompt_length is not None:
             prompt_ids = [ids[-self.max_prompt_length :] for ids in prompt_ids]
         return prompt_ids, *others
+
+    def _generate_and_score_completions(self, inputs: list[dict[str, Any]]) -> dict[str, Any]:
+        if self.on_arrival is not None:
+            self.on_arrival.begin(inputs, self.state)
+        result: dict[str, Any] = super()._generate_and_score_completions(inputs)
+        return result
 
     def _generate(self, prompts: list[Any]) -> Any:
         result = super()._generate(prompts)

@@ -18,7 +18,15 @@ QUESTIONS = {
 for module, questions in QUESTIONS.items():
     vars(import_module(module)).update({question: lambda *_, **__: False for question in questions})
 
-from trl import GRPOConfig, GRPOTrainer, ModelConfig, ScriptArguments, TrlParser, get_peft_config  # noqa: E402
+from trl import (  # noqa: E402
+    GRPOConfig,
+    GRPOTrainer,
+    ModelConfig,
+    ScriptArguments,
+    TrlParser,
+    get_peft_config,
+    is_conversational,
+)
 from trl.generation.vllm_generation import VLLMGeneration  # noqa: E402
 
 __all__ = [
@@ -29,4 +37,5 @@ __all__ = [
     "TrlParser",
     "VLLMGeneration",
     "get_peft_config",
+    "is_conversational",
 ]

@@ -12,9 +12,10 @@ from grpo_contract.rewards import (
     REWARD_IMPORT,
     REWARD_URL,
 )
-from grpo_operator.api.cel import Path, Rule, name_rule
+from grpo_operator.api.cel import Path, Rule, name_rule, present
 
 REWARD: Final[Path] = ("spec", "recipe", "reward_funcs", "[]")
+PER_GROUP: Final[Path] = ("spec", "rewards", "perGroup", "[]")
 SOURCE: Final[Path] = ("spec", "rewards", "from", "[]")
 
 REWARD_RULES: Final = (
@@ -54,4 +55,21 @@ REWARD_RULES: Final = (
         ".path",
     ),
     name_rule((*SOURCE, "configMap"), "name", "ConfigMap"),
+    Rule(
+        PER_GROUP,
+        f"self.matches(r'{REWARD_IMPORT}')",
+        "spec.rewards.perGroup holds '{self}', which is no function of your own; name those alone, as "
+        "package.module:function: built-in functions and services are called with what is there as it is.",
+    ),
+)
+
+_NOT_IN_THE_RECIPE: Final = (
+    f"self.rewards.perGroup.filter(x, !({present('reward_funcs', 'self.recipe')} && x in self.recipe.reward_funcs))"
+)
+PER_GROUP_RULE: Final = Rule(
+    ("spec",),
+    f"!has(self.rewards.perGroup) || {_NOT_IN_THE_RECIPE}.size() == 0",
+    f"spec.rewards.perGroup holds '{{{_NOT_IN_THE_RECIPE}[0]}}', which is not in spec.recipe.reward_funcs; name it as it "
+    "is named there, or leave it out.",
+    ".rewards.perGroup",
 )

@@ -11,7 +11,7 @@ from pydantic import BaseModel
 from grpo_operator.api.cel import ROOT, Path, Rule, at_root, name_rule
 from grpo_operator.api.data_rules import MIXTURE_RULES
 from grpo_operator.api.recipe_rules import SPEC, recipe_rules
-from grpo_operator.api.reward_rules import REWARD_RULES
+from grpo_operator.api.reward_rules import PER_GROUP_RULE, REWARD_RULES
 from grpo_operator.api.spec import Generators, GRPORunSpec, Learners, PodSettings
 
 LEARNERS: Final[Path] = ("spec", "learners")
@@ -38,7 +38,7 @@ def build_rules(trl_defaults: Mapping[str, Any]) -> list[Rule]:
         *_POD_RULES,
         *_STORAGE_RULES,
         # The recipe is frozen then, and each access to one of its keys costs the API server a map of all that TRL knows.
-        *(at_root(rule, exempt=_ACCEPTED) for rule in recipe_rules(trl_defaults)),
+        *(at_root(rule, exempt=_ACCEPTED) for rule in (*recipe_rules(trl_defaults), PER_GROUP_RULE)),
         *MIXTURE_RULES,
         *REWARD_RULES,
         *_immutability_rules(),

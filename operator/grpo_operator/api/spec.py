@@ -134,8 +134,8 @@ class Rewards(ApiModel):
             ge=1,
             le=int(Deadlines().scoring_s),
             description="Seconds for one call: a completion for built-in functions (a prompt's completions for `length`), "
-            "all completions of a learner process for others. A call that takes longer is ended, and its completions have "
-            "no reward.",
+            "the groups that are there for services and functions of `perGroup`, all completions of a learner process for "
+            "others. A call that takes longer is ended, and its completions have no reward.",
         ),
     ] = int(RewardsConfig().timeout_s)
     max_error_share: Annotated[
@@ -147,6 +147,15 @@ class Rewards(ApiModel):
             "of reward functions. Above it the run fails, with RewardsHealthy False; with 1 it never does.",
         ),
     ] = RewardsConfig().max_error_share
+    per_group: Annotated[
+        list[Annotated[str, Field(max_length=253)]],
+        Field(
+            max_length=64,
+            description="Functions of your own, as recipe.reward_funcs names them, that need no more than the completions of "
+            "a prompt: they are called with groups as these are written, and not with all completions of a learner process "
+            "once the last one is.",
+        ),
+    ] = []
     sources: Annotated[
         list[RewardSource],
         Field(

@@ -65,7 +65,12 @@ def rewards_config(rewards: Rewards) -> RewardsConfig:
         RewardCode(config_map=source.config_map.name if source.config_map else None, path=source.path)
         for source in rewards.sources
     )
-    return RewardsConfig(timeout_s=rewards.timeout_seconds, max_error_share=rewards.max_error_share, code=code)
+    return RewardsConfig(
+        timeout_s=rewards.timeout_seconds,
+        max_error_share=rewards.max_error_share,
+        code=code,
+        per_group=tuple(rewards.per_group),
+    )
 
 
 def deadlines(recipe: Recipe) -> Deadlines:

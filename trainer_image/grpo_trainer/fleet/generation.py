@@ -7,8 +7,9 @@ importance-sampling correction and its sampling/* metrics. (Its `rollout_func` s
 Rank 0 alone talks to generators. Every collective runs on the main thread of every rank.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Final
 
 import torch
@@ -19,15 +20,22 @@ from grpo_contract.failure import Failure, PodReason, UserError
 from grpo_contract.weights import TensorInfo
 from grpo_trainer.fleet.discovery import Discovery
 from grpo_trainer.fleet.errors import GeneratorsLost
-from grpo_trainer.fleet.fleet import Fleet, Groups
+from grpo_trainer.fleet.fleet import Fleet, Ticket
 from grpo_trainer.fleet.generator import Completion, Generator
 from grpo_trainer.fleet.observer import FleetObserver
 from grpo_trainer.fleet.roster import Roster
 from grpo_trainer.fleet.weights import WeightServer, WeightTensor
 from grpo_trainer.light_trl import GRPOTrainer, VLLMGeneration
 
-HEARTBEAT_S: Final = 20.0
-"""The other ranks wait in a collective for rank 0, which may wait for generators longer than a collective may take."""
+PORTION_S: Final = 1.0
+"""How often completions go from rank 0 to the others, which wait in a collective for it, and so never for longer than one
+may take."""
+
+Portion = dict[int, Completion]
+"""By their places in the batch of all ranks."""
+
+Arrived = Mapping[int, list[int]]
+"""The tokens of completions, by their places in the batch of this rank."""
 
 
 @dataclass(frozen=True)
@@ -46,6 +54,8 @@ class FleetGeneration(VLLMGeneration):  # type: ignore[misc]
 
     def __init__(self, settings: FleetSettings, **kwargs: Any) -> None:
         self._settings = settings
+        self.arrived: Callable[[Arrived], None] = lambda completions: None
+        """Called on every rank with completions of its own, some at a time, while others are still being written."""
         super().__init__(mode="server", logprobs=0, **kwargs)
 
     def _init_vllm(self) -> None:
@@ -94,30 +104,43 @@ class FleetGeneration(VLLMGeneration):  # type: ignore[misc]
                 "generators take text only; name a data set of text, or list the columns to keep in an entry of dataset_mixture.",
             )
         prompts_of_all_ranks = gather_object(prompts)
-        tickets = []
+        tickets: list[Ticket] = []
         if self.accelerator.is_main_process:
             tickets = self._fleet.submit(prompts_of_all_ranks[::num_generations], num_generations, self._sampling())
-        groups = self._on_main(lambda: self._fleet.poll(tickets, HEARTBEAT_S))
-        completions = [completion for group in groups for completion in group]
-        start = self.accelerator.process_index * len(prompts)
-        return _in_trl_form(prompts, completions[start : start + len(prompts)])
+        first = self.accelerator.process_index * len(prompts)
+        own = range(first, first + len(prompts))
+        completions: Portion = {}
+        while len(completions) < len(prompts_of_all_ranks):
+            portion = self._on_main(partial(self._next_portion, tickets, num_generations, completions))
+            completions |= portion
+            self.arrived({place - first: portion[place].token_ids for place in own if place in portion})
+        return _in_trl_form(prompts, [completions[place] for place in own])
 
-    def _on_main(self, poll: Callable[[], Groups | None]) -> Groups:
-        """What rank 0 gets from `poll` once it gets anything, on all ranks; so is a failure.
+    def _next_portion(self, tickets: list[Ticket], num_generations: int, known: Portion) -> Portion:
+        """What is not yet known of the tickets' completions; after PORTION_S, or once all are there."""
+        self._fleet.poll(tickets, PORTION_S)
+        return {
+            number * num_generations + place: completion
+            for number, ticket in enumerate(tickets)
+            if number * num_generations not in known
+            for place, completion in enumerate(ticket.completions or ())
+        }
+
+    def _on_main(self, poll: Callable[[], Portion]) -> Portion:
+        """What rank 0 gets from `poll`, on all ranks; so is a failure.
 
         Raises:
             GeneratorsLost, UserError: as rank 0 met it.
         """
-        outcome: Groups | Failure | None = None
-        while outcome is None:
-            if self.accelerator.is_main_process:
-                try:
-                    outcome = poll()
-                except (GeneratorsLost, UserError) as error:
-                    outcome = error.failure
-            shared = [outcome]
-            broadcast_object_list(shared, from_process=0)
-            outcome = shared[0]
+        outcome: Portion | Failure | None = None
+        if self.accelerator.is_main_process:
+            try:
+                outcome = poll()
+            except (GeneratorsLost, UserError) as error:
+                outcome = error.failure
+        shared: list[Any] = [outcome]
+        broadcast_object_list(shared, from_process=0)
+        outcome = shared[0]
         if not isinstance(outcome, Failure):
             return outcome
         if outcome.reason == PodReason.GENERATORS_LOST:

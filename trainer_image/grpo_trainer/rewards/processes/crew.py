@@ -1,6 +1,7 @@
-"""Processes that can call the same functions, and the jobs that wait for one of them.
+"""Processes that can call the same functions, and the batches that wait for one of them.
 
-A thread for each process hands it one job after the other and, when the process had to be killed, starts it anew.
+A thread for each process hands it one job after the other, of each batch in turn, and when the process had to be killed,
+starts it anew.
 """
 
 import logging
@@ -29,7 +30,8 @@ class Crew:
         self._load = load
         self._signatures: Future[Mapping[str, Signature]] = Future()
         self._lock = threading.Lock()
-        self._jobs: queue.SimpleQueue[Job | None] = queue.SimpleQueue()
+        self._batches: queue.SimpleQueue[Batch | None] = queue.SimpleQueue()
+        """Each as often as a process may find a job in it."""
         self._is_closed = False
         self._processes = [RewardProcess(load, timeout_s, environment) for _ in range(size)]
         for process in self._processes:
@@ -48,19 +50,24 @@ class Crew:
         return self._signatures.result()
 
     def submit(self, batch: Batch) -> None:
-        for job in batch.jobs:
-            self._jobs.put(job)
+        """Whenever something of it is ready."""
+        for _ in self._processes:
+            self._batches.put(batch)
 
     def close(self) -> None:
         self._is_closed = True
         for process in self._processes:
-            self._jobs.put(None)
+            self._batches.put(None)
             process.close()
 
     def _work(self, process: RewardProcess) -> None:
         self._start(process)
-        while (job := self._jobs.get()) is not None and not self._is_closed:
+        while (batch := self._batches.get()) is not None and not self._is_closed:
+            if (job := batch.next_job()) is None:
+                continue
             self._do(job, process)
+            if batch.has_ready:
+                self._batches.put(batch)
             if not process.is_ready and not self._is_closed:
                 self._start(process)  # now: it takes a while, and the next job may be far
 
@@ -99,6 +106,5 @@ class Crew:
         for places, outcome in zip(job.calls, process.outcomes(message, job.sizes, job.batch.ends_at), strict=False):
             job.batch.settle(places, outcome)
             num_settled += 1
-        if rest := job.without(num_settled).calls:
-            self._jobs.put(Job(job.batch, rest))
+        job.batch.put_back(job.calls[num_settled:])
         return None

@@ -1,12 +1,15 @@
 """How a batch of completions is divided into calls. A call is what one deadline holds for, and what one failure costs.
 
 Built-in functions score each completion by itself, `length` each prompt's. A function of the user's may look at the
-whole batch: it gets that in one call.
+whole batch, and gets that in one call, unless spec.rewards.perGroup says that it needs no more than a group: such a
+function, and a service, is called with whole groups, with all that are there.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any, Final
 
+from grpo_contract.rewards import is_url
 from grpo_trainer.rewards.prompts import places_by_prompt
 from grpo_trainer.rewards.registry import BUILT_IN
 
@@ -20,21 +23,29 @@ Places = list[int]
 """Of completions in their batch."""
 
 
-def divided(function: str, prompts: Sequence[Any], count: int) -> list[Places]:
-    """The calls, as places of their completions in the batch."""
-    if function not in BUILT_IN:
-        return [list(range(count))]
-    if function not in COMPARE_A_PROMPTS:
-        return [[place] for place in range(count)]
-    return places_by_prompt(prompts)
+@dataclass(frozen=True)
+class Division:
+    parts: list[Places]
+    """What is never divided further."""
+    joins: bool = False
+    """A call is for as many parts as there are: its time is not the sum of theirs."""
 
 
-def chunked(calls: Iterable[Places]) -> Iterator[list[Places]]:
-    chunk: list[Places] = []
-    for call in calls:
-        chunk.append(call)
-        if sum(map(len, chunk)) >= CHUNK:
-            yield chunk
-            chunk = []
-    if chunk:
-        yield chunk
+def divided(function: str, prompts: Sequence[Any], *, per_group: bool) -> Division:
+    if per_group or is_url(function):
+        return Division(places_by_prompt(prompts), joins=True)
+    if function in COMPARE_A_PROMPTS:
+        return Division(places_by_prompt(prompts))
+    if function in BUILT_IN:
+        return Division([[place] for place in range(len(prompts))])
+    return Division([list(range(len(prompts)))])
+
+
+def first_chunk(calls: Sequence[Places]) -> Sequence[Places]:
+    """Those that go to a process together."""
+    count = 0
+    for number, call in enumerate(calls, start=1):
+        count += len(call)
+        if count >= CHUNK:
+            return calls[:number]
+    return calls

@@ -18,7 +18,7 @@ from grpo_trainer.rewards.processes.batch import Batch
 from grpo_trainer.rewards.processes.crew import Crew
 from grpo_trainer.rewards.processes.division import divided
 from grpo_trainer.rewards.processes.environment import environment_of_process
-from grpo_trainer.rewards.processes.messages import Load, Signature
+from grpo_trainer.rewards.processes.messages import Load
 from grpo_trainer.rewards.processes.process import out_of_time
 from grpo_trainer.rewards.registry import BUILT_IN
 from grpo_trainer.rewards.score import Score
@@ -27,6 +27,8 @@ from grpo_trainer.rewards.watch import RewardWatch
 FEWEST: Final = 2
 """Processes of a rank for the built-in functions: one that hangs does not hold up the other completions."""
 MOST: Final = 4
+OF_A_SERVICE: Final = 2
+"""One for what came while others were being written, and one for the last completions, which need not wait for it."""
 LAST_WORDS_S: Final = 1.0
 """After the end of a batch, for processes that are being killed to be named as the cause."""
 
@@ -44,11 +46,12 @@ class RewardProcesses:
         watch: RewardWatch,
     ) -> None:
         self.scoring_s = scoring_s
+        self.per_group = frozenset(config.per_group)
         self.watch = watch
         environment = environment_of_process(os.environ, device)
         self._crews: dict[str, Crew] = {}
         for group in by_process(names):
-            size = num_processes() if group[0] in BUILT_IN else 1
+            size = num_processes(group[0])
             load = Load(tuple(group), arguments, config.timeout_s)
             crew = Crew(load, size, config.timeout_s, environment)
             self._crews |= dict.fromkeys(group, crew)
@@ -73,19 +76,39 @@ class RewardProcesses:
 
 
 class RemoteReward:
-    """A reward function in TRL's eyes."""
+    """A reward function in TRL's eyes. Where completions come one after the other, it may be told of them before TRL calls."""
 
     def __init__(self, name: str, crew: Crew, processes: RewardProcesses) -> None:
         self._name = name
         self._crew = crew
         self._processes = processes
+        self.scores_parts = name in BUILT_IN or is_url(name) or name in processes.per_group
+        """Needs no whole batch."""
+        self._begun: Batch | None = None
+
+    def begin(self, trainer_state: Any, prompts: Sequence[Any], **columns: Sequence[Any]) -> None:
+        """A batch whose completions are still to be written."""
+        self._begun = self._batch(trainer_state, prompts=prompts, **columns)
+
+    def add(self, places: Sequence[int], completions: Sequence[Any], completion_ids: Sequence[list[int]]) -> None:
+        """Of the batch that has begun, those that are there now."""
+        assert self._begun is not None
+        self._add(self._begun, places, completions=completions, completion_ids=completion_ids)
 
     async def __call__(
-        self, *, trainer_state: Any, log_extra: Any, log_metric: Any, **columns: Sequence[Any]
+        self,
+        *,
+        trainer_state: Any,
+        log_extra: Any,
+        log_metric: Any,
+        completions: Sequence[Any],
+        completion_ids: Sequence[list[int]],
+        **columns: Sequence[Any],
     ) -> list[Score]:
         """FAILED, or None, where there is no score; the watch is told why."""
-        batch = self._batch(columns, trainer_state)
-        self._crew.submit(batch)
+        batch, self._begun = self._begun or self._batch(trainer_state, **columns), None
+        self._add(batch, range(len(completions)), completions=completions, completion_ids=completion_ids)
+        batch.ends_at = time.monotonic() + self._processes.scoring_s
         left_s = batch.ends_at + LAST_WORDS_S - time.monotonic()
         await asyncio.wait([asyncio.wrap_future(batch.done)], timeout=left_s)
         batch.give_up(out_of_time())  # where a process is being started, nothing else looks at the clock
@@ -96,21 +119,22 @@ class RemoteReward:
         mishaps = outcome.mishaps
         return [mishaps[place].score if place in mishaps else score for place, score in enumerate(outcome.scores)]
 
-    def _batch(self, columns: Mapping[str, Sequence[Any]], trainer_state: Any) -> Batch:
-        is_built_in = self._name in BUILT_IN
-        signature = self._crew.signatures()[self._name]
-        calls = divided(self._name, columns["prompts"], len(columns["completions"]))
+    def _batch(self, trainer_state: Any, **columns: Sequence[Any]) -> Batch:
+        division = divided(self._name, columns["prompts"], per_group=self._name in self._processes.per_group)
         return Batch(
-            self._name,
-            wanted_by(signature, columns) if is_built_in else columns,
-            None if is_built_in else vars(trainer_state),
-            calls,
-            time.monotonic() + self._processes.scoring_s,
+            self._name, self._wanted(columns), None if self._name in BUILT_IN else vars(trainer_state), division
         )
 
+    def _add(self, batch: Batch, places: Sequence[int], **columns: Sequence[Any]) -> None:
+        batch.add(places, self._wanted(columns))
+        self._crew.submit(batch)
 
-def wanted_by(signature: Signature, columns: Mapping[str, Sequence[Any]]) -> dict[str, Sequence[Any]]:
-    return {name: values for name, values in columns.items() if name in signature.parameters}
+    def _wanted(self, columns: Mapping[str, Sequence[Any]]) -> Mapping[str, Sequence[Any]]:
+        """Of the built-in functions, only what they take."""
+        if self._name not in BUILT_IN:
+            return columns
+        parameters = self._crew.signatures()[self._name].parameters
+        return {name: values for name, values in columns.items() if name in parameters}
 
 
 def by_process(names: Iterable[str]) -> list[list[str]]:
@@ -128,6 +152,11 @@ def process_of(name: str) -> str:
     return name if is_url(name) else name.partition(":")[0]
 
 
-def num_processes() -> int:
+def num_processes(name: str) -> int:
+    """For the function, and those that share its process."""
+    if is_url(name):
+        return OF_A_SERVICE
+    if name not in BUILT_IN:
+        return 1
     ranks = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
     return max(FEWEST, min(MOST, len(os.sched_getaffinity(0)) // ranks))

@@ -1,0 +1,57 @@
+"""Completions reach the other ranks, and the reward functions, while others are still being written."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, ClassVar
+
+import pytest
+from accelerate import Accelerator
+from transformers import AutoModelForCausalLM
+
+from grpo_contract.config import Deadlines
+from grpo_trainer.fleet import generation
+from grpo_trainer.fleet.fleet import Ticket
+from grpo_trainer.fleet.generation import FleetGeneration, FleetSettings
+from grpo_trainer.fleet.generator import Completion
+from trainer.recording_observer import RecordingObserver
+
+G = 2
+PROMPTS = [[1], [2], [3]]
+
+
+class WritesOneGroupAtATime:
+    """The fleet; the last prompt's completions come first."""
+
+    waited: ClassVar[list[float]] = []
+
+    def __init__(self, *_: Any) -> None:
+        pass
+
+    def submit(self, prompts: Sequence[list[int]], num_generations: int, sampling: Mapping[str, Any]) -> list[Ticket]:
+        return [Ticket(prompt, SimpleNamespace()) for prompt in prompts]  # type: ignore[arg-type]
+
+    def poll(self, tickets: Sequence[Ticket], timeout_s: float) -> None:
+        self.waited.append(timeout_s)
+        ticket = [ticket for ticket in tickets if ticket.completions is None][-1]
+        ticket.completions = [Completion([*ticket.prompt, place], [-1.0, -2.0]) for place in range(G)]
+
+
+def test_completions_come_with_their_places_group_by_group(tiny_model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(generation, "Fleet", WritesOneGroupAtATime)
+    seam = FleetGeneration(
+        FleetSettings(SimpleNamespace(urls=list), str, "127.0.0.1", 0, Deadlines(), RecordingObserver()),
+        model=AutoModelForCausalLM.from_pretrained(tiny_model),
+        accelerator=Accelerator(cpu=True),
+        processing_class=None,
+    )
+    portions: list[Mapping[int, list[int]]] = []
+    seam.arrived = portions.append
+
+    prompts, completions, logprobs, _ = seam.generate([prompt for prompt in PROMPTS for _ in range(G)], None, G)
+
+    assert portions == [{4: [3, 0], 5: [3, 1]}, {2: [2, 0], 3: [2, 1]}, {0: [1, 0], 1: [1, 1]}]
+    assert completions == [[1, 0], [1, 1], [2, 0], [2, 1], [3, 0], [3, 1]]
+    assert logprobs == [[[-1.0], [-2.0]]] * 6
+    assert prompts == [[1], [1], [2], [2], [3], [3]]
+    assert WritesOneGroupAtATime.waited == [generation.PORTION_S] * 3
