@@ -17,6 +17,8 @@ OWNED: list[dict[str, Any]] = [
     {"deepspeed": {"zero_optimization": {"stage": 2}}, "fsdp": "full_shard"},
     {"no_cuda": True, "push_to_hub_token": "hf_secret"},
     {"use_vllm": True, "vllm_mode": "server", "eval_strategy": "no"},
+    {"use_peft": True, "lora_target_modules": "q_proj"},
+    {"use_peft": True, "use_dora": True, "lora_target_modules": ["q_proj", "lm_head"]},
 ]
 
 
