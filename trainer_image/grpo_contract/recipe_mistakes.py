@@ -5,8 +5,9 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from grpo_contract.adapter_targets import targets_mistake
+from grpo_contract.schedules import schedule_mistake
 
-CHECKS: Final = (targets_mistake,)
+CHECKS: Final = (targets_mistake, schedule_mistake)
 
 
 def recipe_mistakes(recipe: Mapping[str, Any]) -> list[str]:
