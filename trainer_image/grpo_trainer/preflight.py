@@ -11,15 +11,13 @@ from grpo_contract.failure import PodReason, UserError
 from grpo_contract.hub import pushes
 from grpo_contract.model_folder import check_model_folder, model_permission, no_model
 from grpo_contract.needed_packages import KERNELS, needed_packages
-from grpo_contract.paths import is_path, listing, open_each, permission_needed, siblings
+from grpo_contract.paths import FILE_FORMATS, is_path, listing, open_each, permission_needed, siblings
 from grpo_contract.rewards import label_of
 from grpo_trainer.hub.settings import read_settings
 from grpo_trainer.optional_packages import is_installed
 from grpo_trainer.rewards import registry
 from grpo_trainer.sources import Source, check_columns, sources_of
 
-FILE_FORMATS: Final = {".jsonl": "json", ".json": "json", ".parquet": "parquet"}
-"""{suffix: the reader of `datasets` for it}."""
 WEIGHT_FILES: Final = ("*.safetensors", "*.bin")
 TOKENIZER_FILES: Final = ("tokenizer*", "vocab*")
 
