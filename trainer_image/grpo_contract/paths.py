@@ -12,6 +12,9 @@ FILE_FORMATS: Final = {".jsonl": "json", ".json": "json", ".parquet": "parquet"}
 """{suffix of a data set that is one file: the reader of `datasets` for it}. Such a file has one split."""
 ONLY_SPLIT: Final = "train"
 
+RELATIVE: Final = "^([.~]|[^/:]+/[^/]*/)"
+"""What is neither a path in a pod nor an id on the hub, which has one slash at most."""
+
 
 def is_path(name: str) -> bool:
     """Names that begin with a slash or a dot are paths; everything else is an id on the hub."""

@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from grpo_contract.paths import FILE_FORMATS, ONLY_SPLIT
+from grpo_contract.paths import FILE_FORMATS, ONLY_SPLIT, RELATIVE
 from grpo_operator.api.cel import Path, Rule, present, value_of
 
 RECIPE: Final[Path] = ("spec", "recipe")
@@ -47,7 +47,23 @@ _ASKED_BY: Final = (
     f"{value_of('eval_on_start', 'false')} ? 'eval_on_start' : 'do_eval'}}"
 )
 
+
+def place_rule(at: Path, key: str, remedy: str) -> Rule:
+    """`key` names a model or a data set, where it is there."""
+    return Rule(
+        at,
+        f"!{present(key)} || !self.{key}.matches('{RELATIVE}')",
+        f"{'.'.join((*at, key)).replace('.[]', '[]')} is '{{self.{key}}}', a relative path, which leads nowhere in a pod; {remedy}.",
+        f".{key}",
+    )
+
+
+_DATA_AS_IN: Final = (
+    "set it to a path below /volume, the run's volume, or to a data set of the hub, as in open-r1/OpenR1-Math-220k"
+)
+
 DATA_RULES: Final = (
+    place_rule(RECIPE, "dataset_name", _DATA_AS_IN),
     Rule(
         RECIPE,
         f"({_ONE}) || {_SEVERAL}",
@@ -123,6 +139,7 @@ DATA_RULES: Final = (
 )
 
 MIXTURE_RULES: Final = (
+    place_rule((*MIXTURE, "datasets", "[]"), "id", _DATA_AS_IN),
     Rule(
         (*MIXTURE, "datasets", "[]"),
         f"!has(self.split) || self.split == '{ONLY_SPLIT}' || !{_is_file('self.id')}",

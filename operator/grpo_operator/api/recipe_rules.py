@@ -7,7 +7,7 @@ from grpo_contract.recipe_defaults import MOVED_DEFAULTS, OPEN_R1_REWARDS, PROMP
 from grpo_contract.rewards import BUILT_IN_REWARDS, OTHER_REWARDS
 from grpo_operator.api.cel import Path, Rule, present, value_of
 from grpo_operator.api.comparison_rules import COMPARISON_RULES
-from grpo_operator.api.data_rules import DATA_RULES, RECIPE, eval_strategy, evaluates
+from grpo_operator.api.data_rules import DATA_RULES, RECIPE, eval_strategy, evaluates, place_rule
 
 SPEC: Final[Path] = ("spec",)
 
@@ -36,6 +36,11 @@ _RECIPE_RULES: Final = (
     _missing(
         "model_name_or_path",
         "set it to a model of the hub, as in Qwen/Qwen2.5-1.5B-Instruct, or to a folder below /volume",
+    ),
+    place_rule(
+        RECIPE,
+        "model_name_or_path",
+        "set it to a folder below /volume, the run's volume, or to a model of the hub, as in Qwen/Qwen2.5-1.5B-Instruct",
     ),
     Rule(
         RECIPE,
