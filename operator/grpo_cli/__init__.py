@@ -7,7 +7,7 @@
 
     structure.py       unknown keys, types, ranges, enums: the CRD's schema
     rules.py           the CRD's rules across fields, in CEL
-    translation.py     keys that the operator owns, old keys, moved defaults
+    translation.py     what acceptance refuses, old keys, moved defaults
     batches.py         completions, prompts and steps
     combinations.py    what TRL or vLLM would refuse later, and what costs without a gain
     memory.py          bytes per learner GPU and generator GPU; model_shape.py reads a model's config.json

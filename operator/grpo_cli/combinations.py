@@ -9,6 +9,7 @@ from typing import Final
 from grpo_cli.finding import Finding, error, note, waste
 from grpo_cli.plan import Plan
 from grpo_contract.hub import pushes
+from grpo_contract.needed_packages import needed_packages
 from grpo_contract.prompts import too_few_prompts
 from grpo_contract.trackers import ALL_TRACKERS, TRACKER_PACKAGES, reported_to
 
@@ -207,6 +208,14 @@ def trackers(plan: Plan) -> Iterator[Finding]:
         )
 
 
+def packages(plan: Plan) -> Iterator[Finding]:
+    for needed in needed_packages(plan.recipe):
+        yield note(
+            f"spec.recipe.{needed.key}",
+            f"{needed.needs}, which the project's images do not hold: with them the run fails; {needed.remedy}.",
+        )
+
+
 CHECKS: Final[tuple[Check, ...]] = (
     both_precisions,
     reference_without_kl,
@@ -226,4 +235,5 @@ CHECKS: Final[tuple[Check, ...]] = (
     sequences_by_length,
     token_for_pushes,
     trackers,
+    packages,
 )

@@ -11,16 +11,7 @@ from grpo_contract.evaluation import evaluates, too_few_rows
 
 def evaluation_findings(plan: Plan) -> list[Finding]:
     always = [*_steps_without_effect(plan), *_kept_out_for_nothing(plan)]
-    return [*_part_of_a_step(plan), *_rows(plan), *_more_than_training(plan), *_too_late(plan), *always]
-
-
-def _part_of_a_step(plan: Plan) -> Iterator[Finding]:
-    every = plan.value("eval_steps")
-    if plan.value("eval_strategy") == "steps" and every is not None and every > 1 and every != int(every):
-        yield error(
-            "spec.recipe.eval_steps",
-            f"spec.recipe.eval_steps is {every:g}, but above 1 it is a number of steps; round it.",
-        )
+    return [*_rows(plan), *_more_than_training(plan), *_too_late(plan), *always]
 
 
 def _rows(plan: Plan) -> Iterator[Finding]:

@@ -147,6 +147,28 @@ def test_flash_attention_that_is_installed(installed: str, tmp_path: Path, monke
 
 
 @pytest.mark.parametrize(
+    ("optim", "package"), [("paged_adamw_8bit", "bitsandbytes"), ("grokadamw", "grokadamw"), ("adalomo", "lomo-optim")]
+)
+def test_an_optimizer_that_is_not_installed(optim: str, package: str) -> None:
+    with pytest.raises(UserError) as caught:
+        preflight.check(RECIPE | {"optim": optim})
+    assert caught.value.failure.reason == "InvalidRecipe"
+    assert str(caught.value) == (
+        f"spec.recipe.optim: '{optim}' needs the package {package}, which is not in the learners' image; set it to adamw_torch, "
+        f"leave it out, or use an image that holds {package}."
+    )
+
+
+def test_an_optimizer_that_is_installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = tmp_path / "bitsandbytes-0.49.0.dist-info"
+    folder.mkdir()
+    (folder / "METADATA").write_text("Version: 0.49.0\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    preflight.check(RECIPE | {"optim": "adamw_8bit"})
+    preflight.check(RECIPE | {"optim": "adamw_torch"})
+
+
+@pytest.mark.parametrize(
     "implementation", ["sdpa", "eager", "flash_attention_2", "kernels-community/flash-attn2", None]
 )
 def test_other_attention_is_left_to_transformers(implementation: str | None) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from accelerate.state import AcceleratorState, PartialState
 
 from grpo_contract.failure import UserError
@@ -195,6 +196,13 @@ def test_every_step_is_logged_unless_the_recipe_says_otherwise(tmp_path: Path) -
     assert parse(tmp_path, logging_steps=20).training.logging_steps == 20
     for strategy in ("epoch", "no"):
         assert parse(tmp_path, logging_strategy=strategy).training.logging_strategy == strategy
+
+
+def test_betas_are_floats_whatever_json_made_of_them(tmp_path: Path) -> None:
+    """0.0 is 0 in JSON, and PyTorch takes two floats or nothing."""
+    training = parse(tmp_path, adam_beta1=0).training
+    assert [(beta, type(beta)) for beta in (training.adam_beta1, training.adam_beta2)] == [(0.0, float), (0.999, float)]
+    torch.optim.AdamW([torch.zeros(1)], betas=(training.adam_beta1, training.adam_beta2))
 
 
 MISTAKES: dict[str, tuple[dict[str, Any], str]] = {

@@ -135,6 +135,30 @@ RECIPES: list[tuple[Level, dict[str, Any], dict[str, Any], str, str]] = [
         "report_to holds mlflow, swanlab, which the learners' image must hold (the released one does not), or the run "
         "fails; leave it out, since metrics are in Prometheus anyway, or use an image that holds it.",
     ),
+    (
+        Level.NOTE,
+        {"optim": "adamw_8bit"},
+        {"optim": "adamw_torch_fused"},
+        "optim",
+        "optim: 'adamw_8bit' needs the package bitsandbytes, which the project's images do not hold: with them the run fails; "
+        "set it to adamw_torch, leave it out, or use an image that holds bitsandbytes.",
+    ),
+    (
+        Level.NOTE,
+        {"optim": "galore_adamw_layerwise"},
+        {"optim": "adafactor"},
+        "optim",
+        "optim: 'galore_adamw_layerwise' needs the package galore-torch, which the project's images do not hold: with them the "
+        "run fails; set it to adamw_torch, leave it out, or use an image that holds galore-torch.",
+    ),
+    (
+        Level.NOTE,
+        {"attn_implementation": "flash_attention_3"},
+        {"attn_implementation": "flash_attention_2"},
+        "attn_implementation",
+        "attn_implementation: 'flash_attention_3' needs the package flash-attn-3, which the project's images do not hold: with "
+        "them the run fails; set it to sdpa, leave it out, or use an image that holds flash-attn-3.",
+    ),
 ]
 
 

@@ -188,6 +188,29 @@ def test_what_cannot_be_done_is_one_sentence(grpo: Grpo, arguments: tuple[str, .
 
 
 @pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ("a: [", "standard input is no YAML that kubectl would read ("),
+        ("", "standard input holds 0 documents; give one recipe or one GRPORun."),
+        (
+            "kind: Pod\napiVersion: v1\n",
+            "standard input holds a Pod of v1; give a GRPORun of grpo.dev/v1alpha1, or a recipe ",
+        ),
+    ],
+)
+def test_programs_get_json_of_what_cannot_be_read(grpo: Grpo, text: str, sentence: str) -> None:
+    done = grpo("check", "-", "--output=json", stdin=text)
+    assert (done.returncode, done.stderr) == (1, "")
+    content = json.loads(done.stdout)
+    (finding,) = content["findings"]
+    assert (finding["level"], finding["field"]) == ("error", "")
+    assert finding["sentence"].startswith(sentence)
+    assert (content["steps"], content["evaluation"], content["memory"]) == (None, None, None)
+    as_text = grpo("check", "-", stdin=text)
+    assert (as_text.returncode, as_text.stdout, as_text.stderr) == (1, "", f"error: {finding['sentence']}\n")
+
+
+@pytest.mark.parametrize(
     ("arguments", "words"),
     [
         ((), "the following arguments are required: COMMAND"),

@@ -57,7 +57,7 @@ def test_when_a_run_evaluates(recipe: dict[str, Any], schedule: Schedule) -> Non
         EPOCHS,
         HUNDRED | {"max_steps": None},
         HUNDRED | {"max_steps": None, "eval_steps": 0.1},
-        HUNDRED | {"eval_steps": 2.5},
+        HUNDRED | {"logging_steps": 2.5, "logging_strategy": "epoch"},
         HUNDRED | {"eval_steps": -1},
         HUNDRED | {"logging_steps": 0},
     ],
@@ -139,15 +139,6 @@ def test_rows_to_train_and_to_evaluate_on(
 
 # (level, recipe, eval rows, neighbour, its eval rows, field below spec.recipe, sentence after spec.recipe.)
 FINDINGS: list[tuple[Level, dict[str, Any], int | None, dict[str, Any], int | None, str, str]] = [
-    (
-        Level.ERROR,
-        HUNDRED | {"eval_steps": 2.5},
-        None,
-        HUNDRED | {"eval_steps": 2.0},
-        None,
-        "eval_steps",
-        "eval_steps is 2.5, but above 1 it is a number of steps; round it.",
-    ),
     (
         Level.ERROR,
         {"do_eval": True, "dataloader_drop_last": True, "num_generations_eval": 2},

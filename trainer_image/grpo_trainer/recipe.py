@@ -150,6 +150,8 @@ def parse_recipe(recipe: dict[str, Any], owned: dict[str, Any]) -> Recipe:
     check_reporting(training)
     check_bounds(script)
     training.lr_scheduler_kwargs = schedule_arguments(training)
+    # 0.0 is 0 in JSON, and PyTorch takes two floats or nothing.
+    training.adam_beta1, training.adam_beta2 = float(training.adam_beta1), float(training.adam_beta2)
     return Recipe(training, model, script, evaluates(recipe))
 
 
