@@ -50,6 +50,11 @@ REWARD_BOUNDS: Final[Mapping[str, Mapping[str, int]]] = {
 """What the recipe's parameters of rewards may be, in a schema's words."""
 
 
+def is_own_code(reward: str) -> bool:
+    """Code of the run or of its image, of which nobody knows beforehand what it does."""
+    return reward not in BUILT_IN_REWARDS and not is_url(reward)
+
+
 def is_url(reward: str) -> bool:
     return re.match(MEANT_AS_URL, reward) is not None
 

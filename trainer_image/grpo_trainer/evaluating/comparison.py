@@ -4,10 +4,8 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-from grpo_contract.comparison import METRIC, OF_A_CLOCK
 from grpo_contract.failure import PodReason, UserError
-
-PREFIX = "eval_"
+from grpo_contract.figures import PREFIX, no_figure
 
 
 def compared_key(metric: str) -> str:
@@ -25,16 +23,11 @@ def comparable(value: Any) -> float | None:
     return value if isinstance(value, int | float) and math.isfinite(value) else None
 
 
-def check_metric(metric: str | None, results: Mapping[str, Any]) -> None:
+def check_metric(metric: str, results: Mapping[str, Any]) -> None:
     """
     Raises:
         UserError: an evaluation has no such figure.
     """
-    if metric is None or compared_key(metric) in results:
-        return
-    figures = sorted(key.removeprefix(PREFIX) for key in results if key.startswith(PREFIX))
-    known = ", ".join(name for name in figures if name not in OF_A_CLOCK)
-    raise UserError(
-        PodReason.INVALID_RECIPE,
-        f"spec.recipe.{METRIC} is '{metric}', which is no figure of an evaluation; set it to one of {known}.",
-    )
+    if compared_key(metric) not in results:
+        figures = [key.removeprefix(PREFIX) for key in results if key.startswith(PREFIX)]
+        raise UserError(PodReason.INVALID_RECIPE, no_figure(metric, figures))
