@@ -103,6 +103,8 @@ def test_an_adapter_is_merged_first(target: str, adapter: str, removed: list[str
     assert (merge["name"], merge["image"]) == ("merge", "learner:gpu")
     assert merge["command"] == ["python", "-m", "grpo_trainer.storage.merge_adapter", adapter, whole]
     assert environment_of(benchmark)["GRPO_MODEL"] == whole
+    _, trusting, *_ = containers_of(job_of(target, use_peft=True, trust_remote_code=True))
+    assert trusting["command"] == [*merge["command"], "--trust-remote-code"]
     assert report["command"][5:] == removed
 
 

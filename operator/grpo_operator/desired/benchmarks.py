@@ -138,7 +138,9 @@ def _merge(run: GRPORun, settings: Settings, target: str) -> list[Manifest]:
     """Of a run that trains an adapter: what benchmarks models mostly loads none."""
     if not _is_adapter(run):
         return []
-    command = ("python", "-m", "grpo_trainer.storage.merge_adapter", _saved(run, target), _benchmarked(run, target))
+    trusting = ["--trust-remote-code"] if run.spec.recipe.get("trust_remote_code") else []
+    paths = (_saved(run, target), _benchmarked(run, target))
+    command = ("python", "-m", "grpo_trainer.storage.merge_adapter", *paths, *trusting)
     container = _container(MERGE, learners_image(run, settings), command, settings)
     return [merged(container | {"env": environment_of(on_cpu=True)}, {"env": run.spec.learners.env})]
 
