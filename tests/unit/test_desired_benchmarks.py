@@ -48,7 +48,9 @@ def test_the_job() -> None:
     assert (metadata["name"], metadata["namespace"], metadata["labels"]) == ("math-benchmark-50", "team", LABELS)
     assert [owner["uid"] for owner in metadata["ownerReferences"]] == [UID]
     assert spec["template"]["metadata"]["labels"] == LABELS | {"grpo.dev/run-uid": UID}
-    assert (spec["activeDeadlineSeconds"], spec["backoffLimit"], spec["ttlSecondsAfterFinished"]) == (3600, 1, 86400)
+    assert spec["template"]["spec"]["activeDeadlineSeconds"] == 3600, "of one try, from when it has its node"
+    assert spec["activeDeadlineSeconds"] == 2 * 3600 + 7 * 86400, "of both tries, and of what they wait for"
+    assert (spec["backoffLimit"], spec["ttlSecondsAfterFinished"]) == (1, 86400)
     assert [rule["action"] for rule in spec["podFailurePolicy"]["rules"]] == ["Ignore", "FailJob"]
     assert spec["template"]["spec"]["restartPolicy"] == "Never"
     assert job_of("model")["metadata"]["name"] == "math-benchmark-model"
