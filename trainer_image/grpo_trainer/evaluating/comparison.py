@@ -6,6 +6,7 @@ from typing import Any
 
 from grpo_contract.failure import PodReason, UserError
 from grpo_contract.figures import PREFIX, no_figure
+from grpo_contract.progress import BestEvaluation
 
 
 def compared_key(metric: str) -> str:
@@ -15,6 +16,13 @@ def compared_key(metric: str) -> str:
 
 def described_best(value: float, metric: str) -> str:
     return f"{compared_key(metric)} {value:.4g}"
+
+
+def best_so_far(state: Any, metric: str | None) -> BestEvaluation | None:
+    """Of a trainer's state. None: no evaluation was compared yet."""
+    if metric is None or state.best_global_step is None:
+        return None
+    return BestEvaluation(step=state.best_global_step, metric=compared_key(metric), value=state.best_metric)
 
 
 def comparable(value: Any) -> float | None:
