@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from grpo_contract.labels import Role
-from grpo_contract.progress import Progress, Stage, Steps
+from grpo_contract.progress import BestEvaluation, EvaluationProgress, Progress, Stage, Steps
 from grpo_operator.api.run import GRPORun
 from grpo_operator.api.status import ConditionType, Phase
 from grpo_operator.reconcile.benchmarks import MOST_ENTRIES
@@ -191,6 +191,39 @@ def test_a_model_that_is_the_last_checkpoints_is_not_benchmarked_twice(
     plan = look(succeeded(benchmarked_run(**recipe), benchmarks=[entry("checkpoint-100", 100)]))
     assert list(entries_of(plan)) == targets
     assert jobs_in(plan) == ["math-benchmark-100"]
+
+
+def best_of_step(step: int) -> EvaluationProgress:
+    best = BestEvaluation(step=step, metric="eval_reward", value=0.5)
+    return EvaluationProgress(step=step, time=ago(10), best=best)
+
+
+@pytest.mark.parametrize(
+    ("phases", "best_step", "targets"),
+    [
+        ({20: "Succeeded", 100: "Pending"}, 20, ["checkpoint-20", "checkpoint-100"]),
+        ({20: "Pending", 100: "Pending"}, 20, ["checkpoint-20", "checkpoint-100"]),
+        ({20: "Failed", 100: "Pending"}, 20, ["checkpoint-20", "checkpoint-100", "model"]),  # it gave way to newer ones
+        ({100: "Pending"}, 20, ["checkpoint-100", "model"]),  # the best one is no checkpoint of the recipe
+        ({20: "Succeeded", 100: "Failed"}, 100, ["checkpoint-20", "checkpoint-100", "model"]),
+    ],
+)
+def test_a_model_that_is_the_best_checkpoints_is_not_benchmarked_twice(
+    phases: dict[int, str], best_step: int, targets: list[str]
+) -> None:
+    entries = [entry(f"checkpoint-{step}", step, phase) for step, phase in phases.items()]
+    run = succeeded(
+        benchmarked_run(load_best_model_at_end=True), benchmarks=entries, evaluation=best_of_step(best_step)
+    )
+    plan = look(run)
+    assert list(entries_of(plan)) == targets
+    assert {entry.target: entry.step for entry in plan.status.benchmarks}.get("model", best_step) == best_step
+
+
+def test_the_best_evaluation_of_a_run_that_loads_none_says_nothing_of_its_model() -> None:
+    entries = [entry("checkpoint-20", 20, "Succeeded")]
+    plan = look(succeeded(benchmarked_run(), benchmarks=entries, evaluation=best_of_step(20)))
+    assert entries_of(plan) == {"checkpoint-20": "Succeeded", "model": "Pending"}
 
 
 def test_a_run_that_has_failed_starts_none_and_lets_the_one_that_runs_go_on() -> None:

@@ -12,6 +12,7 @@ from typing import Final
 from pydantic import ValidationError
 
 from grpo_contract.benchmarks import TRAINED_MODEL, BenchmarkScores, target_of
+from grpo_contract.comparison import LOADS_BEST
 from grpo_contract.files import benchmarks_folder
 from grpo_contract.labels import Role
 from grpo_contract.progress import Progress
@@ -87,15 +88,26 @@ def judge_benchmarks(
 
 
 def known_targets(run: GRPORun, status: GRPORunStatus, progress: Progress | None) -> list[BenchmarkStatus]:
-    """Those that the status knows, those that learner 0 tells of, and the trained model once the run has succeeded."""
+    """Those that the status knows, those that learner 0 tells of, and the trained model once the run has succeeded, unless
+    it is a checkpoint's that is benchmarked anyway."""
     told = [BenchmarkStatus(target=target_of(step), step=step) for step in (progress.kept_models if progress else ())]
     known = {entry.target: entry for entry in [*told, *status.benchmarks]}
     if is_true(status.conditions, ConditionType.SUCCEEDED) and status.model is not None:
-        step = status.progress.step
-        is_last_checkpoint = target_of(step) in known and not run.spec.recipe.get("load_best_model_at_end")
-        if not is_last_checkpoint:
-            known.setdefault(TRAINED_MODEL, BenchmarkStatus(target=TRAINED_MODEL, step=step))
-    return sorted(known.values(), key=lambda entry: (entry.step, entry.target))
+        step = _trained_step(run, status)
+        same = known.get(target_of(step)) if step is not None else None
+        if same is None or same.phase is BenchmarkPhase.FAILED:
+            entry = BenchmarkStatus(target=TRAINED_MODEL, step=status.progress.step if step is None else step)
+            known.setdefault(TRAINED_MODEL, entry)
+    return sorted(known.values(), key=lambda entry: (entry.target == TRAINED_MODEL, entry.step, entry.target))
+
+
+def _trained_step(run: GRPORun, status: GRPORunStatus) -> int | None:
+    """Whose weights the trained model has, and so has the checkpoint of that step. None: learners of an older image, which
+    load the best model, do not say of which step it is."""
+    if not run.spec.recipe.get(LOADS_BEST):
+        return status.progress.step
+    best = status.evaluation and status.evaluation.best
+    return best.step if best else None
 
 
 def learners_have_all(status: GRPORunStatus) -> bool:
