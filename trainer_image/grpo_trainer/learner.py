@@ -193,6 +193,15 @@ class Learner(FleetGRPOTrainer):
                     self._metrics[mode][key].append(value)
         return loss
 
+    def save_model(self, *args: Any, **kwargs: Any) -> None:
+        """Training uses no cache, and transformers writes so into the configuration; whoever loads the model generates."""
+        config = self.model.config
+        in_training, config.use_cache = config.use_cache, True
+        try:
+            super().save_model(*args, **kwargs)
+        finally:
+            config.use_cache = in_training
+
     def _save_checkpoint(self, *args: Any, **kwargs: Any) -> None:
         with self.clock.phase(Phase.CHECKPOINT):
             super()._save_checkpoint(*args, **kwargs)
