@@ -202,6 +202,9 @@ class Learner(FleetGRPOTrainer):
         finally:
             config.use_cache = in_training
 
+    def create_model_card(self, *args: Any, **kwargs: Any) -> None:
+        """TRL's, beside the checkpoints, would name neither model nor data. `model_card.py` writes the trained model's."""
+
     def _save_checkpoint(self, *args: Any, **kwargs: Any) -> None:
         with self.clock.phase(Phase.CHECKPOINT):
             super()._save_checkpoint(*args, **kwargs)
