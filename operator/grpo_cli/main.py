@@ -166,10 +166,10 @@ def doubled_keys(document: Document) -> list[Finding]:
     return [
         Finding(
             Level.NOTE,
-            f"spec.recipe.{key}",
-            f"{key} is there twice in {document.name}; the last one counts, as for TRL and Open-R1.",
+            f"spec.recipe.{path}",
+            f"{path} is there twice in {document.name}; the last one counts, as for TRL and Open-R1.",
         )
-        for key in document.doubled
+        for path in document.doubled
     ]
 
 

@@ -177,6 +177,17 @@ def test_the_best_model_is_saved_where_the_recipe_is_silent_on_saving(tmp_path: 
     assert parse(tmp_path, **best, save_steps=7, eval_steps=7).training.save_strategy == "steps"
 
 
+def test_a_figure_that_no_evaluation_has_is_refused_before_the_model_is_loaded(tmp_path: Path) -> None:
+    stopping = {"callbacks": ["early_stopping"], "eval_strategy": "steps"}
+    with pytest.raises(UserError) as caught:
+        parse(tmp_path, **stopping, metric_for_best_model="eval_rewads")
+    assert caught.value.failure.message == (
+        "spec.recipe.metric_for_best_model is 'eval_rewads', which is no figure of an evaluation; did you mean reward?"
+    )
+    own = parse(tmp_path, **stopping, metric_for_best_model="longest", reward_funcs=["accuracy", "mine:length"])
+    assert own.training.metric_for_best_model == "longest"
+
+
 def test_a_schedule_that_follows_evaluations_is_told_what_is_better(tmp_path: Path) -> None:
     following = {
         "lr_scheduler_type": "reduce_lr_on_plateau",

@@ -238,7 +238,13 @@ def test_a_shape_with_heads_of_their_own_size() -> None:
 
 @pytest.mark.parametrize(
     ("config", "why"),
-    [(QWEN | {"num_experts": 64}, "has num_experts"), ({"model_type": "mamba"}, "has no hidden_size")],
+    [
+        (QWEN | {"num_experts": 64}, "has num_experts"),
+        ({"model_type": "mamba"}, "has no hidden_size"),
+        (QWEN | {"num_attention_heads": 0}, "has num_attention_heads 0"),
+        (QWEN | {"num_hidden_layers": -1}, "has num_hidden_layers -1"),
+        (QWEN | {"hidden_size": "1536"}, "has hidden_size 1536"),
+    ],
 )
 def test_other_models_are_told(config: dict[str, Any], why: str) -> None:
     sentence = f"c.json {why}, and only dense decoders are counted; give --parameters instead."

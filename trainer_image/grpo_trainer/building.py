@@ -130,7 +130,9 @@ def build_learner(
     learner.remove_callback(PrinterCallback)
     if learner.is_world_process_zero():
         learner.add_callback(StepReport(learner, keeper, fleet, metrics, board))
-        learner.add_callback(EvaluationReport(learner.reward_func_names, metrics, board))
+        evaluations = EvaluationReport(learner.reward_func_names, metrics, board)
+        learner.add_callback(evaluations)
+        learner.compared = evaluations.compared
     return learner
 
 

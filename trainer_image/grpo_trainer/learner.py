@@ -54,6 +54,8 @@ class Learner(FleetGRPOTrainer):
         """Of the last pass, completions x tokens."""
         self.scored: Callable[[], None] = lambda: None
         """Called when completions have been scored, before what failed can end the run."""
+        self.compared: Callable[[Any, Any], None] = lambda args, state: None
+        """Called when an evaluation has been compared with those before it."""
         self.train_sampler: Any = None
         super().__init__(reward_funcs=list(rewards.values()), **kwargs)
         self.reward_func_names = list(rewards)
@@ -100,6 +102,9 @@ class Learner(FleetGRPOTrainer):
         metric = self.args.metric_for_best_model
         has_figure = metric is not None and comparable(metrics.get(compared_key(metric))) is not None
         is_best = has_figure and super()._determine_best_metric(metrics=metrics, trial=trial)
+        if is_best:
+            self.state.best_global_step = self.state.global_step  # transformers' only where it saves
+        self.compared(self.args, self.state)
         if self.keeper is None:
             return bool(is_best)
         self.control.should_save = self.keeper.evaluated(self.args, self.state, is_best)
@@ -198,6 +203,18 @@ class Learner(FleetGRPOTrainer):
                 for key, value in self.mismatch.take(self.accelerator.gather).items():
                     self._metrics[mode][key].append(value)
         return loss
+
+    def save_model(self, *args: Any, **kwargs: Any) -> None:
+        """Training uses no cache, and transformers writes so into the configuration; whoever loads the model generates."""
+        config = self.model.config
+        in_training, config.use_cache = config.use_cache, True
+        try:
+            super().save_model(*args, **kwargs)
+        finally:
+            config.use_cache = in_training
+
+    def create_model_card(self, *args: Any, **kwargs: Any) -> None:
+        """TRL's, beside the checkpoints, would name neither model nor data. `model_card.py` writes the trained model's."""
 
     def _save_checkpoint(self, *args: Any, **kwargs: Any) -> None:
         with self.clock.phase(Phase.CHECKPOINT):

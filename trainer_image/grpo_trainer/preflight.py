@@ -29,8 +29,8 @@ def check(recipe: dict[str, Any], code: Sequence[Path] = ()) -> None:
         check_dataset(source, recipe.get("dataset_prompt_column", "prompt"))
     check_packages(recipe)
     rewards = required(recipe, "reward_funcs", "a list of reward functions")
-    check_listed_once(rewards)
     registry.check_names(rewards, code)
+    check_listed_once(rewards)
 
 
 def required(recipe: dict[str, Any], key: str, what: str) -> Any:

@@ -16,6 +16,8 @@ ADAPTER_WEIGHTS: Final = "adapter_model.safetensors"
 LATEST: Final = "latest"
 """Names the folder of DeepSpeed's states."""
 SCHEDULER: Final = "scheduler.pt"
+ENTROPY_CONTROL: Final = "entropy_ctrl_state.json"
+"""TRL's, with use_adaptive_entropy."""
 MARKER: Final = "complete.json"
 """Makes a checkpoint count; of the run alone."""
 PARTIAL_MARKER: Final = f".{MARKER}"
@@ -27,6 +29,7 @@ NEEDED_TO_RESUME: Final = (
     "zero_to_*.py",
     "rng_state*.pth",
     SCHEDULER,
+    ENTROPY_CONTROL,
     MARKER,
     PARTIAL_MARKER,
 )
