@@ -1,6 +1,5 @@
 """A GRPORun -> what is to be said of it. Pure: no files, no printing."""
 
-import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -10,7 +9,7 @@ from grpo_cli.combinations import combinations
 from grpo_cli.evaluation_findings import evaluation_findings
 from grpo_cli.finding import Finding, Level, error
 from grpo_cli.memory import Gpu, Memory, Model, estimate, memory_findings
-from grpo_cli.paths import RECIPE
+from grpo_cli.paths import RECIPE, overlap
 from grpo_cli.plan import Plan
 from grpo_cli.product import Product
 from grpo_cli.rows import rows_of
@@ -18,7 +17,6 @@ from grpo_cli.rules import broken_rules
 from grpo_cli.stored import as_stored, as_typed
 from grpo_cli.structure import misfits
 from grpo_cli.translation import translated, without_effect
-from grpo_operator.api.cel import Rule
 from grpo_operator.api.spec import GRPORunSpec
 
 
@@ -54,8 +52,9 @@ def check_run(run: Mapping[str, Any], known: Known, product: Product) -> Report:
     """`run` as JSON, as it was written."""
     structure = misfits(run, product.schema)
     stored = as_stored(_named(run), product.schema)
-    rules = [rule for rule in product.rules if not _looks_at(rule, structure)]
-    refused = [*_unnamed(run), *structure, *broken_rules(as_typed(stored, product.schema), rules)]
+    fields = [finding.field for finding in structure]
+    broken = broken_rules(as_typed(stored, product.schema), product.rules, fields)
+    refused = [*_unnamed(run), *structure, *broken]
     recipe = sound(stored, structure)
     todays, told = translated(recipe, _mapping(stored.get("spec")).get("recipeDefaults"))
     told += without_effect(recipe, product.recipe_keys)
@@ -81,21 +80,8 @@ def sound(stored: Mapping[str, Any], structure: Iterable[Finding]) -> dict[str, 
     return {
         key: value
         for key, value in recipe.items()
-        if not any(_is_within(field, f"{RECIPE}.{key}") for field in refused)
+        if not any(overlap(field, f"{RECIPE}.{key}") for field in refused)
     }
-
-
-def _looks_at(rule: Rule, refused: Iterable[Finding]) -> bool:
-    """What it would say of a value that is refused already only repeats it."""
-    return any(re.search(rf"\b{re.escape(_key_of(finding.field))}\b", rule.rule) for finding in refused)
-
-
-def _key_of(field: str) -> str:
-    return re.sub(r"(\[\d+\])+$", "", field).rpartition(".")[2]
-
-
-def _is_within(field: str, path: str) -> bool:
-    return field == path or field.startswith((f"{path}.", f"{path}["))
 
 
 def in_order(findings: Iterable[Finding]) -> tuple[Finding, ...]:
