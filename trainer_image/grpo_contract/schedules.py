@@ -42,7 +42,7 @@ def schedule_mistake(recipe: Mapping[str, Any]) -> str | None:
 def _not_taken(schedule: str, name: str) -> str:
     takes = ARGUMENTS[schedule]
     nearest = difflib.get_close_matches(name, takes, n=1)
-    remedy = f"did you mean {nearest[0]}?" if nearest else f"use {', '.join(takes)}, or leave it out."
+    remedy = f"did you mean {nearest[0]}? Else leave it out." if nearest else f"use {', '.join(takes)}, or leave it out."
     return f"spec.recipe.{KEY} holds {name}, which lr_scheduler_type {schedule} does not take; {remedy}"
 
 
