@@ -110,6 +110,15 @@ def test_an_adapter_is_merged_first(target: str, adapter: str, removed: list[str
     assert report["command"][5:] == removed
 
 
+def test_each_container_that_fails_says_why() -> None:
+    """Where it has not written why into its termination file, its log's end does."""
+    containers = containers_of(job_of(use_peft=True))
+    assert [container["name"] for container in containers] == ["prepare", "merge", "benchmark", "report"]
+    assert {container["terminationMessagePolicy"] for container in containers} == {"FallbackToLogsOnError"}
+    ours = [container for container in containers if container["name"] != "benchmark"]
+    assert {container["terminationMessagePath"] for container in ours} == {"/dev/termination-log"}
+
+
 def test_the_way_to_the_hub_is_the_learners() -> None:
     token = {"name": "HF_TOKEN", "valueFrom": {"secretKeyRef": {"name": "hub", "key": "token"}}}
     env = [token, {"name": "HF_HOME", "value": "/volume/own"}]
