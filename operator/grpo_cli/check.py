@@ -1,23 +1,27 @@
 """A GRPORun -> what is to be said of it. Pure: no files, no printing."""
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Final
 
 from grpo_cli.batches import Batch
 from grpo_cli.combinations import combinations
 from grpo_cli.evaluation_findings import evaluation_findings
 from grpo_cli.finding import Finding, Level, error
 from grpo_cli.memory import Gpu, Memory, Model, estimate, memory_findings
-from grpo_cli.paths import RECIPE, overlap
+from grpo_cli.paths import RECIPE
 from grpo_cli.plan import Plan
 from grpo_cli.product import Product
 from grpo_cli.rows import rows_of
 from grpo_cli.rules import broken_rules
 from grpo_cli.stored import as_stored, as_typed
 from grpo_cli.structure import misfits
-from grpo_cli.translation import translated, without_effect
+from grpo_cli.translation import not_accepted, translated, without_effect
 from grpo_operator.api.spec import GRPORunSpec
+
+OF_RECIPE: Final = re.compile(rf"{re.escape(RECIPE)}\.(\w+)")
+"""A field of a recipe's key, or within its value."""
 
 
 @dataclass(frozen=True)
@@ -55,13 +59,17 @@ def check_run(run: Mapping[str, Any], known: Known, product: Product) -> Report:
     fields = [finding.field for finding in structure]
     broken = broken_rules(as_typed(stored, product.schema), product.rules, fields)
     refused = [*_unnamed(run), *structure, *broken]
-    recipe = sound(stored, structure)
-    todays, told = translated(recipe, _mapping(stored.get("spec")).get("recipeDefaults"))
-    told += without_effect(recipe, product.recipe_keys)
+    spec = _mapping(stored.get("spec"))
+    # Tables of keys are not made for values that the schema refuses.
+    unfit = {match[1] for field in fields if (match := OF_RECIPE.match(field))}
+    recipe = {key: value for key, value in _mapping(spec.get("recipe")).items() if key not in unfit}
+    todays, notes = translated(recipe, spec.get("recipeDefaults"))
+    told = [*not_accepted(todays, product.defaults, unfit), *notes, *without_effect(recipe, product.recipe_keys)]
     if refused:
         return Report(in_order([*refused, *told]))
-    spec = GRPORunSpec.model_validate(stored["spec"])
-    plan = Plan(spec, todays, product.defaults, *rows_of(todays, known.rows, known.eval_rows))
+    plan = Plan(
+        GRPORunSpec.model_validate(spec), todays, product.defaults, *rows_of(todays, known.rows, known.eval_rows)
+    )
     return _whole_report(plan, known, told)
 
 
@@ -71,17 +79,6 @@ def _whole_report(plan: Plan, known: Known, told: Iterable[Finding]) -> Report:
     if known.model is not None and memory is not None:
         findings += memory_findings(plan, known.model, known.gpu, memory)
     return Report(in_order(findings), plan, memory)
-
-
-def sound(stored: Mapping[str, Any], structure: Iterable[Finding]) -> dict[str, Any]:
-    """The recipe without the values that the schema refuses, for which tables of keys are not made."""
-    recipe = _mapping(_mapping(stored.get("spec")).get("recipe"))
-    refused = [finding.field for finding in structure]
-    return {
-        key: value
-        for key, value in recipe.items()
-        if not any(overlap(field, f"{RECIPE}.{key}") for field in refused)
-    }
 
 
 def in_order(findings: Iterable[Finding]) -> tuple[Finding, ...]:
