@@ -92,7 +92,12 @@ BESIDE: list[tuple[dict[str, Any], dict[str, Any], dict[str, Any], list[str]]] =
         {},
         ["spec.learners.env[0].name", ""],
     ),
-    ({}, {"storage": {"size": 500}}, {"reward_weights": [1, 2, 3]}, ["spec.storage.size", "spec.recipe.reward_weights"]),
+    (
+        {},
+        {"storage": {"size": 500}},
+        {"reward_weights": [1, 2, 3]},
+        ["spec.storage.size", "spec.recipe.reward_weights"],
+    ),
     ({}, {"storage": {"size": 500, "claimName": "a"}}, {}, ["spec.storage.size"]),
     ({}, {"generators": {"gpus": "0"}}, {}, ["spec.generators.gpus"]),
     (

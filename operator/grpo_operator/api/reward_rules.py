@@ -16,14 +16,15 @@ from grpo_contract.rewards import (
 )
 from grpo_operator.api.cel import Path, Rule, name_rule, present
 
-def may_hold_secret(reward: str) -> str:
-    return f"{reward}.matches('{MAY_HOLD_SECRET}')"
-
-
 REWARDS: Final[Path] = ("spec", "recipe", "reward_funcs")
 REWARD: Final[Path] = (*REWARDS, "[]")
 PER_GROUP: Final[Path] = ("spec", "rewards", "perGroup")
 SOURCE: Final[Path] = ("spec", "rewards", "from", "[]")
+
+
+def may_hold_secret(reward: str) -> str:
+    return f"{reward}.matches('{MAY_HOLD_SECRET}')"
+
 
 _NO_OWN_FUNCTION: Final = (
     "which is no function of your own; name those alone, as package.module:function: built-in functions and services are "
