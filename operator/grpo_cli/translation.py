@@ -32,9 +32,13 @@ def translated(recipe: dict[str, Any], recipe_defaults: Any) -> tuple[Recipe, li
 def not_accepted(todays: Recipe, defaults: Mapping[str, Any], refused: Collection[str]) -> list[Finding]:
     """What the operator would say of a recipe that the API server takes. `refused`: keys whose values it does not take, and
     which are left out."""
-    missing = {*refused, *(OLD_KEYS[key].becomes for key in refused if key in OLD_KEYS)} - {None}
+    missing = {name for key in refused for name in (key, _todays_name(key)) if name is not None}
     sentences = (*owned_keys(todays), *recipe_mistakes(todays, defaults, missing))
     return [error(sentence.split()[0], sentence) for sentence in sentences]  # it begins with its field
+
+
+def _todays_name(key: str) -> str | None:
+    return OLD_KEYS[key].becomes if key in OLD_KEYS else None
 
 
 def without_effect(recipe: Mapping[str, Any], keys: Mapping[str, Schema]) -> list[Finding]:

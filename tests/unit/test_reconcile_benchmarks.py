@@ -336,7 +336,8 @@ def test_the_time_that_one_had_is_told(seconds: int, told: str) -> None:
     settings = make_settings(None, BENCHMARKS.model_copy(update={"timeout_s": seconds}))
     run = with_status(benchmarked_run(), benchmarks=[entry("checkpoint-50", 50, "Running")])
     plan = look(run, *AT_WORK, benchmark_job("checkpoint-50"), TOO_SLOW, reading=telling(50), settings=settings)
-    assert plan.status.benchmarks[0].message.startswith(f"It did not end within {told} on its node (")
+    message = str(plan.status.benchmarks[0].message)
+    assert message.startswith(f"It did not end within {told} on its node (")
 
 
 def test_one_that_takes_too_long_is_not_tried_again() -> None:
