@@ -46,7 +46,10 @@ HIDDEN_ENTRY: Final = "an entry with '@', '?' or '#'"
 NO_LABEL: Final = "no URL"
 """Of one that is refused."""
 
-NO_REWARD_URL: Final = "is no URL of a remote reward; write it as https://host/path or http://host:port/path, without user, query and fragment"
+NO_REWARD_URL: Final = (
+    "is no URL of a remote reward; write it as https://host/path or http://host:port/path, without user, query and "
+    "fragment"
+)
 
 REWARD_BOUNDS: Final[Mapping[str, Mapping[str, int]]] = {
     "cosine_max_len": {"minimum": 1},
