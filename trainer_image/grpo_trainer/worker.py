@@ -16,7 +16,7 @@ from grpo_contract.pod import attempt, read_config, report_failure, report_succe
 from grpo_contract.progress import Stage
 from grpo_trainer.causes import first_line
 from grpo_trainer.fleet.errors import GeneratorsLost
-from grpo_trainer.optional_packages import leave_out_unused
+from grpo_trainer.packages import leave_out_unused
 from grpo_trainer.reports.exporter import Exporter, new_registry
 from grpo_trainer.reports.logs import set_up_logging
 from grpo_trainer.reports.metrics import LearnerMetrics
