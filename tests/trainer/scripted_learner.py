@@ -21,11 +21,11 @@ from accelerate import PartialState
 from grpo_contract.pod import read_config
 from grpo_trainer import building, device, training
 from grpo_trainer.fleet import generation
+from grpo_trainer.instruments.logs import set_up_logging
+from grpo_trainer.instruments.metrics import LearnerMetrics
+from grpo_trainer.instruments.progress import ProgressBoard
 from grpo_trainer.learner import Learner
-from grpo_trainer.reports.logs import set_up_logging
-from grpo_trainer.reports.metrics import LearnerMetrics
 from grpo_trainer.reports.partition import held_and_whole
-from grpo_trainer.reports.progress import ProgressBoard
 
 PARTS = ["<think>\n", "\n</think>\n", "<answer>\n", "\n</answer>", "\\boxed{5}", "\\boxed{7}", "6 + 1", " = "]
 

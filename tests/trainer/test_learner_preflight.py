@@ -9,7 +9,7 @@ import pytest
 from grpo_contract.failure import UserError
 from grpo_contract.paths import listing
 from grpo_trainer import preflight
-from grpo_trainer.inputs.sources import Source
+from grpo_trainer.sources import Source
 from trainer.unreadable import as_pod_user, folder_for_everybody
 
 RECIPE = {"model_name_or_path": "org/model", "dataset_name": "org/data", "reward_funcs": ["accuracy"]}

@@ -26,14 +26,14 @@ from grpo_trainer.fleet.generation import FleetSettings
 from grpo_trainer.inputs.data import Data, check_size
 from grpo_trainer.inputs.hub_silence import loading_model
 from grpo_trainer.inputs.lora import adapter_of, check_targets, targets_named
+from grpo_trainer.instruments.metrics import LearnerMetrics
+from grpo_trainer.instruments.progress import ProgressBoard
 from grpo_trainer.learner import Learner
 from grpo_trainer.light_trl import GRPOTrainer
 from grpo_trainer.recipe import Recipe, invalid, model_arguments
 from grpo_trainer.reports.evaluation_report import EvaluationReport
 from grpo_trainer.reports.fleet_report import FleetReport
-from grpo_trainer.reports.metrics import LearnerMetrics
 from grpo_trainer.reports.partition import PartitionReport
-from grpo_trainer.reports.progress import ProgressBoard
 from grpo_trainer.reports.step_report import StepReport
 from grpo_trainer.reports.tracker_report import TrackerReport
 from grpo_trainer.rewards.arguments import RewardArguments

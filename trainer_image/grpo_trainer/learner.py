@@ -17,8 +17,8 @@ from grpo_trainer.evaluating.comparison import check_metric, comparable, compare
 from grpo_trainer.evaluating.evaluation import apart_from_training
 from grpo_trainer.evaluating.following import follow
 from grpo_trainer.fleet.generation import FleetGRPOTrainer
-from grpo_trainer.reports.mismatch import SamplerMismatch
-from grpo_trainer.reports.phases import PhaseClock
+from grpo_trainer.instruments.mismatch import SamplerMismatch
+from grpo_trainer.instruments.phases import PhaseClock
 from grpo_trainer.rewards.watch import RewardErrors, RewardWatch
 from grpo_trainer.storage.checkpoints import CheckpointKeeper, wait_until_visible
 from grpo_trainer.storage.starting_states import forget_comparisons

@@ -16,10 +16,10 @@ import torch
 from grpo_contract.dataset_mixture import read_mixture
 from grpo_contract.evaluation import group_does_not_fit, nothing_kept_out, stream_not_evaluated, too_few_rows
 from grpo_contract.failure import PodReason, UserError
+from grpo_trainer.instruments.mismatch import SamplerMismatch
+from grpo_trainer.instruments.phases import PhaseClock
 from grpo_trainer.light_trl import GRPOConfig
 from grpo_trainer.recipe import Recipe
-from grpo_trainer.reports.mismatch import SamplerMismatch
-from grpo_trainer.reports.phases import PhaseClock
 
 KEPT = ("clock", "mismatch", "tokens", "log_completions", "_logs")
 """What a learner says of its training."""

@@ -22,10 +22,10 @@ from grpo_contract.prompts import too_few_prompts
 from grpo_trainer.causes import OF_THE_PATH, first_line, is_of_the_system, modules_of
 from grpo_trainer.inputs.hub_silence import is_data_cached, without_silent_hub
 from grpo_trainer.inputs.mixture import mix
-from grpo_trainer.inputs.sources import Source, check_columns
 from grpo_trainer.inputs.unreachable_hub import unreachable, unreachable_hub_named
 from grpo_trainer.preflight import check_dataset, dataset_permission
 from grpo_trainer.recipe import OpenR1Arguments
+from grpo_trainer.sources import Source, check_columns
 
 PROMPT: Final = "prompt"
 CONVERSATION: Final = "messages"

@@ -24,7 +24,7 @@ from grpo_contract.failure import Failure, PodReason, UserError
 from grpo_contract.metrics import RewardError
 from grpo_contract.rewards import is_url
 from grpo_trainer.causes import description, first_line
-from grpo_trainer.reports.logs import set_up_logging
+from grpo_trainer.instruments.logs import set_up_logging
 from grpo_trainer.rewards.processes.messages import Call, Load, Loaded, Mishap, NotLoaded, Outcome, Signature
 from grpo_trainer.rewards.registry import BUILT_IN, RewardFunction, load, required_columns
 from grpo_trainer.rewards.score import Failed
