@@ -1,0 +1,96 @@
+"""Evaluation of a data set that is streamed, on two gloo ranks under ZeRO-3."""
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from grpo_contract.config import RunConfig
+from grpo_trainer.storage.checkpoint_files import MARKER
+from trainer.learner_inputs import learner_config, write_problems
+from trainer.test_zero3 import STEPS, Finished, Logs, evaluations_of, numbers
+from trainer.test_zero3 import run as run_ranks
+
+STREAMING = Path(__file__).with_name("streaming_learner.py")
+TIMED = {"eval_runtime", "eval_samples_per_second", "eval_steps_per_second", "eval_step_time"}
+# 3 rows x 2 completions, in batches of 2 ranks x 2.
+EVALUATING = {
+    "eval_strategy": "steps",
+    "eval_steps": 3,
+    "eval_on_start": True,
+    "per_device_eval_batch_size": 2,
+    "num_generations_eval": 2,
+}
+
+
+def run(folder: Path, config: RunConfig) -> Finished:
+    return run_ranks(folder, config, "zero3", STREAMING)
+
+
+def with_recipe(config: RunConfig, recipe: dict[str, Any]) -> RunConfig:
+    return config.model_copy(update={"recipe": config.recipe | recipe})
+
+
+@pytest.fixture(scope="module")
+def config(tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> RunConfig:
+    """12 problems, 4 a step: the 8 steps read the stream almost three times."""
+    folder = tmp_path_factory.mktemp("data")
+    write_problems(folder / "train.jsonl")
+    write_problems(folder / "test.jsonl", count=3)
+    return learner_config(
+        tiny_model, folder, max_steps=STEPS, dataset_streaming=True, vllm_importance_sampling_correction=False
+    )
+
+
+@pytest.fixture(scope="module")
+def trained(config: RunConfig, tmp_path_factory: pytest.TempPathFactory) -> Finished:
+    return run(tmp_path_factory.mktemp("trained"), config)
+
+
+@pytest.fixture(scope="module")
+def evaluated(config: RunConfig, tmp_path_factory: pytest.TempPathFactory) -> Finished:
+    return run(tmp_path_factory.mktemp("evaluated"), with_recipe(config, EVALUATING))
+
+
+@pytest.fixture(scope="module")
+def not_streamed(config: RunConfig, tmp_path_factory: pytest.TempPathFactory) -> Finished:
+    recipe = EVALUATING | {"dataset_streaming": False}
+    return run(tmp_path_factory.mktemp("not-streamed"), with_recipe(config, recipe))
+
+
+def figures(run: Finished) -> Logs:
+    return [{key: value for key, value in entry.items() if key not in TIMED} for entry in evaluations_of(run)]
+
+
+def test_training_is_the_same_with_evaluations_in_between(trained: Finished, evaluated: Finished) -> None:
+    assert len(numbers(trained)) == STEPS
+    assert numbers(evaluated) == numbers(trained)
+
+
+def test_evaluations_are_those_of_rows_that_are_not_streamed(evaluated: Finished, not_streamed: Finished) -> None:
+    """The script's completions depend on prompts alone, so rewards are the same at each step. Training has another order."""
+    streamed, whole = figures(evaluated), figures(not_streamed)
+    assert [entry["step"] for entry in streamed] == [0, 3, 6, 8]
+    assert streamed[0] == whole[0]
+    assert [entry["eval_reward"] for entry in streamed] == [entry["eval_reward"] for entry in whole]
+
+
+def test_what_is_told_of_the_last_one(evaluated: Finished) -> None:
+    results = json.loads((evaluated.model / "eval_results.json").read_text())
+    assert results["eval_samples"] == 3
+    assert results["eval_reward"] == evaluations_of(evaluated)[-1]["eval_reward"]
+    assert f"After step {STEPS}:\n\n| | mean of the evaluation |" in (evaluated.model / "README.md").read_text()
+
+
+def test_a_resumed_run_evaluates_what_is_left(evaluated: Finished, tmp_path: Path) -> None:
+    shutil.copytree(evaluated.folder / "volume", tmp_path / "volume")
+    lost = Finished(evaluated.config, tmp_path)
+    shutil.rmtree(lost.model)
+    for step in (4, 6, 8):
+        (lost.run_folder / "checkpoints" / f"checkpoint-{step}" / MARKER).unlink()
+    resumed = run(tmp_path, evaluated.config)
+    assert "resuming from the checkpoint of step 2" in (tmp_path / "learner.log").read_text()
+    assert numbers(resumed) == numbers(evaluated)
+    assert figures(resumed) == figures(evaluated)
