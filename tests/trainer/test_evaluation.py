@@ -9,9 +9,11 @@ import datasets
 import numpy as np
 import pytest
 import torch
+from transformers import DefaultFlowCallback, TrainerControl, TrainerState
 
 from grpo_contract.failure import UserError
 from grpo_trainer.evaluating.evaluation import check_evaluation, check_rows, random_state_kept
+from grpo_trainer.evaluating.once import OnceAStep
 from grpo_trainer.inputs.loading import load_data
 from grpo_trainer.inputs.streams import read_whole
 from grpo_trainer.recipe import OpenR1Arguments, Recipe
@@ -68,7 +70,7 @@ def test_a_streamed_test_split_is_there_as_a_whole(streamed: Path) -> None:
 
 
 def test_values_of_a_streamed_test_split_keep_their_types(streamed: Path) -> None:
-    rows = [
+    rows: list[dict[str, Any]] = [
         {"problem": "1 + 1?", "parts": [1, 1], "meta": {"level": 0.5}},
         {"problem": "?", "parts": None, "meta": {"level": None}},
     ]
@@ -83,7 +85,8 @@ def test_values_of_a_streamed_test_split_keep_their_types(streamed: Path) -> Non
         dataset_prompt_column="problem",
     )
     data = load_data(Recipe(None, None, script, "do_eval"), {}, as_messages=False)
-    assert list(data.evaluation) == [row | {"prompt": row["problem"]} for row in rows]
+    assert data.evaluation is not None
+    assert list(data.evaluation) == [{**row, "prompt": row["problem"]} for row in rows]
 
 
 @pytest.mark.parametrize(("most", "is_refused"), [(5, False), (4, True)])
@@ -184,6 +187,23 @@ def test_too_few_rows() -> None:
         "spec.recipe.dataset_test_split: there are 3 rows to evaluate on, and 4 are needed, since dataloader_drop_last leaves "
         "out a batch that is not whole; give it a split with more rows, or raise test_split_size of dataset_mixture."
     )
+
+
+@pytest.mark.parametrize(
+    ("told", "is_made"),
+    [
+        ([], True),
+        ([{"step": 3, "loss": 0.1}], True),
+        ([{"step": 0, "eval_loss": 0.1}, {"step": 3, "loss": 0.1}], True),
+        ([{"step": 3, "loss": 0.1}, {"step": 3, "eval_loss": 0.1}], False),
+    ],
+)
+def test_a_step_is_evaluated_once_at_the_end_of_an_epoch(told: list[dict[str, Any]], is_made: bool) -> None:
+    state, control = TrainerState(global_step=3, epoch=1, log_history=told), TrainerControl()
+    args: Any = SimpleNamespace(eval_strategy="epoch", eval_delay=0, logging_strategy="no", save_strategy="no")
+    for callback in (DefaultFlowCallback(), OnceAStep()):
+        callback.on_epoch_end(args, state, control)
+    assert control.should_evaluate is is_made
 
 
 def draws() -> tuple[float, float, float]:

@@ -1,4 +1,4 @@
-"""Evaluation of a data set that is streamed, on two gloo ranks under ZeRO-3."""
+"""Training and evaluation on a data set that is streamed, of as many files as there are ranks: two gloo ranks under ZeRO-3."""
 
 import json
 import shutil
@@ -9,7 +9,7 @@ import pytest
 
 from grpo_contract.config import RunConfig
 from grpo_trainer.storage.checkpoint_files import MARKER
-from trainer.learner_inputs import learner_config, write_problems
+from trainer.learner_inputs import learner_config, write_rows
 from trainer.test_zero3 import STEPS, Finished, Logs, evaluations_of, numbers
 from trainer.test_zero3 import run as run_ranks
 
@@ -17,8 +17,7 @@ STREAMING = Path(__file__).with_name("streaming_learner.py")
 TIMED = {"eval_runtime", "eval_samples_per_second", "eval_steps_per_second", "eval_step_time"}
 # 3 rows x 2 completions, in batches of 2 ranks x 2.
 EVALUATING = {
-    "eval_strategy": "steps",
-    "eval_steps": 3,
+    "eval_strategy": "epoch",
     "eval_on_start": True,
     "per_device_eval_batch_size": 2,
     "num_generations_eval": 2,
@@ -35,10 +34,11 @@ def with_recipe(config: RunConfig, recipe: dict[str, Any]) -> RunConfig:
 
 @pytest.fixture(scope="module")
 def config(tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> RunConfig:
-    """12 problems, 4 a step: the 8 steps read the stream almost three times."""
+    """12 problems, 4 a step: the 8 steps read the stream almost three times. The ranks' files differ in their rows."""
     folder = tmp_path_factory.mktemp("data")
-    write_problems(folder / "train.jsonl")
-    write_problems(folder / "test.jsonl", count=3)
+    rows = [{"problem": f"What is {number} + 1?", "solution": f"${number + 1}$"} for number in range(15)]
+    for name, part in {"train-0": rows[:9], "train-1": rows[9:12], "test-0": rows[12:14], "test-1": rows[14:]}.items():
+        write_rows(folder / f"{name}.jsonl", part)
     return learner_config(
         tiny_model, folder, max_steps=STEPS, dataset_streaming=True, vllm_importance_sampling_correction=False
     )
@@ -72,9 +72,19 @@ def test_training_is_the_same_with_evaluations_in_between(trained: Finished, eva
 def test_evaluations_are_those_of_rows_that_are_not_streamed(evaluated: Finished, not_streamed: Finished) -> None:
     """The script's completions depend on prompts alone, so rewards are the same at each step. Training has another order."""
     streamed, whole = figures(evaluated), figures(not_streamed)
-    assert [entry["step"] for entry in streamed] == [0, 3, 6, 8]
+    assert [(entry["step"], entry["epoch"]) for entry in streamed] == [(0, 0), (3, 0.375), (6, 1.375), (8, 2.25)]
     assert streamed[0] == whole[0]
     assert [entry["eval_reward"] for entry in streamed] == [entry["eval_reward"] for entry in whole]
+
+
+def test_each_rank_learns_from_whole_groups(trained: Finished, not_streamed: Finished) -> None:
+    """Each reading has all rows once: the rewards of 3 steps have one mean, however they are ordered."""
+
+    def of_readings(run: Finished) -> list[float]:
+        rewards = [entry["reward"] for entry in run.steps()]
+        return [sum(rewards[:3]) / 3, sum(rewards[3:6]) / 3]
+
+    assert of_readings(trained) == pytest.approx(of_readings(not_streamed), abs=1e-6)
 
 
 def test_what_is_told_of_the_last_one(evaluated: Finished) -> None:
@@ -84,13 +94,15 @@ def test_what_is_told_of_the_last_one(evaluated: Finished) -> None:
     assert f"After step {STEPS}:\n\n| | mean of the evaluation |" in (evaluated.model / "README.md").read_text()
 
 
-def test_a_resumed_run_evaluates_what_is_left(evaluated: Finished, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("kept", "lost"), [(2, [4, 6, 8]), (4, [6, 8]), (6, [8])])
+def test_a_resumed_run_goes_on_in_the_stream(evaluated: Finished, tmp_path: Path, kept: int, lost: list[int]) -> None:
+    """From within its first and its second reading, and from the end of that, which was not evaluated any more."""
     shutil.copytree(evaluated.folder / "volume", tmp_path / "volume")
-    lost = Finished(evaluated.config, tmp_path)
-    shutil.rmtree(lost.model)
-    for step in (4, 6, 8):
-        (lost.run_folder / "checkpoints" / f"checkpoint-{step}" / MARKER).unlink()
+    copy = Finished(evaluated.config, tmp_path)
+    shutil.rmtree(copy.model)
+    for step in lost:
+        (copy.run_folder / "checkpoints" / f"checkpoint-{step}" / MARKER).unlink()
     resumed = run(tmp_path, evaluated.config)
-    assert "resuming from the checkpoint of step 2" in (tmp_path / "learner.log").read_text()
+    assert f"resuming from the checkpoint of step {kept}" in (tmp_path / "learner.log").read_text()
     assert numbers(resumed) == numbers(evaluated)
     assert figures(resumed) == figures(evaluated)
