@@ -10,6 +10,7 @@ import pytest
 from grpo_contract.config import RunConfig
 from grpo_trainer.storage.checkpoint_files import MARKER
 from trainer.learner_inputs import learner_config, write_rows
+from trainer.test_made_up_evaluation import lost, results_of
 from trainer.test_zero3 import STEPS, Finished, Logs, evaluations_of, numbers
 from trainer.test_zero3 import run as run_ranks
 
@@ -94,15 +95,49 @@ def test_what_is_told_of_the_last_one(evaluated: Finished) -> None:
     assert f"After step {STEPS}:\n\n| | mean of the evaluation |" in (evaluated.model / "README.md").read_text()
 
 
-@pytest.mark.parametrize(("kept", "lost"), [(2, [4, 6, 8]), (4, [6, 8]), (6, [8])])
-def test_a_resumed_run_goes_on_in_the_stream(evaluated: Finished, tmp_path: Path, kept: int, lost: list[int]) -> None:
-    """From within its first and its second reading, and from the end of that, which was not evaluated any more."""
-    shutil.copytree(evaluated.folder / "volume", tmp_path / "volume")
-    copy = Finished(evaluated.config, tmp_path)
+def without_model(finished: Finished, folder: Path, *incomplete: int) -> Finished:
+    """Another attempt of that run, whose pods were lost before the model was saved, with these checkpoints not complete."""
+    shutil.copytree(finished.folder / "volume", folder / "volume")
+    copy = Finished(finished.config, folder)
     shutil.rmtree(copy.model)
-    for step in lost:
+    for step in incomplete:
         (copy.run_folder / "checkpoints" / f"checkpoint-{step}" / MARKER).unlink()
+    return copy
+
+
+@pytest.mark.parametrize(("kept", "incomplete"), [(2, [4, 6, 8]), (4, [6, 8]), (6, [8])])
+def test_a_resumed_run_goes_on_in_the_stream(
+    evaluated: Finished, tmp_path: Path, kept: int, incomplete: list[int]
+) -> None:
+    """From within its first and its second reading, and from the end of that, which was not evaluated any more."""
+    without_model(evaluated, tmp_path, *incomplete)
     resumed = run(tmp_path, evaluated.config)
     assert f"resuming from the checkpoint of step {kept}" in (tmp_path / "learner.log").read_text()
     assert numbers(resumed) == numbers(evaluated)
     assert figures(resumed) == figures(evaluated)
+
+
+def test_a_lost_evaluation_is_made_up(evaluated: Finished, tmp_path: Path) -> None:
+    made_up = lost(evaluated, tmp_path)
+    run(tmp_path, made_up.config)
+    assert results_of(made_up) == results_of(evaluated)
+    assert results_of(made_up)["eval_samples"] == 3
+
+
+def test_it_ends_early_with_its_best_model_also_when_resumed(config: RunConfig, tmp_path: Path) -> None:
+    """The KL divergence grows: the end of the first reading is the best, that of the second the last. An attempt that goes on
+    from the first one, which has been evaluated, does not count it again."""
+    stopping = {"callbacks": ["early_stopping"], "early_stopping_patience": 1}
+    loading = {"load_best_model_at_end": True, "metric_for_best_model": "kl", "greater_is_better": False}
+    recipe = EVALUATING | {"eval_on_start": False} | stopping | loading
+    (tmp_path / "stopped").mkdir()
+    stopped = run(tmp_path / "stopped", with_recipe(config, recipe))
+    assert len(numbers(stopped)) == 6
+    assert [entry["step"] for entry in evaluations_of(stopped)] == [3, 6, 3]
+
+    without_model(stopped, tmp_path / "resumed", 4, 6)
+    resumed = run(tmp_path / "resumed", stopped.config)
+    assert "resuming from the checkpoint of step 3" in (resumed.folder / "learner.log").read_text()
+    assert numbers(resumed) == numbers(stopped)
+    assert figures(resumed) == figures(stopped)
+    assert (resumed.model / "model.safetensors").read_bytes() == (stopped.model / "model.safetensors").read_bytes()
