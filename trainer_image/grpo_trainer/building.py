@@ -21,6 +21,7 @@ from grpo_trainer.arrivals import ScoringOnArrival
 from grpo_trainer.causes import modules_of
 from grpo_trainer.evaluating.early_stopping import early_stopping_of
 from grpo_trainer.evaluating.evaluation import check_rows
+from grpo_trainer.evaluating.once import OnceAStep
 from grpo_trainer.fleet.discovery import ServiceDiscovery
 from grpo_trainer.fleet.generation import FleetSettings
 from grpo_trainer.inputs.data import Data, check_size
@@ -115,7 +116,7 @@ def build_learner(
                 train_dataset=data.training,
                 eval_dataset=data.evaluation,
                 processing_class=tokenizer,
-                callbacks=[keeper, PartitionReport(), *early_stopping_of(recipe.script)],
+                callbacks=[OnceAStep(), keeper, PartitionReport(), *early_stopping_of(recipe.script)],
                 keeper=keeper,
                 compared_by=arguments.metric_for_best_model if what_compares(config.recipe) else None,
                 fleet=fleet_settings(config, fleet),

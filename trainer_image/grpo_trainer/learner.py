@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+import datasets
 import torch
 from accelerate.utils import gather_object
 
@@ -17,6 +18,7 @@ from grpo_trainer.evaluating.comparison import check_metric, comparable, compare
 from grpo_trainer.evaluating.evaluation import apart_from_training
 from grpo_trainer.evaluating.following import follow
 from grpo_trainer.fleet.generation import FleetGRPOTrainer
+from grpo_trainer.inputs.streams import Undivided, place_in_stream
 from grpo_trainer.instruments.mismatch import SamplerMismatch
 from grpo_trainer.instruments.phases import PhaseClock
 from grpo_trainer.rewards.watch import RewardErrors, RewardWatch
@@ -224,9 +226,13 @@ class Learner(FleetGRPOTrainer):
         self.train_sampler = super()._get_train_sampler(*args, **kwargs)
         return self.train_sampler
 
+    def _get_dataloader(self, dataset: Any, *args: Any, **kwargs: Any) -> Any:
+        rows = Undivided(dataset) if isinstance(dataset, datasets.IterableDataset) else dataset
+        return super()._get_dataloader(rows, *args, **kwargs)
+
     def _init_training_state(self, max_steps: int, *args: Any, **kwargs: Any) -> tuple[int, int]:
-        """Three things that a resumed TRL forgets: where it is in a generation batch, the order of later epochs, and how
-        often its own recipe logs, saves and evaluates, where the checkpoint is of another one.
+        """Four things that a resumed TRL forgets: where it is in a generation batch, the order of later epochs, where it is in
+        a stream, and how often its own recipe logs, saves and evaluates, where the checkpoint is of another one.
 
         Its sampler draws one permutation per epoch from a generator that starts anew with each process.
         """
@@ -238,6 +244,9 @@ class Learner(FleetGRPOTrainer):
         generator = getattr(self.train_sampler, "generator", None)
         for _ in range(epochs_trained if generator is not None else 0):
             torch.randperm(self.train_sampler.num_samples, generator=generator)
+        is_stream = isinstance(self.train_dataset, datasets.IterableDataset)
+        if is_stream and not self.starts_elsewhere and not self.args.ignore_data_skip:
+            return place_in_stream(self.state.epoch or 0, max_steps * self.args.gradient_accumulation_steps)
         return epochs_trained, batches_trained
 
 
