@@ -26,6 +26,7 @@ from grpo_trainer.fleet.generation import FleetSettings
 from grpo_trainer.inputs.data import Data, check_size
 from grpo_trainer.inputs.hub_silence import loading_model
 from grpo_trainer.inputs.lora import adapter_of, check_targets, targets_named
+from grpo_trainer.inputs.quantisation import computed_in, quantisation_of, suit_run
 from grpo_trainer.learner import Learner
 from grpo_trainer.light_trl import GRPOTrainer
 from grpo_trainer.recipe import Recipe, invalid, model_arguments
@@ -93,7 +94,9 @@ def build_learner(
     check_size(data.training, prompts_per_batch, recipe.script)
     if data.evaluation is not None:
         check_rows(len(data.evaluation), arguments)
-    arguments.model_init_kwargs = model_arguments(recipe, "float32" if config.learners.device == "cpu" else None)
+    quantisation = quantisation_of(recipe.model, arguments)
+    of_run = computed_in(arguments) if config.learners.device == "cpu" or quantisation is not None else None
+    arguments.model_init_kwargs = model_arguments(recipe, of_run)
     keeper = CheckpointKeeper(
         config.checkpoint, Path(arguments.output_dir), arguments.save_total_limit, newest=checkpoint, users=users
     )
@@ -120,11 +123,14 @@ def build_learner(
                 compared_by=arguments.metric_for_best_model if what_compares(config.recipe) else None,
                 fleet=fleet_settings(config, fleet),
                 peft_config=adapter_of(recipe.model),
+                quantization_config=quantisation,
             )
     except ValueError as error:
         if modules_of(error)[-1] not in TRAINERS:
             raise
         raise invalid(str(error)) from error
+    if quantisation is not None:
+        suit_run(learner.model, recipe.model.model_name_or_path, computed_in(arguments))
     if is_peft_model(learner.model):
         check_targets(learner.model, config.recipe.get("lora_target_modules"))
     learner.remove_callback(PrinterCallback)

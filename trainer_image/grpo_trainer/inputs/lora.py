@@ -39,10 +39,14 @@ def targets_named(modules: Any) -> Iterator[None]:
 
 def check_targets(model: Any, modules: Any) -> None:
     """Embeddings may be tied to the head, which the adapter would change in a generator and not in the learner."""
+    import torch
     from peft.tuners.lora import Linear, LoraLayer  # only runs that train an adapter have it
 
     for name, module in model.named_modules():
-        if isinstance(module, LoraLayer) and not isinstance(module, Linear):
+        is_linear = isinstance(module, Linear) or (
+            isinstance(module, LoraLayer) and isinstance(module.get_base_layer(), torch.nn.Linear)  # a quantised one
+        )
+        if isinstance(module, LoraLayer) and not is_linear:
             raise unsuitable(
                 modules, f"{name.rpartition('.')[2]} is no linear module and cannot be merged for generators"
             )

@@ -1,11 +1,15 @@
 """`python -m grpo_trainer.storage.merge_adapter ADAPTER MODEL`: a whole model of an adapter and its base, for programs that load no adapters."""
 
 import argparse
+import json
 import shutil
 from pathlib import Path
+from typing import Any
 
-from peft import AutoPeftModelForCausalLM
-from transformers import AutoTokenizer
+from peft import AutoPeftModelForCausalLM, PeftConfig, PeftModel
+from transformers import AutoModelForCausalLM, AutoTokenizer, BitsAndBytesConfig
+
+from grpo_trainer.storage.checkpoint_files import QUANTISATION
 
 
 def main() -> None:
@@ -17,14 +21,34 @@ def main() -> None:
 
 
 def merge(adapter: Path, model: Path) -> None:
-    """On CPU, in the precision that the base has. `model` is whole or absent."""
+    """On CPU, in the precision that the base has, or that its training computed in if it was quantised. `model` is whole or absent."""
     partial = model.with_name(f".{model.name}.partial")
     shutil.rmtree(partial, ignore_errors=True)
-    merged = AutoPeftModelForCausalLM.from_pretrained(adapter, dtype="auto").merge_and_unload()
+    merged = with_base(adapter).merge_and_unload()
     merged.save_pretrained(partial)
     AutoTokenizer.from_pretrained(adapter).save_pretrained(partial)
     shutil.rmtree(model, ignore_errors=True)  # of an earlier try
     partial.rename(model)
+
+
+def with_base(adapter: Path) -> Any:
+    """On the weights that it was trained on."""
+    if not (adapter / QUANTISATION).exists():
+        return AutoPeftModelForCausalLM.from_pretrained(adapter, dtype="auto")
+    return PeftModel.from_pretrained(dequantised_base(adapter), adapter)
+
+
+def dequantised_base(adapter: Path) -> Any:
+    said = PeftConfig.from_pretrained(adapter)
+    quantisation = BitsAndBytesConfig.from_dict(json.loads((adapter / QUANTISATION).read_text()))
+    quantised = AutoModelForCausalLM.from_pretrained(
+        said.base_model_name_or_path,
+        revision=said.revision,
+        dtype=quantisation.bnb_4bit_compute_dtype,
+        quantization_config=quantisation,
+        device_map="cpu",
+    )
+    return quantised.dequantize()
 
 
 if __name__ == "__main__":

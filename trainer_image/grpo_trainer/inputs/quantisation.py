@@ -1,0 +1,61 @@
+"""A base whose linear layers are held in 4 bit while an adapter of it is trained (QLoRA, Dettmers et al. 2023, arXiv:2305.14314)."""
+
+from typing import Any, Final
+
+import torch
+from transformers import BitsAndBytesConfig
+
+from grpo_contract.failure import PodReason, UserError
+from grpo_trainer.light_trl import GRPOConfig, ModelConfig
+
+STORAGE: Final = "uint8"
+"""Whatever the recipe says. ZeRO-3 splits bytes as well as other numbers, and DeepSpeed would convert those to what it computes
+in: four quantised weights in the bits of a float32, made a bfloat16, are lost."""
+
+
+def quantisation_of(model: ModelConfig, training: GRPOConfig) -> BitsAndBytesConfig | None:
+    """None: the model is loaded as it is. Dequantised weights are numbers of what the run computes in, as those of generators."""
+    if not model.load_in_4bit:
+        return None
+    return BitsAndBytesConfig(
+        load_in_4bit=True,
+        bnb_4bit_quant_type=model.bnb_4bit_quant_type,
+        bnb_4bit_use_double_quant=model.use_bnb_nested_quant,
+        bnb_4bit_compute_dtype=computed_in(training),
+        bnb_4bit_quant_storage=STORAGE,
+    )
+
+
+def computed_in(training: GRPOConfig) -> str:
+    """The name that torch has for it."""
+    if training.bf16:
+        return "bfloat16"
+    return "float16" if training.fp16 else "float32"
+
+
+def suit_run(model: Any, name: str, numbers: str) -> None:
+    """`model` is the recipe's model `name`, in 4 bit and with its adapter.
+
+    Raises:
+        UserError: it was quantised before.
+    """
+    if model.get_base_model().hf_quantizer.pre_quantized:
+        raise UserError(
+            PodReason.INVALID_RECIPE,
+            f"spec.recipe.model_name_or_path: '{name}' is quantised already, and generators take whole weights; name the model "
+            "that it was made from, which load_in_4bit quantises.",
+        )
+    compute_as_in_training(model)
+    for parameter in model.parameters():
+        if parameter.requires_grad:  # TRL makes bfloat16 of an adapter, whatever the run computes in
+            parameter.data = parameter.data.to(getattr(torch, numbers))
+
+
+def compute_as_in_training(model: Any) -> None:
+    """On CPUs that multiply bfloat16, bitsandbytes would put the weights into another order at the first evaluation, and
+    compute in bfloat16 from then on. ZeRO-3 brings them back in the old one."""
+    from bitsandbytes.nn import Linear4bit  # only runs that quantise have it
+
+    for module in model.modules():
+        if isinstance(module, Linear4bit):
+            module.support_avx512bf16_for_cpu = False
