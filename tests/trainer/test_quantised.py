@@ -150,11 +150,18 @@ def test_a_resumed_run_continues_digit_for_digit(
     assert (resumed.model / saved).read_bytes() == (trained.model / saved).read_bytes()
 
 
-def test_a_model_that_is_quantised_already_is_refused(config: RunConfig, tiny_model: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("load_in_4bit", [True, False])
+def test_a_model_that_is_quantised_already_is_refused(
+    load_in_4bit: bool, config: RunConfig, tiny_model: Path, tmp_path: Path
+) -> None:
     folder = tmp_path / "volume" / "model"
     shutil.copytree(tiny_model, folder)
     quantised(tiny_model).save_pretrained(folder)
-    recipe = config.recipe | {"model_name_or_path": "/volume/model"}
+    recipe = config.recipe | {
+        "model_name_or_path": "/volume/model",
+        "load_in_4bit": load_in_4bit,
+        "optim": "adamw_torch",
+    }
     pod = LearnerPod(tmp_path, config.model_copy(update={"recipe": recipe}))
     try:
         assert pod.wait(RUN_S) == USER_ERROR_EXIT_CODE, pod.tail()

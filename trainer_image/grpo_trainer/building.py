@@ -26,7 +26,7 @@ from grpo_trainer.fleet.generation import FleetSettings
 from grpo_trainer.inputs.data import Data, check_size
 from grpo_trainer.inputs.hub_silence import loading_model
 from grpo_trainer.inputs.lora import adapter_of, check_targets, targets_named
-from grpo_trainer.inputs.quantisation import computed_in, quantisation_of, suit_run
+from grpo_trainer.inputs.quantisation import computed_in, quantisation_of, quantised_named, suit_run
 from grpo_trainer.learner import Learner
 from grpo_trainer.light_trl import GRPOTrainer
 from grpo_trainer.recipe import Recipe, invalid, model_arguments
@@ -106,6 +106,7 @@ def build_learner(
     try:
         with (
             loading_model(recipe.model.model_name_or_path, recipe.model.model_revision),
+            quantised_named(recipe.model.model_name_or_path),
             targets_named(config.recipe.get("lora_target_modules")),
         ):
             learner = Learner(

@@ -1,11 +1,14 @@
 """A base whose linear layers are held in 4 bit while an adapter of it is trained (QLoRA, Dettmers et al. 2023, arXiv:2305.14314)."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, Final
 
 import torch
 from transformers import BitsAndBytesConfig
 
 from grpo_contract.failure import PodReason, UserError
+from grpo_trainer.causes import modules_of
 from grpo_trainer.light_trl import GRPOConfig, ModelConfig
 
 STORAGE: Final = "uint8"
@@ -33,6 +36,29 @@ def computed_in(training: GRPOConfig) -> str:
     return "float16" if training.fp16 else "float32"
 
 
+@contextmanager
+def quantised_named(name: str) -> Iterator[None]:
+    """Around what loads the recipe's model `name`.
+
+    Raises:
+        UserError: instead of transformers' asking for the package that it was quantised with.
+    """
+    try:
+        yield
+    except ImportError as error:
+        if not modules_of(error)[-1].startswith("transformers.quantizers."):
+            raise
+        raise quantised_already(name) from error
+
+
+def quantised_already(name: str) -> UserError:
+    return UserError(
+        PodReason.INVALID_RECIPE,
+        f"spec.recipe.model_name_or_path: '{name}' is quantised already, and generators take whole weights; name the model "
+        "that it was made from, which load_in_4bit quantises.",
+    )
+
+
 def suit_run(model: Any, name: str, numbers: str) -> None:
     """`model` is the recipe's model `name`, in 4 bit and with its adapter.
 
@@ -40,11 +66,7 @@ def suit_run(model: Any, name: str, numbers: str) -> None:
         UserError: it was quantised before.
     """
     if model.get_base_model().hf_quantizer.pre_quantized:
-        raise UserError(
-            PodReason.INVALID_RECIPE,
-            f"spec.recipe.model_name_or_path: '{name}' is quantised already, and generators take whole weights; name the model "
-            "that it was made from, which load_in_4bit quantises.",
-        )
+        raise quantised_already(name)
     compute_as_in_training(model)
     for parameter in model.parameters():
         if parameter.requires_grad:  # TRL makes bfloat16 of an adapter, whatever the run computes in
