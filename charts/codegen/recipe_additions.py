@@ -124,7 +124,6 @@ SAID_FIRST: Final[dict[str, str]] = {
 
 # Where a run differs from what the key's help text says.
 NOTES: Final[dict[str, str]] = {
-    "bnb_4bit_quant_storage": "Without effect in a run: learners hold and split 4-bit weights as bytes.",
     "bf16": "On CPU a run computes in float32, whatever this says.",
     "dtype": "It is what learners load the model in; learners and generators compute in what bf16 and fp16 say. With load_in_4bit "
     "it is without effect.",
