@@ -7,12 +7,13 @@ from typing import Any
 
 import pytest
 import torch
-from peft import PeftModel
+from peft import LoraConfig, PeftModel, get_peft_model
 from safetensors.torch import load_file
-from transformers import AutoModelForCausalLM, BitsAndBytesConfig
+from transformers import AutoModelForCausalLM, BitsAndBytesConfig, GPT2Config, GPT2LMHeadModel
 
 from grpo_contract.config import RunConfig
-from grpo_contract.failure import USER_ERROR_EXIT_CODE
+from grpo_contract.failure import USER_ERROR_EXIT_CODE, UserError
+from grpo_trainer.inputs.quantisation import suit_run
 from grpo_trainer.storage.checkpoint_files import MARKER
 from grpo_trainer.storage.merge_adapter import merge
 from trainer.learner_inputs import learner_config, write_problems
@@ -148,6 +149,17 @@ def test_a_resumed_run_continues_digit_for_digit(
     assert numbers(resumed) == numbers(trained)
     saved = "adapter_model.safetensors"
     assert (resumed.model / saved).read_bytes() == (trained.model / saved).read_bytes()
+
+
+def test_a_model_whose_weights_are_turned_around_is_refused(tmp_path: Path) -> None:
+    GPT2LMHeadModel(GPT2Config(vocab_size=8, n_positions=8, n_embd=64, n_layer=1, n_head=1)).save_pretrained(tmp_path)
+    model = get_peft_model(quantised(tmp_path), LoraConfig(target_modules="all-linear"))
+    with pytest.raises(UserError) as told:
+        suit_run(model, "gpt2", "float32")
+    assert str(told.value) == (
+        "spec.recipe.load_in_4bit is true, but 'gpt2' is a model of GPT-2's kind, whose weights in 4 bit are not those that "
+        "generators take; leave it out, or choose another model."
+    )
 
 
 @pytest.mark.parametrize("load_in_4bit", [True, False])

@@ -95,8 +95,8 @@ def build_learner(
     if data.evaluation is not None:
         check_rows(len(data.evaluation), arguments)
     quantisation = quantisation_of(recipe.model, arguments)
-    of_run = computed_in(arguments) if config.learners.device == "cpu" or quantisation is not None else None
-    arguments.model_init_kwargs = model_arguments(recipe, of_run)
+    is_in_numbers_of_run = config.learners.device == "cpu" or quantisation is not None
+    arguments.model_init_kwargs = model_arguments(recipe, computed_in(arguments) if is_in_numbers_of_run else None)
     keeper = CheckpointKeeper(
         config.checkpoint, Path(arguments.output_dir), arguments.save_total_limit, newest=checkpoint, users=users
     )

@@ -45,7 +45,8 @@ class Learner(FleetGRPOTrainer):
     ) -> None:
         """`rewards` are reward functions by the recipe's names, under which TRL logs them: rewards/<name>/mean. `watch` is
         told by them what failed; `on_arrival` tells them of completions before all are there. `keeper`, one of the callbacks, saves what evaluations make worth saving.
-        `compared_by` is metric_for_best_model where something compares evaluations. `quantization_config` is of the base, and saved with the adapter."""
+        `compared_by` is metric_for_best_model where something compares evaluations. `quantization_config` is of the base, and
+        saved with the adapter."""
         self.watch = watch
         self.on_arrival = on_arrival
         self.keeper = keeper

@@ -39,17 +39,18 @@ def targets_named(modules: Any) -> Iterator[None]:
 
 def check_targets(model: Any, modules: Any) -> None:
     """Embeddings may be tied to the head, which the adapter would change in a generator and not in the learner."""
-    import torch
     from peft.tuners.lora import Linear, LoraLayer  # only runs that train an adapter have it
 
     for name, module in model.named_modules():
-        is_linear = isinstance(module, Linear) or (
-            isinstance(module, LoraLayer) and isinstance(module.get_base_layer(), torch.nn.Linear)  # a quantised one
-        )
-        if isinstance(module, LoraLayer) and not is_linear:
+        if isinstance(module, LoraLayer) and not (isinstance(module, Linear) or is_quantised(module.get_base_layer())):
             raise unsuitable(
                 modules, f"{name.rpartition('.')[2]} is no linear module and cannot be merged for generators"
             )
+
+
+def is_quantised(layer: Any) -> bool:
+    """Such layers are linear, and peft has a class of its own for their adapters."""
+    return getattr(getattr(layer, "weight", None), "quant_state", None) is not None
 
 
 def unsuitable(modules: Any, reason: str) -> UserError:

@@ -6,6 +6,7 @@ from typing import Any, Final
 
 import torch
 from transformers import BitsAndBytesConfig
+from transformers.pytorch_utils import Conv1D
 
 from grpo_contract.failure import PodReason, UserError
 from grpo_trainer.causes import modules_of
@@ -63,21 +64,27 @@ def suit_run(model: Any, name: str, numbers: str) -> None:
     """`model` is the recipe's model `name`, in 4 bit and with its adapter.
 
     Raises:
-        UserError: it was quantised before.
+        UserError: it was quantised before, or has layers whose weights bitsandbytes turns around.
     """
+    from bitsandbytes.nn import Linear4bit  # only runs that quantise have it
+
+    layers = [module for module in model.modules() if isinstance(module, Linear4bit)]
     if model.get_base_model().hf_quantizer.pre_quantized:
         raise quantised_already(name)
-    compute_as_in_training(model)
+    if any(layer.source_cls is Conv1D for layer in layers):
+        raise UserError(
+            PodReason.INVALID_RECIPE,
+            f"spec.recipe.load_in_4bit is true, but '{name}' is a model of GPT-2's kind, whose weights in 4 bit are not those that "
+            "generators take; leave it out, or choose another model.",
+        )
+    for layer in layers:
+        compute_as_in_training(layer)
     for parameter in model.parameters():
         if parameter.requires_grad:  # TRL makes bfloat16 of an adapter, whatever the run computes in
             parameter.data = parameter.data.to(getattr(torch, numbers))
 
 
-def compute_as_in_training(model: Any) -> None:
+def compute_as_in_training(layer: Any) -> None:
     """On CPUs that multiply bfloat16, bitsandbytes would put the weights into another order at the first evaluation, and
     compute in bfloat16 from then on. ZeRO-3 brings them back in the old one."""
-    from bitsandbytes.nn import Linear4bit  # only runs that quantise have it
-
-    for module in model.modules():
-        if isinstance(module, Linear4bit):
-            module.support_avx512bf16_for_cpu = False
+    layer.support_avx512bf16_for_cpu = False
