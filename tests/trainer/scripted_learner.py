@@ -55,7 +55,10 @@ class ExaminedLearner(Learner):
         result = super().train(*args, **kwargs)
         states = [state for states in self.optimizer.optimizer.state.values() for state in states.values()]
         parameters, _ = held_and_whole(self.model.parameters())
-        held = {"parameters": parameters, "optimizer": sum(state.numel() for state in states if state.dim() > 0)}
+        held = {
+            "parameters": parameters,
+            "optimizer": sum(state.numel() for state in states if torch.is_tensor(state) and state.dim() > 0),
+        }
         (Path(sys.argv[3]) / f"rank{self.args.process_index}.json").write_text(json.dumps(held))
         return result
 

@@ -49,7 +49,7 @@ def test_what_a_recipe_may_say_of_it(recipe: dict[str, Any], learners: dict[str,
 
 @pytest.mark.parametrize(
     ("name", "is_streamed"),
-    [("org/data", True), ("/volume/rows.jsonl", True), ("/volume/saved", False), ("./saved/", False)],
+    [("org/data", True), ("/volume/rows.jsonl", True), ("/volume/saved", False), ("/volume/saved/", False)],
 )
 def test_a_folder_is_not_streamed(name: str, is_streamed: bool) -> None:
     recipe = {"dataset_name": name, "dataset_streaming": True, "max_steps": 9}

@@ -27,6 +27,7 @@ from grpo_trainer.fleet.generation import FleetSettings
 from grpo_trainer.inputs.data import Data, check_size
 from grpo_trainer.inputs.hub_silence import loading_model
 from grpo_trainer.inputs.lora import adapter_of, check_targets, targets_named
+from grpo_trainer.inputs.quantisation import computed_in, quantisation_of, quantised_named, suit_run
 from grpo_trainer.instruments.metrics import LearnerMetrics
 from grpo_trainer.instruments.progress import ProgressBoard
 from grpo_trainer.learner import Learner
@@ -94,7 +95,9 @@ def build_learner(
     check_size(data.training, prompts_per_batch, recipe.script)
     if data.evaluation is not None:
         check_rows(len(data.evaluation), arguments)
-    arguments.model_init_kwargs = model_arguments(recipe, "float32" if config.learners.device == "cpu" else None)
+    quantisation = quantisation_of(recipe.model, arguments)
+    is_in_numbers_of_run = config.learners.device == "cpu" or quantisation is not None
+    arguments.model_init_kwargs = model_arguments(recipe, computed_in(arguments) if is_in_numbers_of_run else None)
     keeper = CheckpointKeeper(
         config.checkpoint, Path(arguments.output_dir), arguments.save_total_limit, newest=checkpoint, users=users
     )
@@ -104,6 +107,7 @@ def build_learner(
     try:
         with (
             loading_model(recipe.model.model_name_or_path, recipe.model.model_revision),
+            quantised_named(recipe.model.model_name_or_path),
             targets_named(config.recipe.get("lora_target_modules")),
         ):
             learner = Learner(
@@ -121,11 +125,14 @@ def build_learner(
                 compared_by=arguments.metric_for_best_model if what_compares(config.recipe) else None,
                 fleet=fleet_settings(config, fleet),
                 peft_config=adapter_of(recipe.model),
+                quantization_config=quantisation,
             )
     except ValueError as error:
         if modules_of(error)[-1] not in TRAINERS:
             raise
         raise invalid(str(error)) from error
+    if quantisation is not None:
+        suit_run(learner.model, recipe.model.model_name_or_path, computed_in(arguments))
     if is_peft_model(learner.model):
         check_targets(learner.model, config.recipe.get("lora_target_modules"))
     learner.remove_callback(PrinterCallback)
