@@ -33,7 +33,6 @@ from grpo_trainer.instruments.startup import now
 from grpo_trainer.learner import Learner
 from grpo_trainer.missing_packages import packages_needed
 from grpo_trainer.recipe import parse_recipe
-from grpo_trainer.reports.startup_report import StartupReport
 from grpo_trainer.storage import fence
 from grpo_trainer.storage.checkpoints import (
     Checkpoint,
@@ -117,8 +116,6 @@ def train_model(
         board.startup.end(StartupPart.DATA, now())
         learner = build_learner(config, recipe, tokenizer, data, rewards, checkpoint, users, metrics, board)
         learner.add_callback(own_steps)
-        if learner.is_world_process_zero():
-            learner.add_callback(StartupReport(board.startup, metrics))
         if saved is not None:
             take_up_saved(learner, saved.folder)
         elif checkpoint is not None:
