@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Final
 
 from grpo_cli.batches import Batch
 from grpo_cli.combinations import combinations
@@ -17,9 +17,11 @@ from grpo_cli.rows import rows_of
 from grpo_cli.rules import broken_rules
 from grpo_cli.stored import as_stored, as_typed
 from grpo_cli.structure import misfits
-from grpo_cli.translation import translated, without_effect
-from grpo_operator.api.cel import Rule
+from grpo_cli.translation import not_accepted, translated, without_effect
 from grpo_operator.api.spec import GRPORunSpec
+
+OF_RECIPE: Final = re.compile(rf"{re.escape(RECIPE)}\.(\w+)")
+"""A field of a recipe's key, or within its value."""
 
 
 @dataclass(frozen=True)
@@ -54,15 +56,20 @@ def check_run(run: Mapping[str, Any], known: Known, product: Product) -> Report:
     """`run` as JSON, as it was written."""
     structure = misfits(run, product.schema)
     stored = as_stored(_named(run), product.schema)
-    rules = [rule for rule in product.rules if not _looks_at(rule, structure)]
-    refused = [*_unnamed(run), *structure, *broken_rules(as_typed(stored, product.schema), rules)]
-    recipe = sound(stored, structure)
-    todays, told = translated(recipe, _mapping(stored.get("spec")).get("recipeDefaults"))
-    told += without_effect(recipe, product.recipe_keys)
+    fields = [finding.field for finding in structure]
+    broken = broken_rules(as_typed(stored, product.schema), product.rules, fields)
+    refused = [*_unnamed(run), *structure, *broken]
+    spec = _mapping(stored.get("spec"))
+    # Tables of keys are not made for values that the schema refuses.
+    unfit = {match[1] for field in fields if (match := OF_RECIPE.match(field))}
+    recipe = {key: value for key, value in _mapping(spec.get("recipe")).items() if key not in unfit}
+    todays, notes = translated(recipe, spec.get("recipeDefaults"))
+    told = [*not_accepted(todays, product.defaults, unfit), *notes, *without_effect(recipe, product.recipe_keys)]
     if refused:
         return Report(in_order([*refused, *told]))
-    spec = GRPORunSpec.model_validate(stored["spec"])
-    plan = Plan(spec, todays, product.defaults, *rows_of(todays, known.rows, known.eval_rows))
+    plan = Plan(
+        GRPORunSpec.model_validate(spec), todays, product.defaults, *rows_of(todays, known.rows, known.eval_rows)
+    )
     return _whole_report(plan, known, told)
 
 
@@ -72,30 +79,6 @@ def _whole_report(plan: Plan, known: Known, told: Iterable[Finding]) -> Report:
     if known.model is not None and memory is not None:
         findings += memory_findings(plan, known.model, known.gpu, memory)
     return Report(in_order(findings), plan, memory)
-
-
-def sound(stored: Mapping[str, Any], structure: Iterable[Finding]) -> dict[str, Any]:
-    """The recipe without the values that the schema refuses, for which tables of keys are not made."""
-    recipe = _mapping(_mapping(stored.get("spec")).get("recipe"))
-    refused = [finding.field for finding in structure]
-    return {
-        key: value
-        for key, value in recipe.items()
-        if not any(_is_within(field, f"{RECIPE}.{key}") for field in refused)
-    }
-
-
-def _looks_at(rule: Rule, refused: Iterable[Finding]) -> bool:
-    """What it would say of a value that is refused already only repeats it."""
-    return any(re.search(rf"\b{re.escape(_key_of(finding.field))}\b", rule.rule) for finding in refused)
-
-
-def _key_of(field: str) -> str:
-    return re.sub(r"(\[\d+\])+$", "", field).rpartition(".")[2]
-
-
-def _is_within(field: str, path: str) -> bool:
-    return field == path or field.startswith((f"{path}.", f"{path}["))
 
 
 def in_order(findings: Iterable[Finding]) -> tuple[Finding, ...]:

@@ -9,8 +9,6 @@ from typing import Final
 from grpo_cli.brought_along import BROUGHT_ALONG
 from grpo_cli.finding import Finding, error, note, waste
 from grpo_cli.plan import Plan
-from grpo_contract.comparison import METRIC, comparison_mistake
-from grpo_contract.figures import unknown_figure
 from grpo_contract.prompts import too_few_prompts
 
 SUMS_OVER_TOKENS: Final = ("bnpo", "dr_grpo", "dapo", "cispo")
@@ -64,12 +62,6 @@ def completions_to_nowhere(plan: Plan) -> Iterator[Finding]:
             "spec.recipe.log_completions_hub_repo is set, but log_completions is false and there is nothing to upload; "
             "set log_completions to true, or leave it out.",
         )
-
-
-def figure_of_no_evaluation(plan: Plan) -> Iterator[Finding]:
-    sentence = comparison_mistake(plan.recipe) or unknown_figure({**plan.defaults, **plan.recipe})
-    if sentence is not None:
-        yield error(f"spec.recipe.{METRIC}", sentence)
 
 
 def no_room_for_a_prompt(plan: Plan) -> Iterator[Finding]:
@@ -197,7 +189,6 @@ CHECKS: Final[tuple[Check, ...]] = (
     streaming_without_end,
     clipping_bounds,
     completions_to_nowhere,
-    figure_of_no_evaluation,
     no_room_for_a_prompt,
     never_logged,
     too_few_rows,

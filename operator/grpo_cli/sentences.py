@@ -3,7 +3,7 @@
 import difflib
 import json
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 import yaml
@@ -12,6 +12,7 @@ from grpo_cli.kubectl_yaml import Loader
 from grpo_cli.paths import RECIPE
 from grpo_contract.old_keys import OLD_KEYS
 from grpo_contract.owned_keys import OWNED_KEYS, owned_keys
+from grpo_contract.rewards import without_secret
 from grpo_contract.unknown_keys import IN_RECIPES, unknown_key
 from grpo_operator.api.core_types import QUANTITY
 
@@ -34,6 +35,8 @@ SECRETS: Final = {
     if owned.secret
 }
 """Of keys whose value must not be repeated: what is said of any value."""
+OF_URLS: Final = (f"{RECIPE}.reward_funcs", "spec.rewards.perGroup")
+"""Of lists whose entries may hold a secret."""
 
 
 @dataclass(frozen=True)
@@ -52,7 +55,18 @@ def sentence_of(field: str, misfit: Misfit) -> str:
         return SECRETS[field]
     write = SENTENCES.get(misfit.keyword)
     assert write is not None, f"{field}: no sentence for {misfit.keyword}"
+    if field.partition("[")[0] in OF_URLS:
+        misfit = replace(misfit, value=without_secrets(misfit.value))
     return write(field, misfit)
+
+
+def without_secrets(value: Any) -> Any:
+    """Whatever stands where a URL may."""
+    if isinstance(value, dict):
+        return {without_secrets(key): without_secrets(inner) for key, inner in value.items()}
+    if isinstance(value, list):
+        return [without_secrets(inner) for inner in value]
+    return without_secret(value) if isinstance(value, str) else value
 
 
 def shown(value: Any) -> str:

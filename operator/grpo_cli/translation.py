@@ -1,12 +1,12 @@
 """What acceptance refuses, old keys and moved defaults: what the contract's tables say of a recipe."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any, Final
 
 from grpo_cli.finding import Finding, error, note
 from grpo_cli.paths import RECIPE
-from grpo_contract.old_keys import Recipe
+from grpo_contract.old_keys import OLD_KEYS, Recipe
 from grpo_contract.owned_keys import owned_keys
 from grpo_contract.recipe_defaults import ERAS
 from grpo_contract.recipe_mistakes import recipe_mistakes
@@ -26,12 +26,19 @@ def translated(recipe: dict[str, Any], recipe_defaults: Any) -> tuple[Recipe, li
     era = next((era for era in ERAS if era == recipe_defaults), "current")
     spec = GRPORunSpec.model_validate({"recipe": recipe, "recipeDefaults": era, "storage": {}})
     todays, notes = todays_recipe(spec)
-    refused = [
-        error(sentence.split()[0], sentence)  # it begins with its field
-        for sentence in (*owned_keys(todays), *recipe_mistakes(todays))
-    ]
-    told = [note(f"{RECIPE}.{of.key}", f"{RECIPE}.{of.key}: {of.action}") for of in notes]
-    return todays, [*refused, *told]
+    return todays, [note(f"{RECIPE}.{of.key}", f"{RECIPE}.{of.key}: {of.action}") for of in notes]
+
+
+def not_accepted(todays: Recipe, defaults: Mapping[str, Any], refused: Collection[str]) -> list[Finding]:
+    """What the operator would say of a recipe that the API server takes. `refused`: keys whose values it does not take, and
+    which are left out."""
+    missing = {name for key in refused for name in (key, _todays_name(key)) if name is not None}
+    sentences = (*owned_keys(todays), *recipe_mistakes(todays, defaults, missing))
+    return [error(sentence.split()[0], sentence) for sentence in sentences]  # it begins with its field
+
+
+def _todays_name(key: str) -> str | None:
+    return OLD_KEYS[key].becomes if key in OLD_KEYS else None
 
 
 def without_effect(recipe: Mapping[str, Any], keys: Mapping[str, Schema]) -> list[Finding]:

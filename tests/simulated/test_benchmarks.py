@@ -97,7 +97,7 @@ def test_one_that_takes_too_long_is_not_tried_again(kubectl: Kubectl, job: str, 
     assert pod["spec"]["activeDeadlineSeconds"] == SETTINGS["timeoutS"]
     exceed_deadline(kubectl, pod)
     failed = wait_for_reason(kubectl, name, "BenchmarkFailed")
-    assert "It did not end within 1 hours on its node" in failed["message"]
+    assert "It did not end within 1 hour on its node" in failed["message"]
     wait_for("the end of its Job", lambda: kubectl.find("job", job) is None, SOON_S)
     wait_for("the end of its pods", lambda: not pods(kubectl, name, "benchmark"), SOON_S)
     assert entry_of(kubectl, name)["phase"] == "Failed"

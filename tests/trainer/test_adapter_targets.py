@@ -1,10 +1,12 @@
 """What the contract says of lora_target_modules, against peft and a model of Llama's kind."""
 
+import re
 from typing import Any
 
 import pytest
 from peft import get_peft_model
 from peft.tuners.lora import Linear
+from peft.utils.error import NoMatchingPeftModuleError
 from transformers import Qwen2Config, Qwen2ForCausalLM
 
 from grpo_contract.adapter_targets import NEVER
@@ -33,13 +35,40 @@ def adapted(modules: Any) -> set[str]:
     }
 
 
-@pytest.mark.parametrize("modules", [modules for modules, _ in REFUSED], ids=lambda modules: str(modules)[:20])
-def test_what_is_refused_peft_refuses_or_does_what_cannot_be(modules: Any) -> None:
-    try:
-        found = adapted(modules)
-    except Exception:  # some of it is no error of peft's own
+# (what is refused, the error that it would lead to or the module that would get an adapter)
+WITHOUT_REFUSAL: list[tuple[Any, type[Exception] | str]] = [
+    ("q_proj", NoMatchingPeftModuleError),
+    (["q_proj"], NoMatchingPeftModuleError),
+    ("q_proj,v_proj", NoMatchingPeftModuleError),
+    ("(q_proj|v_proj)", NoMatchingPeftModuleError),
+    ("", NoMatchingPeftModuleError),
+    ("*_proj", re.error),
+    ("(.*q_proj", re.error),
+    ("a{4294967295}.", OverflowError),
+    (["q_proj", "embed_tokens"], "embed_tokens"),
+    (["model.embed_tokens"], "embed_tokens"),
+    (["lm_head", "q_proj"], "lm_head"),
+    ("lm_head", "lm_head"),
+    ([], NoMatchingPeftModuleError),
+    (5, TypeError),
+    (True, TypeError),
+    (["q_proj", 5], AttributeError),
+    ({"q_proj": 8}, KeyError),
+]
+
+
+def test_each_refusal_is_held_against_peft() -> None:
+    assert [modules for modules, _ in WITHOUT_REFUSAL] == [modules for modules, _ in REFUSED]
+
+
+@pytest.mark.parametrize(("modules", "outcome"), WITHOUT_REFUSAL, ids=lambda value: str(value)[:20])
+def test_what_is_refused_peft_refuses_or_does_what_cannot_be(modules: Any, outcome: type[Exception] | str) -> None:
+    if isinstance(outcome, str):
+        assert adapted(modules) & NEVER.keys() == {outcome}
         return
-    assert found & NEVER.keys()
+    with pytest.raises(outcome) as caught:
+        adapted(modules)
+    assert caught.type is outcome
 
 
 @pytest.mark.parametrize("modules", ACCEPTED, ids=str)

@@ -10,6 +10,7 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM, dynamic_module_utils
 
+from grpo_contract.benchmarks import MERGE_MODULE
 from grpo_trainer.storage import merge_adapter
 
 OWN_CODE = """
@@ -58,6 +59,10 @@ def weights_of(folder: Path) -> dict[str, torch.Tensor]:
 def merge(monkeypatch: pytest.MonkeyPatch, *arguments: Any) -> None:
     monkeypatch.setattr(sys, "argv", ["merge_adapter", *map(str, arguments)])
     merge_adapter.main()
+
+
+def test_it_is_the_program_that_benchmarks_run() -> None:
+    assert merge_adapter.__name__ == MERGE_MODULE
 
 
 def test_the_merged_model_has_its_own_code(

@@ -124,7 +124,7 @@ def test_the_learner_has_the_reward_functions_that_the_api_server_knows() -> Non
 # What rules call, and receivers that are no value; all of it is in the CEL of the oldest Kubernetes that the chart admits.
 CEL_OF_1_30 = {
     *("all", "double", "dyn", "exists", "exists_one", "filter", "format", "has", "int", "isGreaterThan", "isQuantity"),
-    *("join", "matches", "quantity", "size"),
+    *("join", "map", "matches", "quantity", "size"),
 }
 LIBRARIES_SINCE = {"format", "semver", "jsonpatch"}
 CALL = re.compile(r"(?:([A-Za-z_]\w*)\.)?([A-Za-z_]\w*)\(")

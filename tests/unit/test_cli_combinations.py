@@ -13,24 +13,8 @@ from unit.cli_inputs import plan_of, report_of, run_of, said
 
 HF_TOKEN = {"name": "HF_TOKEN", "valueFrom": {"secretKeyRef": {"name": "hub", "key": "token"}}}
 MIXTURE = {"dataset_name": None, "dataset_mixture": {"datasets": [{"id": "a"}]}}
-STOPPING = {"callbacks": ["early_stopping"], "eval_strategy": "steps", "eval_steps": 10}
 # (level, recipe, neighbour, field below spec.recipe, sentence after spec.recipe.)
 RECIPES: list[tuple[Level, dict[str, Any], dict[str, Any], str, str]] = [
-    (
-        Level.ERROR,
-        STOPPING | {"metric_for_best_model": "rewards/acuracy/mean"},
-        STOPPING | {"metric_for_best_model": "rewards/accuracy/mean"},
-        "metric_for_best_model",
-        "metric_for_best_model is 'rewards/acuracy/mean', which is no figure of an evaluation; did you mean "
-        "rewards/accuracy/mean?",
-    ),
-    (
-        Level.ERROR,
-        STOPPING | {"metric_for_best_model": "eval_runtime"},
-        STOPPING | {"metric_for_best_model": "kl", "beta": 0.04},
-        "metric_for_best_model",
-        "metric_for_best_model is 'eval_runtime', which says nothing of a model; set it to another, as in reward.",
-    ),
     (
         Level.ERROR,
         {"bf16": True, "fp16": True},

@@ -82,3 +82,38 @@ def test_what_is_refused_is_said_once() -> None:
         "spec.recipe.reward_funcs",
         "spec.recipe.max_steps",
     ]
+
+
+# (metadata, spec, recipe, fields that are refused)
+BESIDE: list[tuple[dict[str, Any], dict[str, Any], dict[str, Any], list[str]]] = [
+    (
+        {"name": "7B"},
+        {"learners": {"env": [{"value": "1"}]}},
+        {},
+        ["spec.learners.env[0].name", ""],
+    ),
+    (
+        {},
+        {"storage": {"size": 500}},
+        {"reward_weights": [1, 2, 3]},
+        ["spec.storage.size", "spec.recipe.reward_weights"],
+    ),
+    ({}, {"storage": {"size": 500, "claimName": "a"}}, {}, ["spec.storage.size"]),
+    ({}, {"generators": {"gpus": "0"}}, {}, ["spec.generators.gpus"]),
+    (
+        {},
+        {"generators": {"gpus": "1"}, "learners": {"gpus": 1, "processes": 2}},
+        {},
+        ["spec.generators.gpus", "spec.learners.processes"],
+    ),
+    ({}, {"learners": []}, {}, ["spec.learners"]),
+    ({}, {}, {"reward_funcs": [5, "acuracy"]}, ["spec.recipe.reward_funcs[0]", "spec.recipe.reward_funcs[1]"]),
+]
+
+
+@pytest.mark.parametrize(("metadata", "spec", "recipe", "fields"), BESIDE, ids=lambda value: str(value)[:30])
+def test_a_refused_field_hides_the_rules_that_look_at_it_and_no_other(
+    metadata: dict[str, Any], spec: dict[str, Any], recipe: dict[str, Any], fields: list[str]
+) -> None:
+    run = run_of(recipe, **spec) | {"metadata": {"name": "a"} | metadata}
+    assert [field for field, _ in said(report_of(run), Level.ERROR)] == fields

@@ -12,6 +12,7 @@ from grpo_operator.reconcile.acceptance import judge_recipe
 from unit.cli_inputs import RECIPE, report_of, run_of, said
 from unit.desired_inputs import make_run
 
+STOPPING = {"callbacks": ["early_stopping"], "eval_strategy": "steps", "eval_steps": 10}
 OWNED: list[dict[str, Any]] = [
     {"use_vllm": False, "vllm_mode": "colocate", "vllm_server_port": 8001},
     {"deepspeed": {"zero_optimization": {"stage": 2}}, "fsdp": "full_shard"},
@@ -25,6 +26,10 @@ OWNED: list[dict[str, Any]] = [
         "use_peft": True,
         "lora_target_modules": [],
     },
+    STOPPING | {"metric_for_best_model": "rewards/acuracy/mean"},
+    STOPPING | {"metric_for_best_model": "eval_runtime"},
+    STOPPING | {"metric_for_best_model": "kl", "beta": 0.04},
+    STOPPING | {"metric_for_best_model": "kl", "use_peft": True, "lora_target_modules": "q_proj"},
 ]
 
 
@@ -44,6 +49,66 @@ def test_the_field_is_the_owned_key() -> None:
 def test_a_schedule_without_its_arguments_is_refused_with_its_field() -> None:
     found = said(report_of(run_of({"lr_scheduler_type": "cosine_with_min_lr"})), Level.ERROR)
     assert [field for field, _ in found] == ["spec.recipe.lr_scheduler_kwargs"]
+
+
+@pytest.mark.parametrize(
+    ("recipe", "neighbour", "sentence"),
+    [
+        (
+            {"metric_for_best_model": "rewards/acuracy/mean"},
+            {"metric_for_best_model": "rewards/accuracy/mean"},
+            "metric_for_best_model is 'rewards/acuracy/mean', which is no figure of an evaluation; did you mean "
+            "rewards/accuracy/mean?",
+        ),
+        (
+            {"metric_for_best_model": "eval_runtime"},
+            {"metric_for_best_model": "kl", "beta": 0.04},
+            "metric_for_best_model is 'eval_runtime', which says nothing of a model; set it to another, as in reward.",
+        ),
+        (
+            {"metric_for_best_model": "runtime", "reward_funcs": ["mine:score"]},
+            {"metric_for_best_model": "longest", "reward_funcs": ["mine:score"]},
+            "metric_for_best_model is 'runtime', which says nothing of a model; set it to another, as in reward.",
+        ),
+    ],
+)
+def test_what_no_evaluation_can_be_compared_by(
+    recipe: dict[str, Any], neighbour: dict[str, Any], sentence: str
+) -> None:
+    statement = judge_recipe(make_run(recipe=RECIPE | STOPPING | recipe))
+    assert statement is not None
+    assert (statement.reason, statement.message) == ("InvalidRecipe", f"spec.recipe.{sentence}")
+    found = said(report_of(run_of(STOPPING | recipe)))
+    assert found == [("spec.recipe.metric_for_best_model", f"spec.recipe.{sentence}")]
+    assert said(report_of(run_of(STOPPING | neighbour))) == []
+    assert judge_recipe(make_run(recipe=RECIPE | STOPPING | neighbour)) is None
+
+
+def test_an_older_trls_defaults_count() -> None:
+    """Whose beta measured the KL divergence."""
+    recipe = STOPPING | {"metric_for_best_model": "kl", "num_generations": 8}
+    assert judge_recipe(make_run(recipe=RECIPE | recipe)) is not None
+    assert judge_recipe(make_run(recipe=RECIPE | recipe, recipeDefaults="trl-0.16")) is None
+
+
+@pytest.mark.parametrize(
+    ("recipe", "fields"),
+    [
+        ({"lr_scheduler_type": "cosine_with_min_lr", "lr_scheduler_kwargs": '{"min_lr_rate": 0.1}'}, ["lr_scheduler_kwargs"]),
+        ({"lr_scheduler_type": 5, "lr_scheduler_kwargs": {"min_lr_rate": 0.1}}, ["lr_scheduler_type"]),
+        (STOPPING | {"metric_for_best_model": "kl", "beta": "0.04"}, ["beta"]),
+        (STOPPING | {"metric_for_best_model": "rewards/acuracy/mean", "reward_funcs": "acuracy"}, ["reward_funcs"]),
+        (
+            {"lr_scheduler_type": "cosine", "lr_scheduler_kwargs": {"min_lr": 1e-7}, "beta": "0.04"},
+            ["beta", "lr_scheduler_kwargs"],
+        ),
+    ],
+)  # fmt: skip
+def test_nothing_is_said_of_a_value_that_goes_with_one_that_the_schema_refuses(
+    recipe: dict[str, Any], fields: list[str]
+) -> None:
+    found = said(report_of(run_of(recipe)), Level.ERROR)
+    assert [field for field, _ in found] == [f"spec.recipe.{field}" for field in fields]
 
 
 @pytest.mark.parametrize("era", ["current", "trl-0.14"])

@@ -1,9 +1,11 @@
 """The Job that benchmarks one of a run's models."""
 
+from importlib.util import find_spec
 from typing import Any
 
 import pytest
 
+from grpo_contract.benchmarks import MERGE_MODULE
 from grpo_operator.api.run import GRPORun
 from grpo_operator.api.status import BenchmarkPhase, BenchmarkStatus
 from grpo_operator.desired.benchmarks import benchmarks_of, build_benchmark_job, unknown_benchmarks
@@ -108,6 +110,20 @@ def test_an_adapter_is_merged_first(target: str, adapter: str, removed: list[str
     _, trusting, *_ = containers_of(job_of(target, use_peft=True, trust_remote_code=True))
     assert trusting["command"] == [*merge["command"], "--trust-remote-code"]
     assert report["command"][5:] == removed
+
+
+def test_the_program_that_merges_is_there() -> None:
+    """What it does, tests/trainer/test_merge_adapter.py tells; it needs torch."""
+    assert find_spec(MERGE_MODULE) is not None
+
+
+def test_each_container_that_fails_says_why() -> None:
+    """Where it has not written why into its termination file, its log's end does."""
+    containers = containers_of(job_of(use_peft=True))
+    assert [container["name"] for container in containers] == ["prepare", "merge", "benchmark", "report"]
+    assert {container["terminationMessagePolicy"] for container in containers} == {"FallbackToLogsOnError"}
+    ours = [container for container in containers if container["name"] != "benchmark"]
+    assert {container["terminationMessagePath"] for container in ours} == {"/dev/termination-log"}
 
 
 def test_the_way_to_the_hub_is_the_learners() -> None:

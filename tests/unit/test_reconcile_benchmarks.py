@@ -13,6 +13,7 @@ from grpo_operator.reconcile.benchmarks import MOST_ENTRIES
 from grpo_operator.reconcile.events import events_of
 from grpo_operator.reconcile.world import Refusal
 from unit.benchmark_inputs import (
+    BENCHMARKS,
     FOLDER,
     benchmark_job,
     benchmark_pod,
@@ -330,13 +331,22 @@ TOO_SLOW = benchmark_pod(
 )
 
 
+@pytest.mark.parametrize(("seconds", "told"), [(3600, "1 hour"), (5400, "1.5 hours"), (1800, "0.5 hours")])
+def test_the_time_that_one_had_is_told(seconds: int, told: str) -> None:
+    settings = make_settings(None, BENCHMARKS.model_copy(update={"timeout_s": seconds}))
+    run = with_status(benchmarked_run(), benchmarks=[entry("checkpoint-50", 50, "Running")])
+    plan = look(run, *AT_WORK, benchmark_job("checkpoint-50"), TOO_SLOW, reading=telling(50), settings=settings)
+    message = str(plan.status.benchmarks[0].message)
+    assert message.startswith(f"It did not end within {told} on its node (")
+
+
 def test_one_that_takes_too_long_is_not_tried_again() -> None:
     """The Job controller would: it knows the deadline of a pod from no other failure."""
     run = with_status(benchmarked_run(), benchmarks=[entry("checkpoint-50", 50, "Running"), entry("checkpoint-80", 80)])
     job = benchmark_job("checkpoint-50")
     plan = look(run, *AT_WORK, job, TOO_SLOW, reading=telling(50, 80))
     assert plan.status.benchmarks[0].message == (
-        f"It did not end within 1 hours on its node (benchmarks.timeoutSeconds of the operator's chart). {WROTE}"
+        f"It did not end within 1 hour on its node (benchmarks.timeoutSeconds of the operator's chart). {WROTE}"
     )
     assert entries_of(plan) == {"checkpoint-50": "Failed", "checkpoint-80": "Pending"}
     assert [child.name for child in plan.delete] == ["math-benchmark-50"]

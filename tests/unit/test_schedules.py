@@ -20,7 +20,7 @@ REFUSED: list[tuple[str | None, dict[str, Any] | None, str]] = [
     (
         "cosine",
         {"num_cycle": 1},
-        "holds num_cycle, which lr_scheduler_type cosine does not take; did you mean num_cycles?",
+        "holds num_cycle, which lr_scheduler_type cosine does not take; did you mean num_cycles? Else leave it out.",
     ),
     (
         "cosine_with_min_lr",

@@ -5,7 +5,12 @@ import re
 from collections.abc import Mapping
 from typing import Any, Final
 
-REMEDY: Final = r"name linear modules of the model, as in [q_proj, v_proj], or one alone by a pattern, as in .*\.q_proj, or all-linear"
+KEYS: Final = ("use_peft", "lora_target_modules")
+"""Of a recipe, which decide what is a mistake."""
+REMEDY: Final = (
+    r"name linear modules of the model, as in [q_proj, v_proj], or one alone by a pattern, as in .*\.q_proj, or "
+    "all-linear"
+)
 """TRL makes text of a list of one, and peft takes text for a pattern of a module's whole path."""
 NOT_LINEAR: Final = "is no linear module and cannot be merged for generators"
 NEVER: Final = {

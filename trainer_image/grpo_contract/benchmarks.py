@@ -19,6 +19,9 @@ MODEL_FOLDER: Final = "model"
 MERGED_FOLDER: Final = "merged"
 """Beside it: what is benchmarked, where the model is an adapter."""
 
+MERGE_MODULE: Final = "grpo_trainer.storage.merge_adapter"
+"""The program that makes it, in the learners' image: `python -m MODULE ADAPTER MODEL [--trust-remote-code]`."""
+
 RESULTS_FOLDER: Final = "results"
 """In the folder of a target: what the benchmark wrote."""
 

@@ -13,6 +13,10 @@ BEST: Final = "best"
 """Of save_strategy."""
 FOLLOWING_SCHEDULES: Final = ("reduce_lr_on_plateau", "greedy")
 """Of lr_scheduler_type."""
+COMPARING: Final = ("callbacks", LOADS_BEST, "save_strategy", "lr_scheduler_type")
+"""Keys that make a run compare evaluations."""
+PREFIX: Final = "eval_"
+"""Of an evaluation's figures, which a recipe may leave out."""
 OF_A_CLOCK: Final = ("runtime", "samples_per_second", "steps_per_second", "model_preparation_time")
 """What each learner process measures for itself: they would decide differently."""
 
@@ -40,8 +44,8 @@ def comparison_mistake(recipe: Mapping[str, Any]) -> str | None:
             f"spec.recipe.{compares}, which compares evaluations, but spec.recipe.{METRIC} does not say by what; set it, as "
             "in reward."
         )
-    if metric.removeprefix("eval_") in OF_A_CLOCK:
-        return f"spec.recipe.{METRIC} is '{metric}', which says nothing of a model; set it to another, as in reward."
+    if metric.removeprefix(PREFIX) in OF_A_CLOCK:
+        return says_nothing(metric)
     saved = recipe.get("save_strategy") or ("steps" if recipe.get("save_steps") is not None else BEST)
     if recipe.get(LOADS_BEST) and saved not in (BEST, evaluated):
         return (
@@ -49,6 +53,10 @@ def comparison_mistake(recipe: Mapping[str, Any]) -> str | None:
             f"'{evaluated}'; set save_strategy to best or to that."
         )
     return None
+
+
+def says_nothing(metric: str) -> str:
+    return f"spec.recipe.{METRIC} is '{metric}', which says nothing of a model; set it to another, as in reward."
 
 
 def what_compares(recipe: Mapping[str, Any]) -> str | None:

@@ -7,10 +7,8 @@ import difflib
 from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
-from grpo_contract.comparison import METRIC, OF_A_CLOCK, what_compares
+from grpo_contract.comparison import COMPARING, METRIC, OF_A_CLOCK, PREFIX, says_nothing, what_compares
 from grpo_contract.rewards import is_own_code, label_of
-
-PREFIX: Final = "eval_"
 
 _ALWAYS: Final = (
     "loss",
@@ -40,6 +38,16 @@ _OF_LOSSES: Final[Mapping[str, tuple[str, ...]]] = {
     "vespo": ("vespo/phi_seq_mean",),
 }
 """By loss_type."""
+_MEASURING: Final = (
+    "reward_funcs",
+    "loss_type",
+    "beta",
+    "vllm_importance_sampling_correction",
+    "entropy_coef",
+    "use_adaptive_entropy",
+)
+KEYS: Final = (*COMPARING, METRIC, *_MEASURING)
+"""Of a recipe, which decide whether a figure is unknown."""
 
 
 def figures_of(values: Mapping[str, Any]) -> frozenset[str] | None:
@@ -63,11 +71,16 @@ def _of_settings(values: Mapping[str, Any]) -> list[str]:
 
 
 def unknown_figure(values: Mapping[str, Any]) -> str | None:
-    """Why evaluations cannot be compared by metric_for_best_model, where that is certain beforehand. `values`: as above."""
-    if what_compares(values) is None or (figures := figures_of(values)) is None:
+    """Why evaluations cannot be compared by metric_for_best_model, where that is certain beforehand. `values`: as above.
+    What else they need to be compared, `comparison_mistake` says."""
+    metric: str | None = values.get(METRIC)
+    if what_compares(values) is None or not metric:
         return None
-    metric: str = values[METRIC]
-    return None if metric.removeprefix(PREFIX) in figures else no_figure(metric, figures)
+    figure = metric.removeprefix(PREFIX)
+    if figure in OF_A_CLOCK:
+        return says_nothing(metric)
+    figures = figures_of(values)
+    return None if figures is None or figure in figures else no_figure(metric, figures)
 
 
 def no_figure(metric: str, figures: Iterable[str]) -> str:

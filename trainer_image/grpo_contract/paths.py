@@ -17,8 +17,8 @@ RELATIVE: Final = "^([.~]|[^/:]+/[^/]*/)"
 
 
 def is_path(name: str) -> bool:
-    """Names that begin with a slash or a dot are paths; everything else is an id on the hub."""
-    return name.startswith(("/", "."))
+    """Everything else is an id on the hub: the API server refuses paths that are relative."""
+    return name.startswith("/")
 
 
 def siblings(path: Path) -> str:

@@ -1,15 +1,24 @@
 """What of a recipe cannot work, whatever the model, the data and the images are, and the CRD's rules cannot see: they know
-nothing of values of any type and of keys within them. One answer for acceptance and for `kubectl grpo check`."""
+nothing of values of any type and of keys within them, nor of what an evaluation measures. One answer for acceptance and for
+`kubectl grpo check`; a learner asks for a figure itself, by the defaults of the TRL in its image."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any, Final
 
-from grpo_contract.adapter_targets import targets_mistake
-from grpo_contract.schedules import schedule_mistake
+from grpo_contract import adapter_targets, figures, schedules
 
-CHECKS: Final = (targets_mistake, schedule_mistake)
+CHECKS: Final = (
+    (adapter_targets.KEYS, adapter_targets.targets_mistake),
+    (schedules.KEYS, schedules.schedule_mistake),
+    (figures.KEYS, figures.unknown_figure),
+)
+"""(keys that it looks at, a sentence of the recipe's values)"""
 
 
-def recipe_mistakes(recipe: Mapping[str, Any]) -> list[str]:
-    """`recipe` in today's keys. A sentence each, which begins with its field."""
-    return [sentence for check in CHECKS if (sentence := check(recipe)) is not None]
+def recipe_mistakes(recipe: Mapping[str, Any], defaults: Mapping[str, Any], refused: Collection[str] = ()) -> list[str]:
+    """`recipe` in today's keys, `defaults` TRL's where it is silent. A sentence each, which begins with its field.
+    `refused`: keys whose values are refused already and are not in the recipe; nothing is said of what goes with them."""
+    values = {**defaults, **recipe}
+    return [
+        sentence for keys, check in CHECKS if not set(keys) & set(refused) and (sentence := check(values)) is not None
+    ]

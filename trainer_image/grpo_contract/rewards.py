@@ -38,10 +38,18 @@ MEANT_AS_URL: Final = r"^https?:/"
 REWARD_URL: Final = r"^https?://[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?(:[0-9]{1,5})?(/[^?#\s]*)?$"
 """Of a remote reward. It is shown in logs and as a label of metrics: so there are no users and no queries, which hold secrets."""
 
+MAY_HOLD_SECRET: Final = "[@?#]"
+"""What sets off users, queries and fragments of URLs. No sentence repeats such an entry, wherever it is refused."""
+HIDDEN_ENTRY: Final = "an entry with '@', '?' or '#'"
+"""In such a sentence."""
+
 NO_LABEL: Final = "no URL"
 """Of one that is refused."""
 
-NO_REWARD_URL: Final = "is no URL of a remote reward; write it as https://host/path or http://host:port/path, without user, query and fragment"
+NO_REWARD_URL: Final = (
+    "is no URL of a remote reward; write it as https://host/path or http://host:port/path, without user, query and "
+    "fragment"
+)
 
 REWARD_BOUNDS: Final[Mapping[str, Mapping[str, int]]] = {
     "cosine_max_len": {"minimum": 1},
@@ -72,7 +80,7 @@ def label_of(reward: str) -> str:
 
 def without_secret(reward: str) -> str:
     """As a message repeats an entry of `reward_funcs` that is refused: users and queries of URLs hold secrets."""
-    if not re.search("[@?#]", reward) or re.match(REWARD_URL, reward):
+    if not re.search(MAY_HOLD_SECRET, reward) or re.match(REWARD_URL, reward):
         return reward
-    scheme = re.match(r"\w+:", reward)
+    scheme = re.match(r"\w+:(?=/)", reward)
     return f"{scheme[0] if scheme else ''}..."

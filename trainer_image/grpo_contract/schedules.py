@@ -5,6 +5,8 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 KEY: Final = "lr_scheduler_kwargs"
+KEYS: Final = ("lr_scheduler_type", KEY)
+"""Of a recipe, which decide what is a mistake."""
 LINEAR: Final = "linear"
 """Where the recipe names none."""
 _LEAST: Final = ("min_lr", "min_lr_rate")
@@ -42,7 +44,9 @@ def schedule_mistake(recipe: Mapping[str, Any]) -> str | None:
 def _not_taken(schedule: str, name: str) -> str:
     takes = ARGUMENTS[schedule]
     nearest = difflib.get_close_matches(name, takes, n=1)
-    remedy = f"did you mean {nearest[0]}?" if nearest else f"use {', '.join(takes)}, or leave it out."
+    remedy = (
+        f"did you mean {nearest[0]}? Else leave it out." if nearest else f"use {', '.join(takes)}, or leave it out."
+    )
     return f"spec.recipe.{KEY} holds {name}, which lr_scheduler_type {schedule} does not take; {remedy}"
 
 

@@ -8,6 +8,7 @@ from grpo_contract.rewards import BUILT_IN_REWARDS, OTHER_REWARDS
 from grpo_operator.api.cel import Path, Rule, present, value_of
 from grpo_operator.api.comparison_rules import COMPARISON_RULES
 from grpo_operator.api.data_rules import DATA_RULES, RECIPE, eval_strategy, evaluates, place_rule
+from grpo_operator.api.reward_rules import may_hold_secret
 
 SPEC: Final[Path] = ("spec",)
 
@@ -31,6 +32,7 @@ def _missing(key: str, remedy: str) -> Rule:
 
 
 _REWARDS_LISTED_TWICE: Final = "self.reward_funcs.filter(x, !self.reward_funcs.exists_one(y, y == x))"
+_LISTED_TWICE: Final = f"{_REWARDS_LISTED_TWICE}.map(x, {may_hold_secret('x')} ? '...' : x)[0]"
 
 _RECIPE_RULES: Final = (
     _missing(
@@ -45,8 +47,8 @@ _RECIPE_RULES: Final = (
     Rule(
         RECIPE,
         f"!{present('reward_funcs')} || {_REWARDS_LISTED_TWICE}.size() == 0",
-        f"spec.recipe.reward_funcs holds '{{{_REWARDS_LISTED_TWICE}[0]}}' more than once; list it once and give its "
-        "weight in reward_weights.",
+        f"spec.recipe.reward_funcs holds '{{{_LISTED_TWICE}}}' more than once; list it once and give its weight in "
+        "reward_weights.",
         ".reward_funcs",
     ),
     Rule(

@@ -5,6 +5,8 @@ from typing import Final
 from grpo_contract.rewards import (
     BUILT_IN_REWARDS,
     CODE_REWARDS,
+    HIDDEN_ENTRY,
+    MAY_HOLD_SECRET,
     MEANT_AS_URL,
     NO_CODE_REWARDS,
     NO_REWARD_URL,
@@ -14,14 +16,31 @@ from grpo_contract.rewards import (
 )
 from grpo_operator.api.cel import Path, Rule, name_rule, present
 
-REWARD: Final[Path] = ("spec", "recipe", "reward_funcs", "[]")
-PER_GROUP: Final[Path] = ("spec", "rewards", "perGroup", "[]")
+REWARDS: Final[Path] = ("spec", "recipe", "reward_funcs")
+REWARD: Final[Path] = (*REWARDS, "[]")
+PER_GROUP: Final[Path] = ("spec", "rewards", "perGroup")
 SOURCE: Final[Path] = ("spec", "rewards", "from", "[]")
 
+
+def may_hold_secret(reward: str) -> str:
+    return f"{reward}.matches('{MAY_HOLD_SECRET}')"
+
+
+_NO_OWN_FUNCTION: Final = (
+    "which is no function of your own; name those alone, as package.module:function: built-in functions and services are "
+    "called with what is there as it is."
+)
+
+# Beside what a rule at a plain value says, the API server repeats that value: secrets are looked for in the lists.
 REWARD_RULES: Final = (
     Rule(
+        REWARDS,
+        f"self.all(x, !{may_hold_secret('x')} || x.matches(r'{REWARD_URL}'))",
+        f"spec.recipe.reward_funcs holds {HIDDEN_ENTRY}, which {NO_REWARD_URL}.",
+    ),
+    Rule(
         REWARD,
-        f"self in {[*BUILT_IN_REWARDS, *CODE_REWARDS]} || self.matches(r'{REWARD_IMPORT}') || "
+        f"{may_hold_secret('self')} || self in {[*BUILT_IN_REWARDS, *CODE_REWARDS]} || self.matches(r'{REWARD_IMPORT}') || "
         f"self.matches(r'{MEANT_AS_URL}')",
         "spec.recipe.reward_funcs holds '{self}', which is no reward function; use "
         f"{', '.join(BUILT_IN_REWARDS)}, {OTHER_REWARDS}.",
@@ -33,7 +52,7 @@ REWARD_RULES: Final = (
     ),
     Rule(
         REWARD,
-        f"!self.matches(r'{MEANT_AS_URL}') || self.matches(r'{REWARD_URL}')",
+        f"{may_hold_secret('self')} || !self.matches(r'{MEANT_AS_URL}') || self.matches(r'{REWARD_URL}')",
         f"spec.recipe.reward_funcs holds '{{self}}', which {NO_REWARD_URL}.",
     ),
     Rule(
@@ -57,14 +76,19 @@ REWARD_RULES: Final = (
     name_rule((*SOURCE, "configMap"), "name", "ConfigMap"),
     Rule(
         PER_GROUP,
-        f"self.matches(r'{REWARD_IMPORT}')",
-        "spec.rewards.perGroup holds '{self}', which is no function of your own; name those alone, as "
-        "package.module:function: built-in functions and services are called with what is there as it is.",
+        f"self.all(x, !{may_hold_secret('x')})",
+        f"spec.rewards.perGroup holds {HIDDEN_ENTRY}, {_NO_OWN_FUNCTION}",
+    ),
+    Rule(
+        (*PER_GROUP, "[]"),
+        f"{may_hold_secret('self')} || self.matches(r'{REWARD_IMPORT}')",
+        f"spec.rewards.perGroup holds '{{self}}', {_NO_OWN_FUNCTION}",
     ),
 )
 
 _NOT_IN_THE_RECIPE: Final = (
-    f"self.rewards.perGroup.filter(x, !({present('reward_funcs', 'self.recipe')} && x in self.recipe.reward_funcs))"
+    f"self.rewards.perGroup.filter(x, !{may_hold_secret('x')} && "
+    f"!({present('reward_funcs', 'self.recipe')} && x in self.recipe.reward_funcs))"
 )
 PER_GROUP_RULE: Final = Rule(
     ("spec",),

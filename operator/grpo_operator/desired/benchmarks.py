@@ -9,7 +9,7 @@ from pathlib import PurePosixPath
 from typing import Any, Final
 
 from grpo_contract import environment, files
-from grpo_contract.benchmarks import ALL, MERGED_FOLDER, MODEL_FOLDER, RESULTS_FOLDER, TRAINED_MODEL
+from grpo_contract.benchmarks import ALL, MERGE_MODULE, MERGED_FOLDER, MODEL_FOLDER, RESULTS_FOLDER, TRAINED_MODEL
 from grpo_contract.failure import USER_ERROR_EXIT_CODE
 from grpo_contract.labels import BENCHMARK_LABEL, RUN_UID_LABEL, Role
 from grpo_operator.api.run import GRPORun
@@ -133,9 +133,12 @@ def _prepare(run: GRPORun, settings: Settings, target: str) -> Manifest:
 
 
 def _ours(name: str, command: tuple[str, ...], run: GRPORun, settings: Settings) -> Manifest:
-    """A container that says why it ended as learners do."""
+    """A container that says why it ended as learners do, or by the end of its log."""
     container = _container(name, learners_image(run, settings), command, settings)
-    return container | {"terminationMessagePath": str(files.TERMINATION_FILE)}
+    return container | {
+        "terminationMessagePath": str(files.TERMINATION_FILE),
+        "terminationMessagePolicy": "FallbackToLogsOnError",
+    }
 
 
 def _merge(run: GRPORun, settings: Settings, target: str) -> list[Manifest]:
@@ -144,8 +147,8 @@ def _merge(run: GRPORun, settings: Settings, target: str) -> list[Manifest]:
         return []
     trusting = ["--trust-remote-code"] if run.spec.recipe.get("trust_remote_code") else []
     paths = (_saved(run, target), _benchmarked(run, target))
-    command = ("python", "-m", "grpo_trainer.storage.merge_adapter", *paths, *trusting)
-    container = _container(MERGE, learners_image(run, settings), command, settings)
+    command = ("python", "-m", MERGE_MODULE, *paths, *trusting)
+    container = _ours(MERGE, command, run, settings)
     return [merged(container | {"env": environment_of(on_cpu=True)}, {"env": run.spec.learners.env})]
 
 

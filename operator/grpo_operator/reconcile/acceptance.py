@@ -6,6 +6,7 @@ from grpo_contract.labels import Role
 from grpo_contract.owned_keys import owned_keys
 from grpo_contract.recipe_defaults import ERAS
 from grpo_contract.recipe_mistakes import recipe_mistakes
+from grpo_operator.api.recipe_keys import released_defaults
 from grpo_operator.api.run import GRPORun
 from grpo_operator.api.status import ConditionType
 from grpo_operator.desired import names
@@ -38,7 +39,7 @@ def judge_era(run: GRPORun) -> Statement | None:
 def judge_recipe(run: GRPORun) -> Statement | None:
     """None when the recipe leaves to the operator what is the operator's, and says nothing that cannot work."""
     recipe, _ = todays_recipe(run.spec)
-    owned, mistakes = owned_keys(recipe), recipe_mistakes(recipe)
+    owned, mistakes = owned_keys(recipe), recipe_mistakes(recipe, released_defaults())
     if not owned and not mistakes:
         return None
     reason = Reason.OWNED_KEY if owned else Reason.INVALID_RECIPE

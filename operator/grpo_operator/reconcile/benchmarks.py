@@ -179,10 +179,8 @@ def _ended_at(job: ObservedJob) -> datetime | None:
 def _why_failed(job: ObservedJob, pods: Sequence[ObservedPod], settings: Settings, now: datetime) -> str | None:
     """None while it has not, or while its pods' own news may be on their way."""
     if any(pod.evicted and pod.evicted.reason == _DEADLINE for pod in pods):
-        hours = settings.benchmarks.timeout_s / 3600
-        return (
-            f"It did not end within {hours:.3g} hours on its node (benchmarks.timeoutSeconds of the operator's chart)"
-        )
+        given = _hours(settings.benchmarks.timeout_s)
+        return f"It did not end within {given} on its node (benchmarks.timeoutSeconds of the operator's chart)"
     ended_at = _ended_at(job)
     if ended_at is None:
         return None
@@ -195,6 +193,11 @@ def _why_failed(job: ObservedJob, pods: Sequence[ObservedPod], settings: Setting
     if (now - ended_at).total_seconds() < REPORT_GRACE_S:
         return None
     return "Its pod is gone with its words" + (f" ({job.failure.message.rstrip('.')})" if job.failure else "")
+
+
+def _hours(seconds: float) -> str:
+    hours = f"{seconds / 3600:.3g}"
+    return f"{hours} hour" if hours == "1" else f"{hours} hours"
 
 
 def _last_words(pod: ObservedPod) -> str | None:

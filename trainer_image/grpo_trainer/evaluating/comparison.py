@@ -4,8 +4,9 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
+from grpo_contract.comparison import PREFIX
 from grpo_contract.failure import PodReason, UserError
-from grpo_contract.figures import PREFIX, no_figure
+from grpo_contract.figures import no_figure
 from grpo_contract.progress import BestEvaluation
 
 
