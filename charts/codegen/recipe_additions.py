@@ -111,12 +111,12 @@ BOUNDS: Final[dict[str, Schema]] = {
 # Keys that are without effect until another one is true, which recipes in use hold all the same, and what is said before
 # their help text. What a run cannot do yet OWNED_KEYS refuses.
 _OF_LORA: Final = "Without effect while use_peft is false:"
-_OF_4BIT: Final = "Not supported yet, and without effect while load_in_4bit is false:"
-_REFUSED: Final = "Not supported yet:"
+_OF_4BIT: Final = "Without effect while load_in_4bit is false:"
+_REFUSED: Final = "Not supported:"
 SAID_FIRST: Final[dict[str, str]] = {
     "bnb_4bit_quant_storage": _OF_4BIT,
     "bnb_4bit_quant_type": _OF_4BIT,
-    "load_in_4bit": _REFUSED,
+    "load_in_4bit": "Needs use_peft:",
     "load_in_8bit": _REFUSED,
     "lora_alpha": _OF_LORA,
     "lora_dropout": _OF_LORA,
@@ -133,7 +133,8 @@ SAID_FIRST: Final[dict[str, str]] = {
 # Where a run differs from what the key's help text says.
 NOTES: Final[dict[str, str]] = {
     "bf16": "On CPU a run computes in float32, whatever this says.",
-    "dtype": "It is what learners load the model in; learners and generators compute in what bf16 and fp16 say.",
+    "dtype": "It is what learners load the model in; learners and generators compute in what bf16 and fp16 say. With load_in_4bit "
+    "it is without effect.",
     "fp16": "On CPU a run computes in float32, whatever this says.",
     "greater_is_better": "Of any metric but a loss, higher is better where this is left out.",
     "hub_always_push": "In a run a checkpoint that waits gives way to a newer one, unless this is true; two wait at most.",

@@ -1,13 +1,15 @@
 """Bytes that a run needs on a learner's GPU and on a generator's GPU, estimated. docs/cli.md explains the terms.
 
 P parameters, N learner processes, c bytes of a number in what the run computes in, T tokens of a pass, h hidden size,
-V vocabulary, L layers.
+V vocabulary, L layers, Q parameters in 4 bit.
 
 Sources:
     Rajbhandari et al. 2020, ZeRO (arXiv:1910.02054), section 3.1 and figure 1: stage 3 splits parameters, gradients and
     optimizer states over N; Adam's states are K = 12 bytes a parameter (float32 copy, momentum, variance).
     Korthikanti et al. 2022 (arXiv:2205.05198), section 4: activations of a layer are its inputs to matrix products and
     non-linearities, and with recomputation only the layer's own input is kept.
+    Dettmers et al. 2023, QLoRA (arXiv:2305.14314), section 3: a float32 scale for each 64 weights of 4 bit or, with double
+    quantisation, 8 bits for it and a float32 for each 256 of these.
     Kwon et al. 2023, PagedAttention (arXiv:2309.06180): keys and values of every token, layer and head.
     The pinned DeepSpeed (stage3_max_live_parameters), TRL (kernels/chunked_logprob.py) and vLLM (gpu_memory_utilization).
 """
@@ -33,8 +35,11 @@ OPTIMIZERS: Final[dict[str | None, int]] = {
     **dict.fromkeys(("sgd", "adafactor"), 4),
 }
 """Others are counted as Adam."""
-FIXED: Final = ("parameters", "adapter", "gradients", "optimizer", "reference model")
+FIXED: Final = ("parameters", "scales of 4 bit", "adapter", "gradients", "optimizer", "reference model")
 """Of a learner's bytes, what no smaller batch saves."""
+SCALE: Final = 4 / 64
+NESTED_SCALE: Final = 1 / 64 + 4 / (64 * 256)
+"""Bytes per weight of 4 bit, beside the half byte that it is."""
 MOST_LIVE: Final = 10**9
 """DeepSpeed's stage3_max_live_parameters: how many may be gathered at a time."""
 TILE_TOKENS: Final = 4096
@@ -110,20 +115,39 @@ def number_bytes(plan: Plan) -> int:
 
 def learner_bytes(plan: Plan, model: Model, tokens: int | None) -> dict[str, int]:
     processes, width = plan.batch.processes, number_bytes(plan)
-    share, trained = model.parameters / processes, trained_parameters(plan, model) / processes
+    held, trained = base_bytes(plan, model), trained_parameters(plan, model) / processes
     has_reference = plan.value("beta") and not plan.value("use_peft")  # else it is the model without its adapter
     parts = {
-        "parameters": width * share,
+        "parameters": held / processes,
+        "scales of 4 bit": scale_bytes(plan, model),
         "adapter": width * trained if plan.value("use_peft") else 0,
         "gradients": width * trained,
         "optimizer": OPTIMIZERS.get(plan.value("optim"), ADAM) * trained,
-        "reference model": width * share if has_reference else 0,
-        "gathered parameters": width * min(model.parameters, MOST_LIVE) if processes > 1 else 0,
+        "reference model": held / processes if has_reference else 0,
+        "gathered parameters": min(held, width * MOST_LIVE) if processes > 1 else 0,
     }
     if model.shape is not None and tokens is not None:
         parts["activations"] = activation_bytes(plan, model.shape, tokens)
         parts["logits"] = logit_bytes(plan, model.shape)
     return {name: int(size) for name, size in parts.items() if size}
+
+
+def base_bytes(plan: Plan, model: Model) -> float:
+    """Of the model as learners hold it, all of them together."""
+    quantised = in_4_bit(plan, model)
+    return quantised / 2 + number_bytes(plan) * (model.parameters - quantised)
+
+
+def scale_bytes(plan: Plan, model: Model) -> float:
+    """ZeRO-3 does not split them."""
+    return in_4_bit(plan, model) * (NESTED_SCALE if plan.value("use_bnb_nested_quant") else SCALE)
+
+
+def in_4_bit(plan: Plan, model: Model) -> int:
+    """Parameters that are: those of linear layers but the head; all of a model whose shape is not known."""
+    if not plan.value("load_in_4bit"):
+        return 0
+    return model.parameters if model.shape is None else model.shape.in_layers
 
 
 def trained_parameters(plan: Plan, model: Model) -> int:
@@ -175,7 +199,12 @@ def that_fit(plan: Plan, gpu: Gpu, generator: dict[str, int]) -> int | None:
 
 
 def memory_findings(plan: Plan, model: Model, gpu: Gpu, memory: Memory) -> list[Finding]:
-    return [*_of_shape(plan, model.shape), *_of_learners(plan, gpu, memory), *_of_generators(plan, gpu, memory)]
+    return [
+        *_of_shape(plan, model.shape),
+        *_of_loading(plan, model, gpu),
+        *_of_learners(plan, gpu, memory),
+        *_of_generators(plan, gpu, memory),
+    ]
 
 
 def _of_shape(plan: Plan, shape: ModelShape | None) -> Iterator[Finding]:
@@ -192,6 +221,17 @@ def _of_shape(plan: Plan, shape: ModelShape | None) -> Iterator[Finding]:
             "spec.recipe.max_completion_length",
             f"spec.recipe.max_completion_length is {completion}, which leaves no room for a prompt in the {shape.longest} "
             "tokens of the model; lower it.",
+        )
+
+
+def _of_loading(plan: Plan, model: Model, gpu: Gpu) -> Iterator[Finding]:
+    """A quantised model is split over the learners when training begins, and not while it is loaded."""
+    whole = base_bytes(plan, model) + scale_bytes(plan, model)
+    if gpu.memory_gib is not None and in_4_bit(plan, model) and whole > gpu.memory_gib * GIB:
+        yield note(
+            "spec.recipe.load_in_4bit",
+            f"spec.recipe.load_in_4bit: each learner's GPU holds the whole model while it is loaded, about {in_words(int(whole))}, "
+            f"and has {gpu.memory_gib:g} GiB; take larger GPUs, or more of them and no load_in_4bit.",
         )
 
 

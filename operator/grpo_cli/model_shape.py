@@ -29,10 +29,13 @@ class ModelShape:
     @property
     def parameters(self) -> int:
         """Of the weight matrices. Biases and norms are left out: they are less than a thousandth."""
+        return self.in_layers + self.vocabulary * self.hidden * (1 if self.has_tied_embeddings else 2)
+
+    @property
+    def in_layers(self) -> int:
         attention = 2 * self.hidden * self.head_dim * (self.heads + self.kv_heads)
         feed_forward = 3 * self.hidden * self.intermediate
-        embeddings = self.vocabulary * self.hidden * (1 if self.has_tied_embeddings else 2)
-        return self.layers * (attention + feed_forward) + embeddings
+        return self.layers * (attention + feed_forward)
 
 
 def read_shape(name: str, config: Mapping[str, Any]) -> ModelShape:

@@ -14,7 +14,7 @@ from grpo_operator.api.schema import Schema
 from grpo_operator.api.spec import GRPORunSpec
 from grpo_operator.desired.recipe import todays_recipe
 
-WITHOUT_EFFECT: Final = re.compile(r"(?:Not supported yet, and w|W)ithout effect while (\w+) is false:")
+WITHOUT_EFFECT: Final = re.compile(r"Without effect while (\w+) is false:")
 """How the CRD describes keys that matter only while another one is true."""
 
 

@@ -21,11 +21,11 @@ from accelerate import PartialState
 from grpo_contract.pod import read_config
 from grpo_trainer import building, device, training
 from grpo_trainer.fleet import generation
+from grpo_trainer.instruments.logs import set_up_logging
+from grpo_trainer.instruments.metrics import LearnerMetrics
+from grpo_trainer.instruments.progress import ProgressBoard
 from grpo_trainer.learner import Learner
-from grpo_trainer.reports.logs import set_up_logging
-from grpo_trainer.reports.metrics import LearnerMetrics
 from grpo_trainer.reports.partition import held_and_whole
-from grpo_trainer.reports.progress import ProgressBoard
 
 PARTS = ["<think>\n", "\n</think>\n", "<answer>\n", "\n</answer>", "\\boxed{5}", "\\boxed{7}", "6 + 1", " = "]
 
@@ -55,7 +55,10 @@ class ExaminedLearner(Learner):
         result = super().train(*args, **kwargs)
         states = [state for states in self.optimizer.optimizer.state.values() for state in states.values()]
         parameters, _ = held_and_whole(self.model.parameters())
-        held = {"parameters": parameters, "optimizer": sum(state.numel() for state in states if state.dim() > 0)}
+        held = {
+            "parameters": parameters,
+            "optimizer": sum(state.numel() for state in states if torch.is_tensor(state) and state.dim() > 0),
+        }
         (Path(sys.argv[3]) / f"rank{self.args.process_index}.json").write_text(json.dumps(held))
         return result
 

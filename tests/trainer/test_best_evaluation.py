@@ -17,8 +17,8 @@ from safetensors.torch import load_file
 
 from grpo_contract.config import CheckpointConfig, RunConfig
 from grpo_trainer import training
-from grpo_trainer.reports.metrics import LearnerMetrics
-from grpo_trainer.reports.progress import ProgressBoard
+from grpo_trainer.instruments.metrics import LearnerMetrics
+from grpo_trainer.instruments.progress import ProgressBoard
 from grpo_trainer.storage import final_model
 from grpo_trainer.storage.checkpoint_files import EVAL_RESULTS, MARKER
 from trainer.learner_inputs import learner_config, write_problems

@@ -91,3 +91,18 @@ def test_peft_is_loaded_where_an_adapter_is_trained(tmp_path: Path, recipe: dict
     loaded = loaded_by(RANK.format(str(tmp_path / "run.json")))
     assert "trl" in loaded
     assert ("peft" in loaded) is has_peft
+
+
+@pytest.mark.parametrize(
+    ("recipe", "has_bitsandbytes"),
+    [({}, False), ({"use_peft": True}, False), ({"use_peft": True, "load_in_4bit": True}, True)],
+)
+def test_bitsandbytes_is_loaded_where_a_base_is_quantised(
+    tmp_path: Path, recipe: dict[str, Any], has_bitsandbytes: bool
+) -> None:
+    """By peft, wherever it is installed."""
+    config = learner_config(tmp_path / "model", tmp_path / "train.jsonl", **recipe)
+    (tmp_path / "run.json").write_text(config.model_dump_json())
+    loaded = loaded_by(RANK.format(str(tmp_path / "run.json")))
+    assert "trl" in loaded
+    assert ("bitsandbytes" in loaded) is has_bitsandbytes

@@ -130,9 +130,9 @@ def test_what_was_done_to_the_recipe_is_in_the_log(tiny_model: Path, data: Path,
             "spec.recipe: cosin is not a valid SchedulerType, please select one of ['linear', 'cosine', ",
         ),
         (
-            {"optim": "adamw_bnb_8bit"},  # which is asked for when training begins
-            'spec.recipe.optim: "adamw_bnb_8bit" needs a package that is not in the learners\' image (You need to '
-            "install `bitsandbytes`",
+            {"optim": "schedule_free_adamw"},  # which is asked for when training begins
+            'spec.recipe.optim: "schedule_free_adamw" needs a package that is not in the learners\' image (You need to '
+            "install `schedulefree`",
         ),
     ],
 )

@@ -272,7 +272,8 @@ MISTAKES: dict[str, tuple[dict[str, Any], str]] = {
     ),
     "number for a boolean": (
         {"load_in_4bit": 0},
-        "spec.recipe.load_in_4bit is 0, but the images hold no bitsandbytes, and generators take whole weights; leave it out.",
+        "spec.recipe.load_in_4bit is 0, but weights of 4 bit cannot be trained themselves; set use_peft to true as well, or "
+        "leave it out.",
     ),
     "two keys of the operator's": (
         {"save_only_model": True, "resume_from_checkpoint": "data/checkpoint-100"},

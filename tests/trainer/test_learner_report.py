@@ -10,12 +10,12 @@ import pytest
 
 from grpo_contract.metrics import Phase, RewardError
 from grpo_contract.progress import Stage
+from grpo_trainer.instruments.metrics import LearnerMetrics
+from grpo_trainer.instruments.phases import PhaseClock
+from grpo_trainer.instruments.progress import Pace, ProgressBoard
 from grpo_trainer.reports.evaluation_report import EvaluationReport
 from grpo_trainer.reports.exporter import new_registry
 from grpo_trainer.reports.fleet_report import FleetReport
-from grpo_trainer.reports.metrics import LearnerMetrics
-from grpo_trainer.reports.phases import PhaseClock
-from grpo_trainer.reports.progress import Pace, ProgressBoard
 from grpo_trainer.reports.step_report import StepReport
 from grpo_trainer.rewards.processes.messages import Mishap
 from grpo_trainer.rewards.watch import RewardWatch
@@ -286,7 +286,7 @@ def test_a_checkpoints_seconds_are_there_when_it_is_saved(told: Told, now: Calla
 @pytest.fixture
 def now(monkeypatch: pytest.MonkeyPatch) -> Callable[[float], None]:
     time = [0.0]
-    monkeypatch.setattr("grpo_trainer.reports.phases.time.perf_counter", lambda: time[0])
+    monkeypatch.setattr("grpo_trainer.instruments.phases.time.perf_counter", lambda: time[0])
 
     def pass_(seconds: float) -> None:
         time[0] += seconds

@@ -22,7 +22,7 @@ OF_TIME = {
 }
 
 
-@pytest.fixture(scope="module", params=["all of it", "an adapter"])
+@pytest.fixture(scope="module", params=["all of it", "an adapter", "an adapter of a base in 4 bit"])
 def evaluated(request: pytest.FixtureRequest, tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Finished:
     folder = tmp_path_factory.mktemp("evaluated")
     data = write_problems(folder / "train.jsonl")
@@ -35,8 +35,9 @@ def evaluated(request: pytest.FixtureRequest, tiny_model: Path, tmp_path_factory
         "vllm_importance_sampling_correction": False,
         "max_steps": STEPS,
     }
-    if request.param == "an adapter":
+    if request.param != "all of it":
         keys |= {"use_peft": True, "lora_r": 4, "lora_target_modules": "all-linear", "learning_rate": 1e-2}
+    keys |= {"load_in_4bit": "4 bit" in request.param}
     return run(folder, learner_config(tiny_model, data, every_steps=STEPS, **keys), "zero3")
 
 

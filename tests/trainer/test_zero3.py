@@ -15,8 +15,8 @@ from transformers import AutoModelForCausalLM
 
 from grpo_contract.config import RunConfig
 from grpo_trainer import training
-from grpo_trainer.reports.metrics import LearnerMetrics
-from grpo_trainer.reports.progress import ProgressBoard
+from grpo_trainer.instruments.metrics import LearnerMetrics
+from grpo_trainer.instruments.progress import ProgressBoard
 from grpo_trainer.storage import final_model
 from grpo_trainer.storage.checkpoint_files import MARKER
 from trainer.learner_inputs import NUM_PROBLEMS, learner_config, write_problems

@@ -156,11 +156,11 @@ RECIPES: list[tuple[Level, dict[str, Any], dict[str, Any], str, str]] = [
     ),
     (
         Level.NOTE,
+        {"optim": "stable_adamw"},
         {"optim": "adamw_8bit"},
-        {"optim": "adamw_torch_fused"},
         "optim",
-        "optim: 'adamw_8bit' needs the package bitsandbytes, which the project's images do not hold: with them the run fails; "
-        "set it to adamw_torch, leave it out, or use an image that holds bitsandbytes.",
+        "optim: 'stable_adamw' needs the package torch-optimi, which the project's images do not hold: with them the run fails; "
+        "set it to adamw_torch, leave it out, or use an image that holds torch-optimi.",
     ),
     (
         Level.NOTE,

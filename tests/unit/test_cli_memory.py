@@ -83,6 +83,32 @@ def test_an_adapter_has_gradients_and_optimizer_alone_and_no_reference_model(tar
     assert "reference model" not in parts
 
 
+@pytest.mark.parametrize(("nested", "scale"), [(False, 1 / 16), (True, 1 / 64 + 1 / 4096)])
+def test_a_base_in_4_bit(nested: bool, scale: float) -> None:
+    """Its embeddings, tied to the head, stay in bf16. Scales are whole on each GPU."""
+    qlora = {"use_peft": True, "load_in_4bit": True, "use_bnb_nested_quant": nested, "beta": 0.04}
+    parts = memory_of(OPEN_R1 | qlora, learners=EIGHT).learner_bytes
+    embeddings = 151936 * 1536
+    in_4_bit = 1_543_569_408 - embeddings
+    assert parts["parameters"] == (in_4_bit // 2 + 2 * embeddings) // 8
+    assert parts["scales of 4 bit"] == int(in_4_bit * scale)
+    assert parts["gathered parameters"] == in_4_bit // 2 + 2 * embeddings
+    assert "reference model" not in parts
+    assert memory_of(OPEN_R1 | qlora).generator_bytes["weights"] == 2 * 1_543_569_408
+
+
+def test_a_base_in_4_bit_that_no_gpu_can_load_is_told() -> None:
+    qlora = {"use_peft": True, "load_in_4bit": True}
+    whole = "spec.recipe.load_in_4bit: each learner's GPU holds the whole model while it is loaded, about 36.7 GiB, and has 24 GiB; "
+    found = findings(Model(70 * 10**9), Gpu(memory_gib=24), OPEN_R1 | qlora, learners=EIGHT, generators={"gpus": 8})
+    assert found[0] == (
+        "spec.recipe.load_in_4bit",
+        whole + "take larger GPUs, or more of them and no load_in_4bit.",
+    )
+    roomy = findings(Model(70 * 10**9), Gpu(memory_gib=48), OPEN_R1 | qlora, learners=EIGHT, generators={"gpus": 8})
+    assert roomy == []
+
+
 def test_a_reference_model_and_no_checkpointing() -> None:
     share = 1_543_569_408 // 8
     with_kl = memory_of(OPEN_R1 | {"beta": 0.04, "gradient_checkpointing": False}, learners=EIGHT).learner_bytes

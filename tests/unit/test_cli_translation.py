@@ -127,6 +127,23 @@ def test_keys_of_an_adapter_are_without_effect_where_there_is_none() -> None:
     assert said(report_of(run_of({"lora_r": 16, "use_peft": True}))) == []
 
 
+def test_keys_of_a_base_in_4_bit_are_without_effect_where_there_is_none() -> None:
+    nested = {"use_bnb_nested_quant": True, "use_peft": True}
+    assert said(report_of(run_of(nested))) == [
+        (
+            "spec.recipe.use_bnb_nested_quant",
+            "spec.recipe.use_bnb_nested_quant: Without effect while load_in_4bit is false.",
+        )
+    ]
+    assert said(report_of(run_of(nested | {"load_in_4bit": True}))) == []
+    assert said(report_of(run_of(nested | {"load_in_4bit": True, "bnb_4bit_quant_storage": "bfloat16"}))) == [
+        (
+            "spec.recipe.bnb_4bit_quant_storage",
+            "spec.recipe.bnb_4bit_quant_storage: No effect: learners hold 4-bit weights as bytes, which ZeRO-3 splits as well.",
+        )
+    ]
+
+
 def test_what_an_adapter_cannot_be_is_refused_with_its_field() -> None:
     found = said(report_of(run_of({"use_dora": True, "use_peft": True})), Level.ERROR)
     assert [field for field, _ in found] == ["spec.recipe.use_dora"]

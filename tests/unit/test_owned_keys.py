@@ -61,8 +61,13 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
     ),
     (
         {"load_in_4bit": True},
-        "spec.recipe.load_in_4bit is true, but the images hold no bitsandbytes, and generators take whole weights; leave it "
-        "out.",
+        "spec.recipe.load_in_4bit is true, but weights of 4 bit cannot be trained themselves; set use_peft to true as well, or "
+        "leave it out.",
+    ),
+    (
+        {"load_in_8bit": True, "use_peft": True},
+        "spec.recipe.load_in_8bit is true, but 8-bit layers round what goes into them as well (LLM.int8), so that no weights "
+        "make a generator compute the same; leave it out, or set load_in_4bit.",
     ),
     (
         {"use_dora": True, "use_peft": True},
@@ -102,6 +107,7 @@ ACCEPTED: list[dict[str, Any]] = [
         "load_in_4bit": False,
     },
     {"use_peft": True, "lora_r": 4, "lora_task_type": "CAUSAL_LM", "use_dora": False, "lora_modules_to_save": []},
+    {"load_in_4bit": True, "use_peft": True, "use_bnb_nested_quant": True, "bnb_4bit_quant_storage": "float32"},
     {"use_dora": True, "lora_task_type": "SEQ_CLS"},
     {"fsdp": "", "fsdp_config": None, "deepspeed": None, "resume_from_checkpoint": False},
     {"resume_from_checkpoint": True},
@@ -126,6 +132,10 @@ def test_a_value_that_changes_nothing_is_accepted(recipe: dict[str, Any]) -> Non
 @pytest.mark.parametrize(("key", "value"), [("use_vllm", 1), ("load_in_4bit", 0), ("fsdp", 0)])
 def test_a_number_is_no_boolean(key: str, value: int) -> None:
     assert len(owned_keys({key: value})) == 1
+
+
+def test_a_number_is_no_boolean_beside_an_adapter() -> None:
+    assert len(owned_keys({"use_peft": True, "load_in_4bit": 1})) == 1
 
 
 def test_the_order_is_the_recipes() -> None:

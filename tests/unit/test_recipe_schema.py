@@ -110,7 +110,9 @@ def test_every_key_has_a_text_and_they_are_in_order() -> None:
     [
         ("use_peft", "Whether to use PEFT for training."),
         ("lora_r", "Without effect while use_peft is false: LoRA R value."),
-        ("bnb_4bit_quant_type", "Not supported yet, and without effect while load_in_4bit is false: "),
+        ("bnb_4bit_quant_type", "Without effect while load_in_4bit is false: "),
+        ("load_in_4bit", "Needs use_peft: "),
+        ("load_in_8bit", "Not supported: "),
     ],
 )
 def test_keys_of_what_runs_cannot_do_yet_say_so_first(key: str, beginning: str) -> None:

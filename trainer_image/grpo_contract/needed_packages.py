@@ -43,14 +43,6 @@ INSTEAD: Final = {ATTENTION: "sdpa", OPTIMIZER: "adamw_torch"}
 _OF_OPTIMIZERS: Final[dict[str, str]] = {
     **dict.fromkeys(
         (
-            "adamw_8bit", "adamw_bnb_8bit", "ademamix", "ademamix_8bit", "lion_32bit", "lion_8bit", "paged_adamw_32bit",
-            "paged_adamw_8bit", "paged_ademamix_32bit", "paged_ademamix_8bit", "paged_lion_32bit", "paged_lion_8bit",
-            "rmsprop_bnb", "rmsprop_bnb_32bit", "rmsprop_bnb_8bit",
-        ),
-        "bitsandbytes",
-    ),
-    **dict.fromkeys(
-        (
             "galore_adafactor", "galore_adafactor_layerwise", "galore_adamw", "galore_adamw_8bit",
             "galore_adamw_8bit_layerwise", "galore_adamw_layerwise",
         ),

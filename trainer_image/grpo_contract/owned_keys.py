@@ -18,7 +18,8 @@ class OwnForm:
 
     words: str
     """For the reference."""
-    fits: Callable[[Any], bool]
+    fits: Callable[[Any, Mapping[str, Any]], bool]
+    """Of a value in a recipe."""
 
 
 @dataclass(frozen=True)
@@ -33,10 +34,10 @@ class OwnedKey:
     """A key without which this one is without effect, whatever it says."""
     own_form: OwnForm | None = None
 
-    def accepts(self, value: Any) -> bool:
+    def accepts(self, value: Any, recipe: Mapping[str, Any]) -> bool:
         # 1 == True and 0 == False in Python, but a recipe that says 1 does not say true.
         changes_nothing = value is None or any(value == same and type(value) is type(same) for same in self.accepted)
-        return changes_nothing or (self.own_form is not None and self.own_form.fits(value))
+        return changes_nothing or (self.own_form is not None and self.own_form.fits(value, recipe))
 
 
 _GENERATION: Final = "completions come from the run's vLLM generators"
@@ -44,7 +45,6 @@ _SERVER: Final = "the learners find the run's generators by themselves"
 _ZERO3: Final = "the learners run under DeepSpeed ZeRO-3"
 _PROCESSES: Final = "the processes of the learners are started and connected for them"
 _SHARED: Final = "all learners write to one volume"
-_QUANTISED: Final = "the images hold no bitsandbytes, and generators take whole weights"
 _LORA: Final = "use_peft"
 _MERGED: Final = "generators are given plain LoRA of linear modules, merged with the model"
 
@@ -82,7 +82,7 @@ OWNED_KEYS: Final[dict[str, OwnedKey]] = {
         "set it to the folder of one, as in /volume/runs/first-1a2b3c4d/checkpoints/checkpoint-100, or leave it out: a run "
         "resumes from its own newest checkpoint by itself",
         accepted=(False, True),
-        own_form=OwnForm("a folder below /volume", lambda value: isinstance(value, str) and is_on_volume(value)),
+        own_form=OwnForm("a folder below /volume", lambda value, _: isinstance(value, str) and is_on_volume(value)),
     ),
     "save_on_each_node": OwnedKey(_SHARED, accepted=(False,)),
     "save_only_model": OwnedKey("a run could not resume from such a checkpoint", accepted=(False,)),
@@ -91,9 +91,20 @@ OWNED_KEYS: Final[dict[str, OwnedKey]] = {
         "leave it out and set HF_TOKEN from a Secret in spec.learners.env",
         secret=True,
     ),
-    # What a later version may give back to the recipe.
-    "load_in_8bit": OwnedKey(_QUANTISED, accepted=(False,)),
-    "load_in_4bit": OwnedKey(_QUANTISED, accepted=(False,)),
+    # Bases that are held in fewer bits.
+    "load_in_4bit": OwnedKey(
+        "weights of 4 bit cannot be trained themselves",
+        "set use_peft to true as well, or leave it out",
+        accepted=(False,),
+        own_form=OwnForm(
+            f"`true` where `{_LORA}` is true", lambda value, recipe: value is True and recipe.get(_LORA) is True
+        ),
+    ),
+    "load_in_8bit": OwnedKey(
+        "8-bit layers round what goes into them as well (LLM.int8), so that no weights make a generator compute the same",
+        "leave it out, or set load_in_4bit",
+        accepted=(False,),
+    ),
     # What of an adapter generators could not be given.
     "lora_task_type": OwnedKey("GRPO trains causal language models", accepted=("CAUSAL_LM",), only_with=_LORA),
     "lora_modules_to_save": OwnedKey(_MERGED, accepted=([],), only_with=_LORA),
@@ -109,7 +120,7 @@ def owned_keys(recipe: Mapping[str, Any]) -> list[str]:
     return [
         _sentence(key, value, OWNED_KEYS[key])
         for key, value in recipe.items()
-        if key in OWNED_KEYS and _is_in_effect(OWNED_KEYS[key], recipe) and not OWNED_KEYS[key].accepts(value)
+        if key in OWNED_KEYS and _is_in_effect(OWNED_KEYS[key], recipe) and not OWNED_KEYS[key].accepts(value, recipe)
     ]
 
 

@@ -8,8 +8,10 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+import datasets
 import torch
 from accelerate.utils import gather_object
+from transformers import BitsAndBytesConfig
 
 from grpo_contract.metrics import Phase
 from grpo_trainer.arrivals import ScoringOnArrival
@@ -17,9 +19,11 @@ from grpo_trainer.evaluating.comparison import check_metric, comparable, compare
 from grpo_trainer.evaluating.evaluation import apart_from_training
 from grpo_trainer.evaluating.following import follow
 from grpo_trainer.fleet.generation import FleetGRPOTrainer
-from grpo_trainer.reports.mismatch import SamplerMismatch
-from grpo_trainer.reports.phases import PhaseClock
+from grpo_trainer.inputs.streams import Undivided, place_in_stream
+from grpo_trainer.instruments.mismatch import SamplerMismatch
+from grpo_trainer.instruments.phases import PhaseClock
 from grpo_trainer.rewards.watch import RewardErrors, RewardWatch
+from grpo_trainer.storage.checkpoint_files import QUANTISATION
 from grpo_trainer.storage.checkpoints import CheckpointKeeper, wait_until_visible
 from grpo_trainer.storage.starting_states import forget_comparisons
 
@@ -38,16 +42,20 @@ class Learner(FleetGRPOTrainer):
         on_arrival: ScoringOnArrival | None = None,
         keeper: CheckpointKeeper | None = None,
         compared_by: str | None = None,
+        quantization_config: BitsAndBytesConfig | None = None,
         **kwargs: Any,
     ) -> None:
         """`rewards` are reward functions by the recipe's names, under which TRL logs them: rewards/<name>/mean. `watch` is
-        told by them what failed; `on_arrival` tells them of completions before all are there. `keeper`, one of the callbacks, saves what evaluations make worth saving.
-        `compared_by` is metric_for_best_model where something compares evaluations."""
+        told by them what failed; `on_arrival` tells them of completions before all are there. `keeper`, one of the callbacks,
+        saves what evaluations make worth saving.
+        `compared_by` is metric_for_best_model where something compares evaluations. `quantization_config` is of the base, and
+        saved with the adapter."""
         self.watch = watch
         self.on_arrival = on_arrival
         self.keeper = keeper
         self.compared_by = compared_by
         self.max_prompt_length = max_prompt_length
+        self.quantisation = quantization_config
         self.clock = PhaseClock()
         self.mismatch = SamplerMismatch()
         self._last_logps = torch.empty(0)
@@ -57,7 +65,7 @@ class Learner(FleetGRPOTrainer):
         self.compared: Callable[[Any, Any], None] = lambda args, state: None
         """Called when an evaluation has been compared with those before it."""
         self.train_sampler: Any = None
-        super().__init__(reward_funcs=list(rewards.values()), **kwargs)
+        super().__init__(reward_funcs=list(rewards.values()), quantization_config=quantization_config, **kwargs)
         self.reward_func_names = list(rewards)
         if on_arrival is not None:
             self.vllm_generation.arrived = on_arrival.arrived
@@ -216,6 +224,11 @@ class Learner(FleetGRPOTrainer):
     def create_model_card(self, *args: Any, **kwargs: Any) -> None:
         """TRL's, beside the checkpoints, would name neither model nor data. `model_card.py` writes the trained model's."""
 
+    def _save(self, output_dir: str, state_dict: Any = None) -> None:
+        super()._save(output_dir, state_dict)
+        if self.quantisation is not None:
+            self.quantisation.to_json_file(Path(output_dir, QUANTISATION))
+
     def _save_checkpoint(self, *args: Any, **kwargs: Any) -> None:
         with self.clock.phase(Phase.CHECKPOINT):
             super()._save_checkpoint(*args, **kwargs)
@@ -224,9 +237,13 @@ class Learner(FleetGRPOTrainer):
         self.train_sampler = super()._get_train_sampler(*args, **kwargs)
         return self.train_sampler
 
+    def _get_dataloader(self, dataset: Any, *args: Any, **kwargs: Any) -> Any:
+        rows = Undivided(dataset) if isinstance(dataset, datasets.IterableDataset) else dataset
+        return super()._get_dataloader(rows, *args, **kwargs)
+
     def _init_training_state(self, max_steps: int, *args: Any, **kwargs: Any) -> tuple[int, int]:
-        """Three things that a resumed TRL forgets: where it is in a generation batch, the order of later epochs, and how
-        often its own recipe logs, saves and evaluates, where the checkpoint is of another one.
+        """Four things that a resumed TRL forgets: where it is in a generation batch, the order of later epochs, where it is in
+        a stream, and how often its own recipe logs, saves and evaluates, where the checkpoint is of another one.
 
         Its sampler draws one permutation per epoch from a generator that starts anew with each process.
         """
@@ -238,6 +255,9 @@ class Learner(FleetGRPOTrainer):
         generator = getattr(self.train_sampler, "generator", None)
         for _ in range(epochs_trained if generator is not None else 0):
             torch.randperm(self.train_sampler.num_samples, generator=generator)
+        is_stream = isinstance(self.train_dataset, datasets.IterableDataset)
+        if is_stream and not self.starts_elsewhere and not self.args.ignore_data_skip:
+            return place_in_stream(self.state.epoch or 0, max_steps * self.args.gradient_accumulation_steps)
         return epochs_trained, batches_trained
 
 

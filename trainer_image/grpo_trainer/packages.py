@@ -1,6 +1,7 @@
 """What the learners' image holds of the packages that a recipe asks for, and which of them a run does not use."""
 
 import logging
+import re
 import sys
 from collections.abc import Mapping
 from importlib import metadata
@@ -11,6 +12,10 @@ from grpo_contract.needed_packages import NeededPackage, optional_packages_of, p
 
 PEFT: Final = "peft"
 """transformers, accelerate and TRL import it wherever it is installed."""
+BITSANDBYTES: Final = "bitsandbytes"
+"""So does peft."""
+OF_BITSANDBYTES: Final = re.compile(r"(paged_)?(adamw|ademamix|lion|rmsprop)(_bnb)?_(8|32)bit|ademamix|rmsprop_bnb")
+"""Names of optimizers that transformers takes from it."""
 
 log = logging.getLogger(__name__)
 
@@ -58,5 +63,12 @@ def leave_out_unused(recipe: Mapping[str, Any]) -> None:
 
     Code that a model brings along may import what it likes.
     """
-    if not (recipe.get("use_peft") or recipe.get("trust_remote_code")):
-        sys.modules[PEFT] = None  # type: ignore[assignment]  # what Python documents for a module not to be imported
+    if recipe.get("trust_remote_code"):
+        return
+    for package, is_used in ((PEFT, recipe.get("use_peft")), (BITSANDBYTES, needs_bitsandbytes(recipe))):
+        if not is_used:
+            sys.modules[package] = None  # type: ignore[assignment]  # what Python documents for a module not to be imported
+
+
+def needs_bitsandbytes(recipe: Mapping[str, Any]) -> bool:
+    return bool(recipe.get("load_in_4bit")) or OF_BITSANDBYTES.fullmatch(str(recipe.get("optim"))) is not None

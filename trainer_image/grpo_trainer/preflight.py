@@ -13,9 +13,9 @@ from grpo_contract.model_folder import check_model_folder, model_permission, no_
 from grpo_contract.paths import FILE_FORMATS, is_path, listing, open_each, permission_needed, siblings
 from grpo_contract.rewards import label_of
 from grpo_trainer.hub.settings import read_settings
-from grpo_trainer.inputs.sources import Source, check_columns, sources_of
 from grpo_trainer.packages import check_packages
 from grpo_trainer.rewards import registry
+from grpo_trainer.sources import Source, check_columns, sources_of
 
 WEIGHT_FILES: Final = ("*.safetensors", "*.bin")
 TOKENIZER_FILES: Final = ("tokenizer*", "vocab*")

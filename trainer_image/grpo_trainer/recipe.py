@@ -221,12 +221,12 @@ def invalid(complaint: str, key: str = "") -> UserError:
     return UserError(PodReason.INVALID_RECIPE, f"spec.recipe{'.' + key if key else ''}: {sentence}.")
 
 
-def model_arguments(recipe: Recipe, device_dtype: str | None) -> dict[str, Any]:
-    """Keyword arguments of from_pretrained, as TRL's own GRPO script derives them."""
+def model_arguments(recipe: Recipe, dtype: str | None) -> dict[str, Any]:
+    """Keyword arguments of from_pretrained, as TRL's own GRPO script derives them. `dtype` wins over the recipe's."""
     return {
         "revision": recipe.model.model_revision,
         "trust_remote_code": recipe.training.trust_remote_code,
         "attn_implementation": recipe.model.attn_implementation,
-        "dtype": device_dtype or recipe.model.dtype,
+        "dtype": dtype or recipe.model.dtype,
         **(recipe.training.model_init_kwargs or {}),
     }

@@ -18,7 +18,6 @@ _FIRST_LISTS: Final = present("columns", "first")
 # As Open-R1 compares: as sets. `exists` ends with the first entry that lists columns, unless there is something to refuse.
 _SAME: Final = "d.columns.all(c, c in first.columns) && first.columns.all(c, c in d.columns)"
 
-_STREAMS: Final = value_of("dataset_streaming", "false")
 _TEST_SPLIT: Final = value_of("dataset_test_split", "'test'")
 _SUFFIXES: Final = "|".join(suffix.removeprefix(".") for suffix in FILE_FORMATS)
 _NO: Final = "'no'"
@@ -92,13 +91,6 @@ DATA_RULES: Final = (
         f"spec.recipe.dataset_train_split is '{{{_SPLIT}}}', but a mixture has the splits train and, with "
         "test_split_size, test; leave it out and set split of each entry.",
         ".dataset_train_split",
-    ),
-    Rule(
-        RECIPE,
-        f"!{evaluates()} || !{_STREAMS}",
-        f"spec.recipe.{_ASKED_BY} asks for an evaluation, but a data set that is streamed (dataset_streaming) cannot be "
-        "evaluated on yet; leave one of them out.",
-        ".dataset_streaming",
     ),
     Rule(
         RECIPE,

@@ -39,8 +39,13 @@ def check_targets(model: Any, modules: Any) -> None:
     from peft.tuners.lora import Linear, LoraLayer  # only runs that train an adapter have it
 
     for name, module in model.named_modules():
-        if isinstance(module, LoraLayer) and not isinstance(module, Linear):
+        if isinstance(module, LoraLayer) and not (isinstance(module, Linear) or is_quantised(module.get_base_layer())):
             raise unsuitable(modules, f"{name.rpartition('.')[2]} {NOT_LINEAR}")
+
+
+def is_quantised(layer: Any) -> bool:
+    """Such layers are linear, and peft has a class of its own for their adapters."""
+    return getattr(getattr(layer, "weight", None), "quant_state", None) is not None
 
 
 def unsuitable(modules: Any, reason: str) -> UserError:

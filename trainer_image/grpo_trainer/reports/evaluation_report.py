@@ -9,8 +9,8 @@ from transformers import TrainerCallback, TrainerControl, TrainerState, Training
 from grpo_contract.metrics import Phase
 from grpo_contract.progress import EvaluationProgress
 from grpo_trainer.evaluating.comparison import best_so_far
-from grpo_trainer.reports.metrics import LearnerMetrics
-from grpo_trainer.reports.progress import ProgressBoard, time_now
+from grpo_trainer.instruments.metrics import LearnerMetrics
+from grpo_trainer.instruments.progress import ProgressBoard, time_now
 from grpo_trainer.reports.step_report import Logs, copy_gauges, finite, listed
 
 log = logging.getLogger(__name__)

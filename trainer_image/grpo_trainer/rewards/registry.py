@@ -22,10 +22,10 @@ from grpo_contract.rewards import (
     without_secret,
 )
 from grpo_trainer.causes import description, is_of_the_system
-from grpo_trainer.inputs.sources import Source, column_not_kept
 from grpo_trainer.rewards.arguments import RewardArguments
 from grpo_trainer.rewards.module_source import file_of, may_hold
 from grpo_trainer.rewards.score import Score
+from grpo_trainer.sources import Source, column_not_kept
 
 RewardFunction = Callable[..., Sequence[Score]]
 
