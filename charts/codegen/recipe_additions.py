@@ -66,12 +66,17 @@ _SEED: Final[Schema] = {"minimum": 0, "maximum": 2**32 - 1}
 _POSITIVE: Final[Schema] = {"minimum": 0, "exclusiveMinimum": True}
 _SHARE: Final[Schema] = {"minimum": 0, "maximum": 1}
 _POSITIVE_SHARE: Final[Schema] = _SHARE | {"exclusiveMinimum": True}
+_BETA: Final[Schema] = _SHARE | {"exclusiveMaximum": True}
 
-# Bounds that TRL, transformers or vLLM check only when the run is under way, if at all.
+# Bounds that TRL, transformers, PyTorch or vLLM check only when the run is under way, if at all.
 BOUNDS: Final[dict[str, Schema]] = {
     **{key: dict(bounds) for key, bounds in REWARD_BOUNDS.items()},
+    "adam_beta1": _BETA,
+    "adam_beta2": _BETA,
+    "adam_epsilon": _NOT_NEGATIVE,
     "beta": _NOT_NEGATIVE,
     "data_seed": _SEED,
+    "dataloader_num_workers": _NOT_NEGATIVE,
     "dataset_prompt_column": {"minLength": 1},
     "early_stopping_patience": _COUNT,
     "early_stopping_threshold": _NOT_NEGATIVE,
@@ -96,8 +101,11 @@ BOUNDS: Final[dict[str, Schema]] = {
     "temperature": _POSITIVE,
     "top_entropy_quantile": _SHARE,
     "top_p": _POSITIVE_SHARE,
+    "torch_empty_cache_steps": _COUNT,
     "vllm_gpu_memory_utilization": _POSITIVE_SHARE,
     "vllm_max_model_length": _COUNT,
+    "warmup_steps": _NOT_NEGATIVE,
+    "weight_decay": _NOT_NEGATIVE,
 }
 
 # Keys that are without effect until another one is true, which recipes in use hold all the same, and what is said before

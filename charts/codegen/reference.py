@@ -199,7 +199,7 @@ def _bounds(entry: Schema) -> Iterator[str]:
     if "minimum" in entry:
         yield f"{'>' if entry.get('exclusiveMinimum') else '≥'} {entry['minimum']}"
     if "maximum" in entry:
-        yield f"≤ {entry['maximum']}"
+        yield f"{'<' if entry.get('exclusiveMaximum') else '≤'} {entry['maximum']}"
 
 
 def _null_keys(properties: dict[str, Schema]) -> str:

@@ -7,9 +7,10 @@
 
     structure.py       unknown keys, types, ranges, enums: the CRD's schema
     rules.py           the CRD's rules across fields, in CEL
-    translation.py     keys that the operator owns, old keys, moved defaults
+    translation.py     what acceptance refuses, old keys, moved defaults
     batches.py         completions, prompts and steps
     combinations.py    what TRL or vLLM would refuse later, and what costs without a gain
+    brought_along.py   keys from Secrets and packages of images that the run needs
     memory.py          bytes per learner GPU and generator GPU; model_shape.py reads a model's config.json
 
 What the product knows is asked of the product: the CRD, its rules and the tables of the contract. It imports neither

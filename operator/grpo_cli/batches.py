@@ -4,8 +4,10 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from fractions import Fraction
+from pathlib import PurePosixPath
 from typing import Any
 
+from grpo_contract.paths import is_path
 from grpo_operator.api.spec import GRPORunSpec
 
 
@@ -22,6 +24,8 @@ class Batch:
     """Completions of a prompt."""
     num_iterations: int
     """Times that each generation is learnt from."""
+    is_streamed: bool = False
+    """The rows are."""
 
     @property
     def completions_per_step(self) -> int:
@@ -46,8 +50,9 @@ class Batch:
         return Fraction(self.steps_per_generation * self.num_iterations, self.accumulation)
 
     def steps_per_epoch(self, rows: int) -> int:
-        """An incomplete last generation is dropped, an incomplete last step is made."""
-        return max(1, math.ceil(Fraction(self.passes_per_epoch(rows), self.accumulation)))
+        """An incomplete last generation is dropped, an incomplete last step is made; of a stream, it goes on with the next epoch."""
+        steps = Fraction(self.passes_per_epoch(rows), self.accumulation)
+        return max(1, math.floor(steps) if self.is_streamed else math.ceil(steps))
 
     def passes_per_epoch(self, rows: int) -> int:
         return (rows // self.prompts_per_generation) * self.steps_per_generation * self.num_iterations
@@ -74,4 +79,12 @@ def batch_of(spec: GRPORunSpec, value: Callable[[str], Any]) -> Batch:
     per_device, accumulation = value("per_device_train_batch_size"), value("gradient_accumulation_steps")
     whole = value("generation_batch_size")
     passes = value("steps_per_generation") or (whole // (processes * per_device) if whole else accumulation)
-    return Batch(processes, per_device, accumulation, passes, value("num_generations"), value("num_iterations"))
+    is_streamed = bool(value("dataset_streaming")) and not is_folder(value("dataset_name") or "")
+    return Batch(
+        processes, per_device, accumulation, passes, value("num_generations"), value("num_iterations"), is_streamed
+    )
+
+
+def is_folder(name: str) -> bool:
+    """Of save_to_disk on the volume, whose rows are there: dataset_streaming is without effect."""
+    return is_path(name) and not PurePosixPath(name).suffix

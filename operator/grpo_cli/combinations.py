@@ -6,14 +6,14 @@ A function per combination, a sentence each. What the API server refuses already
 from collections.abc import Callable, Iterator
 from typing import Final
 
+from grpo_cli.brought_along import BROUGHT_ALONG
 from grpo_cli.finding import Finding, error, note, waste
 from grpo_cli.plan import Plan
-from grpo_contract.hub import pushes
+from grpo_contract.comparison import METRIC, comparison_mistake
+from grpo_contract.figures import unknown_figure
 from grpo_contract.prompts import too_few_prompts
-from grpo_contract.trackers import ALL_TRACKERS, TRACKER_PACKAGES, reported_to
 
 SUMS_OVER_TOKENS: Final = ("bnpo", "dr_grpo", "dapo", "cispo")
-TOKEN: Final = "HF_TOKEN"
 
 Check = Callable[[Plan], Iterator[Finding]]
 
@@ -64,6 +64,12 @@ def completions_to_nowhere(plan: Plan) -> Iterator[Finding]:
             "spec.recipe.log_completions_hub_repo is set, but log_completions is false and there is nothing to upload; "
             "set log_completions to true, or leave it out.",
         )
+
+
+def figure_of_no_evaluation(plan: Plan) -> Iterator[Finding]:
+    sentence = comparison_mistake(plan.recipe) or unknown_figure({**plan.defaults, **plan.recipe})
+    if sentence is not None:
+        yield error(f"spec.recipe.{METRIC}", sentence)
 
 
 def no_room_for_a_prompt(plan: Plan) -> Iterator[Finding]:
@@ -185,34 +191,13 @@ def sequences_by_length(plan: Plan) -> Iterator[Finding]:
         )
 
 
-def token_for_pushes(plan: Plan) -> Iterator[Finding]:
-    key = pushes(plan.recipe)
-    names = {variable.get("name") for variable in plan.spec.learners.env}
-    if key is not None and TOKEN not in names:
-        yield note(
-            f"spec.recipe.{key}",
-            f"spec.recipe.{key} is set, and spec.learners.env has no {TOKEN}; set it from a Secret there, unless the "
-            "operator's settings do.",
-        )
-
-
-def trackers(plan: Plan) -> Iterator[Finding]:
-    in_images = {*TRACKER_PACKAGES, ALL_TRACKERS}
-    names = [name for name in reported_to(plan.value("report_to")) if name not in in_images]
-    if names:
-        yield note(
-            "spec.recipe.report_to",
-            f"spec.recipe.report_to holds {', '.join(names)}, which the learners' image must hold (the released one does "
-            "not), or the run fails; leave it out, since metrics are in Prometheus anyway, or use an image that holds it.",
-        )
-
-
 CHECKS: Final[tuple[Check, ...]] = (
     both_precisions,
     reference_without_kl,
     streaming_without_end,
     clipping_bounds,
     completions_to_nowhere,
+    figure_of_no_evaluation,
     no_room_for_a_prompt,
     never_logged,
     too_few_rows,
@@ -224,6 +209,5 @@ CHECKS: Final[tuple[Check, ...]] = (
     no_recovery_checkpoint,
     epochs_and_steps,
     sequences_by_length,
-    token_for_pushes,
-    trackers,
+    *BROUGHT_ALONG,
 )

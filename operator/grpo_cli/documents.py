@@ -25,7 +25,7 @@ class Document:
     content: dict[str, Any]
     """As JSON, which is what the API server gets."""
     doubled: tuple[str, ...] = ()
-    """Keys that a recipe holds twice; the last one counts."""
+    """Paths of keys that a recipe holds twice; the last one counts."""
 
     @property
     def is_run(self) -> bool:

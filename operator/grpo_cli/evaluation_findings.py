@@ -2,25 +2,16 @@
 
 from collections.abc import Iterator
 
-from grpo_cli.evaluations import completions_of_training, evaluations_of, last_epoch
+from grpo_cli.evaluations import completions_of_training, ends_of_epochs, evaluations_of
 from grpo_cli.finding import Finding, error, note, waste
 from grpo_cli.plan import Plan
 from grpo_contract import dataset_mixture
-from grpo_contract.evaluation import evaluates, too_few_rows
+from grpo_contract.evaluation import MOST_STREAMED_ROWS, evaluates, too_few_rows, too_many_streamed_rows
 
 
 def evaluation_findings(plan: Plan) -> list[Finding]:
     always = [*_steps_without_effect(plan), *_kept_out_for_nothing(plan)]
-    return [*_part_of_a_step(plan), *_rows(plan), *_more_than_training(plan), *_too_late(plan), *always]
-
-
-def _part_of_a_step(plan: Plan) -> Iterator[Finding]:
-    every = plan.value("eval_steps")
-    if plan.value("eval_strategy") == "steps" and every is not None and every > 1 and every != int(every):
-        yield error(
-            "spec.recipe.eval_steps",
-            f"spec.recipe.eval_steps is {every:g}, but above 1 it is a number of steps; round it.",
-        )
+    return [*_rows(plan), *_more_than_training(plan), *_too_late(plan), *always]
 
 
 def _rows(plan: Plan) -> Iterator[Finding]:
@@ -29,6 +20,8 @@ def _rows(plan: Plan) -> Iterator[Finding]:
     planned = evaluations_of(plan)
     if planned.rows is None or planned.counted_rows is None:
         return
+    if planned.rows > MOST_STREAMED_ROWS and plan.batch.is_streamed:
+        yield error("spec.recipe.dataset_test_split", too_many_streamed_rows(plan.value("dataset_test_split")))
     per_batch, more = planned.rows_per_batch, planned.counted_rows - planned.rows
     if planned.counted_rows == 0:
         yield error(
@@ -67,7 +60,7 @@ def _too_late(plan: Plan) -> Iterator[Finding]:
     strategy, delay, total = plan.value("eval_strategy"), plan.value("eval_delay"), plan.total_steps
     if strategy == "no" or total is None or (strategy == "epoch" and plan.rows is None):
         return
-    end: float = total if strategy == "steps" or plan.rows is None else last_epoch(plan, total, plan.rows)
+    end: float = total if strategy == "steps" or plan.rows is None else ends_of_epochs(plan, total, plan.rows)[-1]
     if delay > end:
         yield note(
             "spec.recipe.eval_delay",

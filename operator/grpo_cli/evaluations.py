@@ -109,14 +109,16 @@ def _at_epochs(plan: Plan) -> tuple[int, bool] | None:
     """As _at_steps. An epoch that the last step ends early is evaluated as a whole one."""
     if plan.total_steps is None or plan.rows is None:
         return None
-    whole, more = divmod(plan.total_steps, plan.batch.steps_per_epoch(plan.rows))
-    first = max(1, math.ceil(plan.value("eval_delay")))
-    has_last = plan.value("eval_delay") <= last_epoch(plan, plan.total_steps, plan.rows)
-    return max(0, whole - first + 1) + int(more > 0 and has_last), has_last
+    delay, ends = plan.value("eval_delay"), ends_of_epochs(plan, plan.total_steps, plan.rows)
+    return sum(delay <= end for end in ends), delay <= ends[-1]
 
 
-def last_epoch(plan: Plan, total_steps: int, rows: int) -> float:
-    """What transformers calls the epoch of the last step, as in 2.5."""
+def ends_of_epochs(plan: Plan, total_steps: int, rows: int) -> list[float]:
+    """What transformers calls the epoch when the rows have been gone through, and at the last step: [1, 2, 2.5]. Of a stream,
+    whose end it does not know, it takes all steps for one epoch: with 4 of 10 steps on each reading, [0.4, 1.4, 2.2]."""
     batch = plan.batch
-    whole, more = divmod(total_steps, batch.steps_per_epoch(rows))
-    return whole + (more * batch.accumulation / batch.passes_per_epoch(rows) if more else 0)
+    steps = batch.steps_per_epoch(rows)
+    whole, more = divmod(total_steps, steps)
+    if batch.is_streamed:
+        return [epoch + min(steps, total_steps - epoch * steps) / total_steps for epoch in range(whole + (more > 0))]
+    return [*range(1, whole + 1), *([whole + more * batch.accumulation / batch.passes_per_epoch(rows)] if more else [])]

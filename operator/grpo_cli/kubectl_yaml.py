@@ -84,17 +84,42 @@ def read_documents(text: str) -> list[Any]:
 
 
 def read_leniently(text: str) -> tuple[list[Any], tuple[str, ...]]:
-    """The documents, and the keys that are there twice, once each."""
+    """The documents, and the paths of keys that are there twice, once each."""
     doubled: list[str] = []
 
     class Collecting(Loader):
         """Takes the last one."""
 
+        def construct_document(self, node: yaml.Node) -> Any:
+            self.paths = _paths_of_keys(node)
+            return super().construct_document(node)
+
         def found_twice(self, key: Hashable, node: yaml.Node) -> None:
-            doubled.append(str(key))
+            doubled.append(self.paths[node])
 
     documents = [document for document in yaml.load_all(text, Collecting) if document is not None]
     return documents, tuple(dict.fromkeys(doubled))
+
+
+def _paths_of_keys(root: yaml.Node) -> dict[yaml.Node, str]:
+    """{node of a key: where it lies in `root`}; what an alias repeats lies where it was first."""
+    paths: dict[yaml.Node, str] = {}
+    seen: set[yaml.Node] = set()
+
+    def look(node: yaml.Node, path: str) -> None:
+        if node in seen:
+            return
+        seen.add(node)
+        if isinstance(node, yaml.MappingNode):
+            for key, value in node.value:
+                paths[key] = f"{path}.{key.value}".lstrip(".")
+                look(value, paths[key])
+        elif isinstance(node, yaml.SequenceNode):
+            for index, entry in enumerate(node.value):
+                look(entry, f"{path}[{index}]")
+
+    look(root, "")
+    return paths
 
 
 def write(value: Any) -> str:

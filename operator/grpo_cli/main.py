@@ -10,7 +10,7 @@ from typing import Any, Final, TypeVar
 
 from grpo_cli.check import Known, Report, check_run, in_order
 from grpo_cli.documents import Document, UnreadableError, read_document
-from grpo_cli.finding import Finding, Level
+from grpo_cli.finding import Finding, Level, error
 from grpo_cli.from_recipe import Pods, Surroundings, build_run, name_of, run_text
 from grpo_cli.memory import Gpu, Model
 from grpo_cli.model_shape import parse_parameters, read_shape
@@ -133,13 +133,29 @@ def print_run(given: argparse.Namespace) -> int:
 
 
 def print_check(given: argparse.Namespace) -> int:
+    if given.output == "text":
+        report = _report(given)
+        print(as_text(report), end="")
+    else:
+        report = _report_whatever_happens(given)
+        print(as_json(report), end="")
+    return exit_code(report)
+
+
+def _report_whatever_happens(given: argparse.Namespace) -> Report:
+    """For programs, who find the one sentence where they find others."""
+    try:
+        return _report(given)
+    except UnreadableError as problem:
+        return Report((error("", str(problem)),))
+
+
+def _report(given: argparse.Namespace) -> Report:
     document = _read(given.file)
     run = _run_of(document, given)
     known = Known(given.rows, given.eval_rows, _model(run, given), Gpu(given.prompt_tokens, given.gpu_memory))
     report = check_run(run, known, product())
-    report = replace(report, findings=in_order([*report.findings, *doubled_keys(document)]))
-    print(as_json(report) if given.output == "json" else as_text(report), end="")
-    return exit_code(report)
+    return replace(report, findings=in_order([*report.findings, *doubled_keys(document)]))
 
 
 def exit_code(report: Report) -> int:
@@ -150,10 +166,10 @@ def doubled_keys(document: Document) -> list[Finding]:
     return [
         Finding(
             Level.NOTE,
-            f"spec.recipe.{key}",
-            f"{key} is there twice in {document.name}; the last one counts, as for TRL and Open-R1.",
+            f"spec.recipe.{path}",
+            f"{path} is there twice in {document.name}; the last one counts, as for TRL and Open-R1.",
         )
-        for key in document.doubled
+        for path in document.doubled
     ]
 
 

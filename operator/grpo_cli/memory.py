@@ -28,10 +28,15 @@ MIB: Final = 2**20
 FLOAT32: Final = 4
 ADAM: Final = 12
 """Bytes of optimizer state per parameter, a float32 copy of the parameter included."""
-OPTIMIZERS: Final = {
+OPTIMIZERS: Final[dict[str | None, int]] = {
+    None: ADAM,
+    **dict.fromkeys(("adamw_torch", "adamw_torch_fused"), ADAM),
     **dict.fromkeys(("adamw_bnb_8bit", "adamw_8bit", "adamw_torch_8bit"), 6),
     **dict.fromkeys(("sgd", "adafactor"), 4),
 }
+"""Others are counted as Adam."""
+FIXED: Final = ("parameters", "scales of 4 bit", "adapter", "gradients", "optimizer", "reference model")
+"""Of a learner's bytes, what no smaller batch saves."""
 SCALE: Final = 4 / 64
 NESTED_SCALE: Final = 1 / 64 + 4 / (64 * 256)
 """Bytes per weight of 4 bit, beside the half byte that it is."""
@@ -194,7 +199,12 @@ def that_fit(plan: Plan, gpu: Gpu, generator: dict[str, int]) -> int | None:
 
 
 def memory_findings(plan: Plan, model: Model, gpu: Gpu, memory: Memory) -> list[Finding]:
-    return [*_of_shape(plan, model.shape), *_of_loading(plan, model, gpu), *_of_room(gpu, memory)]
+    return [
+        *_of_shape(plan, model.shape),
+        *_of_loading(plan, model, gpu),
+        *_of_learners(plan, gpu, memory),
+        *_of_generators(plan, gpu, memory),
+    ]
 
 
 def _of_shape(plan: Plan, shape: ModelShape | None) -> Iterator[Finding]:
@@ -225,16 +235,40 @@ def _of_loading(plan: Plan, model: Model, gpu: Gpu) -> Iterator[Finding]:
         )
 
 
-def _of_room(gpu: Gpu, memory: Memory) -> Iterator[Finding]:
+def fixed_bytes(plan: Plan, memory: Memory) -> int:
+    """On a learner's GPU. An optimizer that is only counted as Adam may need less."""
+    certain = (name for name in FIXED if name != "optimizer" or plan.value("optim") in OPTIMIZERS)
+    return sum(memory.learner_bytes.get(name, 0) for name in certain)
+
+
+def _of_learners(plan: Plan, gpu: Gpu, memory: Memory) -> Iterator[Finding]:
     if gpu.memory_gib is None:
         return
-    if memory.learner_total > gpu.memory_gib * GIB:
+    if (fixed := fixed_bytes(plan, memory)) > gpu.memory_gib * GIB:
+        yield error(
+            "spec.learners",
+            f"spec.learners: weights, gradients and optimizer states alone take about {in_words(fixed)} of a GPU, which has "
+            f"{gpu.memory_gib:g} GiB; raise gpus or replicas, over which they are split, or train a smaller model"
+            f"{'' if plan.value('use_peft') else ' or an adapter (use_peft)'}.",
+        )
+    elif memory.learner_total > gpu.memory_gib * GIB:
         yield note(
             "spec.learners",
             f"spec.learners: a GPU needs about {in_words(memory.learner_total)} and has {gpu.memory_gib:g} GiB; add GPUs, or lower "
             "per_device_train_batch_size and raise gradient_accumulation_steps.",
         )
-    if memory.completions_that_fit == 0:
+
+
+def _of_generators(plan: Plan, gpu: Gpu, memory: Memory) -> Iterator[Finding]:
+    if gpu.memory_gib is None:
+        return
+    if (weights := memory.generator_bytes["weights"]) > gpu.memory_gib * GIB:
+        yield error(
+            "spec.generators.gpus",
+            f"spec.generators.gpus is {plan.spec.generators.gpus}, so that the weights alone take about {in_words(weights)} of a "
+            f"GPU, which has {gpu.memory_gib:g} GiB; raise it, or train a smaller model.",
+        )
+    elif memory.completions_that_fit == 0:
         yield note(
             "spec.generators.gpus",
             f"spec.generators.gpus: a GPU of {gpu.memory_gib:g} GiB has no room for the weights and one completion of full "

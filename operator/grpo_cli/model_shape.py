@@ -43,10 +43,10 @@ def read_shape(name: str, config: Mapping[str, Any]) -> ModelShape:
     Raises:
         UnreadableError: it is of a model of another kind.
     """
-    missing = [key for key in NEEDED if not isinstance(config.get(key), int)]
+    unusable = [key for key in NEEDED if not isinstance(config.get(key), int) or config[key] < 1]
     experts = next((key for key in EXPERTS if config.get(key)), None)
-    if missing or experts:
-        why = f"has {experts}" if experts else f"has no {missing[0]}"
+    if unusable or experts:
+        why = f"has {experts}" if experts else _unusable(unusable[0], config)
         raise UnreadableError(f"{name} {why}, and only dense decoders are counted; give --parameters instead.")
     heads = config["num_attention_heads"]
     return ModelShape(
@@ -60,6 +60,10 @@ def read_shape(name: str, config: Mapping[str, Any]) -> ModelShape:
         has_tied_embeddings=bool(config.get("tie_word_embeddings", False)),
         longest=config.get("max_position_embeddings"),
     )
+
+
+def _unusable(key: str, config: Mapping[str, Any]) -> str:
+    return f"has {key} {config[key]}" if key in config else f"has no {key}"
 
 
 def parse_parameters(text: str) -> int:

@@ -44,7 +44,7 @@ class Misfit:
     """What the schema says there."""
     value: Any
     is_exclusive: bool = False
-    """Of a minimum: it is itself too small."""
+    """Of a minimum: it is itself too small; of a maximum, too large."""
 
 
 def sentence_of(field: str, misfit: Misfit) -> str:
@@ -67,6 +67,10 @@ def _unknown(field: str, misfit: Misfit) -> str:
 
 def _missing(field: str, misfit: Misfit) -> str:
     return f"{field} is missing; add it."
+
+
+def _not_finite(field: str, misfit: Misfit) -> str:
+    return f"{field} is {shown(misfit.value)}, for which JSON, and so Kubernetes, has no word; set it to a number."
 
 
 def _type(field: str, misfit: Misfit) -> str:
@@ -119,7 +123,9 @@ def _minimum(field: str, misfit: Misfit) -> str:
 
 
 def _maximum(field: str, misfit: Misfit) -> str:
-    return f"{field} is {shown(misfit.value)}, which is too large; set it to {misfit.wanted} or less."
+    most = misfit.wanted
+    remedy = f"less than {most}" if misfit.is_exclusive else f"{most} or less"
+    return f"{field} is {shown(misfit.value)}, which is too large; set it to {remedy}."
 
 
 def _too_short(field: str, misfit: Misfit) -> str:
@@ -152,6 +158,7 @@ def _twice(field: str, misfit: Misfit) -> str:
 SENTENCES: Final[dict[str, Callable[[str, Misfit], str]]] = {
     "unknown": _unknown,
     "required": _missing,
+    "finite": _not_finite,
     "type": _type,
     "x-kubernetes-int-or-string": _int_or_string,
     "enum": _enum,

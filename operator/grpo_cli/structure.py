@@ -4,6 +4,7 @@ A structural schema is nearly JSON Schema of draft 4. What differs are `nullable
 extensions: keywords of Kubernetes' own, added to jsonschema's here.
 """
 
+import math
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
@@ -17,7 +18,7 @@ from grpo_cli.sentences import Misfit, sentence_of
 from grpo_cli.stored import is_open
 from grpo_operator.api.schema import Schema
 
-RANK: Final = ("unknown", "type", "x-kubernetes-int-or-string")
+RANK: Final = ("unknown", "finite", "type", "x-kubernetes-int-or-string")
 """Of several complaints about one value, the first of these is the cause."""
 
 Errors = Iterator[ValidationError]
@@ -26,14 +27,25 @@ Errors = Iterator[ValidationError]
 def misfits(run: Mapping[str, Any], schema: Schema) -> list[Finding]:
     """`run` as it was written. Nulls count as absence here: the API server drops them, or they are allowed."""
     first: dict[str, ValidationError] = {}
-    for complaint in sorted(_Validator(schema).iter_errors(run), key=_rank):
+    for complaint in sorted([*_not_finite(run), *_Validator(schema).iter_errors(run)], key=_rank):
         first.setdefault(field_of(complaint), complaint)
     return [error(field, sentence_of(field, misfit_of(complaint))) for field, complaint in first.items()]
 
 
+def _not_finite(value: Any, path: tuple[str | int, ...] = ()) -> Errors:
+    """YAML has words for them that JSON has not: kubectl would refuse to read the file, and say of neither key nor line."""
+    entries = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    for key, entry in entries:
+        yield from _not_finite(entry, (*path, key))
+    if isinstance(value, float) and not math.isfinite(value):
+        yield ValidationError("not finite", validator="finite", path=path, instance=value)
+
+
 def misfit_of(complaint: ValidationError) -> Misfit:
-    exclusive = isinstance(complaint.schema, dict) and bool(complaint.schema.get("exclusiveMinimum"))
-    return Misfit(str(complaint.validator), complaint.validator_value, complaint.instance, exclusive)
+    keyword = str(complaint.validator)
+    schema = complaint.schema if isinstance(complaint.schema, dict) else {}
+    exclusive = bool(schema.get({"minimum": "exclusiveMinimum", "maximum": "exclusiveMaximum"}.get(keyword)))
+    return Misfit(keyword, complaint.validator_value, complaint.instance, exclusive)
 
 
 def field_of(complaint: ValidationError) -> str:

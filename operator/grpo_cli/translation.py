@@ -1,4 +1,4 @@
-"""Keys that the operator owns, old keys and moved defaults: what acceptance and the contract's tables say of a recipe."""
+"""What acceptance refuses, old keys and moved defaults: what the contract's tables say of a recipe."""
 
 import re
 from collections.abc import Mapping
@@ -9,6 +9,7 @@ from grpo_cli.paths import RECIPE
 from grpo_contract.old_keys import Recipe
 from grpo_contract.owned_keys import owned_keys
 from grpo_contract.recipe_defaults import ERAS
+from grpo_contract.recipe_mistakes import recipe_mistakes
 from grpo_operator.api.schema import Schema
 from grpo_operator.api.spec import GRPORunSpec
 from grpo_operator.desired.recipe import todays_recipe
@@ -27,7 +28,7 @@ def translated(recipe: dict[str, Any], recipe_defaults: Any) -> tuple[Recipe, li
     todays, notes = todays_recipe(spec)
     refused = [
         error(sentence.split()[0], sentence)  # it begins with its field
-        for sentence in owned_keys(todays)
+        for sentence in (*owned_keys(todays), *recipe_mistakes(todays))
     ]
     told = [note(f"{RECIPE}.{of.key}", f"{RECIPE}.{of.key}: {of.action}") for of in notes]
     return todays, [*refused, *told]

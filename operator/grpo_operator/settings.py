@@ -40,7 +40,7 @@ class BenchmarkSettings(_Settings):
     """Empty: recipes use the command's names."""
     gpus: Annotated[int, Field(ge=0)] = 1
     timeout_s: Annotated[int, Field(gt=0)] = 86400
-    """For one model, waits for GPUs included."""
+    """For one model, from when its pod has a node."""
     pod_template: dict[str, Any] = {}
 
 

@@ -7,7 +7,7 @@ from pydantic import BaseModel
 
 from api.client import DRY, RUNS, STRICT, ApiServer
 from api.tables import DEFAULTS
-from grpo_contract.progress import CheckpointProgress, EvaluationProgress, Metrics, Steps
+from grpo_contract.progress import BestEvaluation, CheckpointProgress, EvaluationProgress, Metrics, Steps
 from grpo_operator.api.run import GRPORun
 from grpo_operator.api.status import (
     BenchmarkPhase,
@@ -54,7 +54,7 @@ def full_status() -> GRPORunStatus:
         recipe=filled(RecipeStatus, notes=[filled(RecipeNote)]),
         progress=filled(Steps),
         metrics=filled(Metrics),
-        evaluation=filled(EvaluationProgress, time=TIME),
+        evaluation=filled(EvaluationProgress, time=TIME, best=filled(BestEvaluation)),
         checkpoint=filled(CheckpointProgress, time=TIME),
         learners=filled(LearnerStatus),
         generators=filled(GeneratorStatus, first_ready_at=TIME),

@@ -74,12 +74,17 @@ def test_every_range_refuses_what_is_below(api_server: ApiServer, base_run: Mani
 
 
 def test_every_range_refuses_what_is_above(api_server: ApiServer, base_run: Manifest) -> None:
-    maxima = {key: entry["maximum"] for key, entry in KEYS.items() if "maximum" in entry and key not in SEEDS}
-    assert {"top_p", "min_p"} < maxima.keys()
-    assert complaints(api_server, base_run, {key: maximum + 0.5 for key, maximum in maxima.items()}) == {
-        f"spec.recipe.{key}": f"Invalid value: {maximum + 0.5}: spec.recipe.{key} in body should be less than or equal "
-        f"to {maximum}"
-        for key, maximum in maxima.items()
+    maxima = {
+        key: (entry["maximum"], entry.get("exclusiveMaximum", False))
+        for key, entry in KEYS.items()
+        if "maximum" in entry and key not in SEEDS
+    }
+    assert {"top_p", "min_p", "adam_beta1"} < maxima.keys()
+    above = {key: maximum if exclusive else maximum + 0.5 for key, (maximum, exclusive) in maxima.items()}
+    assert complaints(api_server, base_run, above) == {
+        f"spec.recipe.{key}": f"Invalid value: {above[key]}: spec.recipe.{key} in body should be less than "
+        + (f"{maximum}" if exclusive else f"or equal to {maximum}")
+        for key, (maximum, exclusive) in maxima.items()
     }
 
 

@@ -78,6 +78,27 @@ def end_pod(kubectl: Kubectl, pod: Manifest, exit_code: int, message: str = "", 
     )
 
 
+def disrupt_pod(kubectl: Kubectl, pod: Manifest) -> None:
+    """As the taint manager reports a pod of a node that is gone."""
+    fail_pod(
+        kubectl, pod, conditions=[{"type": "DisruptionTarget", "status": "True", "reason": "DeletionByTaintManager"}]
+    )
+
+
+def exceed_deadline(kubectl: Kubectl, pod: Manifest) -> None:
+    """As the kubelet reports a pod that has run for spec.activeDeadlineSeconds."""
+    words = "Pod was active on the node longer than the specified deadline"
+    fail_pod(kubectl, pod, reason="DeadlineExceeded", message=words)
+
+
+def fail_pod(kubectl: Kubectl, pod: Manifest, **status: Any) -> None:
+    """Its container is killed. `status` wins."""
+    now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    ended = {"exitCode": 137, "reason": "Error", "startedAt": now, "finishedAt": now}
+    containers = [_container(pod) | {"ready": False, "state": {"terminated": ended}}]
+    _patch_status(kubectl, pod, {"phase": "Failed", "containerStatuses": containers} | status)
+
+
 def delete_pod(kubectl: Kubectl, pod: Manifest) -> None:
     """As a person deletes it: its container gets SIGTERM and ends by it."""
     kubectl("delete", "pod", pod["metadata"]["name"], "--wait=false")

@@ -12,9 +12,9 @@ from huggingface_hub.utils import _http
 
 from grpo_contract.failure import RunFailure, UserError
 from grpo_trainer.inputs.data import load_source
-from grpo_trainer.inputs.sources import Source
 from grpo_trainer.inputs.tokenizer import load_tokenizer
 from grpo_trainer.recipe import parse_recipe
+from grpo_trainer.sources import Source
 
 
 def ask_for(what: str) -> None:

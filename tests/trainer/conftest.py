@@ -12,7 +12,7 @@ from trainer.tiny_model import write_tiny_model
 LONGEST = (
     "test_fleet", "test_zero3", "test_learner_launch", "test_parity", "test_reward_processes", "test_learner_end_to_end",
     "test_hub_end_to_end", "test_exhaustion", "test_samples", "test_lora", "test_quantised", "test_hub_downloads",
-    "test_best_evaluation",
+    "test_best_evaluation", "test_streamed_evaluation",
 )  # fmt: skip
 """Files of tests that take about a minute each. They come first: two files are run at once, and a long one that came last would
 be run alone."""

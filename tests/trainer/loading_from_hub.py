@@ -10,10 +10,10 @@ from transformers import AutoModelForCausalLM
 
 from grpo_trainer.inputs.data import declared_columns, load_source
 from grpo_trainer.inputs.hub_silence import loading_model
-from grpo_trainer.inputs.sources import Source
 from grpo_trainer.inputs.tokenizer import load_tokenizer
+from grpo_trainer.instruments.logs import set_up_logging
 from grpo_trainer.recipe import parse_recipe
-from grpo_trainer.reports.logs import set_up_logging
+from grpo_trainer.sources import Source
 
 MODEL, DATA = "org/tiny", "org/problems"
 

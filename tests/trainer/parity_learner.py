@@ -13,9 +13,9 @@ from accelerate.state import AcceleratorState
 from grpo_contract.pod import read_config
 from grpo_trainer import device, training
 from grpo_trainer.fleet import generation
-from grpo_trainer.reports.logs import set_up_logging
-from grpo_trainer.reports.metrics import LearnerMetrics
-from grpo_trainer.reports.progress import ProgressBoard
+from grpo_trainer.instruments.logs import set_up_logging
+from grpo_trainer.instruments.metrics import LearnerMetrics
+from grpo_trainer.instruments.progress import ProgressBoard
 from trainer.parity_inputs import CASES, scripted
 from trainer.scripted_learner import plain_process_group, use_plain_ddp
 

@@ -2,7 +2,8 @@
 
     torchrun ... scripted_learner.py CONFIG {zero3|ddp} OUT
 
-Writes OUT/rank<R>.json: how many elements of the parameters and of the optimizer's state this rank holds. Completions
+Writes OUT/rank<R>.json: how many elements of the parameters and of the optimizer's state this rank holds, and
+OUT/progress.json: what learner 0 said last. Completions
 depend on the prompt and on their place in the group alone: runs which differ elsewhere learn from the same ones.
 """
 
@@ -20,11 +21,11 @@ from accelerate import PartialState
 from grpo_contract.pod import read_config
 from grpo_trainer import building, device, training
 from grpo_trainer.fleet import generation
+from grpo_trainer.instruments.logs import set_up_logging
+from grpo_trainer.instruments.metrics import LearnerMetrics
+from grpo_trainer.instruments.progress import ProgressBoard
 from grpo_trainer.learner import Learner
-from grpo_trainer.reports.logs import set_up_logging
-from grpo_trainer.reports.metrics import LearnerMetrics
 from grpo_trainer.reports.partition import held_and_whole
-from grpo_trainer.reports.progress import ProgressBoard
 
 PARTS = ["<think>\n", "\n</think>\n", "<answer>\n", "\n</answer>", "\\boxed{5}", "\\boxed{7}", "6 + 1", " = "]
 
@@ -93,7 +94,10 @@ def main() -> None:
     torch.set_num_threads(1)
     config = read_config(Path(sys.argv[1]))
     with device.process_group("cpu", collective_timeout_s=600) if is_zero3 else plain_process_group():
-        training.train(config, LearnerMetrics(None), ProgressBoard(1))
+        board = ProgressBoard(1)
+        training.train(config, LearnerMetrics(None), board)
+        if PartialState().is_main_process:
+            (Path(sys.argv[3]) / "progress.json").write_text(board.read().to_json())
 
 
 if __name__ == "__main__":

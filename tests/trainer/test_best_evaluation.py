@@ -17,8 +17,8 @@ from safetensors.torch import load_file
 
 from grpo_contract.config import CheckpointConfig, RunConfig
 from grpo_trainer import training
-from grpo_trainer.reports.metrics import LearnerMetrics
-from grpo_trainer.reports.progress import ProgressBoard
+from grpo_trainer.instruments.metrics import LearnerMetrics
+from grpo_trainer.instruments.progress import ProgressBoard
 from grpo_trainer.storage import final_model
 from grpo_trainer.storage.checkpoint_files import EVAL_RESULTS, MARKER
 from trainer.learner_inputs import learner_config, write_problems
@@ -126,6 +126,18 @@ def test_why_it_ended(stopped: Finished) -> None:
     assert f"After step {BEST_STEP}:" in card
 
 
+def best_told(finished: Finished) -> Any:
+    """By the learner's last progress."""
+    return json.loads((finished.folder / "progress.json").read_text())["evaluation"]["best"]
+
+
+def test_which_evaluation_is_the_best(stopped: Finished, by_epochs: Finished) -> None:
+    first, *_ = evaluations_of(stopped)
+    assert best_told(stopped) == {"step": BEST_STEP, "metric": "eval_kl", "value": first["eval_kl"]}
+    first, *_ = evaluations_of(by_epochs)
+    assert best_told(by_epochs) == {"step": 3, "metric": "eval_reward", "value": first["eval_reward"]}
+
+
 def test_the_trained_model_is_that_of_the_best_evaluation(stopped: Finished) -> None:
     best = stopped.run_folder / "checkpoints" / f"checkpoint-{BEST_STEP}"
     assert (stopped.model / "model.safetensors").read_bytes() == (best / "model.safetensors").read_bytes()
@@ -156,6 +168,7 @@ def test_a_run_that_lost_its_pods_ends_where_it_would_have(stopped: Finished, re
     assert "resuming from the checkpoint of step 4" in log_of(resumed)
     assert numbers(resumed) == numbers(stopped)
     assert evaluations_of(resumed) == evaluations_of(stopped)
+    assert best_told(resumed) == best_told(stopped)
     assert kept(resumed) == kept(stopped)
     assert (resumed.model / "model.safetensors").read_bytes() == (stopped.model / "model.safetensors").read_bytes()
 
@@ -247,4 +260,5 @@ def test_an_evaluation_of_the_best_model_that_was_lost_is_made_up_as_of_its_step
         key: after[key] for key in ("eval_reward", "eval_kl", "eval_loss")
     }
     assert evaluations_of(again)[-1]["step"] == BEST_STEP
+    assert best_told(again) == best_told(stopped)
     assert f"the weights are those of step {BEST_STEP}" in (again.model / "README.md").read_text()

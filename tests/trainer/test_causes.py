@@ -23,12 +23,12 @@ from grpo_trainer import building
 from grpo_trainer.causes import is_of_the_system
 from grpo_trainer.inputs.data import load_from_hub, load_path
 from grpo_trainer.inputs.loading import load_data
-from grpo_trainer.inputs.sources import Source
 from grpo_trainer.inputs.tokenizer import load_tokenizer
+from grpo_trainer.instruments.metrics import LearnerMetrics
+from grpo_trainer.instruments.progress import ProgressBoard
 from grpo_trainer.missing_packages import packages_needed
 from grpo_trainer.recipe import parse_recipe
-from grpo_trainer.reports.metrics import LearnerMetrics
-from grpo_trainer.reports.progress import ProgressBoard
+from grpo_trainer.sources import Source
 from trainer.learner_inputs import learner_config, write_problems
 from trainer.unreadable import as_pod_user, folder_for_everybody
 

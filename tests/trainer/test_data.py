@@ -10,8 +10,8 @@ import pytest
 from grpo_contract.failure import UserError
 from grpo_trainer.inputs.data import check_size, columns_of, declared_columns, load_source
 from grpo_trainer.inputs.loading import load_data
-from grpo_trainer.inputs.sources import Source
 from grpo_trainer.recipe import OpenR1Arguments, Recipe
+from grpo_trainer.sources import Source
 from trainer.learner_inputs import write_rows
 
 ROWS = [{"problem": "1 + 1?", "solution": "$2$"}, {"problem": "2 + 2?", "solution": "$4$"}]

@@ -116,7 +116,7 @@ def test_other_schedules_follow_no_evaluation() -> None:
 
 def test_a_metric_that_no_evaluation_has() -> None:
     results = {"eval_reward": 0.5, "eval_rewards/accuracy/mean": 0.5, "eval_runtime": 1.0, "epoch": 1.0}
-    for metric in (None, "reward", "eval_rewards/accuracy/mean"):
+    for metric in ("reward", "eval_rewards/accuracy/mean"):
         check_metric(metric, results)
     with pytest.raises(UserError) as caught:
         check_metric("accuracy", results)

@@ -2,12 +2,15 @@
 
 import json
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from grpo_contract.comparison import OF_A_CLOCK
 from grpo_contract.config import RunConfig
+from grpo_contract.figures import figures_of
 from trainer.learner_inputs import learner_config, write_problems
 from trainer.test_zero3 import STEPS, Finished, evaluations_of, run
 
@@ -29,21 +32,44 @@ def evaluating(model: Path, folder: Path, recipe: dict[str, Any]) -> RunConfig:
     )
 
 
+TRLS = {"loss_type": "dapo", "entropy_coef": 0.0, "use_adaptive_entropy": False}
+OF_EXPERTS = "aux_loss"
+
+
+def figures_in(evaluation: Mapping[str, Any]) -> set[str]:
+    """And the one that a model with experts would have."""
+    names = {key.removeprefix("eval_") for key in evaluation if key.startswith("eval_")}
+    return names - {*OF_A_CLOCK} | {OF_EXPERTS}
+
+
 @pytest.mark.parametrize(
     ("recipe", "steps"),
     [
         ({"eval_strategy": "epoch", "metric_for_best_model": "compared with nothing"}, [3, 6, 8]),
         ({"eval_strategy": "epoch", "eval_delay": 1.5}, [6, 8]),
         ({"eval_strategy": "epoch", "eval_delay": 3}, [8]),  # of the trained model
-        ({"eval_strategy": "steps", "eval_steps": 3, "eval_delay": 4}, [6, 8]),
+        (
+            {
+                "eval_strategy": "steps",
+                "eval_steps": 3,
+                "eval_delay": 4,
+                "loss_type": "cispo",
+                "beta": 0.0,
+                "entropy_coef": 0.01,
+            },
+            [6, 8],
+        ),
     ],
     ids=["epoch", "epoch-delayed", "epoch-too-late", "steps-delayed"],
 )
 def test_a_run_evaluates_at_the_steps_that_its_recipe_asks_for(
     recipe: dict[str, Any], steps: list[int], tiny_model: Path, tmp_path: Path
 ) -> None:
-    finished = run(tmp_path, evaluating(tiny_model, tmp_path, recipe), "zero3")
-    assert [entry["step"] for entry in evaluations_of(finished)] == steps
+    config = evaluating(tiny_model, tmp_path, recipe)
+    finished = run(tmp_path, config, "zero3")
+    evaluations = evaluations_of(finished)
+    assert [entry["step"] for entry in evaluations] == steps
+    assert frozenset(name for entry in evaluations for name in figures_in(entry)) == figures_of(TRLS | config.recipe)
     results = json.loads((finished.model / "eval_results.json").read_text())
     assert (results["eval_samples"], round(results["epoch"], 3)) == (3, 2.667)
 

@@ -141,6 +141,16 @@ def test_with_a_checkpoint_to_lose_another_attempt_is_made(config: RunConfig, on
     }
 
 
+def test_what_is_kept_for_benchmarks_may_be_removed(config: RunConfig, on_volume: Path) -> None:
+    benchmarked = config.model_copy(update={"keeps_models": True})
+    with pytest.raises(UserError) as caught, volume_named(benchmarked):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    assert (
+        "remove what other runs have left on it, or what this run keeps for its benchmarks in "
+        f"/volume/runs/{config.name}-{config.uid[:8]}/benchmarks, or start another run" in str(caught.value)
+    )
+
+
 def save_with_torch(file: Path) -> None:
     torch.save(torch.zeros(1 << 20), file)
 

@@ -13,10 +13,10 @@ from prometheus_client.parser import text_string_to_metric_families
 from grpo_contract.metrics import LEARNER_METRICS, Kind
 from grpo_contract.progress import Metrics, Stage
 from grpo_trainer.fleet.observer import GeneratorState, GeneratorStatus
+from grpo_trainer.instruments.metrics import LearnerMetrics
+from grpo_trainer.instruments.progress import ProgressBoard
 from grpo_trainer.reports.exporter import Exporter, new_registry
 from grpo_trainer.reports.fleet_report import FleetReport
-from grpo_trainer.reports.metrics import LearnerMetrics
-from grpo_trainer.reports.progress import ProgressBoard
 from harness.waiting import wait_for
 
 

@@ -87,7 +87,8 @@ def last_checkpoint(folder: Path, state: dict[str, Any] = STATE, best_step: int 
         checkpoint = folder / f"checkpoint-{step}"
         checkpoint.mkdir()
         (checkpoint / "model.safetensors").write_text(f"of step {step}")
-        (checkpoint / "scheduler.pt").touch()
+        for needed_to_resume in ("scheduler.pt", "entropy_ctrl_state.json"):
+            (checkpoint / needed_to_resume).touch()
         (checkpoint / "trainer_state.json").write_text(json.dumps(state if step == 8 else STATE | {"global_step": 6}))
     marker = Marker(
         step=8, max_steps=state["max_steps"], time="", for_recovery=True, for_recipe=False, best_step=best_step

@@ -21,6 +21,7 @@ from grpo_trainer.fleet.observer import GeneratorState
 from grpo_trainer.fleet.roster import Roster
 from grpo_trainer.fleet.weights import WeightServer
 from harness.waiting import wait_for
+from trainer.collecting import collect
 from trainer.published import IN_SYNC, PROMPTS, SAMPLING, TOKENIZER, logprob_difference, policy, publish, size_bytes
 from trainer.recording_observer import RecordingObserver
 from trainer.running_generator import TOKEN, RunningGenerator, requests_running, run_config
@@ -155,7 +156,7 @@ def test_prompts_are_shared_evenly_and_answered_in_their_order(
     learner = learner_of_two
     for step in range(1, 4):
         model = learner.learn()
-        groups = learner.fleet.collect(learner.fleet.submit(MANY_PROMPTS, G, SAMPLING))
+        groups = collect(learner.fleet, learner.fleet.submit(MANY_PROMPTS, G, SAMPLING))
         assert [len(group) for group in groups] == [G] * len(MANY_PROMPTS)
         assert logprob_difference(model, groups, MANY_PROMPTS) < IN_SYNC
         half = step * G * len(MANY_PROMPTS) / 2
@@ -167,7 +168,7 @@ def test_a_prompt_that_is_too_long_is_the_users_mistake(learner: Learner, genera
     with pytest.raises(
         UserError, match=r"500 tokens and a completion of 400 need 900, generators take 512; set"
     ) as mistake:
-        learner.fleet.collect(learner.fleet.submit([[5] * 500], G, LONG))
+        collect(learner.fleet, learner.fleet.submit([[5] * 500], G, LONG))
     assert mistake.value.failure.reason == PodReason.INVALID_RECIPE
 
 
@@ -177,7 +178,7 @@ def test_a_restarted_generator_is_given_the_weights_again(learner_of_two: Learne
     model = learner.learn()
     newcomer.post("/update_weight_version", {"new_version": UNSET_WEIGHT_VERSION})
     synced_before = len(learner.observer.synced_bytes[newcomer.name])
-    groups = learner.fleet.collect(learner.fleet.submit(MANY_PROMPTS, G, SAMPLING))
+    groups = collect(learner.fleet, learner.fleet.submit(MANY_PROMPTS, G, SAMPLING))
     assert logprob_difference(model, groups, MANY_PROMPTS) < IN_SYNC
     assert len(learner.observer.synced_bytes[newcomer.name]) == synced_before + 1
 
@@ -190,13 +191,13 @@ def test_a_hung_generator_is_lost_at_its_deadline_and_found_again(
     try:
         started = time.monotonic()
         model = learner.learn()
-        groups = learner.fleet.collect(learner.fleet.submit(PROMPTS, G, SAMPLING))
+        groups = collect(learner.fleet, learner.fleet.submit(PROMPTS, G, SAMPLING))
         assert HANG_S <= time.monotonic() - started < 4 * HANG_S
         assert learner.observer.latest[newcomer.name] == GeneratorState.LOST
         assert logprob_difference(model, groups) < IN_SYNC
         asked_again = learner.asks_again_patiently(newcomer)
         learner.learn()
-        learner.fleet.collect(learner.fleet.submit(PROMPTS, G, SAMPLING))
+        collect(learner.fleet, learner.fleet.submit(PROMPTS, G, SAMPLING))
         assert not asked_again.done()  # which neither of them waited for
     finally:
         os.killpg(newcomer.process.pid, signal.SIGCONT)
@@ -220,7 +221,7 @@ def test_a_generator_killed_in_the_middle_of_a_request_costs_no_group(
 
     with ThreadPoolExecutor(1) as pool:
         killing = pool.submit(kill_while_it_works)
-        groups = learner.fleet.collect(tickets)
+        groups = collect(learner.fleet, tickets)
         collected.set()
         assert killing.result()
 
@@ -230,6 +231,6 @@ def test_a_generator_killed_in_the_middle_of_a_request_costs_no_group(
     assert learner.observer.completions == {generator.name: G * len(MANY_PROMPTS)}
 
     model = learner.learn()  # the run goes on with the other
-    groups = learner.fleet.collect(learner.fleet.submit(PROMPTS, G, SAMPLING))
+    groups = collect(learner.fleet, learner.fleet.submit(PROMPTS, G, SAMPLING))
     assert logprob_difference(model, groups) < IN_SYNC
     assert learner.in_sync() == {generator.name}

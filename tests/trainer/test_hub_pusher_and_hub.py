@@ -13,7 +13,7 @@ from grpo_trainer.hub import pusher
 from grpo_trainer.hub.process import PushProcess
 from grpo_trainer.hub.pusher import HubPusher
 from grpo_trainer.hub.settings import HubSettings, Strategy
-from grpo_trainer.reports.metrics import LearnerMetrics
+from grpo_trainer.instruments.metrics import LearnerMetrics
 from harness.waiting import wait_for
 from trainer.hub_server import Hub
 from trainer.learner_inputs import learner_config

@@ -15,7 +15,7 @@ import pytest
 
 from grpo_trainer.inputs import hub_silence
 from grpo_trainer.inputs.hub_silence import is_data_cached, is_model_cached, without_silent_hub
-from grpo_trainer.inputs.sources import Source
+from grpo_trainer.sources import Source
 from trainer.hub_files import running_file_hub
 from trainer.learner_inputs import write_problems
 from trainer.loading_from_hub import DATA, MODEL

@@ -9,7 +9,7 @@ import pytest
 from grpo_contract.failure import UserError
 from grpo_contract.paths import listing
 from grpo_trainer import preflight
-from grpo_trainer.inputs.sources import Source
+from grpo_trainer.sources import Source
 from trainer.unreadable import as_pod_user, folder_for_everybody
 
 RECIPE = {"model_name_or_path": "org/model", "dataset_name": "org/data", "reward_funcs": ["accuracy"]}
@@ -144,6 +144,28 @@ def test_flash_attention_that_is_installed(installed: str, tmp_path: Path, monke
     (folder / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n")
     monkeypatch.syspath_prepend(tmp_path)
     preflight.check(RECIPE | {"attn_implementation": "flash_attention_3"})
+
+
+@pytest.mark.parametrize(
+    ("optim", "package"), [("stable_adamw", "torch-optimi"), ("grokadamw", "grokadamw"), ("adalomo", "lomo-optim")]
+)
+def test_an_optimizer_that_is_not_installed(optim: str, package: str) -> None:
+    with pytest.raises(UserError) as caught:
+        preflight.check(RECIPE | {"optim": optim})
+    assert caught.value.failure.reason == "InvalidRecipe"
+    assert str(caught.value) == (
+        f"spec.recipe.optim: '{optim}' needs the package {package}, which is not in the learners' image; set it to adamw_torch, "
+        f"leave it out, or use an image that holds {package}."
+    )
+
+
+def test_an_optimizer_that_is_installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = tmp_path / "grokadamw-0.1.2.dist-info"
+    folder.mkdir()
+    (folder / "METADATA").write_text("Version: 0.1.2\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    preflight.check(RECIPE | {"optim": "grokadamw"})
+    preflight.check(RECIPE | {"optim": "paged_adamw_8bit"})
 
 
 @pytest.mark.parametrize(

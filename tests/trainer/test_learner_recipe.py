@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from accelerate.state import AcceleratorState, PartialState
 
 from grpo_contract.failure import UserError
@@ -176,6 +177,17 @@ def test_the_best_model_is_saved_where_the_recipe_is_silent_on_saving(tmp_path: 
     assert parse(tmp_path, **best, save_steps=7, eval_steps=7).training.save_strategy == "steps"
 
 
+def test_a_figure_that_no_evaluation_has_is_refused_before_the_model_is_loaded(tmp_path: Path) -> None:
+    stopping = {"callbacks": ["early_stopping"], "eval_strategy": "steps"}
+    with pytest.raises(UserError) as caught:
+        parse(tmp_path, **stopping, metric_for_best_model="eval_rewads")
+    assert caught.value.failure.message == (
+        "spec.recipe.metric_for_best_model is 'eval_rewads', which is no figure of an evaluation; did you mean reward?"
+    )
+    own = parse(tmp_path, **stopping, metric_for_best_model="longest", reward_funcs=["accuracy", "mine:length"])
+    assert own.training.metric_for_best_model == "longest"
+
+
 def test_a_schedule_that_follows_evaluations_is_told_what_is_better(tmp_path: Path) -> None:
     following = {
         "lr_scheduler_type": "reduce_lr_on_plateau",
@@ -195,6 +207,13 @@ def test_every_step_is_logged_unless_the_recipe_says_otherwise(tmp_path: Path) -
     assert parse(tmp_path, logging_steps=20).training.logging_steps == 20
     for strategy in ("epoch", "no"):
         assert parse(tmp_path, logging_strategy=strategy).training.logging_strategy == strategy
+
+
+def test_betas_are_floats_whatever_json_made_of_them(tmp_path: Path) -> None:
+    """0.0 is 0 in JSON, and PyTorch takes two floats or nothing."""
+    training = parse(tmp_path, adam_beta1=0).training
+    assert [(beta, type(beta)) for beta in (training.adam_beta1, training.adam_beta2)] == [(0.0, float), (0.999, float)]
+    torch.optim.AdamW([torch.zeros(1)], betas=(training.adam_beta1, training.adam_beta2))
 
 
 MISTAKES: dict[str, tuple[dict[str, Any], str]] = {

@@ -10,12 +10,12 @@ import pytest
 
 from grpo_contract.metrics import Phase, RewardError
 from grpo_contract.progress import Stage
+from grpo_trainer.instruments.metrics import LearnerMetrics
+from grpo_trainer.instruments.phases import PhaseClock
+from grpo_trainer.instruments.progress import Pace, ProgressBoard
 from grpo_trainer.reports.evaluation_report import EvaluationReport
 from grpo_trainer.reports.exporter import new_registry
 from grpo_trainer.reports.fleet_report import FleetReport
-from grpo_trainer.reports.metrics import LearnerMetrics
-from grpo_trainer.reports.phases import PhaseClock
-from grpo_trainer.reports.progress import Pace, ProgressBoard
 from grpo_trainer.reports.step_report import StepReport
 from grpo_trainer.rewards.processes.messages import Mishap
 from grpo_trainer.rewards.watch import RewardWatch
@@ -132,7 +132,9 @@ def test_an_evaluation_is_no_step(told: Told, caplog: pytest.LogCaptureFixture) 
     before = told.progress()
     told.happen("on_log", 1, logs=EVALUATED)
     told.happen("on_evaluate", 1, metrics=EVALUATED)
-    report.on_evaluate(None, SimpleNamespace(global_step=1, max_steps=40), None, metrics=EVALUATED)
+    args = SimpleNamespace(metric_for_best_model="reward")
+    state = SimpleNamespace(global_step=1, max_steps=40, best_global_step=None, best_metric=None)
+    report.on_evaluate(args, state, None, metrics=EVALUATED)
     told.happen("on_log", 2, logs=LOGS)
     assert told.value("grpo_reward") == 0.75
     assert told.value("grpo_eval_reward") == 0.25
@@ -149,6 +151,23 @@ def test_an_evaluation_is_no_step(told: Told, caplog: pytest.LogCaptureFixture) 
         "step": 1, "reward": 0.25, "rewardStd": 0.2, "completionLength": 30.5, "rewards": {"accuracy": 0.125}
     }  # fmt: skip
     assert {key: value for key, value in told.progress().items() if key != "evaluation"} == before
+
+
+def test_the_best_evaluation_is_told_once_it_is_compared(told: Told) -> None:
+    def best_told() -> Any:
+        return told.progress()["evaluation"].get("best")
+
+    report = EvaluationReport(told.learner.reward_func_names, told.metrics, told.board)
+    args = SimpleNamespace(metric_for_best_model="reward")
+    state = SimpleNamespace(global_step=1, max_steps=40, best_global_step=None, best_metric=None)
+    report.on_evaluate(args, state, None, metrics=EVALUATED)
+    assert best_told() is None
+    state.best_global_step, state.best_metric = 1, 0.25
+    report.compared(args, state)
+    assert best_told() == {"step": 1, "metric": "eval_reward", "value": 0.25}
+    state.global_step = 2
+    report.on_evaluate(args, state, None, metrics=EVALUATED | {"eval_reward": 0.5})
+    assert best_told() == {"step": 1, "metric": "eval_reward", "value": 0.25}, "until it is compared with those before"
 
 
 def test_the_pace_is_without_evaluations() -> None:
@@ -267,7 +286,7 @@ def test_a_checkpoints_seconds_are_there_when_it_is_saved(told: Told, now: Calla
 @pytest.fixture
 def now(monkeypatch: pytest.MonkeyPatch) -> Callable[[float], None]:
     time = [0.0]
-    monkeypatch.setattr("grpo_trainer.reports.phases.time.perf_counter", lambda: time[0])
+    monkeypatch.setattr("grpo_trainer.instruments.phases.time.perf_counter", lambda: time[0])
 
     def pass_(seconds: float) -> None:
         time[0] += seconds

@@ -16,9 +16,9 @@ from grpo_contract.config import RunConfig
 from grpo_contract.failure import USER_ERROR_EXIT_CODE
 from grpo_trainer import training
 from grpo_trainer.inputs.lora import adapter_of
+from grpo_trainer.instruments.metrics import LearnerMetrics
+from grpo_trainer.instruments.progress import ProgressBoard
 from grpo_trainer.light_trl import ModelConfig
-from grpo_trainer.reports.metrics import LearnerMetrics
-from grpo_trainer.reports.progress import ProgressBoard
 from grpo_trainer.storage import final_model
 from grpo_trainer.storage.checkpoint_files import MARKER
 from grpo_trainer.storage.merge_adapter import merge

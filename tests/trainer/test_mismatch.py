@@ -13,8 +13,8 @@ from transformers import AutoTokenizer
 from trl import GRPOConfig
 
 from grpo_trainer.fleet import generation
+from grpo_trainer.instruments.mismatch import SamplerMismatch
 from grpo_trainer.learner import Learner
-from grpo_trainer.reports.mismatch import SamplerMismatch
 from grpo_trainer.rewards.watch import RewardWatch
 
 MEAN, MAX = "sampling/sampling_logp_difference/mean", "sampling/sampling_logp_difference/max"

@@ -80,7 +80,9 @@ def plan_of(recipe: dict[str, Any], rows: int) -> Plan:
 
 
 def evaluated_steps(recipe: dict[str, Any], passes: int, max_steps: int) -> list[int]:
-    """What transformers' own callback asks for in its Trainer's loop over epochs of so many passes, one pass a step."""
+    """What transformers' own callback asks for in its Trainer's loop over epochs of so many passes, one pass a step. Of a
+    stream it takes max_steps for the passes of an epoch."""
+    told_passes = max_steps if recipe.get("dataset_streaming") else passes
     keys = {"eval_delay": 0, "eval_steps": None, "logging_steps": 1, "save_steps": 500} | recipe
     args: Any = SimpleNamespace(**keys, logging_strategy="no", save_strategy="no", logging_first_step=False)
     state, control, flow = TrainerState(max_steps=max_steps), TrainerControl(), DefaultFlowCallback()
@@ -95,7 +97,7 @@ def evaluated_steps(recipe: dict[str, Any], passes: int, max_steps: int) -> list
     while not control.should_training_stop:
         epoch = state.global_step // passes
         for number in range(passes):
-            state.global_step, state.epoch = state.global_step + 1, epoch + (number + 1) / passes
+            state.global_step, state.epoch = state.global_step + 1, epoch + (number + 1) / told_passes
             flow.on_step_end(args, state, control)
             see()
             if control.should_training_stop:
@@ -106,11 +108,12 @@ def evaluated_steps(recipe: dict[str, Any], passes: int, max_steps: int) -> list
 
 
 @pytest.mark.parametrize("max_steps", [6, 7, 8, 20])
-@pytest.mark.parametrize("delay", [0, 1, 1.75, 2, 6.5, 7, 30])
+@pytest.mark.parametrize("delay", [0, 0.5, 1, 1.75, 2, 6.5, 7, 30])
 @pytest.mark.parametrize(
     "recipe",
     [
         {"eval_strategy": "epoch"},
+        {"eval_strategy": "epoch", "dataset_streaming": True},
         {"eval_strategy": "steps", "eval_steps": 1},
         {"eval_strategy": "steps", "eval_steps": 3},
         {"eval_strategy": "steps", "eval_steps": 0.3},

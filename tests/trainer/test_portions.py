@@ -31,7 +31,7 @@ class WritesOneGroupAtATime:
     def submit(self, prompts: Sequence[list[int]], num_generations: int, sampling: Mapping[str, Any]) -> list[Ticket]:
         return [Ticket(prompt, SimpleNamespace()) for prompt in prompts]  # type: ignore[arg-type]
 
-    def poll(self, tickets: Sequence[Ticket], timeout_s: float) -> None:
+    def wait(self, tickets: Sequence[Ticket], timeout_s: float) -> None:
         self.waited.append(timeout_s)
         ticket = [ticket for ticket in tickets if ticket.completions is None][-1]
         ticket.completions = [Completion([*ticket.prompt, place], [-1.0, -2.0]) for place in range(G)]

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 import yaml
 from trl import GRPOConfig
 
@@ -23,6 +24,15 @@ FIELDS = {field.name: field for cls in CLASSES for field in dataclasses.fields(c
 BATCH_KEYS = {"num_generations", "generation_batch_size", "steps_per_generation", "auto_find_batch_size"}
 API_CASES: list[dict[str, Any]] = yaml.safe_load(ROOT.joinpath("tests/api/rules.yaml").read_text())
 BATCH_CASES = [case for case in API_CASES if BATCH_KEYS & {case["field"].removeprefix("spec.recipe.")}]
+INTERVAL_CASES = [case for case in API_CASES if "above 1 it is a number of steps" in case["sentence"]]
+OF_ADAMW: dict[str, Any] = {
+    "adam_beta1": 0.9,
+    "adam_beta2": 0.9,
+    "adam_epsilon": 0,
+    "learning_rate": 0,
+    "weight_decay": 0,
+}
+"""What torch takes of each."""
 
 
 def test_the_keys_are_the_fields() -> None:
@@ -50,6 +60,30 @@ def test_the_batch_arithmetic_of_the_api_is_trls(
         config_of(case["refused"]["spec"], tmp_path)
     monkeypatch.setattr(GRPOConfig, "world_size", world_size(case["accepted"]["spec"]))
     config_of(case["accepted"]["spec"], tmp_path)
+
+
+@pytest.mark.parametrize("case", INTERVAL_CASES, ids=lambda case: str(case["refused"]["spec"]["recipe"]))
+def test_steps_that_the_api_refuses_transformers_refuses(case: dict[str, Any], tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="must be an integer if bigger than 1"):
+        config_of(case["refused"]["spec"], tmp_path)
+    config_of(case["accepted"]["spec"], tmp_path)
+
+
+def adamw(adam_beta1: float, adam_beta2: float, adam_epsilon: float, learning_rate: float, weight_decay: float) -> None:
+    parameter = torch.zeros(1, requires_grad=True)
+    betas = (adam_beta1, adam_beta2)
+    torch.optim.AdamW([parameter], learning_rate, betas, adam_epsilon, weight_decay)
+
+
+@pytest.mark.parametrize("key", OF_ADAMW)
+def test_bounds_of_the_optimizer_are_torchs(key: str) -> None:
+    entry = PROPERTIES[key]
+    adamw(**OF_ADAMW | {key: float(entry["minimum"])})
+    beyond = [entry["minimum"] - 1e-9, *([entry["maximum"]] if entry.get("exclusiveMaximum") else [])]
+    assert len(beyond) == (2 if "beta" in key else 1)
+    for value in beyond:
+        with pytest.raises(ValueError, match="Invalid"):
+            adamw(**OF_ADAMW | {key: value})
 
 
 def world_size(spec: dict[str, Any]) -> int:

@@ -168,14 +168,18 @@ GOOD = [
     "http://10.0.0.1",
     "https://a.b/v1/x-y_z%20/",
 ]
-BAD = [
-    "https://me:key@judge.example",
-    "http://judge/score?key=1",
-    "https://judge/#a",
-    "http:/judge",
-    "http://",
-    "http://a b",
-]
+WITHOUT_REWARDS = {"model_name_or_path": "org/model", "dataset_name": "org/data"}
+# {URL: what a message repeats of it}
+BAD = {
+    "https://me:key@judge.example": "https:...",
+    "http://me:k/y@judge": "http:...",
+    "http://judge/score?key=1": "http:...",
+    "https://judge/#a": "https:...",
+    "http:/me:key@judge": "http:...",
+    "http:/judge": "http:/judge",
+    "http://": "http://",
+    "http://a b": "http://a b",
+}
 
 
 def test_urls_are_told_by_host_and_path() -> None:
@@ -190,12 +194,27 @@ def test_urls_are_told_by_host_and_path() -> None:
 
 
 @pytest.mark.parametrize("url", BAD)
-def test_urls_that_are_refused(url: str) -> None:
+def test_no_label_and_no_message_holds_a_secret(url: str) -> None:
+    """Such a URL is refused, wherever it came from: nothing of it may get into metrics and the status."""
+    assert label_of(url) == "no URL"
+    with pytest.raises(UserError) as caught:
+        preflight.check(WITHOUT_REWARDS | {"reward_funcs": [url, url]})
+    assert not any(secret in str(caught.value) for secret in ("key", "k/y", "me:"))
+
+
+def test_what_is_no_url_by_its_scheme_keeps_its_secret_too() -> None:
+    with pytest.raises(UserError) as caught:
+        registry.check_names(["ftp://me:key@judge"])
+    assert str(caught.value).startswith("spec.recipe.reward_funcs: 'ftp:...' is no reward function; ")
+
+
+@pytest.mark.parametrize(("url", "told"), BAD.items())
+def test_urls_that_are_refused(url: str, told: str) -> None:
     with pytest.raises(UserError) as caught:
         registry.check_names([url])
     assert caught.value.failure.reason == "RewardNotFound"
     assert str(caught.value) == (
-        f"spec.recipe.reward_funcs: {url!r} is no URL of a remote reward; write it as https://host/path or "
+        f"spec.recipe.reward_funcs: {told!r} is no URL of a remote reward; write it as https://host/path or "
         "http://host:port/path, without user, query and fragment."
     )
 

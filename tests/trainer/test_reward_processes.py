@@ -1,10 +1,13 @@
 """Reward functions in processes of their own: what each way to fail costs, and that everything else goes on."""
 
+import math
 import os
+import pickle
 import signal
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -13,13 +16,14 @@ from typing import Any
 import pytest
 
 from grpo_contract.failure import RunFailure, UserError
+from grpo_contract.metrics import RewardError
 from grpo_trainer.rewards import registry
 from grpo_trainer.rewards.arguments import RewardArguments
-from grpo_trainer.rewards.processes.messages import Load
+from grpo_trainer.rewards.processes.messages import Call, Load, Mishap, Outcome
 from grpo_trainer.rewards.processes.process import RewardProcess
 from grpo_trainer.rewards.score import FAILED
 from harness.waiting import wait_for
-from trainer.scoring import Scored, reward_processes
+from trainer.scoring import NEVER, Scored, reward_processes
 
 DEADLINE_S = 4.0
 WELL_WITHIN_S = 2 * DEADLINE_S
@@ -510,3 +514,19 @@ def test_a_process_that_takes_too_long_to_come_back_holds_up_no_step() -> None:
             assert scored.scores(["a"]) == {"slow_to_load:leave": [FAILED], "format": [0.0]}
             assert [error[1] for error in scored.errors().values()] == [why]
             assert scored.seconds < 10
+
+
+def test_the_end_of_a_batch_holds_for_calls_that_were_begun_before_it_was_known() -> None:
+    """While completions are being written, nobody knows when scoring will have to be done."""
+    process = RewardProcess(Load(("good:halves",), RewardArguments(), NEVER), NEVER, os.environ)
+    try:
+        process.start()
+        columns = {"completions": ["a", "b"]}
+        batch = SimpleNamespace(ends_at=math.inf)
+        outcomes = process.outcomes(pickle.dumps(Call("good:halves", [1, 1], columns, None)), [1, 1], batch)
+        assert next(outcomes) == Outcome([0.5])
+        batch.ends_at = time.monotonic()
+        late = Mishap(RewardError.TIMEOUT, "scoring all completions of the step took too long")
+        assert next(outcomes) == Outcome([None], {0: late})
+    finally:
+        process.close()

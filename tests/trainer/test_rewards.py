@@ -9,7 +9,6 @@ import pytest
 
 from grpo_contract.failure import UserError
 from grpo_contract.rewards import BUILT_IN_REWARDS
-from grpo_trainer.inputs.sources import Source
 from grpo_trainer.rewards import accuracy as accuracy_module
 from grpo_trainer.rewards import registry
 from grpo_trainer.rewards.accuracy import accuracy_reward
@@ -17,6 +16,7 @@ from grpo_trainer.rewards.arguments import RewardArguments
 from grpo_trainer.rewards.format import format_reward
 from grpo_trainer.rewards.score import FAILED
 from grpo_trainer.rewards.tag_count import tag_count_reward
+from grpo_trainer.sources import Source
 
 COMPLETE = "<think>\nwork\n</think>\n<answer>\n5\n</answer>"
 

@@ -1,6 +1,5 @@
 """Completions are scored while others are still being written: what is called when, and that scores are the same."""
 
-import threading
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -109,25 +108,26 @@ def test_a_completion_that_comes_again_is_scored_once_and_has_not_changed() -> N
     batch.next_job()
     add(batch, *range(6))
     assert calls_of(batch.next_job()) == [[2, 3], [4, 5]]
-    with pytest.raises(AssertionError, match="scored is what is learnt from"):
+    with pytest.raises(AssertionError, match=r"^f was given 'a0' in completions, and learnt from is 'another'"):
         batch.add([0], {"completions": ["another"]})
 
 
-def test_what_is_given_up_is_not_scored_later() -> None:
+def test_the_first_word_on_a_completion_counts() -> None:
     batch = batch_of(GROUPS)
     add(batch, *range(6))
     batch.settle([0, 1], scored([0, 1]))
+    batch.settle([0, 1, 2], scored([7, 7, 2]))
     mishap = Mishap(FAILED.reason, "late")
     batch.give_up(mishap)
-    batch.settle([2, 3], scored([2, 3]))
+    batch.settle([3], scored([3]))
     outcome = batch.done.result()
-    assert outcome.scores == [0, 1, None, None, None, None]
-    assert outcome.mishaps == dict.fromkeys((2, 3, 4, 5), mishap)
+    assert outcome.scores == [0, 1, 2, None, None, None]
+    assert outcome.mishaps == dict.fromkeys((3, 4, 5), mishap)
 
 
 def begin(scored: Scored) -> None:
     for function in scored.processes.functions.values():
-        function.begin(STATE, PROMPTS)
+        function.begin(STATE, {"prompts": PROMPTS})
 
 
 def arrive(scored: Scored, *places: int) -> None:
@@ -169,45 +169,69 @@ def test_a_service_that_does_not_answer_costs_one_deadline_for_all() -> None:
 
 
 OWN = """
+import pathlib
 calls = []
-def sizes(completions, prompts, **_):
+def sizes(completions, prompts, log_extra, log_metric, **_):
     assert len(set(prompts)) * 2 == len(prompts)
     calls.append(len(completions))
+    log_extra("call", [f"{text} {len(calls)}" for text in completions])
+    log_extra("odd", ["an entry too many", *completions])
+    log_metric("size", len(completions))
+    pathlib.Path(__file__).with_name("called").touch()
     return [float(len(calls))] * len(completions)
+def fails_once(completions, log_extra, **_):
+    calls.append(len(completions))
+    log_extra("text", completions)
+    pathlib.Path(__file__).with_name("called").touch()
+    if len(calls) == 1:
+        raise ValueError("not yet")
+    return [1.0] * len(completions)
 """
 
 
 @pytest.fixture
-def own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def called(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """There once a function of OWN was called."""
     (tmp_path / "own.py").write_text(OWN)
     monkeypatch.setenv("PYTHONPATH", str(tmp_path), prepend=":")
+    return tmp_path / "called"
 
 
-@pytest.mark.usefixtures("own")
-def test_a_function_that_needs_no_more_than_a_group_gets_groups_as_they_come() -> None:
+def scored_after_the_last_group(scored: Scored, called: Path) -> list[float | None]:
+    """What the function says when the last group comes first, and is called for alone."""
+    ((label, function),) = scored.processes.functions.items()
+    assert function.scores_parts
+    begin(scored)
+    arrive(scored, 4, 5)
+    wait_for("its first call", called.exists, SOON_S, interval_s=0.05)
+    return scored.scores(COMPLETIONS, prompts=PROMPTS, completion_ids=IDS)[label]
+
+
+def test_a_function_that_needs_no_more_than_a_group_gets_groups_as_they_come(called: Path) -> None:
     with Scored("own:sizes", per_group=("own:sizes",)) as scored:
-        (function,) = scored.processes.functions.values()
-        assert function.scores_parts
-        begin(scored)
-        arrive(scored, 4, 5)
-        batch = function._begun
-        assert batch is not None
-        wait_for("its first scores", lambda: batch._open == {0, 1, 2, 3}, SOON_S, interval_s=0.05)
-        assert scored.scores(COMPLETIONS, prompts=PROMPTS, completion_ids=IDS) == {"own:sizes": [2, 2, 2, 2, 1, 1]}
+        assert scored_after_the_last_group(scored, called) == [2, 2, 2, 2, 1, 1]
+        assert scored.extras == [("call", ["a0 2", "a1 2", "b0 2", "b1 2", "c0 1", "c1 1"])]
+        assert scored.metrics == [("size", 2), ("size", 4)]
 
 
-@pytest.mark.usefixtures("own")
+def test_what_a_failed_call_logged_is_left_out_in_its_place(called: Path) -> None:
+    with Scored("own:fails_once", per_group=("own:fails_once",)) as scored:
+        assert scored_after_the_last_group(scored, called) == [1, 1, 1, 1, FAILED, FAILED]
+        assert scored.extras == [("text", ["a0", "a1", "b0", "b1", None, None])]
+
+
+@pytest.mark.usefixtures("called")
 def test_other_functions_of_ones_own_get_the_whole_batch() -> None:
     with Scored("own:sizes") as scored:
         assert not scored.processes.functions["own:sizes"].scores_parts
         assert scored.scores(COMPLETIONS, prompts=PROMPTS, completion_ids=IDS) == {"own:sizes": [1] * 6}
+        assert scored.metrics == [("size", 6)]
 
 
 class WritesTheFirstGroupFirst:
     """FleetGeneration's face towards TRL. What is written last is written once the service was asked for the first."""
 
     service: Service
-    first_was_asked_for = threading.Event()
 
     def __init__(self, settings: Any, *, processing_class: Any, **_: Any) -> None:
         self.tokenizer = processing_class
@@ -240,6 +264,12 @@ def chat(text: str) -> list[dict[str, str]]:
 ANSWERS: Mapping[str, Sequence[Any]] = {
     "texts": COMPLETIONS,
     "conversations": [[{"role": "assistant", "content": text}] for text in COMPLETIONS],
+}
+
+OTHER_COLUMNS: Mapping[str, Mapping[str, Any]] = {
+    # Of the other layout than the prompts, and what functions have from TRL.
+    "texts": {"chosen": chat("1"), "completion": chat("2"), "completion_ids": [7], "trainer_state": 3},
+    "conversations": {"chosen": "1", "completion": "2", "completion_ids": [7], "trainer_state": 3},
 }
 
 

@@ -3,7 +3,7 @@
 import pytest
 
 from grpo_contract.metrics import StartupPart
-from grpo_trainer.reports.startup import described
+from grpo_trainer.instruments.startup import described
 from perf.startup_cost import figures, parts_told, table
 
 PARTS = dict.fromkeys(StartupPart, 0.5) | {StartupPart.LAUNCH: 2.0, StartupPart.IMPORTS: 7.5}

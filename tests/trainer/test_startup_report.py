@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 
 from grpo_contract.metrics import StartupPart
+from grpo_trainer.instruments.metrics import LearnerMetrics
+from grpo_trainer.instruments.startup import StartupClock
 from grpo_trainer.reports.exporter import new_registry
-from grpo_trainer.reports.metrics import LearnerMetrics
-from grpo_trainer.reports.startup import StartupClock
 from grpo_trainer.reports.startup_report import StartupReport
 
 

@@ -16,7 +16,7 @@ import pytest
 
 from grpo_contract.failure import RunFailure
 from grpo_trainer.inputs.data import load_from_hub
-from grpo_trainer.inputs.sources import Source
+from grpo_trainer.sources import Source
 from harness.daemons import free_ports
 from trainer.hub_files import send_json
 

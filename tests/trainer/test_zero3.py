@@ -15,8 +15,8 @@ from transformers import AutoModelForCausalLM
 
 from grpo_contract.config import RunConfig
 from grpo_trainer import training
-from grpo_trainer.reports.metrics import LearnerMetrics
-from grpo_trainer.reports.progress import ProgressBoard
+from grpo_trainer.instruments.metrics import LearnerMetrics
+from grpo_trainer.instruments.progress import ProgressBoard
 from grpo_trainer.storage import final_model
 from grpo_trainer.storage.checkpoint_files import MARKER
 from trainer.learner_inputs import NUM_PROBLEMS, learner_config, write_problems
@@ -185,7 +185,8 @@ def test_a_resumed_run_continues_digit_for_digit(zero3: Finished, resumed: Finis
 
 
 def test_checkpoints_of_the_resumed_run(resumed: Finished) -> None:
-    checkpoints = sorted((resumed.run_folder / "checkpoints").glob("checkpoint-*"))
+    *checkpoints, completions = sorted((resumed.run_folder / "checkpoints").iterdir())
+    assert completions.name == "completions"
     assert [checkpoint.name for checkpoint in checkpoints] == [f"checkpoint-{step}" for step in (2, 4, 6, 8)]
     assert all((checkpoint / MARKER).exists() for checkpoint in checkpoints)
 
@@ -249,7 +250,7 @@ def test_an_attempt_after_the_last_step_only_saves_the_model(
     assert (board.read().progress.step, board.read().progress.max_steps) == (STEPS, STEPS)
     names = {path.name for path in zero3.model.iterdir()} - {"train_results.json"}
     assert {path.name for path in (run_folder / "model").iterdir()} == names
-    for name in names - {"config.json", "trainer_state.json", "training_args.bin"}:
+    for name in names - {"trainer_state.json", "training_args.bin"}:
         assert (run_folder / "model" / name).read_bytes() == (zero3.model / name).read_bytes(), name
 
 

@@ -40,10 +40,20 @@ def test_trls_defaults() -> None:
         ({"generation_batch_size": 64}, {"replicas": 2}, Batch(2, 8, 1, 4, 8, 1)),
         ({"generation_batch_size": None, "steps_per_generation": None}, {}, Batch(1, 8, 1, 1, 8, 1)),
         ({"num_iterations": 2}, {"replicas": 2, "gpus": 4, "processes": 3}, Batch(6, 8, 1, 1, 8, 2)),
+        ({"dataset_streaming": True, "max_steps": 9}, {}, Batch(1, 8, 1, 1, 8, 1, is_streamed=True)),
     ],
 )
 def test_what_a_recipe_may_say_of_it(recipe: dict[str, Any], learners: dict[str, int], batch: Batch) -> None:
     assert plan_of(recipe, learners=learners).batch == batch
+
+
+@pytest.mark.parametrize(
+    ("name", "is_streamed"),
+    [("org/data", True), ("/volume/rows.jsonl", True), ("/volume/saved", False), ("/volume/saved/", False)],
+)
+def test_a_folder_is_not_streamed(name: str, is_streamed: bool) -> None:
+    recipe = {"dataset_name": name, "dataset_streaming": True, "max_steps": 9}
+    assert plan_of(recipe).batch.is_streamed is is_streamed
 
 
 def test_cpu_has_one_process_per_pod() -> None:
@@ -68,6 +78,8 @@ def test_the_batches_of_trl_014() -> None:
         (Batch(1, 8, 1, 1, 8, 2), 10, 20),
         # 3 generations of 2 passes, 4 passes a step: the last step is incomplete, and made.
         (Batch(1, 8, 4, 2, 8, 1), 6, 2),
+        # Of a stream, its passes go on with the next reading.
+        (Batch(1, 8, 4, 2, 8, 1, is_streamed=True), 6, 1),
         # 8 rows make 2 generations of 4 prompts, of 4 passes each, a step each.
         (Batch(1, 8, 1, 4, 8, 1), 8, 8),
     ],

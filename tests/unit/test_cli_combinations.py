@@ -13,8 +13,24 @@ from unit.cli_inputs import plan_of, report_of, run_of, said
 
 HF_TOKEN = {"name": "HF_TOKEN", "valueFrom": {"secretKeyRef": {"name": "hub", "key": "token"}}}
 MIXTURE = {"dataset_name": None, "dataset_mixture": {"datasets": [{"id": "a"}]}}
+STOPPING = {"callbacks": ["early_stopping"], "eval_strategy": "steps", "eval_steps": 10}
 # (level, recipe, neighbour, field below spec.recipe, sentence after spec.recipe.)
 RECIPES: list[tuple[Level, dict[str, Any], dict[str, Any], str, str]] = [
+    (
+        Level.ERROR,
+        STOPPING | {"metric_for_best_model": "rewards/acuracy/mean"},
+        STOPPING | {"metric_for_best_model": "rewards/accuracy/mean"},
+        "metric_for_best_model",
+        "metric_for_best_model is 'rewards/acuracy/mean', which is no figure of an evaluation; did you mean "
+        "rewards/accuracy/mean?",
+    ),
+    (
+        Level.ERROR,
+        STOPPING | {"metric_for_best_model": "eval_runtime"},
+        STOPPING | {"metric_for_best_model": "kl", "beta": 0.04},
+        "metric_for_best_model",
+        "metric_for_best_model is 'eval_runtime', which says nothing of a model; set it to another, as in reward.",
+    ),
     (
         Level.ERROR,
         {"bf16": True, "fp16": True},
@@ -129,11 +145,54 @@ RECIPES: list[tuple[Level, dict[str, Any], dict[str, Any], str, str]] = [
     ),
     (
         Level.NOTE,
-        {"report_to": ["wandb", "mlflow", "swanlab"]},
-        {"report_to": ["wandb", "tensorboard", "trackio"]},
+        {"report_to": ["tensorboard", "mlflow", "swanlab"]},
+        {"report_to": ["tensorboard", "trackio"]},
         "report_to",
         "report_to holds mlflow, swanlab, which the learners' image must hold (the released one does not), or the run "
         "fails; leave it out, since metrics are in Prometheus anyway, or use an image that holds it.",
+    ),
+    *(
+        (
+            Level.NOTE,
+            {"report_to": told},
+            {"report_to": "trackio"},
+            "report_to",
+            "report_to asks for wandb, and spec.learners.env has no WANDB_API_KEY, without which the run is kept on the volume "
+            "and not sent; set it from a Secret there, unless the operator's settings do.",
+        )
+        for told in ("wandb", ["tensorboard", "wandb"], "all")
+    ),
+    (
+        Level.NOTE,
+        {"report_to": ["trackio"], "trackio_space_id": "me/runs"},
+        {"report_to": ["tensorboard"], "trackio_space_id": "me/runs"},
+        "trackio_space_id",
+        "trackio_space_id names a Space, and spec.learners.env has no HF_TOKEN, without which the run is kept on the volume "
+        "and not sent; set it from a Secret there, unless the operator's settings do.",
+    ),
+    (
+        Level.NOTE,
+        {"optim": "stable_adamw"},
+        {"optim": "adamw_8bit"},
+        "optim",
+        "optim: 'stable_adamw' needs the package torch-optimi, which the project's images do not hold: with them the run fails; "
+        "set it to adamw_torch, leave it out, or use an image that holds torch-optimi.",
+    ),
+    (
+        Level.NOTE,
+        {"optim": "galore_adamw_layerwise"},
+        {"optim": "adafactor"},
+        "optim",
+        "optim: 'galore_adamw_layerwise' needs the package galore-torch, which the project's images do not hold: with them the "
+        "run fails; set it to adamw_torch, leave it out, or use an image that holds galore-torch.",
+    ),
+    (
+        Level.NOTE,
+        {"attn_implementation": "flash_attention_3"},
+        {"attn_implementation": "flash_attention_2"},
+        "attn_implementation",
+        "attn_implementation: 'flash_attention_3' needs the package flash-attn-3, which the project's images do not hold: with "
+        "them the run fails; set it to sdpa, leave it out, or use an image that holds flash-attn-3.",
     ),
 ]
 
@@ -189,6 +248,36 @@ RUNS: list[tuple[Level, dict[str, Any], dict[str, Any], dict[str, Any], str, str
         "operator's settings do.",
     ),
 ]
+
+
+KEY = {"name": "WANDB_API_KEY", "valueFrom": {"secretKeyRef": {"name": "wandb", "key": "api-key"}}}
+TEMPLATE = {
+    "podTemplate": {"spec": {"containers": [{"name": "learner", "envFrom": [{"secretRef": {"name": "keys"}}]}]}}
+}
+TRACKED: dict[str, Any] = {"report_to": ["wandb", "trackio"], "trackio_space_id": "me/runs", "push_to_hub": True}
+
+
+@pytest.mark.parametrize(
+    ("learners", "fields"),
+    [
+        ({}, ["push_to_hub", "report_to", "trackio_space_id"]),
+        ({"podTemplate": {"spec": {"schedulerName": "mine"}}}, ["push_to_hub", "report_to", "trackio_space_id"]),
+        ({"env": [KEY]}, ["push_to_hub", "trackio_space_id"]),
+        ({"env": [{"name": "WANDB_MODE", "value": "offline"}]}, ["push_to_hub", "trackio_space_id"]),
+        ({"env": [HF_TOKEN]}, ["report_to"]),
+        ({"env": [HF_TOKEN, KEY]}, []),
+        (TEMPLATE, []),
+    ],
+)
+def test_keys_that_trackers_need(learners: dict[str, Any], fields: list[str]) -> None:
+    report = report_of(run_of(TRACKED, learners=learners))
+    assert [field for field, _ in said(report, Level.NOTE)] == [f"spec.recipe.{field}" for field in fields]
+
+
+def test_a_space_that_the_environment_names() -> None:
+    learners = {"env": [{"name": "TRACKIO_SPACE_ID", "value": "me/runs"}]}
+    report = report_of(run_of({"report_to": "trackio"}, learners=learners))
+    assert [field for field, _ in said(report)] == ["spec.recipe.trackio_space_id"]
 
 
 @pytest.mark.parametrize(("level", "spec", "neighbour", "recipe", "field", "sentence"), RUNS)

@@ -84,7 +84,7 @@ def test_check_of_a_sound_recipe(grpo: Grpo) -> None:
         "Not checked here: whether the model, the data set and its columns exist and may be read; what the images hold "
         "(packages, reward modules) and TRL's own checks of values; nodes, GPUs, quotas, policies and storage classes of "
         "the cluster.",
-        "errors: 0, waste: 0, notes: 14",
+        "errors: 0, waste: 0, notes: 15",
     ]
 
 
@@ -185,6 +185,29 @@ def test_from_recipe_of_a_broken_recipe_prints_it_and_says_so(grpo: Grpo) -> Non
 def test_what_cannot_be_done_is_one_sentence(grpo: Grpo, arguments: tuple[str, ...], sentence: str) -> None:
     done = grpo(*arguments)
     assert (done.returncode, done.stdout, done.stderr) == (1, "", f"error: {sentence}\n")
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ("a: [", "standard input is no YAML that kubectl would read ("),
+        ("", "standard input holds 0 documents; give one recipe or one GRPORun."),
+        (
+            "kind: Pod\napiVersion: v1\n",
+            "standard input holds a Pod of v1; give a GRPORun of grpo.dev/v1alpha1, or a recipe ",
+        ),
+    ],
+)
+def test_programs_get_json_of_what_cannot_be_read(grpo: Grpo, text: str, sentence: str) -> None:
+    done = grpo("check", "-", "--output=json", stdin=text)
+    assert (done.returncode, done.stderr) == (1, "")
+    content = json.loads(done.stdout)
+    (finding,) = content["findings"]
+    assert (finding["level"], finding["field"]) == ("error", "")
+    assert finding["sentence"].startswith(sentence)
+    assert (content["steps"], content["evaluation"], content["memory"]) == (None, None, None)
+    as_text = grpo("check", "-", stdin=text)
+    assert (as_text.returncode, as_text.stdout, as_text.stderr) == (1, "", f"error: {finding['sentence']}\n")
 
 
 @pytest.mark.parametrize(

@@ -16,6 +16,7 @@ from unit.cli_inputs import plan_of, report_of, run_of, said
 HUNDRED = {"eval_strategy": "steps", "max_steps": 100}
 # 8 completions of a prompt at a time: 20 rows make 20 steps an epoch, 50 steps two and a half epochs.
 EPOCHS = {"eval_strategy": "epoch", "max_steps": 50}
+STREAMED = EPOCHS | {"dataset_streaming": True}
 
 
 @pytest.mark.parametrize(
@@ -45,6 +46,13 @@ EPOCHS = {"eval_strategy": "epoch", "max_steps": 50}
         (EPOCHS | {"max_steps": 40}, Schedule(0, 2, 0)),
         (EPOCHS | {"max_steps": None, "num_train_epochs": 1.25}, Schedule(0, 2, 0)),
         (EPOCHS | {"max_steps": 45, "gradient_accumulation_steps": 4}, Schedule(0, 9, 0)),  # 5 steps an epoch
+        (STREAMED, Schedule(0, 3, 0)),  # at 0.4, 1.4 and 2.2
+        (STREAMED | {"eval_delay": 0.5}, Schedule(0, 2, 0)),
+        (STREAMED | {"eval_delay": 1.4}, Schedule(0, 2, 0)),
+        (STREAMED | {"eval_delay": 2}, Schedule(0, 1, 0)),
+        (STREAMED | {"eval_delay": 2.5}, Schedule(0, 0, 1)),
+        (STREAMED | {"max_steps": 40}, Schedule(0, 2, 0)),  # at 0.5 and 1.5
+        (STREAMED | {"max_steps": 10}, Schedule(0, 1, 0)),  # at 1
     ],
 )
 def test_when_a_run_evaluates(recipe: dict[str, Any], schedule: Schedule) -> None:
@@ -57,7 +65,7 @@ def test_when_a_run_evaluates(recipe: dict[str, Any], schedule: Schedule) -> Non
         EPOCHS,
         HUNDRED | {"max_steps": None},
         HUNDRED | {"max_steps": None, "eval_steps": 0.1},
-        HUNDRED | {"eval_steps": 2.5},
+        HUNDRED | {"logging_steps": 2.5, "logging_strategy": "epoch"},
         HUNDRED | {"eval_steps": -1},
         HUNDRED | {"logging_steps": 0},
     ],
@@ -141,15 +149,6 @@ def test_rows_to_train_and_to_evaluate_on(
 FINDINGS: list[tuple[Level, dict[str, Any], int | None, dict[str, Any], int | None, str, str]] = [
     (
         Level.ERROR,
-        HUNDRED | {"eval_steps": 2.5},
-        None,
-        HUNDRED | {"eval_steps": 2.0},
-        None,
-        "eval_steps",
-        "eval_steps is 2.5, but above 1 it is a number of steps; round it.",
-    ),
-    (
-        Level.ERROR,
         {"do_eval": True, "dataloader_drop_last": True, "num_generations_eval": 2},
         3,
         {"do_eval": True, "dataloader_drop_last": True, "num_generations_eval": 2},
@@ -157,6 +156,16 @@ FINDINGS: list[tuple[Level, dict[str, Any], int | None, dict[str, Any], int | No
         "dataset_test_split",
         "dataset_test_split: there are 3 rows to evaluate on, and 4 are needed, since dataloader_drop_last leaves out a batch "
         "that is not whole; give it a split with more rows, or raise test_split_size of dataset_mixture.",
+    ),
+    (
+        Level.ERROR,
+        {"do_eval": True, "max_steps": None, "dataset_streaming": True},
+        20_001,
+        {"do_eval": True, "max_steps": None, "dataset_streaming": True},
+        20_000,
+        "dataset_test_split",
+        "dataset_test_split is 'test', which has more than 20000 rows, and those of a data set that is streamed are held in "
+        "memory; name a smaller split, or leave dataset_streaming out.",
     ),
     (
         Level.NOTE,
@@ -257,6 +266,10 @@ def test_a_delay_in_epochs() -> None:
     )
     assert "eval_delay" not in str(said(report_of(run_of(EPOCHS | {"eval_delay": 2.5}), Known(rows=20))))
     assert "eval_delay" not in str(said(report_of(run_of(EPOCHS | {"eval_delay": 3}))))
+    streamed = report_of(run_of(STREAMED | {"eval_delay": 2.25}), Known(rows=20))
+    assert said(streamed, Level.NOTE)[-1][1] == (
+        "spec.recipe.eval_delay is 2.25, but the run has 2.2 epochs, and nothing is evaluated while it trains; lower it."
+    )
 
 
 RECIPE = HUNDRED | {"eval_steps": 40, "eval_on_start": True, "num_generations_eval": 2}

@@ -100,12 +100,13 @@ def test_a_base_in_4_bit(nested: bool, scale: float) -> None:
 def test_a_base_in_4_bit_that_no_gpu_can_load_is_told() -> None:
     qlora = {"use_peft": True, "load_in_4bit": True}
     whole = "spec.recipe.load_in_4bit: each learner's GPU holds the whole model while it is loaded, about 36.7 GiB, and has 24 GiB; "
-    found = findings(Model(70 * 10**9), Gpu(memory_gib=24), OPEN_R1 | qlora, learners=EIGHT)
+    found = findings(Model(70 * 10**9), Gpu(memory_gib=24), OPEN_R1 | qlora, learners=EIGHT, generators={"gpus": 8})
     assert found[0] == (
         "spec.recipe.load_in_4bit",
         whole + "take larger GPUs, or more of them and no load_in_4bit.",
     )
-    assert [key for key, _ in findings(Model(70 * 10**9), Gpu(memory_gib=48), OPEN_R1 | qlora, learners=EIGHT)] == []
+    roomy = findings(Model(70 * 10**9), Gpu(memory_gib=48), OPEN_R1 | qlora, learners=EIGHT, generators={"gpus": 8})
+    assert roomy == []
 
 
 def test_a_reference_model_and_no_checkpointing() -> None:
@@ -167,15 +168,66 @@ def findings(model: Model, gpu: Gpu, recipe: dict[str, Any], **spec: Any) -> lis
     return said(report_of(run_of(recipe, **spec), Known(model=model, gpu=gpu)))
 
 
+def levels(recipe: dict[str, Any], model: Model, gib: float, **spec: Any) -> list[tuple[Level, str]]:
+    report = report_of(run_of(recipe, **spec), Known(model=model, gpu=Gpu(memory_gib=gib)))
+    return [(finding.level, finding.field) for finding in report.findings]
+
+
+ALONE = "spec.learners: weights, gradients and optimizer states alone take about"
+SMALLER = "raise gpus or replicas, over which they are split, or train a smaller model"
+
+
 def test_a_gpu_that_is_too_small_is_told() -> None:
-    assert findings(Model(7 * 10**9), Gpu(memory_gib=80), {}) == [
+    """What no batch makes smaller is certain to fail; what depends on the batch is an estimate."""
+    seven = Model(7 * 10**9)
+    assert findings(seven, Gpu(memory_gib=80), {}) == [
+        ("spec.learners", f"{ALONE} 104.3 GiB of a GPU, which has 80 GiB; {SMALLER} or an adapter (use_peft).")
+    ]
+    assert levels({}, seven, 80) == [(Level.ERROR, "spec.learners")]
+    assert levels({}, seven, 105) == levels({}, seven, 80, learners={"gpus": 2}) == []
+    # Of two GPUs, 1.9 GiB more for parameters that are gathered at a time.
+    assert findings(seven, Gpu(memory_gib=53), {}, learners={"gpus": 2}) == [
         (
             "spec.learners",
-            "spec.learners: a GPU needs about 104.3 GiB and has 80 GiB; add GPUs, or lower per_device_train_batch_size and "
+            "spec.learners: a GPU needs about 54.0 GiB and has 53 GiB; add GPUs, or lower per_device_train_batch_size and "
             "raise gradient_accumulation_steps.",
         )
     ]
-    assert findings(Model(7 * 10**9), Gpu(memory_gib=80), {}, learners={"gpus": 2}) == []
+    assert levels({}, seven, 53, learners={"gpus": 2}) == [(Level.NOTE, "spec.learners")]
+
+
+def test_activations_alone_are_a_note() -> None:
+    at_once = {"per_device_train_batch_size": 64, "max_completion_length": 4096}
+    assert levels(at_once, MODEL, 40) == [(Level.NOTE, "spec.learners")]
+    assert levels(at_once, MODEL, 20)[0] == (Level.ERROR, "spec.learners")
+
+
+def test_of_an_optimizer_that_is_not_known_nothing_is_certain() -> None:
+    seven = Model(7 * 10**9)
+    assert levels({"optim": "sgd"}, seven, 80) == []
+    assert levels({"optim": "rmsprop"}, seven, 80) == [(Level.NOTE, "spec.learners")]
+    assert levels({"optim": "rmsprop"}, seven, 26)[0] == (Level.ERROR, "spec.learners")  # 2 + 2 bytes
+
+
+def test_a_base_that_is_too_large_for_an_adapter() -> None:
+    recipe = {"use_peft": True, "beta": 0.04}
+    assert findings(Model(70 * 10**9), Gpu(memory_gib=80), recipe, generators={"gpus": 2})[0] == (
+        "spec.learners",
+        f"{ALONE} 130.4 GiB of a GPU, which has 80 GiB; {SMALLER}.",
+    )
+
+
+def test_weights_that_are_too_large_for_a_generator() -> None:
+    seventy, learners = Model(70 * 10**9), {"replicas": 4, "gpus": 8}
+    found = report_of(run_of(learners=learners), Known(model=seventy, gpu=Gpu(memory_gib=80)))
+    assert said(found, Level.ERROR) == [
+        (
+            "spec.generators.gpus",
+            "spec.generators.gpus is 1, so that the weights alone take about 130.4 GiB of a GPU, which has 80 GiB; raise it, or "
+            "train a smaller model.",
+        )
+    ]
+    assert levels({}, seventy, 80, learners=learners, generators={"gpus": 2}) == []
 
 
 def test_a_generator_that_is_too_small_is_told() -> None:
@@ -212,7 +264,13 @@ def test_a_shape_with_heads_of_their_own_size() -> None:
 
 @pytest.mark.parametrize(
     ("config", "why"),
-    [(QWEN | {"num_experts": 64}, "has num_experts"), ({"model_type": "mamba"}, "has no hidden_size")],
+    [
+        (QWEN | {"num_experts": 64}, "has num_experts"),
+        ({"model_type": "mamba"}, "has no hidden_size"),
+        (QWEN | {"num_attention_heads": 0}, "has num_attention_heads 0"),
+        (QWEN | {"num_hidden_layers": -1}, "has num_hidden_layers -1"),
+        (QWEN | {"hidden_size": "1536"}, "has hidden_size 1536"),
+    ],
 )
 def test_other_models_are_told(config: dict[str, Any], why: str) -> None:
     sentence = f"c.json {why}, and only dense decoders are counted; give --parameters instead."

@@ -17,6 +17,14 @@ OWNED: list[dict[str, Any]] = [
     {"deepspeed": {"zero_optimization": {"stage": 2}}, "fsdp": "full_shard"},
     {"no_cuda": True, "push_to_hub_token": "hf_secret"},
     {"use_vllm": True, "vllm_mode": "server", "eval_strategy": "no"},
+    {"use_peft": True, "lora_target_modules": "q_proj"},
+    {"use_peft": True, "use_dora": True, "lora_target_modules": ["q_proj", "lm_head"]},
+    {
+        "lr_scheduler_type": "cosine",
+        "lr_scheduler_kwargs": {"min_lr": 1e-7},
+        "use_peft": True,
+        "lora_target_modules": [],
+    },
 ]
 
 
@@ -31,6 +39,11 @@ def test_the_field_is_the_owned_key() -> None:
     (found,) = said(report_of(run_of({"no_cuda": True})), Level.ERROR)
     assert found[0] == "spec.recipe.use_cpu"
     assert "use_cpu" in OWNED_KEYS
+
+
+def test_a_schedule_without_its_arguments_is_refused_with_its_field() -> None:
+    found = said(report_of(run_of({"lr_scheduler_type": "cosine_with_min_lr"})), Level.ERROR)
+    assert [field for field, _ in found] == ["spec.recipe.lr_scheduler_kwargs"]
 
 
 @pytest.mark.parametrize("era", ["current", "trl-0.14"])

@@ -6,7 +6,7 @@ import pytest
 import yaml
 
 from grpo_cli.documents import UnreadableError, read_document
-from grpo_cli.kubectl_yaml import as_json, read_documents, write
+from grpo_cli.kubectl_yaml import as_json, read_documents, read_leniently, write
 
 
 # Read with sigs.k8s.io/yaml, kubectl's library: its resolve.go has the patterns.
@@ -82,7 +82,14 @@ def test_other_files_are_told(text: str, sentence: str) -> None:
 def test_of_a_key_that_a_recipe_holds_twice_the_last_one_counts() -> None:
     document = read_document("f.yaml", "beta: 0\nseed: 1\ndataset_mixture: {seed: 1, seed: 2}\nbeta: 1\nbeta: 0.5\n")
     assert document.content == {"beta": 0.5, "seed": 1, "dataset_mixture": {"seed": 2}}
-    assert document.doubled == ("beta", "seed")
+    assert document.doubled == ("beta", "dataset_mixture.seed")
+
+
+def test_a_doubled_key_is_told_by_its_whole_path() -> None:
+    text = "a: &one {b: [{c: 1}, {c: 2, d: 3, c: 4}]}\ne: *one\n1: {x: 0, 0x1: 1, x: 1, 1: 2}\n"
+    document = read_document("f.yaml", text)
+    assert document.doubled == ("1.x", "1.1", "a.b[1].c")
+    assert read_leniently("a: &a [*a, {b: 1, b: 2}]")[1] == ("a[1].b",)
 
 
 def test_a_run_that_holds_a_key_twice_is_refused_as_kubectl_does() -> None:

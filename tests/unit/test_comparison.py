@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 
 from grpo_contract.comparison import comparison_mistake, what_compares
+from grpo_contract.figures import figures_of, unknown_figure
 
 EVALUATED = {"eval_strategy": "steps", "metric_for_best_model": "reward"}
 STOPPED = EVALUATED | {"callbacks": ["early_stopping"]}
@@ -35,6 +36,10 @@ MISTAKES: list[tuple[dict[str, Any], str]] = [
     (
         STOPPED | {"metric_for_best_model": "eval_runtime"},
         "metric_for_best_model is 'eval_runtime', which says nothing of a model; set it to another, as in reward.",
+    ),
+    (
+        STOPPED | {"metric_for_best_model": "model_preparation_time"},
+        "metric_for_best_model is 'model_preparation_time', which says nothing of a model; set it to another, as in reward.",
     ),
     (
         LOADED | {"save_steps": 10, "eval_strategy": "epoch"},
@@ -75,3 +80,60 @@ def test_what_goes_together(recipe: dict[str, Any]) -> None:
 def test_a_metric_alone_compares_nothing() -> None:
     assert what_compares(EVALUATED) is None
     assert what_compares(LOADED) == "load_best_model_at_end is true"
+
+
+TRLS: dict[str, Any] = {
+    "reward_funcs": ["accuracy", "format"],
+    "beta": 0.0,
+    "loss_type": "dapo",
+    "vllm_importance_sampling_correction": True,
+    "entropy_coef": 0.0,
+    "use_adaptive_entropy": False,
+}
+COMPARED = TRLS | LOADED
+SERVICE = "https://rewards.example.com/score"
+
+
+@pytest.mark.parametrize(
+    ("recipe", "metric", "remedy"),
+    [
+        ({}, "rewards/acuracy/mean", "did you mean rewards/accuracy/mean?"),
+        ({}, "eval_rewards/format", "did you mean rewards/format/std?"),
+        ({"reward_funcs": [SERVICE]}, "rewards/accuracy/mean", None),
+        ({"beta": 0.0}, "kl", None),
+        ({"loss_type": "cispo"}, "clip_ratio/low_mean", None),
+        (
+            {"vllm_importance_sampling_correction": False},
+            "sampling/importance_sampling_ratio/max",
+            "did you mean sampling/sampling_logp_difference/max?",
+        ),
+        ({}, "policy_loss", None),
+    ],
+)
+def test_no_evaluation_has_such_a_figure(recipe: dict[str, Any], metric: str, remedy: str | None) -> None:
+    values = COMPARED | recipe | {"metric_for_best_model": metric}
+    known = ", ".join(sorted(figures_of(values) or ()))
+    assert unknown_figure(values) == (
+        f"spec.recipe.metric_for_best_model is '{metric}', which is no figure of an evaluation; "
+        f"{remedy or f'set it to one of {known}.'}"
+    )
+
+
+@pytest.mark.parametrize(
+    ("recipe", "metric"),
+    [
+        ({}, "reward"),
+        ({}, "eval_rewards/accuracy/mean"),
+        ({}, "loss"),
+        ({}, "completions/mean_terminated_length"),
+        ({"beta": 0.04}, "kl"),
+        ({"loss_type": "cispo"}, "cispo_clip_ratio"),
+        ({"entropy_coef": 0.01}, "policy_loss"),
+        ({"use_adaptive_entropy": True}, "policy_loss"),
+        ({"reward_funcs": [SERVICE]}, "rewards/rewards.example.com/score/mean"),
+        ({"reward_funcs": ["accuracy", "my_rewards:length"]}, "longest"),
+        ({"load_best_model_at_end": False}, "compared with nothing"),
+    ],
+)
+def test_a_figure_that_an_evaluation_has_or_may_have(recipe: dict[str, Any], metric: str) -> None:
+    assert unknown_figure(COMPARED | recipe | {"metric_for_best_model": metric}) is None

@@ -48,7 +48,9 @@ def test_the_job() -> None:
     assert (metadata["name"], metadata["namespace"], metadata["labels"]) == ("math-benchmark-50", "team", LABELS)
     assert [owner["uid"] for owner in metadata["ownerReferences"]] == [UID]
     assert spec["template"]["metadata"]["labels"] == LABELS | {"grpo.dev/run-uid": UID}
-    assert (spec["activeDeadlineSeconds"], spec["backoffLimit"], spec["ttlSecondsAfterFinished"]) == (3600, 1, 86400)
+    assert spec["template"]["spec"]["activeDeadlineSeconds"] == 3600, "of one try, from when it has its node"
+    assert spec["activeDeadlineSeconds"] == 2 * 3600 + 7 * 86400, "of both tries, and of what they wait for"
+    assert (spec["backoffLimit"], spec["ttlSecondsAfterFinished"]) == (1, 86400)
     assert [rule["action"] for rule in spec["podFailurePolicy"]["rules"]] == ["Ignore", "FailJob"]
     assert spec["template"]["spec"]["restartPolicy"] == "Never"
     assert job_of("model")["metadata"]["name"] == "math-benchmark-model"
@@ -103,6 +105,8 @@ def test_an_adapter_is_merged_first(target: str, adapter: str, removed: list[str
     assert (merge["name"], merge["image"]) == ("merge", "learner:gpu")
     assert merge["command"] == ["python", "-m", "grpo_trainer.storage.merge_adapter", adapter, whole]
     assert environment_of(benchmark)["GRPO_MODEL"] == whole
+    _, trusting, *_ = containers_of(job_of(target, use_peft=True, trust_remote_code=True))
+    assert trusting["command"] == [*merge["command"], "--trust-remote-code"]
     assert report["command"][5:] == removed
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from grpo_operator.desired.recipe import todays_recipe
-from unit.golden import FOLDER, read_sample, render, sample_files
+from unit.golden import BENCHMARKS, FOLDER, golden_files, read_sample, render, render_benchmarks, sample_files
 
 by_name = pytest.mark.parametrize("file", sample_files(), ids=lambda file: file.stem)
 
@@ -19,8 +19,16 @@ def test_golden(file: Path) -> None:
     assert render(file) == golden.read_text(), f"{golden.name} is stale: make generate, and look at the difference"
 
 
+def test_golden_jobs_of_benchmarks() -> None:
+    golden = FOLDER / BENCHMARKS
+    assert render_benchmarks() == golden.read_text(), (
+        f"{BENCHMARKS} is stale: make generate, and look at the difference"
+    )
+
+
 def test_no_golden_file_without_a_sample() -> None:
-    assert {file.name for file in FOLDER.glob("*.yaml")} == {file.name for file in sample_files()}
+    assert {file.name for file in FOLDER.glob("*.yaml")} == {*golden_files()}
+    assert {*golden_files()} == {file.name for file in sample_files()} | {BENCHMARKS}
 
 
 @by_name

@@ -20,6 +20,7 @@ from grpo_trainer.fleet.observer import GeneratorState
 from grpo_trainer.fleet.roster import Roster
 from grpo_trainer.fleet.weights import WeightServer
 from harness.waiting import wait_for
+from trainer.collecting import are_there, collect
 from trainer.recording_observer import RecordingObserver
 
 GENERATORS_S = 1.0
@@ -84,7 +85,7 @@ def test_without_any_generator_the_run_ends_at_the_deadline(weights: WeightServe
     fleet, _ = fleet_of(weights, lambda url: PlayedGenerator(url, lose))
     started = time.monotonic()
     with pytest.raises(GeneratorsLost) as lost:
-        fleet.collect(fleet.submit([[1]], 2, {}))
+        collect(fleet, fleet.submit([[1]], 2, {}))
     assert GENERATORS_S <= time.monotonic() - started < GENERATORS_S + SLACK_S
     assert lost.value.failure.reason == PodReason.GENERATORS_LOST
     assert str(lost.value) == (
@@ -99,7 +100,7 @@ def test_the_reason_names_each_generator_and_its_last_error(weights: WeightServe
 
     fleet, observer = fleet_of(weights, connect, "http://127.0.0.1:1")
     with pytest.raises(GeneratorsLost, match=r"127\.0\.0\.1:1: /weight_info: .*Connection refused"):
-        fleet.collect(fleet.submit([[1]], 2, {}))
+        collect(fleet, fleet.submit([[1]], 2, {}))
     assert observer.latest == {"127.0.0.1:1": GeneratorState.LOST}
 
 
@@ -115,13 +116,13 @@ def test_a_server_that_accepts_and_never_answers_is_lost_after_the_control_deadl
         assert 0.2 <= time.monotonic() - started < SLACK_S
         fleet, _ = fleet_of(weights, connect, url)
         with pytest.raises(GeneratorsLost, match="timed out"):
-            fleet.collect(fleet.submit([[1]], 2, {}))
+            collect(fleet, fleet.submit([[1]], 2, {}))
 
 
 def test_a_group_that_fails_wherever_it_goes_ends_the_run(weights: WeightServer) -> None:
     fleet, observer = fleet_of(weights, lambda url: PlayedGenerator(url, lose), "http://a", "http://b")
     with pytest.raises(GeneratorsLost) as lost:
-        fleet.collect(fleet.submit([[1, 2, 3]], 2, {}))
+        collect(fleet, fleet.submit([[1, 2, 3]], 2, {}))
     assert str(lost.value) == (
         "a prompt of 3 tokens was sent to a generator 5 times, and each time it failed (a: the engine died; b: the engine "
         "died); look at the generators' logs, and take the prompt out of the data set if it is what ends them."
@@ -142,7 +143,7 @@ def two_generators(weights: WeightServer, how_b_completes: Callable[[], None]) -
 
 
 def collect_six(fleet: Fleet) -> None:
-    groups = fleet.collect(fleet.submit(SIX_PROMPTS, 2, {}))
+    groups = collect(fleet, fleet.submit(SIX_PROMPTS, 2, {}))
     assert [[completion.token_ids for completion in group] for group in groups] == [[p] * 2 for p in SIX_PROMPTS]
 
 
@@ -199,7 +200,12 @@ def test_a_request_that_fails_late_takes_nothing_from_a_generator_that_is_back(w
 
     fleet, observer = two_generators(weights, fail_first_and_last)
     tickets = fleet.submit(SIX_PROMPTS, 2, {})
-    wait_for("it is lost", lambda: observer.groups_failed_over == 1 or fleet.poll(tickets, 0.01), timeout_s=5)
+
+    def is_lost() -> bool:
+        fleet.wait(tickets, 0.01)
+        return observer.groups_failed_over == 1
+
+    wait_for("it is lost", is_lost, timeout_s=5)
 
     def is_in_sync() -> bool:
         fleet.submit([], 1, {})
@@ -207,7 +213,7 @@ def test_a_request_that_fails_late_takes_nothing_from_a_generator_that_is_back(w
 
     wait_for("it is back", is_in_sync, timeout_s=5, interval_s=0.01)
     is_back.set()
-    assert len(fleet.collect(tickets)) == 6
+    assert len(collect(fleet, tickets)) == 6
     assert observer.groups_failed_over == 2
     assert len(observer.synced_bytes["b"]) == 2
     fleet.submit([], 1, {})
@@ -228,9 +234,9 @@ def test_a_generator_gets_its_share_in_requests_of_few_groups(
             return super().complete(prompts, *arguments)
 
     fleet, _ = fleet_of(weights, lambda url: Counting(url, lambda: None), "http://a")
-    fleet.collect(fleet.submit([[1]], 1, {}))
+    collect(fleet, fleet.submit([[1]], 1, {}))
     requests.clear()
-    fleet.collect(fleet.submit([[number] for number in range(num_prompts)], 1, {}))
+    collect(fleet, fleet.submit([[number] for number in range(num_prompts)], 1, {}))
     assert sorted(requests, reverse=True) == sizes
 
 
@@ -241,12 +247,13 @@ def test_the_time_without_generators_starts_anew_when_one_was_there(weights: Wei
     for _ in range(3):  # away for longer than the deadline, but not in one go
         discovery.found = []
         tickets = fleet.submit([[1]], 1, {})
-        assert fleet.poll(tickets, GENERATORS_S * 0.4) is None
+        fleet.wait(tickets, GENERATORS_S * 0.4)
+        assert not are_there(tickets)
         discovery.found = ["http://a"]
-        assert len(fleet.collect(tickets)) == 1
+        assert len(collect(fleet, tickets)) == 1
 
 
-def test_poll_comes_back_empty_handed_at_its_time_out(weights: WeightServer) -> None:
+def test_waiting_ends_empty_handed_at_its_time_out(weights: WeightServer) -> None:
     answers = threading.Event()
 
     def wait_for_answers() -> None:
@@ -255,10 +262,11 @@ def test_poll_comes_back_empty_handed_at_its_time_out(weights: WeightServer) -> 
     fleet, _ = fleet_of(weights, lambda url: PlayedGenerator(url, wait_for_answers), "http://a")
     tickets = fleet.submit([[1]], 1, {})
     started = time.monotonic()
-    assert fleet.poll(tickets, 0.3) is None
+    fleet.wait(tickets, 0.3)
+    assert not are_there(tickets)
     assert time.monotonic() - started >= 0.3
     answers.set()
-    assert len(fleet.collect(tickets)) == 1
+    assert len(collect(fleet, tickets)) == 1
 
 
 class Hanging(PlayedGenerator):
@@ -314,6 +322,6 @@ def test_a_hung_newcomer_does_not_delay_the_others(weights: WeightServer) -> Non
         for _ in range(3):
             weights.publish([])
             fleet.sync()
-            fleet.collect(fleet.submit([[1]], 1, {}))
+            collect(fleet, fleet.submit([[1]], 1, {}))
         assert time.monotonic() - started < SLACK_S
         assert observer.completions == {"a": 3}

@@ -16,7 +16,7 @@ from grpo_trainer.hub.job import NO_TIME_LEFT, PushJob, PushResult
 from grpo_trainer.hub.process import longest_push_s
 from grpo_trainer.hub.pusher import HubPusher
 from grpo_trainer.hub.settings import HubSettings, Strategy
-from grpo_trainer.reports.metrics import LearnerMetrics
+from grpo_trainer.instruments.metrics import LearnerMetrics
 from harness.waiting import wait_for
 
 DOWN = PushResult(message="ConnectError: Connection refused")

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from grpo_contract.labels import Role
-from grpo_contract.progress import Progress, Stage, Steps
+from grpo_contract.progress import BestEvaluation, EvaluationProgress, Progress, Stage, Steps
 from grpo_operator.api.run import GRPORun
 from grpo_operator.api.status import ConditionType, Phase
 from grpo_operator.reconcile.benchmarks import MOST_ENTRIES
@@ -193,6 +193,39 @@ def test_a_model_that_is_the_last_checkpoints_is_not_benchmarked_twice(
     assert jobs_in(plan) == ["math-benchmark-100"]
 
 
+def best_of_step(step: int) -> EvaluationProgress:
+    best = BestEvaluation(step=step, metric="eval_reward", value=0.5)
+    return EvaluationProgress(step=step, time=ago(10), best=best)
+
+
+@pytest.mark.parametrize(
+    ("phases", "best_step", "targets"),
+    [
+        ({20: "Succeeded", 100: "Pending"}, 20, ["checkpoint-20", "checkpoint-100"]),
+        ({20: "Pending", 100: "Pending"}, 20, ["checkpoint-20", "checkpoint-100"]),
+        ({20: "Failed", 100: "Pending"}, 20, ["checkpoint-20", "checkpoint-100", "model"]),  # it gave way to newer ones
+        ({100: "Pending"}, 20, ["checkpoint-100", "model"]),  # the best one is no checkpoint of the recipe
+        ({20: "Succeeded", 100: "Failed"}, 100, ["checkpoint-20", "checkpoint-100", "model"]),
+    ],
+)
+def test_a_model_that_is_the_best_checkpoints_is_not_benchmarked_twice(
+    phases: dict[int, str], best_step: int, targets: list[str]
+) -> None:
+    entries = [entry(f"checkpoint-{step}", step, phase) for step, phase in phases.items()]
+    run = succeeded(
+        benchmarked_run(load_best_model_at_end=True), benchmarks=entries, evaluation=best_of_step(best_step)
+    )
+    plan = look(run)
+    assert list(entries_of(plan)) == targets
+    assert {entry.target: entry.step for entry in plan.status.benchmarks}.get("model", best_step) == best_step
+
+
+def test_the_best_evaluation_of_a_run_that_loads_none_says_nothing_of_its_model() -> None:
+    entries = [entry("checkpoint-20", 20, "Succeeded")]
+    plan = look(succeeded(benchmarked_run(), benchmarks=entries, evaluation=best_of_step(20)))
+    assert entries_of(plan) == {"checkpoint-20": "Succeeded", "model": "Pending"}
+
+
 def test_a_run_that_has_failed_starts_none_and_lets_the_one_that_runs_go_on() -> None:
     condition = make_condition(ConditionType.FAILED, "True", "RewardsFailing")
     entries = [entry("checkpoint-50", 50, "Running"), entry("checkpoint-80", 80)]
@@ -207,6 +240,13 @@ def test_a_run_that_has_failed_starts_none_and_lets_the_one_that_runs_go_on() ->
     assert message(last, BENCHMARKED) == "1 of 2 models are benchmarked."
 
 
+NO_ROOM = {
+    "type": "PodScheduled",
+    "status": "False",
+    "reason": "Unschedulable",
+    "message": "0/2 nodes are available: 2 Insufficient nvidia.com/gpu.",
+    "lastTransitionTime": ago(60),
+}
 WROTE = f"What it has written lies in {FOLDER}/benchmarks/checkpoint-50 on the volume."
 FAILED_JOB = job_condition("Failed", 10)
 REPORTED = '{"reason": "BenchmarkError", "message": "benchmarks.command left nothing."}'
@@ -257,7 +297,13 @@ REPORTED = '{"reason": "BenchmarkError", "message": "benchmarks.command left not
         (
             job_condition("Failed", 10, "DeadlineExceeded"),
             [],
-            "It did not end within 1 hours (benchmarks.timeoutSeconds of the operator's chart).",
+            "For 7 days its pods have waited for nodes, or were taken away from them.",
+        ),
+        (
+            job_condition("Failed", 10, "DeadlineExceeded"),
+            [benchmark_pod("checkpoint-50", container("report"), phase="Pending", conditions=[NO_ROOM])],
+            "For 7 days its pods have waited for nodes, or were taken away from them (0/2 nodes are available: 2 Insufficient "
+            "nvidia.com/gpu).",
         ),
         (FAILED_JOB, [], "Its pod is gone with its words (Job has reached the specified backoff limit)."),
         (COMPLETE, [], "Its pod is gone with its words."),
@@ -272,6 +318,50 @@ def test_a_benchmark_that_fails_says_why(condition: Any, pods: list[Any], words:
     assert ("Warning", "BenchmarkFailed", f"checkpoint-50: {words} {WROTE}") in notes(run, plan)
     assert jobs_in(plan) == ["math-benchmark-80"]
     assert plan.status.phase is not Phase.FAILED
+
+
+TOO_SLOW = benchmark_pod(
+    "checkpoint-50",
+    container("benchmark", terminated=ended(137, "Error", "task 3 of 4\n")),
+    container("report", waiting={"reason": "PodInitializing"}),
+    phase="Failed",
+    reason="DeadlineExceeded",
+    message="Pod was active on the node longer than the specified deadline",
+)
+
+
+def test_one_that_takes_too_long_is_not_tried_again() -> None:
+    """The Job controller would: it knows the deadline of a pod from no other failure."""
+    run = with_status(benchmarked_run(), benchmarks=[entry("checkpoint-50", 50, "Running"), entry("checkpoint-80", 80)])
+    job = benchmark_job("checkpoint-50")
+    plan = look(run, *AT_WORK, job, TOO_SLOW, reading=telling(50, 80))
+    assert plan.status.benchmarks[0].message == (
+        f"It did not end within 1 hours on its node (benchmarks.timeoutSeconds of the operator's chart). {WROTE}"
+    )
+    assert entries_of(plan) == {"checkpoint-50": "Failed", "checkpoint-80": "Pending"}
+    assert [child.name for child in plan.delete] == ["math-benchmark-50"]
+    assert jobs_in(plan) == ["math-benchmark-80"]
+    late = look(then(run, plan), *AT_WORK, job, benchmark_job("checkpoint-80"), reading=telling(50, 80))
+    assert [child.name for child in late.delete] == ["math-benchmark-50"], (
+        "a removal that was refused is asked for again"
+    )
+    over = benchmark_job("checkpoint-50", conditions=(FAILED_JOB,))
+    kept = look(then(run, plan), *AT_WORK, over, benchmark_job("checkpoint-80"), reading=telling(50, 80))
+    assert kept.delete == ()
+
+
+def test_a_pod_that_the_cluster_took_away_ends_no_benchmark() -> None:
+    run = with_status(benchmarked_run(), benchmarks=[entry("checkpoint-50", 50, "Running")])
+    gone = benchmark_pod(
+        "checkpoint-50",
+        container("benchmark", terminated=ended(137, "Error")),
+        container("report"),
+        phase="Failed",
+        conditions=[{"type": "DisruptionTarget", "status": "True", "reason": "PreemptionByScheduler", "message": "m"}],
+    )
+    plan = look(run, *AT_WORK, benchmark_job("checkpoint-50"), gone, reading=telling(50))
+    assert entries_of(plan) == {"checkpoint-50": "Running"}
+    assert plan.delete == ()
 
 
 def test_news_of_its_pods_may_come_after_that_of_the_job() -> None:
@@ -293,15 +383,7 @@ def test_news_of_its_pods_may_come_after_that_of_the_job() -> None:
                 "checkpoint-50",
                 container("report"),
                 phase="Pending",
-                conditions=[
-                    {
-                        "type": "PodScheduled",
-                        "status": "False",
-                        "reason": "Unschedulable",
-                        "message": "0/2 nodes are available: 2 Insufficient nvidia.com/gpu.",
-                        "lastTransitionTime": ago(60),
-                    }
-                ],
+                conditions=[NO_ROOM],
             ),
             ", and its pod pod-checkpoint-50 fits no node (0/2 nodes are available: 2 Insufficient nvidia.com/gpu)",
         ),

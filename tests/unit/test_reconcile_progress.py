@@ -4,7 +4,15 @@ from datetime import timedelta
 
 import pytest
 
-from grpo_contract.progress import EvaluationProgress, GeneratorProgress, Metrics, Progress, Stage, Steps
+from grpo_contract.progress import (
+    BestEvaluation,
+    EvaluationProgress,
+    GeneratorProgress,
+    Metrics,
+    Progress,
+    Stage,
+    Steps,
+)
 from grpo_operator.api.status import ConditionType, Phase
 from grpo_operator.reconcile.world import Reading
 from unit.desired_inputs import make_run
@@ -54,14 +62,19 @@ class TestProgress:
     def test_an_evaluation_is_said_and_stays(self) -> None:
         run, job, pod = make_run(), make_job(), make_pod(ready=True)
         evaluation = EvaluationProgress(
-            step=7, time="2026-06-01T12:00:00Z", reward=0.6123456, rewards={"accuracy": 1 / 3}
+            step=7,
+            time="2026-06-01T12:00:00Z",
+            reward=0.6123456,
+            rewards={"accuracy": 1 / 3},
+            best=BestEvaluation(step=5, metric="eval_reward", value=2 / 3),
         )
         report = TRAINING.model_copy(update={"stage": Stage.EVALUATING, "evaluation": evaluation})
         plan = look(run, job, pod, reading=Reading(report))
         assert plan.status.phase is Phase.RUNNING
         assert said(plan, PROGRESSING) == ("True", "Evaluating")
         assert message(plan, PROGRESSING) == "Training is over and the model is saved; it is being evaluated."
-        rounded = evaluation.model_copy(update={"reward": 0.6123, "rewards": {"accuracy": 0.3333}})
+        best = BestEvaluation(step=5, metric="eval_reward", value=0.6667)
+        rounded = evaluation.model_copy(update={"reward": 0.6123, "rewards": {"accuracy": 0.3333}, "best": best})
         assert plan.status.evaluation == rounded
         assert look(then(run, plan), job, pod, reading=Reading(TRAINING)).status.evaluation == rounded
 

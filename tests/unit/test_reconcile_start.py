@@ -77,6 +77,19 @@ class TestStart:
         assert [entry.type for entry in plan.status.conditions] == [ACCEPTED]
         assert plan.status.started_at is None
 
+    def test_a_value_that_cannot_work_starts_nothing(self) -> None:
+        recipe = make_run().spec.recipe | {"use_peft": True, "lora_target_modules": ["lm_head", "q_proj"]}
+        plan = look(make_run(recipe=recipe))
+        assert written(plan) == set()
+        assert said(plan, ACCEPTED) == ("False", "InvalidRecipe")
+        assert message(plan, ACCEPTED).startswith(
+            'spec.recipe.lora_target_modules is ["lm_head", "q_proj"], but lm_head '
+        )
+        both = look(make_run(recipe=recipe | {"deepspeed": "z.json"}))
+        assert said(both, ACCEPTED) == ("False", "OwnedKey")
+        assert "deepspeed" in message(both, ACCEPTED)
+        assert "lora_target_modules" in message(both, ACCEPTED)
+
     def test_a_run_whose_owned_key_was_taken_out_starts(self) -> None:
         good = make_run()
         bad = make_run(recipe=good.spec.recipe | {"deepspeed": "z.json"})

@@ -8,9 +8,9 @@ import pytest
 from grpo_contract import environment
 from grpo_contract.metrics import StartupPart
 from grpo_contract.progress import Stage
-from grpo_trainer.reports import startup
-from grpo_trainer.reports.progress import ProgressBoard
-from grpo_trainer.reports.startup import StartupClock, described, launched_at
+from grpo_trainer.instruments import startup
+from grpo_trainer.instruments.progress import ProgressBoard
+from grpo_trainer.instruments.startup import StartupClock, described, launched_at
 
 
 def test_each_part_lasts_from_the_end_of_the_one_before() -> None:
@@ -36,7 +36,7 @@ def test_a_part_ends_once_and_nothing_comes_after_the_first_step() -> None:
 
 def test_stages_of_the_run_end_parts(monkeypatch: pytest.MonkeyPatch) -> None:
     times = iter((20.0, 50.0, 51.0, 52.0))
-    monkeypatch.setattr("grpo_trainer.reports.progress.now", lambda: next(times))
+    monkeypatch.setattr("grpo_trainer.instruments.progress.now", lambda: next(times))
     board = ProgressBoard(1, StartupClock(started=8.0))
     board.update(stage=Stage.WAITING_FOR_GENERATORS)
     board.update(model="/volume/model")
@@ -61,7 +61,7 @@ def test_the_launchers_start_is_what_it_told(monkeypatch: pytest.MonkeyPatch) ->
 
 
 def test_a_process_started_when_the_kernel_says() -> None:
-    program = "from grpo_trainer.reports.startup import started_at; print(started_at())"
+    program = "from grpo_trainer.instruments.startup import started_at; print(started_at())"
     before = startup.now()
     told = subprocess.run([sys.executable, "-c", program], check=True, capture_output=True, text=True).stdout
     assert before - 0.01 <= float(told) <= startup.now()  # it counts ticks of 10 ms

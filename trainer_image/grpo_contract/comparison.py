@@ -13,7 +13,7 @@ BEST: Final = "best"
 """Of save_strategy."""
 FOLLOWING_SCHEDULES: Final = ("reduce_lr_on_plateau", "greedy")
 """Of lr_scheduler_type."""
-OF_A_CLOCK: Final = ("runtime", "samples_per_second", "steps_per_second")
+OF_A_CLOCK: Final = ("runtime", "samples_per_second", "steps_per_second", "model_preparation_time")
 """What each learner process measures for itself: they would decide differently."""
 
 

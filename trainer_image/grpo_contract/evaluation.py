@@ -1,9 +1,12 @@
 """Whether and how a recipe evaluates, for those who read it before a run and for those who do it."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
 
 from grpo_contract import dataset_mixture
+
+MOST_STREAMED_ROWS: Final = 20_000
+"""To evaluate on. Every learner process holds them: at 50 kB a row, a long solution, 1 GB."""
 
 
 def evaluates(recipe: Mapping[str, Any]) -> str | None:
@@ -41,8 +44,8 @@ def too_few_rows(found: int, needed: int) -> str:
     )
 
 
-def stream_not_evaluated(key: str) -> str:
+def too_many_streamed_rows(split: str) -> str:
     return (
-        f"spec.recipe.{key} asks for an evaluation, but a data set that is streamed (dataset_streaming) cannot be evaluated on "
-        f"yet; leave one of them out."
+        f"spec.recipe.dataset_test_split is {split!r}, which has more than {MOST_STREAMED_ROWS} rows, and those of a data set "
+        "that is streamed are held in memory; name a smaller split, or leave dataset_streaming out."
     )

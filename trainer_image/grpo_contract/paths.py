@@ -4,8 +4,16 @@ import contextlib
 import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import Final
 
 from grpo_contract.failure import UserError
+
+FILE_FORMATS: Final = {".jsonl": "json", ".json": "json", ".parquet": "parquet"}
+"""{suffix of a data set that is one file: the reader of `datasets` for it}. Such a file has one split."""
+ONLY_SPLIT: Final = "train"
+
+RELATIVE: Final = "^([.~]|[^/:]+/[^/]*/)"
+"""What is neither a path in a pod nor an id on the hub, which has one slash at most."""
 
 
 def is_path(name: str) -> bool:

@@ -75,6 +75,17 @@ class Metrics(_Camel):
     """Mean of each reward function."""
 
 
+class BestEvaluation(_Camel):
+    """The best evaluation so far."""
+
+    step: int
+    """Optimizer steps that were done."""
+    metric: str
+    """By which evaluations are compared, as TRL logs it."""
+    value: float
+    """Of that metric."""
+
+
 class EvaluationProgress(_Camel):
     """The last evaluation: means over the completions of the evaluation's rows, under TRL's definitions."""
 
@@ -90,6 +101,8 @@ class EvaluationProgress(_Camel):
     """Mean length of the completions, in tokens."""
     rewards: dict[str, float] = {}
     """Mean of each reward function."""
+    best: BestEvaluation | None = None
+    """The best one so far; absent where evaluations are not compared."""
 
 
 class CheckpointProgress(_Camel):

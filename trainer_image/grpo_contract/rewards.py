@@ -38,6 +38,9 @@ MEANT_AS_URL: Final = r"^https?:/"
 REWARD_URL: Final = r"^https?://[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?(:[0-9]{1,5})?(/[^?#\s]*)?$"
 """Of a remote reward. It is shown in logs and as a label of metrics: so there are no users and no queries, which hold secrets."""
 
+NO_LABEL: Final = "no URL"
+"""Of one that is refused."""
+
 NO_REWARD_URL: Final = "is no URL of a remote reward; write it as https://host/path or http://host:port/path, without user, query and fragment"
 
 REWARD_BOUNDS: Final[Mapping[str, Mapping[str, int]]] = {
@@ -50,10 +53,26 @@ REWARD_BOUNDS: Final[Mapping[str, Mapping[str, int]]] = {
 """What the recipe's parameters of rewards may be, in a schema's words."""
 
 
+def is_own_code(reward: str) -> bool:
+    """Code of the run or of its image, of which nobody knows beforehand what it does."""
+    return reward not in BUILT_IN_REWARDS and not is_url(reward)
+
+
 def is_url(reward: str) -> bool:
     return re.match(MEANT_AS_URL, reward) is not None
 
 
 def label_of(reward: str) -> str:
-    """Under which metrics and logs have an entry of `reward_funcs`: the name, or host and path."""
-    return reward.partition("://")[2] if is_url(reward) else reward
+    """Under which metrics and logs have an entry of `reward_funcs`: the name, or host and path. Of a URL that is refused, for
+    it may hold a secret, nothing."""
+    if not is_url(reward):
+        return reward
+    return reward.partition("://")[2] if re.match(REWARD_URL, reward) else NO_LABEL
+
+
+def without_secret(reward: str) -> str:
+    """As a message repeats an entry of `reward_funcs` that is refused: users and queries of URLs hold secrets."""
+    if not re.search("[@?#]", reward) or re.match(REWARD_URL, reward):
+        return reward
+    scheme = re.match(r"\w+:", reward)
+    return f"{scheme[0] if scheme else ''}..."

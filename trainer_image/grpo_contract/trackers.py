@@ -4,6 +4,10 @@ from typing import Any, Final
 
 TRACKER_PACKAGES: Final = {"wandb": "wandb", "tensorboard": "tensorboardX", "trackio": "trackio"}
 ALL_TRACKERS: Final = "all"
+WANDB_SAYS_WHERE_TO: Final = ("WANDB_API_KEY", "WANDB_MODE")
+"""Without one of these variables the run is kept on the volume."""
+TRACKIO_SPACE: Final = "trackio_space_id"
+TRACKIO_SPACE_VARIABLE: Final = "TRACKIO_SPACE_ID"
 
 
 def reported_to(value: Any) -> list[str]:

@@ -3,16 +3,17 @@ scoring takes is then no time of the step's, as far as generation takes as long.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, Final
 
 from transformers import PreTrainedTokenizerBase, TrainerState
 
 from grpo_trainer.fleet.generation import Arrived
 from grpo_trainer.light_trl import is_conversational
 from grpo_trainer.rewards.processes.remote import RemoteReward
+from grpo_trainer.rewards.registry import FROM_TRL
 
-NO_COLUMNS = frozenset({"prompt", "completion", "completion_ids"})
-"""Of a row, what TRL hands to no function as a column."""
+NO_COLUMNS: Final = FROM_TRL | {"prompt", "completion"}
+"""Of a row, what TRL hands to no function as a column, or has something else for."""
 
 
 class ScoringOnArrival:
@@ -26,10 +27,10 @@ class ScoringOnArrival:
 
     def begin(self, rows: Sequence[Mapping[str, Any]], state: TrainerState) -> None:
         """`rows` of the data set, one for each completion of this rank."""
-        self._is_conversation = is_conversational(rows[0])
+        self._is_conversation = is_conversational({"prompt": rows[0]["prompt"]})  # of the other columns it takes any
         columns = {name: [row[name] for row in rows] for name in rows[0].keys() - NO_COLUMNS}
         for function in self._functions:
-            function.begin(state, prompts=[row["prompt"] for row in rows], **columns)
+            function.begin(state, {"prompts": [row["prompt"] for row in rows], **columns})
 
     def arrived(self, completion_ids: Arrived) -> None:
         """`completion_ids`: tokens, by the place of their row."""

@@ -1,8 +1,8 @@
 """What a training is made of, put together: rewards, the learner with its callbacks, trackers."""
 
 import os
-from collections.abc import Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import fields
 from pathlib import Path
 from typing import Any, Final
@@ -21,20 +21,22 @@ from grpo_trainer.arrivals import ScoringOnArrival
 from grpo_trainer.causes import modules_of
 from grpo_trainer.evaluating.early_stopping import early_stopping_of
 from grpo_trainer.evaluating.evaluation import check_rows
+from grpo_trainer.evaluating.once import OnceAStep
 from grpo_trainer.fleet.discovery import ServiceDiscovery
 from grpo_trainer.fleet.generation import FleetSettings
 from grpo_trainer.inputs.data import Data, check_size
 from grpo_trainer.inputs.hub_silence import loading_model
 from grpo_trainer.inputs.lora import adapter_of, check_targets, targets_named
 from grpo_trainer.inputs.quantisation import computed_in, quantisation_of, quantised_named, suit_run
+from grpo_trainer.instruments.metrics import LearnerMetrics
+from grpo_trainer.instruments.progress import ProgressBoard
 from grpo_trainer.learner import Learner
 from grpo_trainer.light_trl import GRPOTrainer
 from grpo_trainer.recipe import Recipe, invalid, model_arguments
 from grpo_trainer.reports.evaluation_report import EvaluationReport
 from grpo_trainer.reports.fleet_report import FleetReport
-from grpo_trainer.reports.metrics import LearnerMetrics
 from grpo_trainer.reports.partition import PartitionReport
-from grpo_trainer.reports.progress import ProgressBoard
+from grpo_trainer.reports.startup_report import StartupReport
 from grpo_trainer.reports.step_report import StepReport
 from grpo_trainer.reports.tracker_report import TrackerReport
 from grpo_trainer.rewards.arguments import RewardArguments
@@ -89,56 +91,82 @@ def build_learner(
     metrics: LearnerMetrics,
     board: ProgressBoard,
 ) -> Learner:
+    check_amounts(data, recipe)
     arguments = recipe.training
-    prompts_per_batch = arguments.generation_batch_size // arguments.num_generations
-    check_size(data.training, prompts_per_batch, recipe.script)
-    if data.evaluation is not None:
-        check_rows(len(data.evaluation), arguments)
-    quantisation = quantisation_of(recipe.model, arguments)
-    is_in_numbers_of_run = config.learners.device == "cpu" or quantisation is not None
-    arguments.model_init_kwargs = model_arguments(recipe, computed_in(arguments) if is_in_numbers_of_run else None)
     keeper = CheckpointKeeper(
         config.checkpoint, Path(arguments.output_dir), arguments.save_total_limit, newest=checkpoint, users=users
     )
     arguments.save_total_limit = None  # the keeper applies it
     arguments.eval_on_start = arguments.eval_on_start and checkpoint is None  # of the run, not of an attempt
+    quantisation = quantisation_of(recipe.model, arguments)
+    is_in_numbers_of_run = config.learners.device == "cpu" or quantisation is not None
+    arguments.model_init_kwargs = model_arguments(recipe, computed_in(arguments) if is_in_numbers_of_run else None)
     fleet = FleetReport(metrics, board)
-    try:
-        with (
-            loading_model(recipe.model.model_name_or_path, recipe.model.model_revision),
-            quantised_named(recipe.model.model_name_or_path),
-            targets_named(config.recipe.get("lora_target_modules")),
-        ):
-            learner = Learner(
-                rewards=rewards.functions,
-                watch=rewards.watch,
-                on_arrival=ScoringOnArrival(rewards.functions.values(), tokenizer),
-                max_prompt_length=recipe.script.max_prompt_length,
-                model=recipe.model.model_name_or_path,
-                args=arguments,
-                train_dataset=data.training,
-                eval_dataset=data.evaluation,
-                processing_class=tokenizer,
-                callbacks=[keeper, PartitionReport(), *early_stopping_of(recipe.script)],
-                keeper=keeper,
-                compared_by=arguments.metric_for_best_model if what_compares(config.recipe) else None,
-                fleet=fleet_settings(config, fleet),
-                peft_config=adapter_of(recipe.model),
-                quantization_config=quantisation,
-            )
-    except ValueError as error:
-        if modules_of(error)[-1] not in TRAINERS:
-            raise
-        raise invalid(str(error)) from error
+    with refusals_named(config, recipe):
+        learner = Learner(
+            rewards=rewards.functions,
+            watch=rewards.watch,
+            on_arrival=ScoringOnArrival(rewards.functions.values(), tokenizer),
+            max_prompt_length=recipe.script.max_prompt_length,
+            model=recipe.model.model_name_or_path,
+            args=arguments,
+            train_dataset=data.training,
+            eval_dataset=data.evaluation,
+            processing_class=tokenizer,
+            callbacks=[OnceAStep(), keeper, PartitionReport(), *early_stopping_of(recipe.script)],
+            keeper=keeper,
+            compared_by=arguments.metric_for_best_model if what_compares(config.recipe) else None,
+            fleet=fleet_settings(config, fleet),
+            peft_config=adapter_of(recipe.model),
+            quantization_config=quantisation,
+        )
     if quantisation is not None:
         suit_run(learner.model, recipe.model.model_name_or_path, computed_in(arguments))
     if is_peft_model(learner.model):
         check_targets(learner.model, config.recipe.get("lora_target_modules"))
     learner.remove_callback(PrinterCallback)
     if learner.is_world_process_zero():
-        learner.add_callback(StepReport(learner, keeper, fleet, metrics, board))
-        learner.add_callback(EvaluationReport(learner.reward_func_names, metrics, board))
+        add_reports(learner, keeper, fleet, metrics, board)
     return learner
+
+
+def check_amounts(data: Data, recipe: Recipe) -> None:
+    arguments = recipe.training
+    check_size(data.training, arguments.generation_batch_size // arguments.num_generations, recipe.script)
+    if data.evaluation is not None:
+        check_rows(len(data.evaluation), arguments)
+
+
+@contextmanager
+def refusals_named(config: RunConfig, recipe: Recipe) -> Iterator[None]:
+    """Around what loads the model and makes TRL's trainer of it.
+
+    Raises:
+        UserError: for what they refuse of the recipe.
+    """
+    name = recipe.model.model_name_or_path
+    try:
+        with (
+            loading_model(name, recipe.model.model_revision),
+            quantised_named(name),
+            targets_named(config.recipe.get("lora_target_modules")),
+        ):
+            yield
+    except ValueError as error:
+        if modules_of(error)[-1] not in TRAINERS:
+            raise
+        raise invalid(str(error)) from error
+
+
+def add_reports(
+    learner: Learner, keeper: CheckpointKeeper, fleet: FleetReport, metrics: LearnerMetrics, board: ProgressBoard
+) -> None:
+    """On rank 0."""
+    learner.add_callback(StepReport(learner, keeper, fleet, metrics, board))
+    evaluations = EvaluationReport(learner.reward_func_names, metrics, board)
+    learner.add_callback(evaluations)
+    learner.compared = evaluations.compared
+    learner.add_callback(StartupReport(board.startup, metrics))
 
 
 def start_trackers(config: RunConfig, learner: Learner) -> AbstractContextManager[object]:

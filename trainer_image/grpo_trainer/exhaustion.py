@@ -19,7 +19,7 @@ from transformers import TrainerCallback, TrainerControl, TrainerState, Training
 
 from grpo_contract.config import RunConfig
 from grpo_contract.failure import QUOTED_CHARACTERS, PodReason, RunFailure, UserError
-from grpo_contract.files import VOLUME, checkpoint_folder
+from grpo_contract.files import VOLUME, benchmarks_folder, checkpoint_folder
 from grpo_trainer.causes import chain, first_line
 from grpo_trainer.light_trl import GRPOConfig
 from grpo_trainer.storage.checkpoints import newest_checkpoint
@@ -112,9 +112,11 @@ def _next_to_nothing_is_left() -> bool:
 
 def _volume_sentence(config: RunConfig, words: str) -> str:
     keep = config.checkpoint.keep
+    folder = benchmarks_folder(config.name, config.uid)
+    kept = f", or what this run keeps for its benchmarks in {folder}" if config.keeps_models else ""
     fewer = f", or with a checkpoint.keep below {keep}" if keep > 1 else ""
     return (
         f"spec.storage: the run's volume, of {shutil.disk_usage(VOLUME).total / GIB:.3g} GiB, is full "
         f"({words[:QUOTED_CHARACTERS]}); enlarge its claim where the storage class allows it, remove what other runs have "
-        f"left on it, or start another run with a larger storage.size{fewer}."
+        f"left on it{kept}, or start another run with a larger storage.size{fewer}."
     )

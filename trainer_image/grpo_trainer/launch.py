@@ -21,8 +21,8 @@ from grpo_contract.files import CONFIG_FILE
 from grpo_contract.network import RENDEZVOUS_PORT
 from grpo_contract.pod import attempt, read_config, report_failure
 from grpo_trainer import preflight
-from grpo_trainer.reports.logs import set_up_logging
-from grpo_trainer.reports.startup import started_at
+from grpo_trainer.instruments.logs import set_up_logging
+from grpo_trainer.instruments.startup import started_at
 from grpo_trainer.rewards.code import module_folders
 from grpo_trainer.storage.starting_checkpoint import check_starting_checkpoint
 from grpo_trainer.waiting import wait_until

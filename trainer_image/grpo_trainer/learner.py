@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+import datasets
 import torch
 from accelerate.utils import gather_object
 from transformers import BitsAndBytesConfig
@@ -18,8 +19,9 @@ from grpo_trainer.evaluating.comparison import check_metric, comparable, compare
 from grpo_trainer.evaluating.evaluation import apart_from_training
 from grpo_trainer.evaluating.following import follow
 from grpo_trainer.fleet.generation import FleetGRPOTrainer
-from grpo_trainer.reports.mismatch import SamplerMismatch
-from grpo_trainer.reports.phases import PhaseClock
+from grpo_trainer.inputs.streams import Undivided, place_in_stream
+from grpo_trainer.instruments.mismatch import SamplerMismatch
+from grpo_trainer.instruments.phases import PhaseClock
 from grpo_trainer.rewards.watch import RewardErrors, RewardWatch
 from grpo_trainer.storage.checkpoint_files import QUANTISATION
 from grpo_trainer.storage.checkpoints import CheckpointKeeper, wait_until_visible
@@ -44,7 +46,8 @@ class Learner(FleetGRPOTrainer):
         **kwargs: Any,
     ) -> None:
         """`rewards` are reward functions by the recipe's names, under which TRL logs them: rewards/<name>/mean. `watch` is
-        told by them what failed; `on_arrival` tells them of completions before all are there. `keeper`, one of the callbacks, saves what evaluations make worth saving.
+        told by them what failed; `on_arrival` tells them of completions before all are there. `keeper`, one of the callbacks,
+        saves what evaluations make worth saving.
         `compared_by` is metric_for_best_model where something compares evaluations. `quantization_config` is of the base, and
         saved with the adapter."""
         self.watch = watch
@@ -59,6 +62,8 @@ class Learner(FleetGRPOTrainer):
         """Of the last pass, completions x tokens."""
         self.scored: Callable[[], None] = lambda: None
         """Called when completions have been scored, before what failed can end the run."""
+        self.compared: Callable[[Any, Any], None] = lambda args, state: None
+        """Called when an evaluation has been compared with those before it."""
         self.train_sampler: Any = None
         super().__init__(reward_funcs=list(rewards.values()), quantization_config=quantization_config, **kwargs)
         self.reward_func_names = list(rewards)
@@ -105,6 +110,9 @@ class Learner(FleetGRPOTrainer):
         metric = self.args.metric_for_best_model
         has_figure = metric is not None and comparable(metrics.get(compared_key(metric))) is not None
         is_best = has_figure and super()._determine_best_metric(metrics=metrics, trial=trial)
+        if is_best:
+            self.state.best_global_step = self.state.global_step  # transformers' only where it saves
+        self.compared(self.args, self.state)
         if self.keeper is None:
             return bool(is_best)
         self.control.should_save = self.keeper.evaluated(self.args, self.state, is_best)
@@ -204,6 +212,18 @@ class Learner(FleetGRPOTrainer):
                     self._metrics[mode][key].append(value)
         return loss
 
+    def save_model(self, *args: Any, **kwargs: Any) -> None:
+        """Training uses no cache, and transformers writes so into the configuration; whoever loads the model generates."""
+        config = self.model.config
+        in_training, config.use_cache = config.use_cache, True
+        try:
+            super().save_model(*args, **kwargs)
+        finally:
+            config.use_cache = in_training
+
+    def create_model_card(self, *args: Any, **kwargs: Any) -> None:
+        """TRL's, beside the checkpoints, would name neither model nor data. `model_card.py` writes the trained model's."""
+
     def _save(self, output_dir: str, state_dict: Any = None) -> None:
         super()._save(output_dir, state_dict)
         if self.quantisation is not None:
@@ -217,9 +237,13 @@ class Learner(FleetGRPOTrainer):
         self.train_sampler = super()._get_train_sampler(*args, **kwargs)
         return self.train_sampler
 
+    def _get_dataloader(self, dataset: Any, *args: Any, **kwargs: Any) -> Any:
+        rows = Undivided(dataset) if isinstance(dataset, datasets.IterableDataset) else dataset
+        return super()._get_dataloader(rows, *args, **kwargs)
+
     def _init_training_state(self, max_steps: int, *args: Any, **kwargs: Any) -> tuple[int, int]:
-        """Three things that a resumed TRL forgets: where it is in a generation batch, the order of later epochs, and how
-        often its own recipe logs, saves and evaluates, where the checkpoint is of another one.
+        """Four things that a resumed TRL forgets: where it is in a generation batch, the order of later epochs, where it is in
+        a stream, and how often its own recipe logs, saves and evaluates, where the checkpoint is of another one.
 
         Its sampler draws one permutation per epoch from a generator that starts anew with each process.
         """
@@ -231,6 +255,9 @@ class Learner(FleetGRPOTrainer):
         generator = getattr(self.train_sampler, "generator", None)
         for _ in range(epochs_trained if generator is not None else 0):
             torch.randperm(self.train_sampler.num_samples, generator=generator)
+        is_stream = isinstance(self.train_dataset, datasets.IterableDataset)
+        if is_stream and not self.starts_elsewhere and not self.args.ignore_data_skip:
+            return place_in_stream(self.state.epoch or 0, max_steps * self.args.gradient_accumulation_steps)
         return epochs_trained, batches_trained
 
 

@@ -8,8 +8,7 @@ from collections.abc import Mapping
 from importlib import metadata
 from typing import Any, Final
 
-KERNELS: Final = "kernels"
-"""The distribution with which transformers takes flash attention from the hub instead."""
+from grpo_contract.needed_packages import KERNELS
 
 # (key, value that needs a package, the distributions of which one will do, the value without)
 OPTIONAL: Final = (

@@ -2,7 +2,7 @@
 
 import contextlib
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, Final
@@ -10,22 +10,16 @@ from typing import Any, Final
 from grpo_contract.failure import PodReason, UserError
 from grpo_contract.hub import pushes
 from grpo_contract.model_folder import check_model_folder, model_permission, no_model
-from grpo_contract.paths import is_path, listing, open_each, permission_needed, siblings
+from grpo_contract.needed_packages import KERNELS, needed_packages
+from grpo_contract.paths import FILE_FORMATS, is_path, listing, open_each, permission_needed, siblings
 from grpo_contract.rewards import label_of
 from grpo_trainer.hub.settings import read_settings
-from grpo_trainer.inputs.sources import Source, check_columns, sources_of
-from grpo_trainer.optional_packages import KERNELS, is_installed
+from grpo_trainer.optional_packages import is_installed
 from grpo_trainer.rewards import registry
+from grpo_trainer.sources import Source, check_columns, sources_of
 
-FILE_FORMATS: Final = {".jsonl": "json", ".json": "json", ".parquet": "parquet"}
-"""{suffix: the reader of `datasets` for it}."""
 WEIGHT_FILES: Final = ("*.safetensors", "*.bin")
 TOKENIZER_FILES: Final = ("tokenizer*", "vocab*")
-FLASH_ATTENTION: Final = {
-    "flash_attention_3": "flash-attn-3",
-    "flash_attention_4": "flash-attn-4",
-}
-"""{attn_implementation: the distribution that transformers looks for}. Without flash_attention_2 there is sdpa."""
 
 
 def check(recipe: dict[str, Any], code: Sequence[Path] = ()) -> None:
@@ -33,10 +27,10 @@ def check(recipe: dict[str, Any], code: Sequence[Path] = ()) -> None:
     check_model(required(recipe, "model_name_or_path", "the model's folder on the volume or its id on the hub"))
     for source in sources_of(recipe):
         check_dataset(source, recipe.get("dataset_prompt_column", "prompt"))
-    check_attention(recipe.get("attn_implementation"))
+    check_packages(recipe)
     rewards = required(recipe, "reward_funcs", "a list of reward functions")
-    check_listed_once(rewards)
     registry.check_names(rewards, code)
+    check_listed_once(rewards)
 
 
 def required(recipe: dict[str, Any], key: str, what: str) -> Any:
@@ -107,16 +101,15 @@ def first_columns(path: Path) -> list[str] | None:
     return None
 
 
-def check_attention(implementation: str | None) -> None:
-    """transformers asks when it has loaded the model's configuration, and says it with an ImportError."""
-    package = FLASH_ATTENTION.get(implementation or "")
-    if package is None or is_installed(package) or is_installed(KERNELS):
-        return
-    raise UserError(
-        PodReason.INVALID_RECIPE,
-        f"spec.recipe.attn_implementation: {implementation!r} needs the package {package}, which is not in the "
-        f"learners' image; set it to sdpa, leave it out, or use an image that holds {package}.",
-    )
+def check_packages(recipe: Mapping[str, Any]) -> None:
+    """transformers asks when it has loaded the model's configuration, or when training begins."""
+    for needed in needed_packages(recipe):
+        from_hub = needed.key == "attn_implementation" and is_installed(KERNELS)
+        if not from_hub and not is_installed(needed.distribution):
+            raise UserError(
+                PodReason.INVALID_RECIPE,
+                f"{needed.needs}, which is not in the learners' image; {needed.remedy}.",
+            )
 
 
 def check_listed_once(rewards: Sequence[str]) -> None:

@@ -13,6 +13,7 @@ from transformers.integrations import get_available_reporting_integrations
 from grpo_contract.comparison import BEST, FOLLOWING_SCHEDULES, LOADS_BEST, comparison_mistake
 from grpo_contract.evaluation import evaluates
 from grpo_contract.failure import PodReason, UserError
+from grpo_contract.figures import unknown_figure
 from grpo_contract.owned_keys import owned_keys
 from grpo_contract.recipe_defaults import LOGGING_STEPS
 from grpo_contract.rewards import REWARD_BOUNDS
@@ -149,7 +150,11 @@ def parse_recipe(recipe: dict[str, Any], owned: dict[str, Any]) -> Recipe:
         raise invalid(str(error)) from error
     check_reporting(training)
     check_bounds(script)
+    if sentence := unknown_figure(vars(script) | vars(training)):
+        raise UserError(PodReason.INVALID_RECIPE, sentence)
     training.lr_scheduler_kwargs = schedule_arguments(training)
+    # 0.0 is 0 in JSON, and PyTorch takes two floats or nothing.
+    training.adam_beta1, training.adam_beta2 = float(training.adam_beta1), float(training.adam_beta2)
     return Recipe(training, model, script, evaluates(recipe))
 
 

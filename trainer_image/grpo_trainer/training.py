@@ -27,13 +27,12 @@ from grpo_trainer.hub.pusher import HubPusher
 from grpo_trainer.hub.settings import read_settings
 from grpo_trainer.inputs.loading import load_data
 from grpo_trainer.inputs.tokenizer import load_tokenizer
+from grpo_trainer.instruments.metrics import LearnerMetrics
+from grpo_trainer.instruments.progress import ProgressBoard
+from grpo_trainer.instruments.startup import now
 from grpo_trainer.learner import Learner
 from grpo_trainer.missing_packages import packages_needed
 from grpo_trainer.recipe import parse_recipe
-from grpo_trainer.reports.metrics import LearnerMetrics
-from grpo_trainer.reports.progress import ProgressBoard
-from grpo_trainer.reports.startup import now
-from grpo_trainer.reports.startup_report import StartupReport
 from grpo_trainer.storage import fence
 from grpo_trainer.storage.checkpoints import (
     Checkpoint,
@@ -117,8 +116,6 @@ def train_model(
         board.startup.end(StartupPart.DATA, now())
         learner = build_learner(config, recipe, tokenizer, data, rewards, checkpoint, users, metrics, board)
         learner.add_callback(own_steps)
-        if learner.is_world_process_zero():
-            learner.add_callback(StartupReport(board.startup, metrics))
         if saved is not None:
             take_up_saved(learner, saved.folder)
         elif checkpoint is not None:

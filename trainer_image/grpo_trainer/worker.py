@@ -16,12 +16,12 @@ from grpo_contract.pod import attempt, read_config, report_failure, report_succe
 from grpo_contract.progress import Stage
 from grpo_trainer.causes import first_line
 from grpo_trainer.fleet.errors import GeneratorsLost
+from grpo_trainer.instruments.logs import set_up_logging
+from grpo_trainer.instruments.metrics import LearnerMetrics
+from grpo_trainer.instruments.progress import ProgressBoard
+from grpo_trainer.instruments.startup import StartupClock, launched_at, now
 from grpo_trainer.optional_packages import leave_out_unused
 from grpo_trainer.reports.exporter import Exporter, new_registry
-from grpo_trainer.reports.logs import set_up_logging
-from grpo_trainer.reports.metrics import LearnerMetrics
-from grpo_trainer.reports.progress import ProgressBoard
-from grpo_trainer.reports.startup import StartupClock, launched_at, now
 
 log = logging.getLogger(__name__)
 

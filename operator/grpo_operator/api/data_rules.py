@@ -2,6 +2,7 @@
 
 from typing import Final
 
+from grpo_contract.paths import FILE_FORMATS, ONLY_SPLIT, RELATIVE
 from grpo_operator.api.cel import Path, Rule, present, value_of
 
 RECIPE: Final[Path] = ("spec", "recipe")
@@ -17,9 +18,17 @@ _FIRST_LISTS: Final = present("columns", "first")
 # As Open-R1 compares: as sets. `exists` ends with the first entry that lists columns, unless there is something to refuse.
 _SAME: Final = "d.columns.all(c, c in first.columns) && first.columns.all(c, c in d.columns)"
 
-_STREAMS: Final = value_of("dataset_streaming", "false")
 _TEST_SPLIT: Final = value_of("dataset_test_split", "'test'")
+_SUFFIXES: Final = "|".join(suffix.removeprefix(".") for suffix in FILE_FORMATS)
 _NO: Final = "'no'"
+
+
+def _is_file(name: str) -> str:
+    """Whether it is one file, which has one split."""
+    return f"{name}.matches('^[/.].*[.]({_SUFFIXES})$')"
+
+
+_ONE_FILE: Final = f"({_ONE} && {_is_file('self.dataset_name')})"
 
 
 def eval_strategy(of: str = "self") -> str:
@@ -37,7 +46,23 @@ _ASKED_BY: Final = (
     f"{value_of('eval_on_start', 'false')} ? 'eval_on_start' : 'do_eval'}}"
 )
 
+
+def place_rule(at: Path, key: str, remedy: str) -> Rule:
+    """`key` names a model or a data set, where it is there."""
+    return Rule(
+        at,
+        f"!{present(key)} || !self.{key}.matches('{RELATIVE}')",
+        f"{'.'.join((*at, key)).replace('.[]', '[]')} is '{{self.{key}}}', a relative path, which leads nowhere in a pod; {remedy}.",
+        f".{key}",
+    )
+
+
+_DATA_AS_IN: Final = (
+    "set it to a path below /volume, the run's volume, or to a data set of the hub, as in open-r1/OpenR1-Math-220k"
+)
+
 DATA_RULES: Final = (
+    place_rule(RECIPE, "dataset_name", _DATA_AS_IN),
     Rule(
         RECIPE,
         f"({_ONE}) || {_SEVERAL}",
@@ -69,10 +94,18 @@ DATA_RULES: Final = (
     ),
     Rule(
         RECIPE,
-        f"!{evaluates()} || !{_STREAMS}",
-        f"spec.recipe.{_ASKED_BY} asks for an evaluation, but a data set that is streamed (dataset_streaming) cannot be "
-        "evaluated on yet; leave one of them out.",
-        ".dataset_streaming",
+        f"!{_ONE_FILE} || {_SPLIT} == '{ONLY_SPLIT}'",
+        f"spec.recipe.dataset_train_split is '{{{_SPLIT}}}', but spec.recipe.dataset_name is '{{self.dataset_name}}', a file, "
+        f"whose only split is {ONLY_SPLIT}; leave it out.",
+        ".dataset_train_split",
+    ),
+    Rule(
+        RECIPE,
+        f"!{evaluates()} || !{_ONE_FILE} || {_TEST_SPLIT} == '{ONLY_SPLIT}'",
+        f"spec.recipe.{_ASKED_BY} asks for an evaluation, but spec.recipe.dataset_name is '{{self.dataset_name}}', a file, "
+        f"whose only split is {ONLY_SPLIT}, and not '{{{_TEST_SPLIT}}}' (dataset_test_split); list it in dataset_mixture instead, "
+        "with test_split_size, or name a folder that save_to_disk has written with both.",
+        ".dataset_name",
     ),
     Rule(
         RECIPE,
@@ -98,6 +131,14 @@ DATA_RULES: Final = (
 )
 
 MIXTURE_RULES: Final = (
+    place_rule((*MIXTURE, "datasets", "[]"), "id", _DATA_AS_IN),
+    Rule(
+        (*MIXTURE, "datasets", "[]"),
+        f"!has(self.split) || self.split == '{ONLY_SPLIT}' || !{_is_file('self.id')}",
+        "spec.recipe.dataset_mixture.datasets holds '{self.id}' with split '{self.split}', but a file has the only split "
+        f"{ONLY_SPLIT}; leave split out.",
+        ".split",
+    ),
     Rule(
         MIXTURE,
         f"self.datasets.all(d, !{_LISTS}) || "

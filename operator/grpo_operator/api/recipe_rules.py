@@ -7,7 +7,7 @@ from grpo_contract.recipe_defaults import MOVED_DEFAULTS, OPEN_R1_REWARDS, PROMP
 from grpo_contract.rewards import BUILT_IN_REWARDS, OTHER_REWARDS
 from grpo_operator.api.cel import Path, Rule, present, value_of
 from grpo_operator.api.comparison_rules import COMPARISON_RULES
-from grpo_operator.api.data_rules import DATA_RULES, RECIPE, evaluates
+from grpo_operator.api.data_rules import DATA_RULES, RECIPE, eval_strategy, evaluates, place_rule
 
 SPEC: Final[Path] = ("spec",)
 
@@ -19,6 +19,7 @@ def recipe_rules(trl_defaults: Mapping[str, Any]) -> list[Rule]:
         _REWARDS_RULE,
         *DATA_RULES,
         *COMPARISON_RULES,
+        *_INTERVAL_RULES,
         _overlong_rule(trl_defaults),
         *_batch_rules(trl_defaults),
     ]
@@ -35,6 +36,11 @@ _RECIPE_RULES: Final = (
     _missing(
         "model_name_or_path",
         "set it to a model of the hub, as in Qwen/Qwen2.5-1.5B-Instruct, or to a folder below /volume",
+    ),
+    place_rule(
+        RECIPE,
+        "model_name_or_path",
+        "set it to a folder below /volume, the run's volume, or to a model of the hub, as in Qwen/Qwen2.5-1.5B-Instruct",
     ),
     Rule(
         RECIPE,
@@ -87,6 +93,24 @@ _RECIPE_RULES: Final = (
         "leave it out and lower per_device_train_batch_size.",
         ".auto_find_batch_size",
     ),
+)
+
+
+def _interval_rule(what: str, strategy: str) -> Rule:
+    """transformers takes a number below 1 for a share of the run's steps, where `strategy` counts steps."""
+    key = f"{what}_steps"
+    return Rule(
+        RECIPE,
+        f"!{present(key)} || self.{key} <= 1.0 || {strategy} != 'steps' || self.{key} == double(int(self.{key}))",
+        f"spec.recipe.{key} is {{self.{key}}}, but above 1 it is a number of steps; round it.",
+        f".{key}",
+    )
+
+
+_INTERVAL_RULES: Final = (
+    _interval_rule("eval", eval_strategy()),
+    _interval_rule("logging", value_of("logging_strategy", "'steps'")),
+    _interval_rule("save", value_of("save_strategy", "'steps'")),
 )
 
 _REWARDS_RULE: Final = Rule(

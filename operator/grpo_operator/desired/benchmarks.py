@@ -40,6 +40,9 @@ SHARED_FIELDS: Final = ("imagePullSecrets", "securityContext")
 RETRIES: Final = 1
 """Of a benchmark that fails. Pods that the cluster takes away do not count."""
 
+WAITS_S: Final = 7 * 86400
+"""For the nodes of all tries: until there is a GPU, and again when the cluster has taken it away."""
+
 KEPT_FOR_S: Final = 86400
 """After its end, for its log; results and scores stay."""
 
@@ -73,7 +76,7 @@ def build_benchmark_job(run: GRPORun, settings: Settings, target: str) -> Child:
         "spec": {
             "backoffLimit": RETRIES,
             "podFailurePolicy": {"rules": [_disruption_rule(), _mistake_rule()]},
-            "activeDeadlineSeconds": settings.benchmarks.timeout_s,
+            "activeDeadlineSeconds": (RETRIES + 1) * settings.benchmarks.timeout_s + WAITS_S,
             "ttlSecondsAfterFinished": KEPT_FOR_S,
             "template": merged(template, {"metadata": {"labels": labels}}),
         },
@@ -104,6 +107,7 @@ def _template(run: GRPORun, settings: Settings, target: str) -> Manifest:
     on_cpu = settings.benchmarks.gpus == 0
     spec = {
         "restartPolicy": "Never",
+        "activeDeadlineSeconds": settings.benchmarks.timeout_s,  # from when it has a node
         "automountServiceAccountToken": False,
         "enableServiceLinks": False,
         "securityContext": pod_security(),
@@ -138,7 +142,9 @@ def _merge(run: GRPORun, settings: Settings, target: str) -> list[Manifest]:
     """Of a run that trains an adapter: what benchmarks models mostly loads none."""
     if not _is_adapter(run):
         return []
-    command = ("python", "-m", "grpo_trainer.storage.merge_adapter", _saved(run, target), _benchmarked(run, target))
+    trusting = ["--trust-remote-code"] if run.spec.recipe.get("trust_remote_code") else []
+    paths = (_saved(run, target), _benchmarked(run, target))
+    command = ("python", "-m", "grpo_trainer.storage.merge_adapter", *paths, *trusting)
     container = _container(MERGE, learners_image(run, settings), command, settings)
     return [merged(container | {"env": environment_of(on_cpu=True)}, {"env": run.spec.learners.env})]
 

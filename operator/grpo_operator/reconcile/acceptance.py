@@ -5,6 +5,7 @@ from collections.abc import Iterable, Mapping
 from grpo_contract.labels import Role
 from grpo_contract.owned_keys import owned_keys
 from grpo_contract.recipe_defaults import ERAS
+from grpo_contract.recipe_mistakes import recipe_mistakes
 from grpo_operator.api.run import GRPORun
 from grpo_operator.api.status import ConditionType
 from grpo_operator.desired import names
@@ -35,11 +36,13 @@ def judge_era(run: GRPORun) -> Statement | None:
 
 
 def judge_recipe(run: GRPORun) -> Statement | None:
-    """None when the recipe leaves to the operator what is the operator's."""
-    messages = owned_keys(todays_recipe(run.spec)[0])
-    if not messages:
+    """None when the recipe leaves to the operator what is the operator's, and says nothing that cannot work."""
+    recipe, _ = todays_recipe(run.spec)
+    owned, mistakes = owned_keys(recipe), recipe_mistakes(recipe)
+    if not owned and not mistakes:
         return None
-    return Statement(ConditionType.ACCEPTED, "False", Reason.OWNED_KEY, " ".join(messages))
+    reason = Reason.OWNED_KEY if owned else Reason.INVALID_RECIPE
+    return Statement(ConditionType.ACCEPTED, "False", reason, " ".join([*owned, *mistakes]))
 
 
 def judge_benchmark_names(run: GRPORun, settings: Settings) -> Statement | None:

@@ -12,12 +12,13 @@ from typing import Final
 from pydantic import ValidationError
 
 from grpo_contract.benchmarks import TRAINED_MODEL, BenchmarkScores, target_of
+from grpo_contract.comparison import LOADS_BEST
 from grpo_contract.files import benchmarks_folder
 from grpo_contract.labels import Role
 from grpo_contract.progress import Progress
 from grpo_operator.api.run import GRPORun
 from grpo_operator.api.status import BENCHMARK_OVER, BenchmarkPhase, BenchmarkStatus, ConditionType, GRPORunStatus
-from grpo_operator.desired.benchmarks import build_benchmark_job
+from grpo_operator.desired.benchmarks import WAITS_S, build_benchmark_job
 from grpo_operator.desired.children import Child
 from grpo_operator.reconcile.acceptance import taken_names
 from grpo_operator.reconcile.completion import REPORT_GRACE_S
@@ -36,7 +37,7 @@ MESSAGE_CHARACTERS: Final = 500
 """Of an entry."""
 
 _DEADLINE: Final = "DeadlineExceeded"
-"""Of a Job that did not end in time, in the words of the Job controller."""
+"""Of a Job that did not end in time, in the words of the Job controller, and of a pod, in the kubelet's."""
 
 
 @dataclass(frozen=True)
@@ -47,8 +48,8 @@ class Benchmarks:
     statement: Statement
     job: Child | None = None
     """To be made."""
-    withdrawn: ObservedJob | None = None
-    """To be removed: learners come first."""
+    withdrawn: Sequence[ObservedJob] = ()
+    """To be removed."""
     look_again_s: float | None = None
 
 
@@ -78,27 +79,47 @@ def judge_benchmarks(
         entries=entries[-MOST_ENTRIES:],
         statement=_refused(refused) if refused else _statement(entries, current, children, may_start),
         job=None if taken else wanted,
-        withdrawn=job if job and not may_start and not _has_node(job, children) else None,
+        withdrawn=[
+            *_too_slow(entries, children),
+            *([job] if job and not (may_start or _has_node(job, children)) else []),
+        ],
         look_again_s=REPORT_GRACE_S if job and _ended_at(job) else None,
     )
 
 
 def known_targets(run: GRPORun, status: GRPORunStatus, progress: Progress | None) -> list[BenchmarkStatus]:
-    """Those that the status knows, those that learner 0 tells of, and the trained model once the run has succeeded."""
+    """Those that the status knows, those that learner 0 tells of, and the trained model once the run has succeeded, unless
+    it is a checkpoint's that is benchmarked anyway."""
     told = [BenchmarkStatus(target=target_of(step), step=step) for step in (progress.kept_models if progress else ())]
     known = {entry.target: entry for entry in [*told, *status.benchmarks]}
     if is_true(status.conditions, ConditionType.SUCCEEDED) and status.model is not None:
-        step = status.progress.step
-        is_last_checkpoint = target_of(step) in known and not run.spec.recipe.get("load_best_model_at_end")
-        if not is_last_checkpoint:
-            known.setdefault(TRAINED_MODEL, BenchmarkStatus(target=TRAINED_MODEL, step=step))
-    return sorted(known.values(), key=lambda entry: (entry.step, entry.target))
+        step = _trained_step(run, status)
+        same = known.get(target_of(step)) if step is not None else None
+        if same is None or same.phase is BenchmarkPhase.FAILED:
+            entry = BenchmarkStatus(target=TRAINED_MODEL, step=status.progress.step if step is None else step)
+            known.setdefault(TRAINED_MODEL, entry)
+    return sorted(known.values(), key=lambda entry: (entry.target == TRAINED_MODEL, entry.step, entry.target))
+
+
+def _trained_step(run: GRPORun, status: GRPORunStatus) -> int | None:
+    """Whose weights the trained model has, and so has the checkpoint of that step. None: learners of an older image, which
+    load the best model, do not say of which step it is."""
+    if not run.spec.recipe.get(LOADS_BEST):
+        return status.progress.step
+    best = status.evaluation and status.evaluation.best
+    return best.step if best else None
 
 
 def learners_have_all(status: GRPORunStatus) -> bool:
     """What they need; of a run that is over, for ever."""
     ended = (ConditionType.SUCCEEDED, ConditionType.FAILED)
     return any(is_true(status.conditions, kind) for kind in (ConditionType.LEARNERS_READY, *ended))
+
+
+def _too_slow(entries: Iterable[BenchmarkStatus], children: Children) -> list[ObservedJob]:
+    """Jobs that would try once more what did not end in time, for as long again."""
+    failed = (children.benchmark_jobs.get(entry.target) for entry in entries if entry.phase is BenchmarkPhase.FAILED)
+    return [job for job in failed if job is not None and _ended_at(job) is None]
 
 
 def _has_node(job: ObservedJob, children: Children) -> bool:
@@ -157,12 +178,18 @@ def _ended_at(job: ObservedJob) -> datetime | None:
 
 def _why_failed(job: ObservedJob, pods: Sequence[ObservedPod], settings: Settings, now: datetime) -> str | None:
     """None while it has not, or while its pods' own news may be on their way."""
+    if any(pod.evicted and pod.evicted.reason == _DEADLINE for pod in pods):
+        hours = settings.benchmarks.timeout_s / 3600
+        return (
+            f"It did not end within {hours:.3g} hours on its node (benchmarks.timeoutSeconds of the operator's chart)"
+        )
     ended_at = _ended_at(job)
     if ended_at is None:
         return None
     if job.failure and job.failure.reason == _DEADLINE:
-        hours = settings.benchmarks.timeout_s / 3600
-        return f"It did not end within {hours:.3g} hours (benchmarks.timeoutSeconds of the operator's chart)"
+        room = next((f" ({pod.unschedulable.message.rstrip('.')})" for pod in pods if pod.unschedulable), "")
+        days = WAITS_S // 86400
+        return f"For {days} days its pods have waited for nodes, or were taken away from them{room}"
     if told := next((words for pod in reversed(pods) if (words := _last_words(pod))), None):
         return told
     if (now - ended_at).total_seconds() < REPORT_GRACE_S:

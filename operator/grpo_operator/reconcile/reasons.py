@@ -13,6 +13,8 @@ class Reason(StrEnum):
     OWNED_KEY = "OwnedKey"
     """The recipe sets a key that the operator sets itself, or asks for what runs cannot do yet. Nothing was started: remove
     the key and apply the run again."""
+    INVALID_RECIPE = "InvalidRecipe"
+    """A key of the recipe has a value that cannot work. Nothing was started: correct it and apply the run again."""
     UNKNOWN_BENCHMARK = "UnknownBenchmark"
     """The recipe names a benchmark that the operator's chart does not have. Nothing was started: correct the name, or have
     it added to `benchmarks.tasks` there."""

@@ -111,7 +111,7 @@ def _with_benchmarks(look: _Look, plan: Plan) -> Plan:
         plan,
         status=report.with_benchmarks(look.run, plan.status, found.entries, found.statement, look.now),
         write=(*plan.write, found.job) if found.job else plan.write,
-        delete=(*plan.delete, *_not_deleting([found.withdrawn])),
+        delete=(*plan.delete, *_not_deleting(found.withdrawn)),
         look_again_s=min((wait for wait in waits if wait is not None), default=None),
     )
 

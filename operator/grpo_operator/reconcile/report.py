@@ -247,7 +247,8 @@ def _readable_evaluation(evaluation: EvaluationProgress) -> EvaluationProgress:
     numbers = evaluation.model_dump(include={"reward", "reward_std", "completion_length"}, exclude_none=True)
     readable = {name: rounded(value) for name, value in numbers.items()}
     rewards = {name: rounded(value) for name, value in evaluation.rewards.items()}
-    return evaluation.model_copy(update=readable | {"rewards": rewards})
+    best = evaluation.best and evaluation.best.model_copy(update={"value": rounded(evaluation.best.value)})
+    return evaluation.model_copy(update=readable | {"rewards": rewards, "best": best})
 
 
 def _readable_steps(steps: Steps) -> Steps:

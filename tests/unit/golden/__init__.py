@@ -1,18 +1,20 @@
-"""Golden manifests: all children of each sample run, so that a reviewer sees the whole effect of a change.
+"""Golden manifests: all children of each sample run, and the Jobs of benchmarks, so that a reviewer sees the whole effect of a change.
 
 `python -m unit.golden` writes them anew; tests/unit/test_desired_golden.py compares.
 """
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Final
 
 import yaml
 
 from grpo_operator.api.run import GRPORun
+from grpo_operator.desired.benchmarks import build_benchmark_job
 from grpo_operator.desired.children import build_children
 from grpo_operator.desired.manifest import Manifest
-from grpo_operator.settings import RoleDefaults, Settings
-from harness.layout import MANIFESTS
+from grpo_operator.settings import BenchmarkSettings, RoleDefaults, Settings
+from harness.layout import CHART, MANIFESTS
 
 FOLDER: Final = Path(__file__).parent
 
@@ -26,6 +28,16 @@ SETTINGS: Final = Settings(
     lease_name="grpo-operator",
     metrics_from=[{"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "monitoring"}}}],
 )
+
+BENCHMARKS: Final = "benchmark-jobs.yaml"
+"""No sample has benchmarks, since no cluster has an image for them by itself."""
+BENCHMARKED: Final = MANIFESTS / "qwen-math-2x8.yaml"
+TARGETS: Final[tuple[tuple[str, dict[str, Any]], ...]] = (
+    ("checkpoint-100", {}),
+    ("checkpoint-100", {"use_peft": True, "trust_remote_code": True}),
+    ("model", {}),
+)
+"""What is benchmarked, and what the recipe of BENCHMARKED says beside `benchmarks`."""
 
 
 def documents(file: Path) -> list[Manifest]:
@@ -47,8 +59,39 @@ def read_sample(file: Path) -> GRPORun:
 def render(file: Path) -> str:
     children = build_children(read_sample(file), SETTINGS, attempt=1, token=TOKEN)
     head = f"# All children of manifests/{file.relative_to(MANIFESTS)}, written by `make generate`.\n"
-    manifests = [child.manifest for child in children]
-    return head + yaml.dump_all(manifests, Dumper=_Readable, sort_keys=False, width=200)
+    return head + _written(child.manifest for child in children)
+
+
+def render_benchmarks() -> str:
+    """Under the chart's defaults."""
+    (values,) = documents(CHART / "values.yaml")
+    benchmarks = BenchmarkSettings(
+        image="lighteval:0.13.0",
+        command=values["benchmarks"]["command"],
+        tasks=values["benchmarks"]["tasks"],
+        gpus=values["benchmarks"]["gpus"],
+        timeout_s=values["benchmarks"]["timeoutSeconds"],
+    )
+    settings = SETTINGS.model_copy(update={"benchmarks": benchmarks})
+    jobs = [build_benchmark_job(_benchmarked(recipe), settings, target) for target, recipe in TARGETS]
+    told = ", ".join(f"{target} {recipe or ''}".strip() for target, recipe in TARGETS)
+    head = f"# Jobs of manifests/{BENCHMARKED.name} with benchmarks: {told}. Written by `make generate`.\n"
+    return head + _written(job.manifest for job in jobs)
+
+
+def _benchmarked(recipe: dict[str, Any]) -> GRPORun:
+    run = read_sample(BENCHMARKED)
+    whole = run.spec.recipe | {"benchmarks": ["math_500", "aime24"]} | recipe
+    return run.model_copy(update={"spec": run.spec.model_copy(update={"recipe": whole})})
+
+
+def golden_files() -> dict[str, str]:
+    """{name: content}"""
+    return {file.name: render(file) for file in sample_files()} | {BENCHMARKS: render_benchmarks()}
+
+
+def _written(manifests: Iterable[Manifest]) -> str:
+    return yaml.dump_all(manifests, Dumper=_Readable, sort_keys=False, width=200)
 
 
 class _Readable(yaml.SafeDumper):

@@ -14,12 +14,12 @@ import numpy as np
 import torch
 
 from grpo_contract.dataset_mixture import read_mixture
-from grpo_contract.evaluation import group_does_not_fit, nothing_kept_out, stream_not_evaluated, too_few_rows
+from grpo_contract.evaluation import group_does_not_fit, nothing_kept_out, too_few_rows
 from grpo_contract.failure import PodReason, UserError
+from grpo_trainer.instruments.mismatch import SamplerMismatch
+from grpo_trainer.instruments.phases import PhaseClock
 from grpo_trainer.light_trl import GRPOConfig
 from grpo_trainer.recipe import Recipe
-from grpo_trainer.reports.mismatch import SamplerMismatch
-from grpo_trainer.reports.phases import PhaseClock
 
 KEPT = ("clock", "mismatch", "tokens", "log_completions", "_logs")
 """What a learner says of its training."""
@@ -33,8 +33,6 @@ def check_evaluation(recipe: Recipe) -> None:
     """
     if recipe.evaluates is None:
         return
-    if recipe.script.dataset_streaming:
-        raise UserError(PodReason.INVALID_RECIPE, stream_not_evaluated(recipe.evaluates))
     mixture = read_mixture(vars(recipe.script))
     if mixture is not None and mixture.test_split_size is None:
         raise UserError(PodReason.INVALID_RECIPE, nothing_kept_out(recipe.evaluates))

@@ -10,7 +10,7 @@ Public names, each in the module that is its own:
     observer.FleetObserver, .GeneratorStatus     what the exporter implements; called from any thread
     errors.GeneratorsLost                        no generator until the deadline (`failure` for the termination file);
                                                  raised, like UserError for a request that vLLM refuses, on every rank
-    fleet.Fleet, roster.Roster                   submit -> tickets, collect -> completions; who is in sync
+    fleet.Fleet, roster.Roster                   submit -> tickets, which get their completions; who is in sync
     generator.Generator                          one vLLM server
     weights.WeightServer                         versioned snapshots that generators pull
 """

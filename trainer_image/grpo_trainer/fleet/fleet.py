@@ -1,7 +1,7 @@
-"""Completions from generators that come and go: submit(prompts) -> tickets, collect(tickets) -> completions.
+"""Completions from generators that come and go: submit(prompts) -> tickets, which get their completions during wait().
 
-A synchronous step is submit, collect, learn. The unit is the group, all generations of one prompt. A generator gets its
-share of the groups in many requests: those of requests that failed go to other generators, finished ones are kept.
+The unit is the group, all generations of one prompt. A generator gets its share of the groups in many requests: those of
+requests that failed go to other generators, finished ones are kept.
 
 P prompts, G generations per prompt.
 """
@@ -45,6 +45,7 @@ class Ticket:
     terms: _Terms
     sends: int = 0
     completions: list[Completion] | None = None
+    """G of them, once they are there."""
 
 
 @dataclass(frozen=True)
@@ -85,26 +86,19 @@ class Fleet:
         self._dispatch()
         return tickets
 
-    def collect(self, tickets: Sequence[Ticket]) -> Groups:
-        """The completions of the tickets, P x G, in their order.
+    def wait(self, tickets: Sequence[Ticket], timeout_s: float) -> None:
+        """Until all completions of the tickets are there, or for about `timeout_s`.
 
         Raises:
             GeneratorsLost: there was no generator for `generators_s`, or none that could write these.
             UserError: the generators refuse the request.
         """
-        while (completions := self.poll(tickets, POLL_S)) is None:
-            pass
-        return completions
-
-    def poll(self, tickets: Sequence[Ticket], timeout_s: float) -> Groups | None:
-        """Like `collect`, but None when the completions are not there after about `timeout_s`."""
         deadline = time.monotonic() + timeout_s
         while any(ticket.completions is None for ticket in tickets):
             left_s = deadline - time.monotonic()
             if left_s <= 0:
-                return None
+                return
             self._work(min(POLL_S, left_s))
-        return [ticket.completions for ticket in tickets if ticket.completions is not None]
 
     def _work(self, timeout_s: float) -> None:
         if self._waiting:

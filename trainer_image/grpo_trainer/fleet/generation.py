@@ -105,8 +105,7 @@ class FleetGeneration(VLLMGeneration):  # type: ignore[misc]
             )
         prompts_of_all_ranks = gather_object(prompts)
         tickets: list[Ticket] = []
-        if self.accelerator.is_main_process:
-            tickets = self._fleet.submit(prompts_of_all_ranks[::num_generations], num_generations, self._sampling())
+        self._on_main(partial(self._submit, tickets, prompts_of_all_ranks[::num_generations], num_generations))
         first = self.accelerator.process_index * len(prompts)
         own = range(first, first + len(prompts))
         completions: Portion = {}
@@ -116,9 +115,13 @@ class FleetGeneration(VLLMGeneration):  # type: ignore[misc]
             self.arrived({place - first: portion[place].token_ids for place in own if place in portion})
         return _in_trl_form(prompts, [completions[place] for place in own])
 
+    def _submit(self, tickets: list[Ticket], prompts: list[list[int]], num_generations: int) -> Portion:
+        tickets += self._fleet.submit(prompts, num_generations, self._sampling())
+        return {}
+
     def _next_portion(self, tickets: list[Ticket], num_generations: int, known: Portion) -> Portion:
         """What is not yet known of the tickets' completions; after PORTION_S, or once all are there."""
-        self._fleet.poll(tickets, PORTION_S)
+        self._fleet.wait(tickets, PORTION_S)
         return {
             number * num_generations + place: completion
             for number, ticket in enumerate(tickets)

@@ -15,7 +15,7 @@ from grpo_contract.metrics import PushOutcome
 from grpo_trainer.hub.job import NO_TIME_LEFT, PushJob, PushResult
 from grpo_trainer.hub.plan import LAST_CHECKPOINT, Push, files_of, push_of_model, pushes_of_checkpoint, with_push
 from grpo_trainer.hub.settings import HubSettings
-from grpo_trainer.reports.metrics import LearnerMetrics
+from grpo_trainer.instruments.metrics import LearnerMetrics
 from grpo_trainer.storage.checkpoint_files import MODEL_CARD
 from grpo_trainer.storage.model_card import card_of
 

@@ -17,15 +17,16 @@ from pyarrow import ArrowInvalid
 
 from grpo_contract.dataset_mixture import read_mixture
 from grpo_contract.failure import QUOTED_CHARACTERS, PodReason, UserError
-from grpo_contract.paths import is_path
+from grpo_contract.paths import FILE_FORMATS, is_path
 from grpo_contract.prompts import too_few_prompts
 from grpo_trainer.causes import OF_THE_PATH, first_line, is_of_the_system, modules_of
 from grpo_trainer.inputs.hub_silence import is_data_cached, without_silent_hub
 from grpo_trainer.inputs.mixture import mix
-from grpo_trainer.inputs.sources import Source, check_columns
+from grpo_trainer.inputs.streams import read_whole
 from grpo_trainer.inputs.unreachable_hub import unreachable, unreachable_hub_named
-from grpo_trainer.preflight import FILE_FORMATS, check_dataset, dataset_permission
+from grpo_trainer.preflight import check_dataset, dataset_permission
 from grpo_trainer.recipe import OpenR1Arguments
+from grpo_trainer.sources import Source, check_columns
 
 PROMPT: Final = "prompt"
 CONVERSATION: Final = "messages"
@@ -115,7 +116,7 @@ def load_path(source: Source, prompt_column: str) -> Loaded:
     check_dataset(source, prompt_column)
     try:
         with dataset_permission(source), emptiness_named(source):
-            return with_columns(pick_split(read_path(source), source))
+            return loaded_rows(pick_split(read_path(source), source), source)
     except (*OF_THE_PATH, DatasetGenerationError, ArrowInvalid) as error:
         if is_of_the_system(error):  # DatasetGenerationError is around whatever happened, a full volume as well
             raise
@@ -155,9 +156,8 @@ def split_not_found(source: Source, split: str, splits: Iterable[str]) -> UserEr
 
 def load_from_hub(source: Source) -> Loaded:
     with hub_refusal_named(source), emptiness_named(source):
-        return with_columns(
-            datasets.load_dataset(source.name, name=source.config, split=source.split, streaming=source.is_streamed)
-        )
+        rows = datasets.load_dataset(source.name, name=source.config, split=source.split, streaming=source.is_streamed)
+        return loaded_rows(rows, source)
 
 
 @contextlib.contextmanager
@@ -228,6 +228,12 @@ def pick_mixed(splits: Mapping[str, TrainingData], key: str, split: str) -> Load
             f"spec.recipe.{key}: a mixture has no split {split!r}; use one of {', '.join(splits)}.",
         )
     return with_columns(splits[split])
+
+
+def loaded_rows(rows: TrainingData, source: Source) -> Loaded:
+    if source.is_held_out and isinstance(rows, datasets.IterableDataset):
+        return with_columns(read_whole(rows, source.split))
+    return with_columns(rows)
 
 
 def with_columns(rows: TrainingData) -> Loaded:

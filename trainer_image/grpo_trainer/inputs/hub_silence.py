@@ -19,9 +19,9 @@ from huggingface_hub import constants, try_to_load_from_cache
 from grpo_contract.model_folder import CONFIG_NAME
 from grpo_contract.paths import is_path
 from grpo_trainer.causes import first_line
-from grpo_trainer.inputs.sources import Source
 from grpo_trainer.inputs.unreachable_hub import trouble_now, unreachable_hub_named
 from grpo_trainer.preflight import TOKENIZER_FILES, WEIGHT_FILES, matching
+from grpo_trainer.sources import Source
 
 INDEX_FILES: Final = ("*.index.json",)
 """Of weights in several files: which there are."""

@@ -10,9 +10,9 @@ from grpo_trainer.inputs.data import (
     rows_of,
     with_prompts,
 )
-from grpo_trainer.inputs.sources import Source, held_out_sources, sources_of
 from grpo_trainer.recipe import Recipe
 from grpo_trainer.rewards.registry import check_reward
+from grpo_trainer.sources import Source, held_out_sources, sources_of
 
 
 def load_data(recipe: Recipe, required: Mapping[str, Sequence[str]], *, as_messages: bool) -> Data:

@@ -1,16 +1,13 @@
 """Training of an adapter (LoRA) instead of all parameters: what peft cannot make of a recipe, said of its key."""
 
-import json
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any, Final
+from typing import Any
 
+from grpo_contract.adapter_targets import NOT_LINEAR, unsuitable_targets
 from grpo_contract.failure import PodReason, UserError
 from grpo_trainer.causes import first_line, modules_of
 from grpo_trainer.light_trl import ModelConfig, get_peft_config
-
-REMEDY: Final = r"name linear modules of the model, as in [q_proj, v_proj], or one alone by a pattern, as in .*\.q_proj, or all-linear"
-"""TRL makes text of a list of one, and peft takes text for a pattern of a module's whole path."""
 
 
 def adapter_of(model: ModelConfig) -> Any:
@@ -43,9 +40,7 @@ def check_targets(model: Any, modules: Any) -> None:
 
     for name, module in model.named_modules():
         if isinstance(module, LoraLayer) and not (isinstance(module, Linear) or is_quantised(module.get_base_layer())):
-            raise unsuitable(
-                modules, f"{name.rpartition('.')[2]} is no linear module and cannot be merged for generators"
-            )
+            raise unsuitable(modules, f"{name.rpartition('.')[2]} {NOT_LINEAR}")
 
 
 def is_quantised(layer: Any) -> bool:
@@ -54,5 +49,4 @@ def is_quantised(layer: Any) -> bool:
 
 
 def unsuitable(modules: Any, reason: str) -> UserError:
-    said = json.dumps(modules, ensure_ascii=False)
-    return UserError(PodReason.INVALID_RECIPE, f"spec.recipe.lora_target_modules is {said}, but {reason}; {REMEDY}.")
+    return UserError(PodReason.INVALID_RECIPE, unsuitable_targets(modules, reason))

@@ -1,1 +1,3 @@
-"""What a learner says of itself: progress, metrics, logs, and where its time goes. Changes nothing that is learnt."""
+"""What tells of a learner: callbacks and observers that read it and write to the instruments, and the exporter. Changes
+nothing that is learnt.
+"""

@@ -8,8 +8,9 @@ from transformers import TrainerCallback, TrainerControl, TrainerState, Training
 
 from grpo_contract.metrics import Phase
 from grpo_contract.progress import EvaluationProgress
-from grpo_trainer.reports.metrics import LearnerMetrics
-from grpo_trainer.reports.progress import ProgressBoard, time_now
+from grpo_trainer.evaluating.comparison import best_so_far
+from grpo_trainer.instruments.metrics import LearnerMetrics
+from grpo_trainer.instruments.progress import ProgressBoard, time_now
 from grpo_trainer.reports.step_report import Logs, copy_gauges, finite, listed
 
 log = logging.getLogger(__name__)
@@ -29,10 +30,15 @@ class EvaluationReport(TrainerCallback):  # type: ignore[misc]
         self.metrics.set("grpo_eval_step", state.global_step)
         self.metrics.observe("grpo_phase_seconds", seconds, Phase.EVALUATE.value)
         evaluation = read_evaluation(metrics, self.rewards, state.global_step)
+        evaluation.best = best_so_far(state, args.metric_for_best_model)
         self.board.update(evaluation=evaluation)
         log.info(
             "step %d/%d  evaluation: %s  %.1f s", state.global_step, state.max_steps, describe(evaluation), seconds
         )
+
+    def compared(self, args: TrainingArguments, state: TrainerState) -> None:
+        """The evaluation just told, with those before it."""
+        self.board.update_part("evaluation", best=best_so_far(state, args.metric_for_best_model))
 
 
 def read_evaluation(logs: Logs, rewards: Sequence[str], step: int) -> EvaluationProgress:

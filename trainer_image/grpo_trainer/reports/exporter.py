@@ -19,7 +19,7 @@ from prometheus_client.exposition import choose_encoder
 from prometheus_client.registry import CollectorRegistry
 
 from grpo_contract.network import HEALTH_PATH, LEARNER_HTTP_PORT, METRICS_PATH, PROGRESS_PATH, every_address
-from grpo_trainer.reports.progress import ProgressBoard
+from grpo_trainer.instruments.progress import ProgressBoard
 
 LONGEST_WAIT_S: Final = 60.0
 """For the last scrape: GPUs are held meanwhile."""

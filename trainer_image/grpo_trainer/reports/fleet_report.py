@@ -7,8 +7,8 @@ from collections.abc import Sequence
 
 from grpo_contract.progress import GeneratorProgress, Stage
 from grpo_trainer.fleet.observer import GeneratorState, GeneratorStatus
-from grpo_trainer.reports.metrics import LearnerMetrics
-from grpo_trainer.reports.progress import ProgressBoard
+from grpo_trainer.instruments.metrics import LearnerMetrics
+from grpo_trainer.instruments.progress import ProgressBoard
 
 
 class FleetReport:

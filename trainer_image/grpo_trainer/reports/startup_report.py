@@ -6,8 +6,8 @@ from typing import Any
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
 from grpo_contract.metrics import StartupPart
-from grpo_trainer.reports.metrics import LearnerMetrics
-from grpo_trainer.reports.startup import StartupClock, described, now
+from grpo_trainer.instruments.metrics import LearnerMetrics
+from grpo_trainer.instruments.startup import StartupClock, described, now
 
 log = logging.getLogger(__name__)
 

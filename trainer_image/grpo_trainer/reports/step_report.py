@@ -11,10 +11,10 @@ from transformers import TrainerCallback, TrainerControl, TrainerState, Training
 
 from grpo_contract.metrics import LEARNER_METRICS, TRL_KEYS_BY_LABEL, Phase, RewardError
 from grpo_contract.progress import Metrics, Stage
+from grpo_trainer.instruments.metrics import LearnerMetrics
+from grpo_trainer.instruments.progress import Pace, ProgressBoard
 from grpo_trainer.learner import Learner
 from grpo_trainer.reports.fleet_report import FleetReport
-from grpo_trainer.reports.metrics import LearnerMetrics
-from grpo_trainer.reports.progress import Pace, ProgressBoard
 from grpo_trainer.storage.checkpoints import Checkpoint, CheckpointKeeper
 
 log = logging.getLogger(__name__)

@@ -12,12 +12,20 @@ from pathlib import Path
 from typing import Any, Final
 
 from grpo_contract.failure import PodReason, UserError
-from grpo_contract.rewards import CODE_REWARDS, NO_CODE_REWARDS, NO_REWARD_URL, REWARD_IMPORT, REWARD_URL, is_url
+from grpo_contract.rewards import (
+    CODE_REWARDS,
+    NO_CODE_REWARDS,
+    NO_REWARD_URL,
+    REWARD_IMPORT,
+    REWARD_URL,
+    is_url,
+    without_secret,
+)
 from grpo_trainer.causes import description, is_of_the_system
-from grpo_trainer.inputs.sources import Source, column_not_kept
 from grpo_trainer.rewards.arguments import RewardArguments
 from grpo_trainer.rewards.module_source import file_of, may_hold
 from grpo_trainer.rewards.score import Score
+from grpo_trainer.sources import Source, column_not_kept
 
 RewardFunction = Callable[..., Sequence[Score]]
 
@@ -157,7 +165,7 @@ def broken(name: str, error: BaseException) -> UserError:
 
 
 def not_found(name: str, problem: str) -> UserError:
-    return UserError(PodReason.REWARD_NOT_FOUND, f"spec.recipe.reward_funcs: {name!r} {problem}.")
+    return UserError(PodReason.REWARD_NOT_FOUND, f"spec.recipe.reward_funcs: {without_secret(name)!r} {problem}.")
 
 
 def check_reward(name: str, required: Iterable[str], columns: Iterable[str] | None, source: Source) -> None:

@@ -18,6 +18,8 @@ QUANTISATION: Final = "quantization_config.json"
 LATEST: Final = "latest"
 """Names the folder of DeepSpeed's states."""
 SCHEDULER: Final = "scheduler.pt"
+ENTROPY_CONTROL: Final = "entropy_ctrl_state.json"
+"""TRL's, with use_adaptive_entropy."""
 MARKER: Final = "complete.json"
 """Makes a checkpoint count; of the run alone."""
 PARTIAL_MARKER: Final = f".{MARKER}"
@@ -29,6 +31,7 @@ NEEDED_TO_RESUME: Final = (
     "zero_to_*.py",
     "rng_state*.pth",
     SCHEDULER,
+    ENTROPY_CONTROL,
     MARKER,
     PARTIAL_MARKER,
 )

@@ -23,7 +23,7 @@ from grpo_contract.pod import pod_name
 from grpo_contract.progress import CheckpointProgress
 from grpo_trainer.decisions import decided_by_rank_0
 from grpo_trainer.evaluating.ended_early import ended_early
-from grpo_trainer.reports.progress import time_now
+from grpo_trainer.instruments.progress import time_now
 from grpo_trainer.storage import fence
 from grpo_trainer.storage.checkpoint_files import MARKER, PARTIAL_MARKER
 from grpo_trainer.storage.flushing import flush, flush_one

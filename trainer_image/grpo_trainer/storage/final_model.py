@@ -65,7 +65,6 @@ def save_final_model(learner: Any, config: RunConfig, results: Mapping[str, floa
     if learner.is_world_process_zero():
         begin(folder)
     learner.accelerator.wait_for_everyone()
-    learner.model.config.use_cache = True  # gradient checkpointing turned it off
     learner.save_model(str(partial))
     if learner.is_world_process_zero():
         learner.state.save_to_json(str(partial / TRAINER_STATE))

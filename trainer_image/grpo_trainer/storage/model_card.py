@@ -12,7 +12,7 @@ from grpo_contract.paths import is_path
 from grpo_contract.rewards import label_of
 from grpo_trainer.evaluating.comparison import described_best
 from grpo_trainer.evaluating.ended_early import ended_early
-from grpo_trainer.inputs.sources import sources_of
+from grpo_trainer.sources import sources_of
 from grpo_trainer.storage.checkpoint_files import QUANTISATION, TRAINER_STATE
 
 LIBRARIES: Final = ("trl", "transformers", "deepspeed", "torch")

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from importlib import import_module
 from typing import Any, Final, Protocol
 
-from grpo_trainer.reports.logs import set_up_logging
+from grpo_trainer.instruments.logs import set_up_logging
 from grpo_trainer.trackers.records import Record, Start
 
 NICENESS: Final = 10

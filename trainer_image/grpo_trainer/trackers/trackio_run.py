@@ -8,12 +8,12 @@ import httpx
 import trackio
 from huggingface_hub import get_token
 
+from grpo_contract.trackers import TRACKIO_SPACE, TRACKIO_SPACE_VARIABLE
 from grpo_trainer.trackers.records import Record, Start, tracked
 
 STEP: Final = "train/global_step"
 PROJECT: Final = "huggingface"
 """transformers' default."""
-SPACE_ID: Final = "TRACKIO_SPACE_ID"
 REFUSALS: Final = (OSError, ValueError, RuntimeError, httpx.HTTPError)
 """No token, no right, no such name, a Space that is frozen, a hub that does not answer."""
 
@@ -22,7 +22,7 @@ log = logging.getLogger(__name__)
 
 class TrackioRun:
     def __init__(self, start: Start) -> None:
-        self.run: Any = begin(start, start.config.get("trackio_space_id") or os.environ.pop(SPACE_ID, None))
+        self.run: Any = begin(start, start.config.get(TRACKIO_SPACE) or os.environ.pop(TRACKIO_SPACE_VARIABLE, None))
 
     def log(self, record: Record) -> None:
         tables = {}

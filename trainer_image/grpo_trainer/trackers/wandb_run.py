@@ -7,12 +7,12 @@ from typing import Any, Final
 
 import wandb
 
+from grpo_contract.trackers import WANDB_SAYS_WHERE_TO
 from grpo_trainer.trackers.records import Record, Start, tracked
 
 STEP: Final = "train/global_step"
 PROJECT: Final = "huggingface"
 """transformers' default, so that a run lies beside those that were made by hand."""
-SAYS_WHERE_TO: Final = ("WANDB_API_KEY", "WANDB_MODE")
 LOGIN_FILE: Final = Path("~/.netrc")
 
 log = logging.getLogger(__name__)
@@ -37,7 +37,7 @@ class WandbRun:
 
 
 def says_where_to() -> bool:
-    return any(name in os.environ for name in SAYS_WHERE_TO) or LOGIN_FILE.expanduser().exists()
+    return any(name in os.environ for name in WANDB_SAYS_WHERE_TO) or LOGIN_FILE.expanduser().exists()
 
 
 def begin(start: Start, mode: Any) -> Any:

@@ -61,7 +61,9 @@ class Batch:
             for name, values in columns.items():
                 column = self._columns.setdefault(name, [None] * len(self._outcome.scores))
                 for place, value in zip(places, values, strict=True):
-                    assert place not in self._there or column[place] == value, "scored is what is learnt from"
+                    assert place not in self._there or column[place] == value, (
+                        f"{self.function} was given {column[place]!r:.200} in {name}, and learnt from is {value!r:.200}"
+                    )
                     column[place] = value
             self._there.update(places)
             self._ready += [part for part in self._incomplete if self._there.issuperset(part)]
@@ -88,25 +90,31 @@ class Batch:
             self._ready = [*calls, *self._ready]
 
     def settle(self, places: Places, outcome: Outcome) -> None:
-        """The first word on a call counts."""
+        """The first word on a completion counts."""
         with self._lock:
-            if self._open.isdisjoint(places):
-                return
-            self._open.difference_update(places)
-            for number, place in enumerate(places):
-                self._outcome.scores[place] = outcome.scores[number]
-                if number in outcome.mishaps:
-                    self._outcome.mishaps[place] = outcome.mishaps[number]
-            self._outcome.logged += outcome.logged
-            is_done = not self._open
-        if is_done:
-            self.done.set_result(self._outcome)
+            self._take(places, outcome)
 
     def give_up(self, mishap: Mishap) -> None:
         """Settle what is open."""
-        places = sorted(self._open)
-        if places:
-            self.settle(places, Outcome.without_scores(len(places), mishap))
+        with self._lock:
+            places = sorted(self._open)
+            self._take(places, Outcome.without_scores(len(places), mishap))
+
+    def _take(self, places: Places, outcome: Outcome) -> None:
+        fresh = [(number, place) for number, place in enumerate(places) if place in self._open]
+        if not fresh:
+            return
+        for number, place in fresh:
+            self._open.remove(place)
+            self._outcome.scores[place] = outcome.scores[number]
+            if number in outcome.mishaps:
+                self._outcome.mishaps[place] = outcome.mishaps[number]
+            for name, values in outcome.extras.items():
+                column = self._outcome.extras.setdefault(name, [None] * len(self._outcome.scores))
+                column[place] = values[number]
+        self._outcome.metrics += outcome.metrics
+        if not self._open:
+            self.done.set_result(self._outcome)
 
 
 @dataclass(frozen=True)

@@ -103,7 +103,7 @@ class Crew:
             return job.give_up(Mishap(RewardError.EXCEPTION, why))
         process.num_logs_known = job.batch.num_logs
         num_settled = 0
-        for places, outcome in zip(job.calls, process.outcomes(message, job.sizes, job.batch.ends_at), strict=False):
+        for places, outcome in zip(job.calls, process.outcomes(message, job.sizes, job.batch), strict=False):
             job.batch.settle(places, outcome)
             num_settled += 1
         job.batch.put_back(job.calls[num_settled:])

@@ -82,8 +82,10 @@ class Outcome:
     scores: list[float | None]
     mishaps: dict[int, Mishap] = field(default_factory=dict)
     """By the place of the completion; its entry in `scores` is None."""
-    logged: list[tuple[str, tuple[Any, ...]]] = field(default_factory=list)
-    """What the function told TRL's `log_extra` and `log_metric`, to be said again in training."""
+    extras: dict[str, list[Any]] = field(default_factory=dict)
+    """What the function told TRL's `log_extra`, to be said again in training: columns with an entry per completion."""
+    metrics: list[tuple[str, float]] = field(default_factory=list)
+    """What it told `log_metric`."""
 
     @classmethod
     def without_scores(cls, count: int, mishap: Mishap) -> "Outcome":

@@ -15,7 +15,7 @@ import threading
 import time
 from collections.abc import Iterator, Mapping
 from multiprocessing.connection import Connection
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 from grpo_contract.failure import PodReason, RunFailure, UserError
 from grpo_contract.metrics import RewardError
@@ -28,6 +28,11 @@ END_S: Final = 5.0
 """For a killed process to be gone; one that waits for a dead network drive stays."""
 LOOK_EVERY_S: Final = 0.02
 WORKER: Final = "grpo_trainer.rewards.processes.worker"
+
+
+class Timed(Protocol):
+    ends_at: float
+    """time.monotonic; may be set while calls are being made."""
 
 
 class RewardProcess:
@@ -71,19 +76,19 @@ class RewardProcess:
         self._has_loaded = True
         return answer.signatures
 
-    def outcomes(self, call: bytes, sizes: list[int], ends_at: float) -> Iterator[Outcome]:
+    def outcomes(self, call: bytes, sizes: list[int], batch: Timed) -> Iterator[Outcome]:
         """Of the calls in a pickled Call, in order. The one that costs the process its life is the last.
 
-        Each call has its own deadline, and all of them have to be done by `ends_at`.
+        Each call has its own deadline, and all of them have that of their batch.
         """
         for number, size in enumerate(sizes):
             try:
                 if number == 0:
                     self._connection.send_bytes(call)
-                outcome: Outcome = self._receive(max(0.0, min(self._timeout_s, ends_at - time.monotonic())))
+                outcome: Outcome = self._receive(max(0.0, min(self._timeout_s, batch.ends_at - time.monotonic())))
             except (TimeoutError, BlockingIOError):
                 self.kill()
-                yield Outcome.without_scores(size, self._timed_out(ends_at))
+                yield Outcome.without_scores(size, self._timed_out(batch.ends_at))
                 return
             except (OSError, EOFError):
                 mishap = Mishap(RewardError.WORKER_LOST, f"its process {self._end()}")

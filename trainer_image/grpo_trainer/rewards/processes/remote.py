@@ -86,9 +86,9 @@ class RemoteReward:
         """Needs no whole batch."""
         self._begun: Batch | None = None
 
-    def begin(self, trainer_state: Any, prompts: Sequence[Any], **columns: Sequence[Any]) -> None:
-        """A batch whose completions are still to be written."""
-        self._begun = self._batch(trainer_state, prompts=prompts, **columns)
+    def begin(self, trainer_state: Any, columns: Mapping[str, Sequence[Any]]) -> None:
+        """A batch whose completions are still to be written; `columns` are `prompts` and those of the data set."""
+        self._begun = self._batch(trainer_state, columns)
 
     def add(self, places: Sequence[int], completions: Sequence[Any], completion_ids: Sequence[list[int]]) -> None:
         """Of the batch that has begun, those that are there now."""
@@ -106,24 +106,25 @@ class RemoteReward:
         **columns: Sequence[Any],
     ) -> list[Score]:
         """FAILED, or None, where there is no score; the watch is told why."""
-        batch, self._begun = self._begun or self._batch(trainer_state, **columns), None
-        self._add(batch, range(len(completions)), completions=completions, completion_ids=completion_ids)
+        batch, self._begun = self._begun or self._batch(trainer_state, columns), None
         batch.ends_at = time.monotonic() + self._processes.scoring_s
+        self._add(batch, range(len(completions)), completions=completions, completion_ids=completion_ids)
         left_s = batch.ends_at + LAST_WORDS_S - time.monotonic()
         await asyncio.wait([asyncio.wrap_future(batch.done)], timeout=left_s)
         batch.give_up(out_of_time())  # where a process is being started, nothing else looks at the clock
         outcome = batch.done.result()
-        for name, arguments in outcome.logged:
-            {"log_extra": log_extra, "log_metric": log_metric}[name](*arguments)
+        for name, values in outcome.extras.items():
+            log_extra(name, values)
+        for name, value in outcome.metrics:
+            log_metric(name, value)
         self._processes.watch.count(label_of(self._name), outcome.mishaps.values())
         mishaps = outcome.mishaps
         return [mishaps[place].score if place in mishaps else score for place, score in enumerate(outcome.scores)]
 
-    def _batch(self, trainer_state: Any, **columns: Sequence[Any]) -> Batch:
+    def _batch(self, trainer_state: Any, columns: Mapping[str, Sequence[Any]]) -> Batch:
         division = divided(self._name, columns["prompts"], per_group=self._name in self._processes.per_group)
-        return Batch(
-            self._name, self._wanted(columns), None if self._name in BUILT_IN else vars(trainer_state), division
-        )
+        state = None if self._name in BUILT_IN else dict(vars(trainer_state))  # TRL goes on to change it
+        return Batch(self._name, self._wanted(columns), state, division)
 
     def _add(self, batch: Batch, places: Sequence[int], **columns: Sequence[Any]) -> None:
         batch.add(places, self._wanted(columns))

@@ -13,7 +13,9 @@ import os
 import pickle
 import signal
 import sys
+from collections import defaultdict
 from collections.abc import Awaitable, Iterator, Mapping
+from dataclasses import dataclass, field
 from multiprocessing.connection import Connection
 from types import SimpleNamespace
 from typing import Any, Final
@@ -22,7 +24,7 @@ from grpo_contract.failure import Failure, PodReason, UserError
 from grpo_contract.metrics import RewardError
 from grpo_contract.rewards import is_url
 from grpo_trainer.causes import description, first_line
-from grpo_trainer.reports.logs import set_up_logging
+from grpo_trainer.instruments.logs import set_up_logging
 from grpo_trainer.rewards.processes.messages import Call, Load, Loaded, Mishap, NotLoaded, Outcome, Signature
 from grpo_trainer.rewards.registry import BUILT_IN, RewardFunction, load, required_columns
 from grpo_trainer.rewards.score import Failed
@@ -106,7 +108,7 @@ class Caller:
         self._functions = functions
         self._loop = asyncio.Runner()
         self._log_history: list[Any] = []
-        self._told_of: set[tuple[str, type]] = set()
+        self._told_of: set[tuple[str, type | str]] = set()
 
     def outcomes(self, call: Call) -> Iterator[Outcome]:
         if call.training:
@@ -118,7 +120,7 @@ class Caller:
             start += size
 
     def _outcome(self, call: Call, columns: Mapping[str, Any], size: int) -> Outcome:
-        logged: list[tuple[str, tuple[Any, ...]]] = []
+        logged = Logged()
         try:
             returned = self._functions[call.function](**columns, **self._of_training(call, logged))
             if inspect.isawaitable(returned):
@@ -130,18 +132,19 @@ class Caller:
         if len(found) != size:
             why = f"it returned {len(found)} scores for {size} completions"
             return Outcome.without_scores(size, Mishap(RewardError.WRONG_LENGTH, why))
+        self._tell_of_odd_columns(call.function, logged, size)
         if call.function in BUILT_IN:
             found = [NO_SOLUTION if score is None else score for score in found]
         return outcome_of(found, logged)
 
-    def _of_training(self, call: Call, logged: list[tuple[str, tuple[Any, ...]]]) -> dict[str, Any]:
+    def _of_training(self, call: Call, logged: "Logged") -> dict[str, Any]:
         """What TRL hands to functions beside columns."""
         if call.training is None:
             return {}
         return {
             "trainer_state": SimpleNamespace(**call.training.fields, log_history=list(self._log_history)),
-            "log_extra": lambda column, values: logged.append(("log_extra", (column, list(values)))),
-            "log_metric": lambda name, value: logged.append(("log_metric", (name, float(value)))),
+            "log_extra": lambda column, values: logged.extras[column].extend(values),
+            "log_metric": lambda name, value: logged.metrics.append((name, float(value))),
         }
 
     def _tell(self, function: str, error: BaseException) -> None:
@@ -149,6 +152,16 @@ class Caller:
         if (function, type(error)) not in self._told_of:
             self._told_of.add((function, type(error)))
             log.warning("reward function %s raised an error (told once)", function, exc_info=error)
+
+    def _tell_of_odd_columns(self, function: str, logged: "Logged", size: int) -> None:
+        """Once for each column."""
+        for name, values in logged.extras.items():
+            if len(values) != size and (function, name) not in self._told_of:
+                self._told_of.add((function, name))
+                log.warning(
+                    "reward function %s gave log_extra %d values of %r for %d completions: they are not logged (told once)",
+                    *(function, len(values), name, size),
+                )
 
 
 async def awaited(returned: Awaitable[Any]) -> Any:
@@ -163,9 +176,19 @@ def read(score: Any) -> float | Mishap | None:
     return number if abs(number) <= LARGEST else Mishap(RewardError.FAILED, f"it returned {number}")
 
 
-def outcome_of(found: list[float | Mishap | None], logged: list[tuple[str, tuple[Any, ...]]]) -> Outcome:
+@dataclass
+class Logged:
+    """What a function tells TRL to log, in one call."""
+
+    extras: dict[str, list[Any]] = field(default_factory=lambda: defaultdict(list))
+    metrics: list[tuple[str, float]] = field(default_factory=list)
+
+
+def outcome_of(found: list[float | Mishap | None], logged: Logged) -> Outcome:
     mishaps = {place: score for place, score in enumerate(found) if isinstance(score, Mishap)}
-    return Outcome([None if isinstance(score, Mishap) else score for score in found], mishaps, logged)
+    # Of a column with another number of entries nobody could say which completion an entry is of.
+    extras = {name: values for name, values in logged.extras.items() if len(values) == len(found)}
+    return Outcome([None if isinstance(score, Mishap) else score for score in found], mishaps, extras, logged.metrics)
 
 
 if __name__ == "__main__":

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from grpo_contract.metrics import StartupPart
 from grpo_contract.progress import Progress, Stage
-from grpo_trainer.reports.startup import StartupClock, now
+from grpo_trainer.instruments.startup import StartupClock, now
 
 WINDOW_STEPS: Final = 10
 ENDED_BY: Final = {Stage.WAITING_FOR_GENERATORS: StartupPart.MODEL, Stage.TRAINING: StartupPart.GENERATORS}

@@ -1,0 +1,48 @@
+"""The table of packages, which `kubectl grpo check` reads, against transformers itself and the images' locks."""
+
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import torch
+from transformers.trainer_optimizer import _OPTIMIZER_HANDLERS, OptimizerContext
+from transformers.training_args import OptimizerNames
+
+from grpo_contract.needed_packages import NEEDED_BY
+from harness.layout import ROOT
+
+OPTIMIZERS = [name.value for name in OptimizerNames]
+
+
+def refusal_of(optim: str) -> str | None:
+    arguments: Any = SimpleNamespace(
+        optim=optim, optim_target_modules="all-linear", parallel_mode=None, gradient_accumulation_steps=1,
+        weight_decay=0.0, adam_beta1=0.9, adam_beta2=0.999, adam_epsilon=1e-8,
+    )  # fmt: skip
+    adam = {"betas": (0.9, 0.999), "eps": 1e-8}
+    model: Any = torch.nn.Sequential(torch.nn.Linear(2, 2))
+    try:
+        _OPTIMIZER_HANDLERS[optim](OptimizerContext(arguments, model, {"lr": 1e-6}, adam, {}))
+    except (ImportError, ValueError) as error:
+        return str(error)
+    return None
+
+
+@pytest.mark.parametrize("optim", OPTIMIZERS)
+def test_transformers_refuses_the_optimizers_of_the_table_and_no_other(optim: str) -> None:
+    assert (refusal_of(optim) is not None) is (optim in NEEDED_BY["optim"])
+
+
+@pytest.mark.parametrize("optim", NEEDED_BY["optim"])
+def test_its_words_name_the_package(optim: str) -> None:
+    package = NEEDED_BY["optim"][optim]
+    assert package.replace("-", "_") in (refusal_of(optim) or "").replace("-", "_")
+
+
+@pytest.mark.parametrize("lock", ["requirements-cpu.txt", "requirements-gpu.txt"])
+def test_the_images_hold_none_of_them(lock: str) -> None:
+    pinned = {
+        line.partition("==")[0] for line in (ROOT / "trainer_image" / lock).read_text().splitlines() if "==" in line
+    }
+    assert "deepspeed" in pinned
+    assert {package for packages in NEEDED_BY.values() for package in packages.values()} & pinned == set()

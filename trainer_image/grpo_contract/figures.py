@@ -1,0 +1,78 @@
+"""The figures of an evaluation: those that TRL measures, and transformers' loss. Without `eval_`, as a recipe may name them.
+
+They are known before a run where nobody's own reward function adds others to them, by TRL's log_metric.
+"""
+
+import difflib
+from collections.abc import Iterable, Mapping
+from typing import Any, Final
+
+from grpo_contract.comparison import METRIC, OF_A_CLOCK, what_compares
+from grpo_contract.rewards import is_own_code, label_of
+
+PREFIX: Final = "eval_"
+
+_ALWAYS: Final = (
+    "loss",
+    "num_tokens",
+    "entropy",
+    "reward",
+    "reward_std",
+    "frac_reward_zero_std",
+    "completions/clipped_ratio",
+    *(
+        f"completions/{which}_{length}"
+        for which in ("mean", "min", "max")
+        for length in ("length", "terminated_length")
+    ),
+    "sampling/sampling_logp_difference/mean",
+    "sampling/sampling_logp_difference/max",
+)
+_OF_SOME_MODELS: Final = ("aux_loss",)
+"""Of mixtures of experts: which model has experts is not known before it is loaded."""
+_OF_CORRECTION: Final = tuple(f"sampling/importance_sampling_ratio/{which}" for which in ("min", "mean", "max"))
+_OF_CLIPPING: Final = tuple(
+    f"clip_ratio/{which}" for which in ("low_mean", "high_mean", "region_mean", "low_min", "high_max")
+)
+_OF_LOSSES: Final[Mapping[str, tuple[str, ...]]] = {
+    **dict.fromkeys(("grpo", "bnpo", "dr_grpo", "dapo", "luspo"), _OF_CLIPPING),
+    "cispo": ("cispo_clip_ratio",),
+    "vespo": ("vespo/phi_seq_mean",),
+}
+"""By loss_type."""
+
+
+def figures_of(values: Mapping[str, Any]) -> frozenset[str] | None:
+    """None: a reward function may add its own. `values`: the recipe's, and TRL's where it is silent."""
+    rewards = values["reward_funcs"]
+    if any(is_own_code(reward) for reward in rewards):
+        return None
+    of_rewards = [f"rewards/{label_of(reward)}/{which}" for reward in rewards for which in ("mean", "std")]
+    return frozenset([*_ALWAYS, *_OF_SOME_MODELS, *of_rewards, *_of_settings(values)])
+
+
+def _of_settings(values: Mapping[str, Any]) -> list[str]:
+    figures = [*_OF_LOSSES.get(values["loss_type"], ())]
+    if values["beta"] != 0:
+        figures.append("kl")
+    if values["vllm_importance_sampling_correction"]:
+        figures += _OF_CORRECTION
+    if values["entropy_coef"] != 0 or values["use_adaptive_entropy"]:
+        figures.append("policy_loss")
+    return figures
+
+
+def unknown_figure(values: Mapping[str, Any]) -> str | None:
+    """Why evaluations cannot be compared by metric_for_best_model, where that is certain beforehand. `values`: as above."""
+    if what_compares(values) is None or (figures := figures_of(values)) is None:
+        return None
+    metric: str = values[METRIC]
+    return None if metric.removeprefix(PREFIX) in figures else no_figure(metric, figures)
+
+
+def no_figure(metric: str, figures: Iterable[str]) -> str:
+    """One sentence. `figures`: that there are."""
+    known = sorted(figure for figure in figures if figure not in OF_A_CLOCK)
+    nearest = difflib.get_close_matches(metric.removeprefix(PREFIX), known, n=1)
+    remedy = f"did you mean {nearest[0]}?" if nearest else f"set it to one of {', '.join(known)}."
+    return f"spec.recipe.{METRIC} is '{metric}', which is no figure of an evaluation; {remedy}"
