@@ -13,6 +13,7 @@ from grpo_cli.memory import Gpu, Memory, Model, estimate, memory_findings
 from grpo_cli.paths import RECIPE
 from grpo_cli.plan import Plan
 from grpo_cli.product import Product
+from grpo_cli.remedies import with_remedies
 from grpo_cli.rows import rows_of
 from grpo_cli.rules import broken_rules
 from grpo_cli.stored import as_stored, as_typed
@@ -55,7 +56,8 @@ def check_run(run: Mapping[str, Any], known: Known, product: Product) -> Report:
     structure = misfits(run, product.schema)
     stored = as_stored(_named(run), product.schema)
     rules = [rule for rule in product.rules if not _looks_at(rule, structure)]
-    refused = [*_unnamed(run), *structure, *broken_rules(as_typed(stored, product.schema), rules)]
+    typed = as_typed(stored, product.schema)
+    refused = [*_unnamed(run), *structure, *with_remedies(broken_rules(typed, rules), typed, rules)]
     recipe = sound(stored, structure)
     todays, told = translated(recipe, _mapping(stored.get("spec")).get("recipeDefaults"))
     told += without_effect(recipe, product.recipe_keys)

@@ -9,6 +9,7 @@ from typing import Final
 from grpo_cli.brought_along import BROUGHT_ALONG
 from grpo_cli.finding import Finding, error, note, waste
 from grpo_cli.plan import Plan
+from grpo_cli.processes import other_processes
 from grpo_contract.comparison import METRIC, comparison_mistake
 from grpo_contract.figures import unknown_figure
 from grpo_contract.prompts import too_few_prompts
@@ -209,5 +210,6 @@ CHECKS: Final[tuple[Check, ...]] = (
     no_recovery_checkpoint,
     epochs_and_steps,
     sequences_by_length,
+    other_processes,
     *BROUGHT_ALONG,
 )
