@@ -19,6 +19,7 @@ from grpo_cli.rules import broken_rules
 from grpo_cli.stored import as_stored, as_typed
 from grpo_cli.structure import misfits
 from grpo_cli.translation import translated, without_effect
+from grpo_contract.old_keys import OLD_KEYS
 from grpo_operator.api.cel import Rule
 from grpo_operator.api.spec import GRPORunSpec
 
@@ -60,6 +61,7 @@ def check_run(run: Mapping[str, Any], known: Known, product: Product) -> Report:
     refused = [*_unnamed(run), *structure, *with_remedies(broken_rules(typed, rules), typed, rules)]
     recipe = sound(stored, structure)
     todays, told = translated(recipe, _mapping(stored.get("spec")).get("recipeDefaults"))
+    told = [finding for finding in told if finding.field not in _refused_keys(stored, recipe)]
     told += without_effect(recipe, product.recipe_keys)
     if refused:
         return Report(in_order([*refused, *told]))
@@ -74,6 +76,13 @@ def _whole_report(plan: Plan, known: Known, told: Iterable[Finding]) -> Report:
     if known.model is not None and memory is not None:
         findings += memory_findings(plan, known.model, known.gpu, memory)
     return Report(in_order(findings), plan, memory)
+
+
+def _refused_keys(stored: Mapping[str, Any], recipe: Mapping[str, Any]) -> set[str]:
+    """Today's fields of keys that are there, though `recipe`, which is sound, lacks them: what they mean when they are left
+    out is nothing to be told of."""
+    refused = _mapping(_mapping(stored.get("spec")).get("recipe")).keys() - recipe.keys()
+    return {f"{RECIPE}.{key}" for key in refused | {OLD_KEYS[key].becomes for key in refused & OLD_KEYS.keys()}}
 
 
 def sound(stored: Mapping[str, Any], structure: Iterable[Finding]) -> dict[str, Any]:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from typing import Final
 
 from grpo_cli.brought_along import BROUGHT_ALONG
+from grpo_cli.checkpoints import no_recovery_checkpoint
 from grpo_cli.finding import Finding, error, note, waste
 from grpo_cli.plan import Plan
 from grpo_cli.processes import other_processes
@@ -125,16 +126,6 @@ def idle_generators(plan: Plan) -> Iterator[Finding]:
             "spec.generators.replicas",
             f"spec.generators.replicas is {replicas}, but a generation has {prompts} prompts, and the completions of one "
             f"come from one generator; set it to {prompts} or less, or make the generation larger.",
-        )
-
-
-def no_recovery_checkpoint(plan: Plan) -> Iterator[Finding]:
-    every, total = plan.spec.checkpoint.every_steps, plan.total_steps
-    if total is not None and every >= total and plan.spec.max_restarts > 0:
-        yield note(
-            "spec.checkpoint.everySteps",
-            f"spec.checkpoint.everySteps is {every}, but the run has {total} steps, and an attempt after a failure begins "
-            "anew; lower it.",
         )
 
 
