@@ -84,7 +84,7 @@ def test_check_of_a_sound_recipe(grpo: Grpo) -> None:
         "",
         "Not checked here: whether the model, the data set and its columns exist and may be read; what the images hold "
         "(packages, reward modules) and TRL's own checks of values; nodes, GPUs, quotas, policies and storage classes of "
-        "the cluster.",
+        "the cluster, and the benchmarks of the operator's chart.",
         "errors: 0, waste: 0, notes: 15",
     ]
 
