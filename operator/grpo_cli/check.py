@@ -1,7 +1,7 @@
 """A GRPORun -> what is to be said of it. Pure: no files, no printing."""
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Set
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -13,11 +13,13 @@ from grpo_cli.memory import Gpu, Memory, Model, estimate, memory_findings
 from grpo_cli.paths import RECIPE
 from grpo_cli.plan import Plan
 from grpo_cli.product import Product
+from grpo_cli.remedies import with_remedies
 from grpo_cli.rows import rows_of
 from grpo_cli.rules import broken_rules
 from grpo_cli.stored import as_stored, as_typed
 from grpo_cli.structure import misfits
 from grpo_cli.translation import not_accepted, translated, without_effect
+from grpo_contract.old_keys import OLD_KEYS
 from grpo_operator.api.spec import GRPORunSpec
 
 OF_RECIPE: Final = re.compile(rf"{re.escape(RECIPE)}\.(\w+)")
@@ -57,13 +59,15 @@ def check_run(run: Mapping[str, Any], known: Known, product: Product) -> Report:
     structure = misfits(run, product.schema)
     stored = as_stored(_named(run), product.schema)
     fields = [finding.field for finding in structure]
-    broken = broken_rules(as_typed(stored, product.schema), product.rules, fields)
-    refused = [*_unnamed(run), *structure, *broken]
+    typed = as_typed(stored, product.schema)
+    broken = broken_rules(typed, product.rules, fields)
+    refused = [*_unnamed(run), *structure, *with_remedies(broken, typed, product.rules, fields)]
     spec = _mapping(stored.get("spec"))
     # Tables of keys are not made for values that the schema refuses.
     unfit = {match[1] for field in fields if (match := OF_RECIPE.match(field))}
     recipe = {key: value for key, value in _mapping(spec.get("recipe")).items() if key not in unfit}
     todays, notes = translated(recipe, spec.get("recipeDefaults"))
+    notes = [note for note in notes if note.field not in _todays_fields(unfit)]  # they are there, and not left out
     told = [*not_accepted(todays, product.defaults, unfit), *notes, *without_effect(recipe, product.recipe_keys)]
     if refused:
         return Report(in_order([*refused, *told]))
@@ -79,6 +83,10 @@ def _whole_report(plan: Plan, known: Known, told: Iterable[Finding]) -> Report:
     if known.model is not None and memory is not None:
         findings += memory_findings(plan, known.model, known.gpu, memory)
     return Report(in_order(findings), plan, memory)
+
+
+def _todays_fields(keys: Set[str]) -> set[str]:
+    return {f"{RECIPE}.{key}" for key in keys | {OLD_KEYS[key].becomes for key in keys & OLD_KEYS.keys()}}
 
 
 def in_order(findings: Iterable[Finding]) -> tuple[Finding, ...]:

@@ -7,8 +7,10 @@ from collections.abc import Callable, Iterator
 from typing import Final
 
 from grpo_cli.brought_along import BROUGHT_ALONG
+from grpo_cli.checkpoints import no_recovery_checkpoint
 from grpo_cli.finding import Finding, error, note, waste
 from grpo_cli.plan import Plan
+from grpo_cli.processes import other_processes
 from grpo_contract.prompts import too_few_prompts
 
 SUMS_OVER_TOKENS: Final = ("bnpo", "dr_grpo", "dapo", "cispo")
@@ -119,16 +121,6 @@ def idle_generators(plan: Plan) -> Iterator[Finding]:
         )
 
 
-def no_recovery_checkpoint(plan: Plan) -> Iterator[Finding]:
-    every, total = plan.spec.checkpoint.every_steps, plan.total_steps
-    if total is not None and every >= total and plan.spec.max_restarts > 0:
-        yield note(
-            "spec.checkpoint.everySteps",
-            f"spec.checkpoint.everySteps is {every}, but the run has {total} steps, and an attempt after a failure begins "
-            "anew; lower it.",
-        )
-
-
 def punishment_out_of_reach(plan: Plan) -> Iterator[Finding]:
     completion = plan.value("max_completion_length")
     begins = plan.value("max_completion_len") - plan.value("soft_punish_cache")
@@ -200,5 +192,6 @@ CHECKS: Final[tuple[Check, ...]] = (
     no_recovery_checkpoint,
     epochs_and_steps,
     sequences_by_length,
+    other_processes,
     *BROUGHT_ALONG,
 )

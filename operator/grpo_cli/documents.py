@@ -40,7 +40,8 @@ def read_document(name: str, text: str) -> Document:
     text = text.removeprefix(BYTE_ORDER_MARK)
     contents, doubled = _contents(name, text)
     if len(contents) != 1:
-        raise UnreadableError(f"{name} holds {len(contents)} documents; give one recipe or one GRPORun.")
+        holds = f"holds {len(contents)} documents" if contents else "is empty"
+        raise UnreadableError(f"{name} {holds}; give one recipe or one GRPORun.")
     (content,) = contents
     if not isinstance(content, dict):
         raise UnreadableError(f"{name} holds no keys and values; give a recipe or a GRPORun.")

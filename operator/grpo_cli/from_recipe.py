@@ -33,6 +33,19 @@ class Pods:
             raise ValueError(text)
         return cls(int(found[1]), int(found[2]))
 
+    @property
+    def number(self) -> int:
+        """Of processes, one per GPU."""
+        return self.replicas * self.gpus
+
+    @property
+    def as_option(self) -> str:
+        return f"--learners {self.replicas}x{self.gpus}"
+
+    @property
+    def as_field(self) -> str:
+        return f"spec.learners {{replicas: {self.replicas}, gpus: {self.gpus}}}"
+
 
 @dataclass(frozen=True)
 class Surroundings:
@@ -46,10 +59,11 @@ class Surroundings:
 
 
 def name_of(file_name: str) -> str:
-    """A run's name out of a file's: `Config_demo.yaml` gives config-demo."""
+    """A run's name out of a file's: `Config_demo.yaml` gives config-demo. It begins with a letter, as names of Services do."""
     stem = re.sub(r"\.ya?ml$", "", file_name.rpartition("/")[2])
-    words = re.sub("[^a-z0-9]+", "-", stem.lower())
-    return re.sub("^[^a-z]+", "", words)[:NAME_LENGTH].strip("-") or "grpo"
+    words = re.sub("[^a-z0-9]+", "-", stem.lower()).strip("-")
+    prefix = "run-" if words[:1].isdigit() else ""
+    return f"{prefix}{words}"[:NAME_LENGTH].strip("-") or "grpo"
 
 
 def build_run(recipe: dict[str, Any], around: Surroundings) -> dict[str, Any]:

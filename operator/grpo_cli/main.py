@@ -14,6 +14,7 @@ from grpo_cli.finding import Finding, Level, error
 from grpo_cli.from_recipe import Pods, Surroundings, build_run, name_of, run_text
 from grpo_cli.memory import Gpu, Model
 from grpo_cli.model_shape import parse_parameters, read_shape
+from grpo_cli.processes import NUM_PROCESSES, written_for
 from grpo_cli.product import product
 from grpo_cli.report import as_json, as_text
 from grpo_contract.model_folder import CONFIG_NAME
@@ -55,12 +56,12 @@ def build_parser() -> argparse.ArgumentParser:
 def _add_surroundings(command: argparse.ArgumentParser) -> None:
     group = command.add_argument_group("what a recipe does not say")
     group.add_argument("--name", help="name of the run; the file's without this")
-    for role in ("learners", "generators"):
+    for role, left_out in (("learners", "what the recipe's num_processes says, or 1x1,"), ("generators", "1x1")):
         group.add_argument(
             f"--{role}",
             type=_read_as(Pods.parse, "write pods and GPUs of each as in 2x8"),
             metavar="PODSxGPUS",
-            help=f"{role}, as in 2x8; 1x1 without this",
+            help=f"{role}, as in 2x8; {left_out} without this",
         )
     group.add_argument("--storage", metavar="SIZE", help="size of the volume claim; 100Gi without this")
     group.add_argument(
@@ -122,7 +123,7 @@ def print_run(given: argparse.Namespace) -> int:
     document = _read(given.file)
     if document.is_run:
         raise UnreadableError(f"{document.name} holds a GRPORun already; give a recipe with its keys at top level.")
-    around = _surroundings(given)
+    around = _surroundings(given, document)
     print(run_text(document, around), end="")
     report = check_run(build_run(document.content, around), Known(), product())
     doubled = doubled_keys(document)
@@ -175,15 +176,16 @@ def doubled_keys(document: Document) -> list[Finding]:
 
 def _run_of(document: Document, given: argparse.Namespace) -> dict[str, Any]:
     if not document.is_run:
-        return build_run(document.content, _surroundings(given))
+        return build_run(document.content, _surroundings(given, document))
     if said := [option for option in AROUND if getattr(given, option) is not None]:
         option = said[0].replace("_", "-")
         raise UnreadableError(f"{document.name} is a GRPORun, which says this itself; leave --{option} out.")
     return document.content
 
 
-def _surroundings(given: argparse.Namespace) -> Surroundings:
+def _surroundings(given: argparse.Namespace, document: Document) -> Surroundings:
     said = {option: getattr(given, option) for option in AROUND}
+    said["learners"] = said["learners"] or written_for(document.content.get(NUM_PROCESSES))
     said["storage_size"] = said.pop("storage")
     said["name"] = said["name"] or name_of("" if given.file == STANDARD_INPUT else given.file)
     return Surroundings(**{option: value for option, value in said.items() if value is not None})

@@ -17,7 +17,7 @@ from grpo_contract.evaluation import evaluates
 NOT_CHECKED: Final = (
     "whether the model, the data set and its columns exist and may be read",
     "what the images hold (packages, reward modules) and TRL's own checks of values",
-    "nodes, GPUs, quotas, policies and storage classes of the cluster",
+    "nodes, GPUs, quotas, policies and storage classes of the cluster, and the benchmarks of the operator's chart",
 )
 WIDTH: Final = 34
 """Of the names of numbers."""

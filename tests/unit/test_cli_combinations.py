@@ -292,6 +292,28 @@ def test_rows_that_make_no_generation() -> None:
     assert [field for field, _ in said(streamed, Level.ERROR)] == ["spec.recipe.dataset_name"]
 
 
+@pytest.mark.parametrize(
+    ("recipe", "rows", "begins_anew"),
+    [
+        ({}, None, True),
+        ({"save_strategy": "no"}, None, True),
+        ({"save_steps": 8}, None, True),
+        ({"save_steps": 7}, None, False),
+        ({"save_steps": 0.5}, None, False),
+        ({"save_strategy": "no", "save_steps": 2}, None, True),
+        ({"save_strategy": "epoch"}, None, False),  # nobody knows how many epochs 8 steps are
+        ({"save_strategy": "epoch"}, 8, True),
+        ({"save_strategy": "epoch"}, 4, False),
+        ({"save_strategy": "best", "metric_for_best_model": "reward", "eval_strategy": "steps"}, None, False),
+    ],
+)
+def test_an_attempt_goes_on_from_a_checkpoint_of_the_recipe(
+    recipe: dict[str, Any], rows: int | None, begins_anew: bool
+) -> None:
+    report = report_of(run_of({"max_steps": 8} | recipe), Known(rows=rows))
+    assert ("spec.checkpoint.everySteps" in [field for field, _ in said(report, Level.NOTE)]) is begins_anew
+
+
 ODD: list[Any] = [5, 0.5, True, False, "text", "", [], ["text"], [1], {"a": {"b": 1}}]
 OPEN = [key for key, entry in KEYS.items() if "type" not in entry]
 

@@ -18,6 +18,7 @@ from unit.test_cli_memory import QWEN
 
 OPEN_R1 = Path(__file__).with_name("recipes") / "open_r1_2025.yaml"
 BROKEN = "model_name_or_path: m\ndataset_name: d\nreward_funcs: [accuracy]\nnum_generation: 4\n"
+SOUND = "model_name_or_path: m\ndataset_name: d\nreward_funcs: [accuracy]\n"
 UNKNOWN_KEY = "spec.recipe.num_generation: no such key in TRL or Open-R1; did you mean num_generations?"
 
 
@@ -83,7 +84,7 @@ def test_check_of_a_sound_recipe(grpo: Grpo) -> None:
         "",
         "Not checked here: whether the model, the data set and its columns exist and may be read; what the images hold "
         "(packages, reward modules) and TRL's own checks of values; nodes, GPUs, quotas, policies and storage classes of "
-        "the cluster.",
+        "the cluster, and the benchmarks of the operator's chart.",
         "errors: 0, waste: 0, notes: 15",
     ]
 
@@ -191,7 +192,7 @@ def test_what_cannot_be_done_is_one_sentence(grpo: Grpo, arguments: tuple[str, .
     ("text", "sentence"),
     [
         ("a: [", "standard input is no YAML that kubectl would read ("),
-        ("", "standard input holds 0 documents; give one recipe or one GRPORun."),
+        ("", "standard input is empty; give one recipe or one GRPORun."),
         (
             "kind: Pod\napiVersion: v1\n",
             "standard input holds a Pod of v1; give a GRPORun of grpo.dev/v1alpha1, or a recipe ",
@@ -248,3 +249,13 @@ def test_a_key_that_a_recipe_holds_twice_is_told_and_printed_once(grpo: Grpo) ->
     assert (printed.returncode, printed.stderr) == (0, f"note: {note}\n")
     assert printed.stdout.count("seed:") == 1
     assert "    seed: 7\n" in printed.stdout
+
+
+def test_learners_are_those_of_num_processes_unless_said_otherwise(grpo: Grpo) -> None:
+    recipe = f"{SOUND}num_processes: 7\nnum_generations: 7\nper_device_train_batch_size: 1\n"
+    done = grpo("from-recipe", "-", stdin=recipe)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "  learners:\n    replicas: 1\n    gpus: 7\n  generators:\n    replicas: 1\n    gpus: 1\n" in done.stdout
+    assert grpo("check", "-", stdin=recipe).returncode == 0
+    assert grpo("check", "-", "--learners", "1x8", stdin=recipe).returncode == 1
+    assert "  learners:\n    replicas: 1\n    gpus: 1\n" in grpo("from-recipe", "-", stdin=SOUND).stdout

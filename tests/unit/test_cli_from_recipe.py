@@ -75,9 +75,11 @@ def test_a_run_says_what_it_was_told() -> None:
     ("file", "name"),
     [
         ("recipes/Qwen2.5-1.5B-Instruct/grpo/config_demo.yaml", "config-demo"),
-        ("7B_math.yml", "b-math"),
+        ("7B_math.yml", "run-7b-math"),
+        ("031ec05d_recipes_Qwen2.5-1.5B..yaml", "run-031ec05d-recipes-qwen2-5-1-5b"),
         ("", "grpo"),
-        ("123.yaml", "grpo"),
+        ("__.yaml", "grpo"),
+        ("123.yaml", "run-123"),
         (f"{'a' * 39}-b.yaml", "a" * 39),
     ],
 )

@@ -165,3 +165,28 @@ def test_values_of_today_make_no_recipe_old() -> None:
     assert sorted(note.key for note in notes) == sorted(recipe)
     _, of_old = todays_recipe(make_run(recipe=RECIPE | {"torch_dtype": "bfloat16"}).spec)
     assert len(of_old) > 1
+
+
+@pytest.mark.parametrize(
+    ("recipe", "era"),
+    [
+        ({"temperature": 0}, "current"),
+        ({"loss_type": "ppo"}, "trl-0.16"),
+        ({"max_completion_length": "512"}, "current"),
+        ({"bf16": "yes"}, "trl-0.18"),
+        ({"reward_funcs": "accuracy"}, "trl-0.14"),
+        ({"per_device_train_batch_size": "8"}, "trl-0.14"),
+    ],
+)
+def test_a_key_that_is_refused_is_not_left_out(recipe: dict[str, Any], era: str) -> None:
+    report = report_of(run_of(recipe | {"torch_dtype": "float32"}, recipeDefaults=era))
+    (key,) = recipe
+    assert f"spec.recipe.{key}" in [field for field, _ in said(report, Level.ERROR)]
+    told = [field for field, _ in said(report, Level.NOTE)]
+    assert f"spec.recipe.{key}" not in told
+    assert "spec.recipe.beta" in told
+
+
+def test_an_old_key_that_is_refused_is_not_left_out_under_its_new_name() -> None:
+    report = report_of(run_of({"per_gpu_train_batch_size": "8"}, recipeDefaults="trl-0.14"))
+    assert "spec.recipe.per_device_train_batch_size" not in [field for field, _ in said(report, Level.NOTE)]

@@ -66,7 +66,7 @@ def test_a_key_that_is_there_twice_is_refused_as_kubectl_does() -> None:
                  "'<stream end>' in \"<unicode string>\", line 1, column 5: a: [ ^); correct it."),
         ("[a]: 1", "f.yaml is no YAML that kubectl would read (while constructing a mapping found unhashable key in "
                    "\"<unicode string>\", line 1, column 1: [a]: 1 ^); correct it."),
-        ("", "f.yaml holds 0 documents; give one recipe or one GRPORun."),
+        ("", "f.yaml is empty; give one recipe or one GRPORun."),
         ("a: 1\n---\nb: 2\n", "f.yaml holds 2 documents; give one recipe or one GRPORun."),
         ("[1, 2]", "f.yaml holds no keys and values; give a recipe or a GRPORun."),
         ("{kind: Pod, apiVersion: v1}",

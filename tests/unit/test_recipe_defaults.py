@@ -88,3 +88,26 @@ def test_todays_defaults_are_trls() -> None:
     computed = {"bf16", "max_prompt_length"}
     todays = {key: values[-1] for key, values in MOVED_DEFAULTS.items() if key not in computed}
     assert {key: KEYS[key]["default"] for key in todays} == todays
+
+
+DATA = {"dataset_name": "open-r1/OpenR1-Math-220k"}
+READS_PROMPT = (
+    "Left out: the column prompt is read, as Open-R1's script does since 28 March 2025; before, it read problem. Set it to the "
+    "column that holds the prompts."
+)
+
+
+@pytest.mark.parametrize(
+    ("era", "told"), [("trl-0.14", [READS_PROMPT]), ("trl-0.16", [READS_PROMPT]), ("trl-0.18", [])]
+)
+def test_a_column_of_prompts_that_is_left_out_was_another_one_then(era: Era, told: list[str]) -> None:
+    recipe, notes = with_defaults(DATA, era)
+    assert [note.action for note in notes if note.key == "dataset_prompt_column"] == told
+    assert "dataset_prompt_column" not in recipe
+
+
+def test_a_column_of_prompts_is_told_with_old_keys_too_and_not_where_it_is_set() -> None:
+    assert moved_defaults(DATA)[-1].action == READS_PROMPT
+    for recipe in (DATA | {"dataset_prompt_column": "problem"}, {"dataset_mixture": {"datasets": [{"id": "a"}]}}):
+        for notes in (moved_defaults(recipe), with_defaults(recipe, "trl-0.14")[1]):
+            assert "dataset_prompt_column" not in [note.key for note in notes]

@@ -41,6 +41,12 @@ OPEN_R1_REWARDS: Final[dict[Era, tuple[str, ...]]] = {
     "trl-0.18": ("accuracy", "format", "tag_count"),
 }
 """Its script's default of reward_funcs. TRL never had one."""
+ERAS_OF_PROBLEM: Final[tuple[Era, ...]] = ("trl-0.14", "trl-0.16")
+"""In which Open-R1's script read the column `problem`, for all of the first and some days of the second."""
+_READ_PROBLEM: Final = (
+    "Left out: the column prompt is read, as Open-R1's script does since 28 March 2025; before, it read problem. Set it to the "
+    "column that holds the prompts."
+)
 
 
 def with_defaults(recipe: Mapping[str, Any], era: Era) -> tuple[Recipe, list[Note]]:
@@ -60,6 +66,7 @@ def with_defaults(recipe: Mapping[str, Any], era: Era) -> tuple[Recipe, list[Not
         Note(key, f"Left out: {_text(value)} as in {then}; today it would be {_text(MOVED_DEFAULTS[key][-1])}.")
         for key, value in filled.items()
     ]
+    notes += _prompt_column(recipe) if era in ERAS_OF_PROBLEM else []
     for more, more_notes in (_rewards(recipe, era), _batches_of_014(recipe) if era == "trl-0.14" else ({}, [])):
         filled |= more
         notes += more_notes
@@ -71,6 +78,13 @@ def _rewards(recipe: Mapping[str, Any], era: Era) -> tuple[Recipe, list[Note]]:
         return {}, []
     action = f"Left out: {_and([*OPEN_R1_REWARDS[era]])}, as in Open-R1 at the time of {era.replace('trl-', 'TRL ')}."
     return {"reward_funcs": [*OPEN_R1_REWARDS[era]]}, [Note("reward_funcs", action)]
+
+
+def _prompt_column(recipe: Mapping[str, Any]) -> list[Note]:
+    """A run without this column fails; which columns there are is known only to those who read the data set."""
+    if recipe.get("dataset_name") is None or recipe.get("dataset_prompt_column") is not None:
+        return []
+    return [Note("dataset_prompt_column", _READ_PROBLEM)]
 
 
 def _batches_of_014(recipe: Mapping[str, Any]) -> tuple[Recipe, list[Note]]:
@@ -88,11 +102,12 @@ def _batches_of_014(recipe: Mapping[str, Any]) -> tuple[Recipe, list[Note]]:
 
 def moved_defaults(recipe: Mapping[str, Any]) -> list[Note]:
     """Left-out keys that mean something else today than they did in an era, for who wonders about an old recipe."""
-    return [
+    moved = [
         Note(key, f"Left out: {_text(values[-1])} today; {_history(values)}. spec.recipeDefaults brings it back.")
         for key, values in MOVED_DEFAULTS.items()
         if key not in recipe
     ]
+    return [*moved, *_prompt_column(recipe)]
 
 
 def _history(values: tuple[Any, ...]) -> str:
