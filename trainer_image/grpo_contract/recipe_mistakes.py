@@ -5,10 +5,13 @@ nothing of values of any type and of keys within them, nor of what an evaluation
 from collections.abc import Collection, Mapping
 from typing import Any, Final
 
-from grpo_contract import adapter_targets, figures, schedules
+from grpo_contract import activation_checkpointing, adapter_targets, attention, figures, sampling, schedules
 
 CHECKS: Final = (
     (adapter_targets.KEYS, adapter_targets.targets_mistake),
+    (attention.KEYS, attention.attention_mistake),
+    (activation_checkpointing.KEYS, activation_checkpointing.checkpointing_mistake),
+    (sampling.KEYS, sampling.sampling_mistake),
     (schedules.KEYS, schedules.schedule_mistake),
     (figures.KEYS, figures.unknown_figure),
 )
