@@ -5,7 +5,7 @@ nothing of values of any type and of keys within them, nor of what an evaluation
 from collections.abc import Collection, Mapping
 from typing import Any, Final
 
-from grpo_contract import activation_checkpointing, adapter_targets, attention, figures, sampling, schedules
+from grpo_contract import activation_checkpointing, adapter_targets, attention, figures, sampling, schedules, trackers
 
 CHECKS: Final = (
     (adapter_targets.KEYS, adapter_targets.targets_mistake),
@@ -13,6 +13,7 @@ CHECKS: Final = (
     (activation_checkpointing.KEYS, activation_checkpointing.checkpointing_mistake),
     (sampling.KEYS, sampling.sampling_mistake),
     (schedules.KEYS, schedules.schedule_mistake),
+    (trackers.KEYS, trackers.tracker_mistake),
     (figures.KEYS, figures.unknown_figure),
 )
 """(keys that it looks at, a sentence of the recipe's values)"""
