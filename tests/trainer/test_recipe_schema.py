@@ -9,6 +9,8 @@ import pytest
 import torch
 import yaml
 from trl import GRPOConfig
+from vllm import SamplingParams
+from vllm.exceptions import VLLMValidationError
 
 from codegen.recipe_additions import SAID_FIRST
 from grpo_contract.old_keys import OLD_KEYS, translate
@@ -84,6 +86,19 @@ def test_bounds_of_the_optimizer_are_torchs(key: str) -> None:
     for value in beyond:
         with pytest.raises(ValueError, match="Invalid"):
             adamw(**OF_ADAMW | {key: value})
+
+
+@pytest.mark.parametrize("key", ["log_level", "log_level_replica"])
+def test_levels_of_the_log_are_transformers_own(key: str) -> None:
+    assert PROPERTIES[key]["enum"] == list(FIELDS[key].metadata["choices"])
+
+
+def test_the_least_top_k_is_vllms() -> None:
+    least = PROPERTIES["top_k"]["minimum"]
+    for taken in (least, least + 1, least + 2):
+        SamplingParams(top_k=taken)
+    with pytest.raises(VLLMValidationError, match="top_k"):
+        SamplingParams(top_k=least - 1)
 
 
 def world_size(spec: dict[str, Any]) -> int:
