@@ -15,7 +15,7 @@ from vllm.exceptions import VLLMValidationError
 from codegen.recipe_additions import SAID_FIRST
 from grpo_contract.old_keys import OLD_KEYS, translate
 from grpo_contract.recipe_defaults import with_defaults
-from grpo_trainer.recipe import CLASSES
+from grpo_trainer.recipe import CLASSES, defaults
 from harness.layout import ROOT
 
 SCHEMA = ROOT / "operator/grpo_operator/api/recipe_schema.json"
@@ -27,6 +27,7 @@ BATCH_KEYS = {"num_generations", "generation_batch_size", "steps_per_generation"
 API_CASES: list[dict[str, Any]] = yaml.safe_load(ROOT.joinpath("tests/api/rules.yaml").read_text())
 BATCH_CASES = [case for case in API_CASES if BATCH_KEYS & {case["field"].removeprefix("spec.recipe.")}]
 INTERVAL_CASES = [case for case in API_CASES if "above 1 it is a number of steps" in case["sentence"]]
+SAVING_CASES = [case for case in API_CASES if "no multiple of spec.recipe.eval_steps" in case["sentence"]]
 OF_ADAMW: dict[str, Any] = {
     "adam_beta1": 0.9,
     "adam_beta2": 0.9,
@@ -69,6 +70,17 @@ def test_steps_that_the_api_refuses_transformers_refuses(case: dict[str, Any], t
     with pytest.raises(ValueError, match="must be an integer if bigger than 1"):
         config_of(case["refused"]["spec"], tmp_path)
     config_of(case["accepted"]["spec"], tmp_path)
+
+
+@pytest.mark.parametrize("case", SAVING_CASES, ids=lambda case: str(case["refused"]["spec"]["recipe"]))
+def test_saving_that_the_api_refuses_transformers_refuses(case: dict[str, Any], tmp_path: Path) -> None:
+    def parse(which: str) -> None:
+        recipe = defaults(case[which]["spec"]["recipe"]) | case[which]["spec"]["recipe"]
+        config_of({"recipe": recipe}, tmp_path)
+
+    with pytest.raises(ValueError, match="multiple of the evaluation steps"):
+        parse("refused")
+    parse("accepted")
 
 
 def adamw(adam_beta1: float, adam_beta2: float, adam_epsilon: float, learning_rate: float, weight_decay: float) -> None:
