@@ -7,7 +7,7 @@ from typing import Final
 from grpo_cli.finding import Finding, note
 from grpo_cli.plan import Plan
 from grpo_contract.hub import pushes
-from grpo_contract.needed_packages import needed_packages
+from grpo_contract.needed_packages import packages_of
 from grpo_contract.trackers import (
     ALL_TRACKERS,
     OTHER_TRACKERS,
@@ -60,7 +60,7 @@ def trackers(plan: Plan) -> Iterator[Finding]:
 
 
 def packages(plan: Plan) -> Iterator[Finding]:
-    for needed in needed_packages(plan.recipe):
+    for needed in packages_of(plan.recipe):
         yield note(
             f"spec.recipe.{needed.key}",
             f"{needed.needs}, which the project's images do not hold: with them the run fails; {needed.remedy}.",

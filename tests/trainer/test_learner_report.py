@@ -383,6 +383,14 @@ def test_the_model_card_tells_the_last_step() -> None:
     assert '"dataset_name": "/volume/train.jsonl"' in rest
 
 
+def test_the_model_card_tells_of_a_base_in_4_bit() -> None:
+    _, _, rest = model_card("demo", CARD_RECIPE | {"load_in_4bit": True}, card_state([]), 40).partition("---\n\n")
+    assert rest.split("\n\n")[2] == (
+        "It is an adapter of that model in 4 bit, quantised as `quantization_config.json` says; on the unquantised one it gives "
+        "other answers."
+    )
+
+
 def test_the_model_card_tells_of_an_early_end_and_of_the_best_step() -> None:
     history = [
         {**LOGS, "step": 20, "reward": 0.25},

@@ -5,13 +5,23 @@ from typing import Any
 
 import pytest
 import torch
+from transformers import AutoModelForCausalLM, Qwen2Config
+from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 from transformers.trainer_optimizer import _OPTIMIZER_HANDLERS, OptimizerContext
 from transformers.training_args import OptimizerNames
 
-from grpo_contract.needed_packages import NEEDED_BY
+from grpo_contract.needed_packages import ATTENTION, OPTIMIZER, TABLE
 from harness.layout import ROOT
 
 OPTIMIZERS = [name.value for name in OptimizerNames]
+NEEDED_BY = {
+    key: {needed.value: needed.distribution for needed in TABLE if needed.key == key} for key in (OPTIMIZER, ATTENTION)
+}
+ATTENTIONS = [name for name in ALL_ATTENTION_FUNCTIONS.valid_keys() if "paged" not in name]
+"""Paged ones are those of transformers' own generation."""
+SMALL = Qwen2Config(
+    vocab_size=8, hidden_size=8, intermediate_size=8, num_hidden_layers=1, num_attention_heads=1, num_key_value_heads=1
+)
 
 
 def refusal_of(optim: str) -> str | None:
@@ -39,10 +49,21 @@ def test_its_words_name_the_package(optim: str) -> None:
     assert package.replace("-", "_") in (refusal_of(optim) or "").replace("-", "_")
 
 
+@pytest.mark.parametrize("attention", ATTENTIONS)
+def test_transformers_refuses_the_attention_of_the_table_and_no_other(attention: str) -> None:
+    if attention not in NEEDED_BY[ATTENTION]:
+        model = AutoModelForCausalLM.from_config(SMALL, attn_implementation=attention)
+        assert model.config._attn_implementation == attention
+        return
+    name = attention.replace("flash_attention_", "FlashAttention")
+    with pytest.raises(ImportError, match=f"the package for {name} doesn't seem to be installed"):
+        AutoModelForCausalLM.from_config(SMALL, attn_implementation=attention)
+
+
 @pytest.mark.parametrize("lock", ["requirements-cpu.txt", "requirements-gpu.txt"])
 def test_the_images_hold_none_of_them(lock: str) -> None:
     pinned = {
         line.partition("==")[0] for line in (ROOT / "trainer_image" / lock).read_text().splitlines() if "==" in line
     }
     assert "deepspeed" in pinned
-    assert {package for packages in NEEDED_BY.values() for package in packages.values()} & pinned == set()
+    assert {distribution for needed in TABLE for distribution in needed.any_of} & pinned == set()

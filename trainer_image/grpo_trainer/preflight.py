@@ -2,7 +2,7 @@
 
 import contextlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, Final
@@ -10,11 +10,10 @@ from typing import Any, Final
 from grpo_contract.failure import PodReason, UserError
 from grpo_contract.hub import pushes
 from grpo_contract.model_folder import check_model_folder, model_permission, no_model
-from grpo_contract.needed_packages import KERNELS, needed_packages
 from grpo_contract.paths import FILE_FORMATS, is_path, listing, open_each, permission_needed, siblings
 from grpo_contract.rewards import label_of
 from grpo_trainer.hub.settings import read_settings
-from grpo_trainer.optional_packages import is_installed
+from grpo_trainer.packages import check_packages
 from grpo_trainer.rewards import registry
 from grpo_trainer.sources import Source, check_columns, sources_of
 
@@ -99,17 +98,6 @@ def first_columns(path: Path) -> list[str] | None:
         row = json.loads(file.readline())
         return list(row) if row and isinstance(row, dict) else None
     return None
-
-
-def check_packages(recipe: Mapping[str, Any]) -> None:
-    """transformers asks when it has loaded the model's configuration, or when training begins."""
-    for needed in needed_packages(recipe):
-        from_hub = needed.key == "attn_implementation" and is_installed(KERNELS)
-        if not from_hub and not is_installed(needed.distribution):
-            raise UserError(
-                PodReason.INVALID_RECIPE,
-                f"{needed.needs}, which is not in the learners' image; {needed.remedy}.",
-            )
 
 
 def check_listed_once(rewards: Sequence[str]) -> None:

@@ -19,7 +19,7 @@ from grpo_contract.recipe_defaults import LOGGING_STEPS
 from grpo_contract.rewards import REWARD_BOUNDS
 from grpo_contract.unknown_keys import unknown_key
 from grpo_trainer.light_trl import GRPOConfig, ModelConfig, ScriptArguments, TrlParser
-from grpo_trainer.optional_packages import without_missing_packages
+from grpo_trainer.packages import without_missing_packages
 from grpo_trainer.rewards.arguments import RewardArguments
 from grpo_trainer.trackers.settings import other_trackers
 

@@ -20,7 +20,7 @@ from grpo_trainer.instruments.logs import set_up_logging
 from grpo_trainer.instruments.metrics import LearnerMetrics
 from grpo_trainer.instruments.progress import ProgressBoard
 from grpo_trainer.instruments.startup import StartupClock, launched_at, now
-from grpo_trainer.optional_packages import leave_out_unused
+from grpo_trainer.packages import leave_out_unused
 from grpo_trainer.reports.exporter import Exporter, new_registry
 
 log = logging.getLogger(__name__)

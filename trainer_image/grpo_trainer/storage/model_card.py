@@ -13,7 +13,7 @@ from grpo_contract.rewards import label_of
 from grpo_trainer.evaluating.comparison import described_best
 from grpo_trainer.evaluating.ended_early import ended_early
 from grpo_trainer.sources import sources_of
-from grpo_trainer.storage.checkpoint_files import TRAINER_STATE
+from grpo_trainer.storage.checkpoint_files import QUANTISATION, TRAINER_STATE
 
 LIBRARIES: Final = ("trl", "transformers", "deepspeed", "torch")
 
@@ -45,6 +45,7 @@ def model_card(name: str, recipe: Mapping[str, Any], state: Mapping[str, Any], s
         f"# {name}",
         f"`{recipe['model_name_or_path']}`, trained with GRPO on {', '.join(f'`{name}`' for name in data_sets(recipe))}"
         f" for the rewards {', '.join(recipe['reward_funcs'])}.",
+        *describe_base(recipe),
         *describe_end(recipe, state, step),
         *([describe_step(steps[-1])] if steps else []),
         *([describe_evaluation(evaluations[-1])] if evaluations else []),
@@ -68,6 +69,11 @@ def front_matter(recipe: Mapping[str, Any]) -> str:
 def data_sets(recipe: Mapping[str, Any]) -> list[str]:
     """Each once: a mixture may hold several configurations of one."""
     return list(dict.fromkeys(source.name for source in sources_of(recipe)))
+
+
+def describe_base(recipe: Mapping[str, Any]) -> Iterator[str]:
+    if recipe.get("load_in_4bit"):
+        yield f"It is an adapter of that model in 4 bit, quantised as `{QUANTISATION}` says; on the unquantised one it gives other answers."
 
 
 def describe_end(recipe: Mapping[str, Any], state: Mapping[str, Any], step: int) -> Iterator[str]:

@@ -1,5 +1,4 @@
-"""Packages that recipes ask for and an image may lack, where the run computes the same without them; and those that an image
-holds and a run does not use."""
+"""What the learners' image holds of the packages that a recipe asks for, and which of them a run does not use."""
 
 import logging
 import re
@@ -8,13 +7,8 @@ from collections.abc import Mapping
 from importlib import metadata
 from typing import Any, Final
 
-from grpo_contract.needed_packages import KERNELS
-
-# (key, value that needs a package, the distributions of which one will do, the value without)
-OPTIONAL: Final = (
-    ("attn_implementation", "flash_attention_2", ("flash-attn", KERNELS), "sdpa"),
-    ("use_liger_kernel", True, ("liger-kernel",), False),
-)
+from grpo_contract.failure import PodReason, UserError
+from grpo_contract.needed_packages import NeededPackage, optional_packages_of, packages_of
 
 PEFT: Final = "peft"
 """transformers, accelerate and TRL import it wherever it is installed."""
@@ -26,16 +20,35 @@ OF_BITSANDBYTES: Final = re.compile(r"(paged_)?(adamw|ademamix|lion|rmsprop)(_bn
 log = logging.getLogger(__name__)
 
 
+def check_packages(recipe: Mapping[str, Any]) -> None:
+    """transformers asks when it has loaded the model's configuration, or when training begins.
+
+    Raises:
+        UserError: the run would fail without one.
+    """
+    for needed in packages_of(recipe):
+        if not is_there(needed):
+            raise UserError(
+                PodReason.INVALID_RECIPE,
+                f"{needed.needs}, which is not in the learners' image; {needed.remedy}.",
+            )
+
+
 def without_missing_packages(recipe: Mapping[str, Any]) -> dict[str, Any]:
     """What contract: old_keys.py says of these keys is done here, where it is known what is installed."""
     found = dict(recipe)
-    for key, value, distributions, instead in OPTIONAL:
-        if recipe.get(key) == value and not any(map(is_installed, distributions)):
+    for needed in optional_packages_of(recipe):
+        if not is_there(needed):
             log.info(
-                "spec.recipe.%s: %r needs %s, which is not installed; it is %r", key, value, distributions[0], instead
-            )
-            found[key] = instead
+                "spec.recipe.%s: %r needs %s, which is not installed; it is %r",
+                needed.key, needed.value, needed.distribution, needed.falls_back_to,
+            )  # fmt: skip
+            found[needed.key] = needed.falls_back_to
     return found
+
+
+def is_there(needed: NeededPackage) -> bool:
+    return any(map(is_installed, needed.any_of))
 
 
 def is_installed(distribution: str) -> bool:

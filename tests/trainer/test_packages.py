@@ -4,7 +4,7 @@ import pytest
 from transformers.trainer_optimizer import _BITSANDBYTES_OPTIMIZERS
 from transformers.training_args import OptimizerNames
 
-from grpo_trainer.optional_packages import needs_bitsandbytes
+from grpo_trainer.packages import needs_bitsandbytes
 
 OF_BITSANDBYTES = {name.value for name in _BITSANDBYTES_OPTIMIZERS}
 
