@@ -18,6 +18,11 @@ OLD_KEY_TYPES: Final[dict[str, Schema]] = {
 }
 
 _STRING_OR_LIST: Final[Schema] = ANYTHING | {"nullable": True}
+LOG_LEVEL: Final[Schema] = {
+    "type": "string",
+    "enum": ["detail", "debug", "info", "warning", "error", "critical", "passive"],
+}
+"""transformers computes them."""
 
 # Types that are annotated more narrowly than they are read, or more widely than an API may take them, and keys that a
 # run must be able to hold in any form, because it gets its answer in the Accepted condition (contract: owned_keys.py).
@@ -40,6 +45,8 @@ TYPES: Final[dict[str, Schema]] = {
     "fsdp": ANYTHING,
     "fsdp_config": ANYTHING,
     "include_num_input_tokens_seen": ANYTHING | {"enum": ["all", "non_padding", "no", True, False]},
+    "log_level": LOG_LEVEL,
+    "log_level_replica": LOG_LEVEL,
     "lora_target_modules": _STRING_OR_LIST,
     "lora_target_parameters": _STRING_OR_LIST,
     "num_generations": {"type": "integer"},
@@ -78,9 +85,11 @@ BOUNDS: Final[dict[str, Schema]] = {
     "data_seed": _SEED,
     "dataloader_num_workers": _NOT_NEGATIVE,
     "dataset_prompt_column": {"minLength": 1},
+    "delta": _POSITIVE,
     "early_stopping_patience": _COUNT,
     "early_stopping_threshold": _NOT_NEGATIVE,
     "epsilon": _NOT_NEGATIVE,
+    "epsilon_high": _NOT_NEGATIVE,
     "generation_batch_size": _COUNT,
     "gradient_accumulation_steps": _COUNT,
     "learning_rate": _NOT_NEGATIVE,
@@ -100,6 +109,7 @@ BOUNDS: Final[dict[str, Schema]] = {
     "steps_per_generation": _COUNT,
     "temperature": _POSITIVE,
     "top_entropy_quantile": _SHARE,
+    "top_k": {"minimum": -1},
     "top_p": _POSITIVE_SHARE,
     "torch_empty_cache_steps": _COUNT,
     "vllm_gpu_memory_utilization": _POSITIVE_SHARE,

@@ -10,7 +10,7 @@ from grpo_contract.hub import pushes
 from grpo_contract.needed_packages import packages_of
 from grpo_contract.trackers import (
     ALL_TRACKERS,
-    TRACKER_PACKAGES,
+    OTHER_TRACKERS,
     TRACKIO_SPACE,
     TRACKIO_SPACE_VARIABLE,
     WANDB_SAYS_WHERE_TO,
@@ -50,8 +50,7 @@ def token_for_trackio(plan: Plan) -> Iterator[Finding]:
 
 
 def trackers(plan: Plan) -> Iterator[Finding]:
-    in_images = {*TRACKER_PACKAGES, ALL_TRACKERS}
-    names = [name for name in reported_to(plan.value("report_to")) if name not in in_images]
+    names = [name for name in reported_to(plan.value("report_to")) if name in OTHER_TRACKERS]
     if names:
         yield note(
             "spec.recipe.report_to",

@@ -9,11 +9,13 @@ import pytest
 import torch
 import yaml
 from trl import GRPOConfig
+from vllm import SamplingParams
+from vllm.exceptions import VLLMValidationError
 
 from codegen.recipe_additions import SAID_FIRST
 from grpo_contract.old_keys import OLD_KEYS, translate
 from grpo_contract.recipe_defaults import with_defaults
-from grpo_trainer.recipe import CLASSES
+from grpo_trainer.recipe import CLASSES, defaults
 from harness.layout import ROOT
 
 SCHEMA = ROOT / "operator/grpo_operator/api/recipe_schema.json"
@@ -25,6 +27,7 @@ BATCH_KEYS = {"num_generations", "generation_batch_size", "steps_per_generation"
 API_CASES: list[dict[str, Any]] = yaml.safe_load(ROOT.joinpath("tests/api/rules.yaml").read_text())
 BATCH_CASES = [case for case in API_CASES if BATCH_KEYS & {case["field"].removeprefix("spec.recipe.")}]
 INTERVAL_CASES = [case for case in API_CASES if "above 1 it is a number of steps" in case["sentence"]]
+SAVING_CASES = [case for case in API_CASES if "no multiple of spec.recipe.eval_steps" in case["sentence"]]
 OF_ADAMW: dict[str, Any] = {
     "adam_beta1": 0.9,
     "adam_beta2": 0.9,
@@ -69,6 +72,17 @@ def test_steps_that_the_api_refuses_transformers_refuses(case: dict[str, Any], t
     config_of(case["accepted"]["spec"], tmp_path)
 
 
+@pytest.mark.parametrize("case", SAVING_CASES, ids=lambda case: str(case["refused"]["spec"]["recipe"]))
+def test_saving_that_the_api_refuses_transformers_refuses(case: dict[str, Any], tmp_path: Path) -> None:
+    def parse(which: str) -> None:
+        recipe = defaults(case[which]["spec"]["recipe"]) | case[which]["spec"]["recipe"]
+        config_of({"recipe": recipe}, tmp_path)
+
+    with pytest.raises(ValueError, match="multiple of the evaluation steps"):
+        parse("refused")
+    parse("accepted")
+
+
 def adamw(adam_beta1: float, adam_beta2: float, adam_epsilon: float, learning_rate: float, weight_decay: float) -> None:
     parameter = torch.zeros(1, requires_grad=True)
     betas = (adam_beta1, adam_beta2)
@@ -84,6 +98,19 @@ def test_bounds_of_the_optimizer_are_torchs(key: str) -> None:
     for value in beyond:
         with pytest.raises(ValueError, match="Invalid"):
             adamw(**OF_ADAMW | {key: value})
+
+
+@pytest.mark.parametrize("key", ["log_level", "log_level_replica"])
+def test_levels_of_the_log_are_transformers_own(key: str) -> None:
+    assert PROPERTIES[key]["enum"] == list(FIELDS[key].metadata["choices"])
+
+
+def test_the_least_top_k_is_vllms() -> None:
+    least = PROPERTIES["top_k"]["minimum"]
+    for taken in (least, least + 1, least + 2):
+        SamplingParams(top_k=taken)
+    with pytest.raises(VLLMValidationError, match="top_k"):
+        SamplingParams(top_k=least - 1)
 
 
 def world_size(spec: dict[str, Any]) -> int:

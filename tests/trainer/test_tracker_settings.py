@@ -4,7 +4,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from transformers.integrations.integration_utils import INTEGRATION_TO_CALLBACK
 
+from grpo_contract.trackers import OTHER_TRACKERS, TRACKER_PACKAGES
 from grpo_trainer.reports.tracker_report import unique_prompts
 from grpo_trainer.trackers.settings import environment_of, other_trackers, own_trackers
 
@@ -30,6 +32,10 @@ def test_who_tells_them(report_to: Any, own: list[str], others: list[str]) -> No
     recipe = {} if report_to is None else {"report_to": report_to}
     assert own_trackers(recipe) == own
     assert other_trackers(recipe, AVAILABLE) == others
+
+
+def test_the_trackers_are_transformers_own() -> None:
+    assert {*TRACKER_PACKAGES, *OTHER_TRACKERS} == INTEGRATION_TO_CALLBACK.keys()
 
 
 def test_one_whose_package_the_image_lacks_is_left_to_transformers(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -19,6 +19,7 @@ TRL_DEFAULTS = {
     "per_device_eval_batch_size": 8,
     "gradient_accumulation_steps": 1,
     "num_generations": 8,
+    "save_steps": 500,
     "max_completion_len": 16384,
     "soft_punish_cache": 4096,
 }

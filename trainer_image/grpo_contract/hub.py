@@ -6,6 +6,8 @@ from typing import Any, Final
 from grpo_contract.callbacks import REVISION_CALLBACK
 
 _PUSH_KEYS: Final = ("push_to_hub", "push_to_hub_revision")
+KEYS: Final = (*_PUSH_KEYS, "callbacks")
+"""Of a recipe, which decide whether it pushes."""
 
 
 def pushes(recipe: Mapping[str, Any]) -> str | None:

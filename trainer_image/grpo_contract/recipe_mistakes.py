@@ -5,11 +5,27 @@ nothing of values of any type and of keys within them, nor of what an evaluation
 from collections.abc import Collection, Mapping
 from typing import Any, Final
 
-from grpo_contract import adapter_targets, figures, schedules
+from grpo_contract import (
+    activation_checkpointing,
+    adapter_targets,
+    attention,
+    figures,
+    hub_names,
+    optimizer_arguments,
+    sampling,
+    schedules,
+    trackers,
+)
 
 CHECKS: Final = (
+    *hub_names.CHECKS,
     (adapter_targets.KEYS, adapter_targets.targets_mistake),
+    (attention.KEYS, attention.attention_mistake),
+    (activation_checkpointing.KEYS, activation_checkpointing.checkpointing_mistake),
+    (optimizer_arguments.KEYS, optimizer_arguments.optimizer_mistake),
+    (sampling.KEYS, sampling.sampling_mistake),
     (schedules.KEYS, schedules.schedule_mistake),
+    (trackers.KEYS, trackers.tracker_mistake),
     (figures.KEYS, figures.unknown_figure),
 )
 """(keys that it looks at, a sentence of the recipe's values)"""

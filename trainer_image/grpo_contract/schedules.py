@@ -1,8 +1,9 @@
 """What `lr_scheduler_kwargs` may hold: the arguments that transformers' function of each `lr_scheduler_type` takes."""
 
-import difflib
 from collections.abc import Mapping
 from typing import Any, Final
+
+from grpo_contract.unknown_keys import one_of, unknown_argument
 
 KEY: Final = "lr_scheduler_kwargs"
 KEYS: Final = ("lr_scheduler_type", KEY)
@@ -43,11 +44,7 @@ def schedule_mistake(recipe: Mapping[str, Any]) -> str | None:
 
 def _not_taken(schedule: str, name: str) -> str:
     takes = ARGUMENTS[schedule]
-    nearest = difflib.get_close_matches(name, takes, n=1)
-    remedy = (
-        f"did you mean {nearest[0]}? Else leave it out." if nearest else f"use {', '.join(takes)}, or leave it out."
-    )
-    return f"spec.recipe.{KEY} holds {name}, which lr_scheduler_type {schedule} does not take; {remedy}"
+    return unknown_argument(KEY, name, f"lr_scheduler_type {schedule}", takes, one_of(takes))
 
 
 def _missing(schedule: str, said: list[str]) -> str | None:

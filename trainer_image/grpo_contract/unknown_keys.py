@@ -1,4 +1,4 @@
-"""The sentence about a key that nobody knows, with the nearest one that somebody does."""
+"""Sentences about names that nobody knows, with the nearest one that somebody does."""
 
 import difflib
 from collections.abc import Iterable
@@ -15,3 +15,15 @@ def unknown_key(path: str, key: str, known: Iterable[str], what: str = IN_RECIPE
     nearest = difflib.get_close_matches(key, list(known), n=1, cutoff=SIMILAR)
     remedy = f"did you mean {nearest[0]}?" if nearest else "remove it."
     return f"{path}.{key}: no such {what}; {remedy}"
+
+
+def unknown_argument(key: str, name: str, of: str, takes: Iterable[str], otherwise: str) -> str:
+    """`name` stands in the mapping that is the recipe's `key`; `otherwise` is what to do where no other is near."""
+    nearest = difflib.get_close_matches(name, list(takes), n=1)
+    remedy = f"did you mean {nearest[0]}? Else leave it out." if nearest else f"{otherwise}."
+    return f"spec.recipe.{key} holds {name}, which {of} does not take; {remedy}"
+
+
+def one_of(names: Iterable[str]) -> str:
+    """What to do about an argument where there are few to choose from."""
+    return f"use {', '.join(names)}, or leave it out"

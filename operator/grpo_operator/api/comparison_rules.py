@@ -3,10 +3,12 @@
 Their sentences are those of grpo_contract.comparison, which a learner answers with.
 """
 
-from typing import Final
+from collections.abc import Mapping
+from typing import Any, Final
 
 from grpo_contract.callbacks import EARLY_STOPPING
 from grpo_contract.comparison import BEST, FOLLOWING_SCHEDULES, LOADS_BEST, METRIC, STOPPING_KEYS
+from grpo_contract.recipe_defaults import LOGGING_STEPS
 from grpo_operator.api.cel import Rule, present, value_of
 from grpo_operator.api.data_rules import RECIPE, eval_strategy
 
@@ -62,3 +64,22 @@ COMPARISON_RULES: Final = (
         ".save_strategy",
     ),
 )
+
+
+def saving_rule(trl_defaults: Mapping[str, Any]) -> Rule:
+    """As transformers asks it of TrainingArguments, in whose words a learner answers. Steps below 1 are shares."""
+    saved = value_of("save_steps", str(float(trl_defaults["save_steps"])))
+    evaluated = value_of("eval_steps", value_of("logging_steps", str(float(LOGGING_STEPS))))
+    is_multiple = f"{_in_millionths(saved)} % {_in_millionths(evaluated)} == 0"
+    return Rule(
+        RECIPE,
+        f"!{_LOADS} || {_EVALUATED} != 'steps' || {_SAVED} != 'steps' || {evaluated} < 0.000001 || {is_multiple}",
+        f"spec.recipe.save_steps is {{{saved}}}, which is no multiple of spec.recipe.eval_steps {{{evaluated}}}, but with "
+        f"{LOADS_BEST} a checkpoint needs an evaluation; make it one, or set save_strategy to {BEST}.",
+        ".save_steps",
+    )
+
+
+def _in_millionths(steps: str) -> str:
+    """A whole number, for which alone CEL has a remainder."""
+    return f"int({steps} * 1000000.0 + 0.5)"

@@ -6,7 +6,7 @@ from typing import Any, Final, Literal
 from grpo_contract.recipe_defaults import MOVED_DEFAULTS, OPEN_R1_REWARDS, PROMPTS_014
 from grpo_contract.rewards import BUILT_IN_REWARDS, OTHER_REWARDS
 from grpo_operator.api.cel import Path, Rule, present, value_of
-from grpo_operator.api.comparison_rules import COMPARISON_RULES
+from grpo_operator.api.comparison_rules import COMPARISON_RULES, saving_rule
 from grpo_operator.api.data_rules import DATA_RULES, RECIPE, eval_strategy, evaluates, place_rule
 from grpo_operator.api.reward_rules import may_hold_secret
 
@@ -21,6 +21,7 @@ def recipe_rules(trl_defaults: Mapping[str, Any]) -> list[Rule]:
         *DATA_RULES,
         *COMPARISON_RULES,
         *_INTERVAL_RULES,
+        saving_rule(trl_defaults),
         _overlong_rule(trl_defaults),
         *_batch_rules(trl_defaults),
     ]
