@@ -64,11 +64,11 @@ def check_run(run: Mapping[str, Any], known: Known, product: Product) -> Report:
     refused = [*_unnamed(run), *structure, *with_remedies(broken, typed, product.rules, fields)]
     spec = _mapping(stored.get("spec"))
     # Tables of keys are not made for values that the schema refuses.
-    unfit = {match[1] for field in fields if (match := OF_RECIPE.match(field))}
+    unfit = _keys_of(structure)
     recipe = {key: value for key, value in _mapping(spec.get("recipe")).items() if key not in unfit}
     todays, notes = translated(recipe, spec.get("recipeDefaults"))
     notes = [note for note in notes if note.field not in _todays_fields(unfit)]  # they are there, and not left out
-    told = [*not_accepted(todays, product.defaults, unfit), *notes, *without_effect(recipe, product.recipe_keys)]
+    told = [*not_accepted(todays, product.defaults, unfit | _keys_of(broken)), *notes, *without_effect(recipe, product.recipe_keys)]
     if refused:
         return Report(in_order([*refused, *told]))
     plan = Plan(
@@ -83,6 +83,11 @@ def _whole_report(plan: Plan, known: Known, told: Iterable[Finding]) -> Report:
     if known.model is not None and memory is not None:
         findings += memory_findings(plan, known.model, known.gpu, memory)
     return Report(in_order(findings), plan, memory)
+
+
+def _keys_of(findings: Iterable[Finding]) -> set[str]:
+    """The recipe's, that something is said of."""
+    return {match[1] for finding in findings if (match := OF_RECIPE.match(finding.field))}
 
 
 def _todays_fields(keys: Set[str]) -> set[str]:
