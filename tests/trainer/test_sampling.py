@@ -5,12 +5,13 @@ from typing import Any
 import pytest
 from vllm.entrypoints.openai.completion.protocol import CompletionRequest
 
-from grpo_contract.sampling import FIELDS
+from grpo_contract.sampling import FIELDS, OWN
 from unit.test_sampling import LOST, SEEN
 
 
 def test_the_fields_are_those_of_a_request() -> None:
     assert set(FIELDS) == CompletionRequest.model_fields.keys()
+    assert set(FIELDS) > OWN
 
 
 @pytest.mark.parametrize(("arguments", "_"), LOST)

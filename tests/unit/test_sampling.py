@@ -18,11 +18,15 @@ LOST: list[tuple[dict[str, Any], str]] = [
     ),
     ({"do_sample": True}, "holds do_sample, which vLLM does not take; leave it out."),
 ]
+OWN: list[tuple[dict[str, Any], str]] = [
+    ({"n": 2}, "holds n, which learners set themselves in each request; leave it out."),
+    ({"seed": 7, "stream": True}, "holds stream, which learners set themselves in each request; leave it out."),
+]
 SEEN: list[dict[str, Any] | None] = [None, {}, {"seed": 7}, {"stop": ["</answer>"], "min_tokens": 5}]
 
 
-@pytest.mark.parametrize(("arguments", "sentence"), LOST)
-def test_arguments_that_vllm_would_lose(arguments: dict[str, Any], sentence: str) -> None:
+@pytest.mark.parametrize(("arguments", "sentence"), [*LOST, *OWN])
+def test_arguments_that_vllm_would_lose_or_learners_set(arguments: dict[str, Any], sentence: str) -> None:
     assert sampling_mistake({"generation_kwargs": arguments}) == f"spec.recipe.generation_kwargs {sentence}"
 
 

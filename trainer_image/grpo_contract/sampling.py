@@ -21,8 +21,19 @@ FIELDS: Final = (
     "vllm_xargs", "watermarking",
 )  # fmt: skip
 
+OWN: Final = frozenset(
+    {
+        "echo", "logprobs", "model", "n", "prompt", "prompt_embeds", "prompt_logprobs", "return_token_ids",
+        "return_tokens_as_token_ids", "stream", "stream_interval", "stream_options", "suffix", "use_beam_search",
+    }
+)  # fmt: skip
+"""What learners say themselves: with another value the answer would not be the groups that they asked for."""
+
 
 def sampling_mistake(recipe: Mapping[str, Any]) -> str | None:
     """In one sentence."""
+    own = next((name for name in recipe.get(KEY) or {} if name in OWN), None)
+    if own is not None:
+        return f"spec.recipe.{KEY} holds {own}, which learners set themselves in each request; leave it out."
     unknown = next((name for name in recipe.get(KEY) or {} if name not in FIELDS), None)
     return None if unknown is None else unknown_argument(KEY, unknown, "vLLM", FIELDS, "leave it out")
