@@ -3,9 +3,9 @@
 from typing import Final
 
 from codegen.recipe_types import ANYTHING, Schema
-from grpo_contract.callbacks import CALLBACKS
-from grpo_contract.dataset_mixture import DatasetMixture
-from grpo_contract.old_keys import NOTED_KEYS
+from grpo_contract.recipe.callbacks import CALLBACKS
+from grpo_contract.recipe.dataset_mixture import DatasetMixture
+from grpo_contract.recipe.old_keys import NOTED_KEYS
 from grpo_contract.rewards import REWARD_BOUNDS
 from grpo_operator.api.schema import structural_schema
 

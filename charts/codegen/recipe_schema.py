@@ -10,7 +10,7 @@ from typing import Any
 from codegen.recipe_additions import BOUNDS, NOTES, OLD_KEY_TYPES, SAID_FIRST, TYPES, VALUES
 from codegen.recipe_source import Enums, SourceField, UnknownDefault, read_enums, read_fields, read_versions
 from codegen.recipe_types import ANYTHING, Schema, UnsayableError, schema_of
-from grpo_contract.old_keys import OLD_KEYS
+from grpo_contract.recipe.old_keys import OLD_KEYS
 from grpo_operator.api.recipe_keys import FILE
 
 # Objects of Python's that no YAML file can hold.

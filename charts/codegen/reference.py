@@ -9,8 +9,8 @@ from enum import StrEnum
 from typing import Any
 
 from grpo_contract.failure import PodReason
-from grpo_contract.old_keys import OLD_KEYS
-from grpo_contract.owned_keys import OWNED_KEYS, OwnedKey
+from grpo_contract.recipe.old_keys import OLD_KEYS
+from grpo_contract.recipe.owned_keys import OWNED_KEYS, OwnedKey
 from grpo_operator.api.cel import Rule
 from grpo_operator.api.crd import build_crd
 from grpo_operator.api.rules import build_rules

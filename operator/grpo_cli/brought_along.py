@@ -7,8 +7,8 @@ from typing import Final
 from grpo_cli.finding import Finding, note
 from grpo_cli.plan import Plan
 from grpo_contract.hub import pushes
-from grpo_contract.needed_packages import packages_of
-from grpo_contract.trackers import (
+from grpo_contract.recipe.needed_packages import packages_of
+from grpo_contract.recipe.trackers import (
     ALL_TRACKERS,
     OTHER_TRACKERS,
     TRACKIO_SPACE,

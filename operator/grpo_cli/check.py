@@ -19,7 +19,7 @@ from grpo_cli.rules import broken_rules
 from grpo_cli.stored import as_stored, as_typed
 from grpo_cli.structure import misfits
 from grpo_cli.translation import not_accepted, translated, without_effect
-from grpo_contract.old_keys import OLD_KEYS
+from grpo_contract.recipe.old_keys import OLD_KEYS
 from grpo_operator.api.spec import GRPORunSpec
 
 OF_RECIPE: Final = re.compile(rf"{re.escape(RECIPE)}\.(\w+)")
@@ -68,7 +68,11 @@ def check_run(run: Mapping[str, Any], known: Known, product: Product) -> Report:
     recipe = {key: value for key, value in _mapping(spec.get("recipe")).items() if key not in unfit}
     todays, notes = translated(recipe, spec.get("recipeDefaults"))
     notes = [note for note in notes if note.field not in _todays_fields(unfit)]  # they are there, and not left out
-    told = [*not_accepted(todays, product.defaults, unfit | _keys_of(broken)), *notes, *without_effect(recipe, product.recipe_keys)]
+    told = [
+        *not_accepted(todays, product.defaults, unfit | _keys_of(broken)),
+        *notes,
+        *without_effect(recipe, product.recipe_keys),
+    ]
     if refused:
         return Report(in_order([*refused, *told]))
     plan = Plan(

@@ -11,7 +11,7 @@ from grpo_cli.checkpoints import no_recovery_checkpoint
 from grpo_cli.finding import Finding, error, note, waste
 from grpo_cli.plan import Plan
 from grpo_cli.processes import other_processes
-from grpo_contract.prompts import too_few_prompts
+from grpo_contract.recipe.prompts import too_few_prompts
 
 SUMS_OVER_TOKENS: Final = ("bnpo", "dr_grpo", "dapo", "cispo")
 

@@ -5,8 +5,8 @@ from collections.abc import Iterator
 from grpo_cli.evaluations import completions_of_training, ends_of_epochs, evaluations_of
 from grpo_cli.finding import Finding, error, note, waste
 from grpo_cli.plan import Plan
-from grpo_contract import dataset_mixture
-from grpo_contract.evaluation import MOST_STREAMED_ROWS, evaluates, too_few_rows, too_many_streamed_rows
+from grpo_contract.recipe import dataset_mixture
+from grpo_contract.recipe.evaluation import MOST_STREAMED_ROWS, evaluates, too_few_rows, too_many_streamed_rows
 
 
 def evaluation_findings(plan: Plan) -> list[Finding]:

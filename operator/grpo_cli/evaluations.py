@@ -7,7 +7,7 @@ import math
 from dataclasses import dataclass
 
 from grpo_cli.plan import Plan
-from grpo_contract.recipe_defaults import LOGGING_STEPS
+from grpo_contract.recipe.defaults import LOGGING_STEPS
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,7 @@ from grpo_cli.product import product
 from grpo_cli.report import as_json, as_text
 from grpo_contract.model_folder import CONFIG_NAME
 from grpo_contract.paths import is_path
-from grpo_contract.recipe_defaults import ERAS
+from grpo_contract.recipe.defaults import ERAS
 
 COUNT: Final = "give a number of 1 or more"
 Value = TypeVar("Value")

@@ -11,8 +11,8 @@ from grpo_cli.evaluations import Evaluations, completions_of_training, evaluatio
 from grpo_cli.finding import Level
 from grpo_cli.memory import Memory, in_words
 from grpo_cli.plan import Plan
-from grpo_contract import dataset_mixture
-from grpo_contract.evaluation import evaluates
+from grpo_contract.recipe import dataset_mixture
+from grpo_contract.recipe.evaluation import evaluates
 
 NOT_CHECKED: Final = (
     "whether the model, the data set and its columns exist and may be read",

@@ -4,7 +4,7 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-from grpo_contract import dataset_mixture
+from grpo_contract.recipe import dataset_mixture
 
 
 def rows_of(recipe: Mapping[str, Any], rows: int | None, eval_rows: int | None) -> tuple[int | None, int | None]:

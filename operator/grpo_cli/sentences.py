@@ -10,10 +10,10 @@ import yaml
 
 from grpo_cli.kubectl_yaml import Loader
 from grpo_cli.paths import RECIPE
-from grpo_contract.old_keys import OLD_KEYS
-from grpo_contract.owned_keys import OWNED_KEYS, owned_keys
+from grpo_contract.recipe.old_keys import OLD_KEYS
+from grpo_contract.recipe.owned_keys import OWNED_KEYS, owned_keys
+from grpo_contract.recipe.unknown_keys import IN_RECIPES, unknown_key
 from grpo_contract.rewards import without_secret
-from grpo_contract.unknown_keys import IN_RECIPES, unknown_key
 from grpo_operator.api.core_types import QUANTITY
 
 OF_RUNS: Final = "field in a GRPORun"

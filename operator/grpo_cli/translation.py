@@ -6,10 +6,10 @@ from typing import Any, Final
 
 from grpo_cli.finding import Finding, error, note
 from grpo_cli.paths import RECIPE
-from grpo_contract.old_keys import OLD_KEYS, Recipe
-from grpo_contract.owned_keys import owned_keys
-from grpo_contract.recipe_defaults import ERAS
-from grpo_contract.recipe_mistakes import recipe_mistakes
+from grpo_contract.recipe.defaults import ERAS
+from grpo_contract.recipe.mistakes import recipe_mistakes
+from grpo_contract.recipe.old_keys import OLD_KEYS, Recipe
+from grpo_contract.recipe.owned_keys import owned_keys
 from grpo_operator.api.schema import Schema
 from grpo_operator.api.spec import GRPORunSpec
 from grpo_operator.desired.recipe import todays_recipe

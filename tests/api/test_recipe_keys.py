@@ -10,7 +10,7 @@ import pytest
 
 from api.client import ApiServer
 from api.tables import ENTRIES, ENTRY, KEYS, RECIPES, RULED, TYPED, a_value_for, mixture, run_with
-from grpo_contract.owned_keys import OWNED_KEYS
+from grpo_contract.recipe.owned_keys import OWNED_KEYS
 from harness.kubectl import Manifest
 
 SEEDS = ("seed", "data_seed")

@@ -9,7 +9,7 @@ from peft.tuners.lora import Linear
 from peft.utils.error import NoMatchingPeftModuleError
 from transformers import Qwen2Config, Qwen2ForCausalLM
 
-from grpo_contract.adapter_targets import NEVER
+from grpo_contract.recipe.adapter_targets import NEVER
 from grpo_trainer.inputs.lora import adapter_of
 from grpo_trainer.light_trl import ModelConfig
 from unit.test_adapter_targets import ACCEPTED, REFUSED

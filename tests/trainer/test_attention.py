@@ -9,8 +9,8 @@ from torch.utils.checkpoint import checkpoint
 from transformers import Qwen2Config, Qwen2ForCausalLM
 from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
-from grpo_contract.activation_checkpointing import ARGUMENTS
-from grpo_contract.attention import IMPLEMENTATIONS
+from grpo_contract.recipe.activation_checkpointing import ARGUMENTS
+from grpo_contract.recipe.attention import IMPLEMENTATIONS
 from unit.test_attention import ATTENTION_REFUSED, CHECKPOINTING_REFUSED, CHECKPOINTING_TAKEN
 
 TINY = {"hidden_size": 8, "intermediate_size": 8, "num_hidden_layers": 1, "num_attention_heads": 1, "vocab_size": 8}

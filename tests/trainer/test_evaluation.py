@@ -94,7 +94,7 @@ def test_a_streamed_test_split_that_is_too_large(
     streamed: Path, monkeypatch: pytest.MonkeyPatch, most: int, is_refused: bool
 ) -> None:
     monkeypatch.setattr("grpo_trainer.inputs.streams.MOST_STREAMED_ROWS", most)
-    monkeypatch.setattr("grpo_contract.evaluation.MOST_STREAMED_ROWS", most)
+    monkeypatch.setattr("grpo_contract.recipe.evaluation.MOST_STREAMED_ROWS", most)
     if not is_refused:
         assert len(load(dataset_name=str(streamed), dataset_streaming=True).evaluation) == most
         return

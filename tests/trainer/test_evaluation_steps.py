@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from grpo_contract.comparison import OF_A_CLOCK
 from grpo_contract.config import RunConfig
-from grpo_contract.figures import figures_of
+from grpo_contract.recipe.comparison import OF_A_CLOCK
+from grpo_contract.recipe.figures import figures_of
 from trainer.learner_inputs import learner_config, write_problems
 from trainer.test_zero3 import STEPS, Finished, evaluations_of, run
 

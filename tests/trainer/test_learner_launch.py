@@ -13,7 +13,7 @@ import pytest
 from grpo_contract.config import Deadlines, RewardCode, RewardsConfig, RunConfig
 from grpo_contract.environment import JOB_INDEX
 from grpo_contract.failure import USER_ERROR_EXIT_CODE, UserError
-from grpo_contract.old_keys import Note
+from grpo_contract.recipe.old_keys import Note
 from grpo_contract.rewards import BUILT_IN_REWARDS
 from grpo_trainer.launch import worker_failure
 from harness.waiting import wait_for

@@ -11,8 +11,8 @@ import torch
 from accelerate.state import AcceleratorState, PartialState
 
 from grpo_contract.failure import UserError
-from grpo_contract.old_keys import translate
-from grpo_contract.recipe_defaults import Era, with_defaults
+from grpo_contract.recipe.defaults import Era, with_defaults
+from grpo_contract.recipe.old_keys import translate
 from grpo_trainer.inputs.tokenizer import load_tokenizer
 from grpo_trainer.recipe import Recipe, model_arguments, parse_recipe
 from grpo_trainer.zero3 import zero3_config

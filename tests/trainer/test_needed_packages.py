@@ -10,7 +10,7 @@ from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 from transformers.trainer_optimizer import _OPTIMIZER_HANDLERS, OptimizerContext
 from transformers.training_args import OptimizerNames
 
-from grpo_contract.needed_packages import ATTENTION, OPTIMIZER, TABLE
+from grpo_contract.recipe.needed_packages import ATTENTION, OPTIMIZER, TABLE
 from harness.layout import ROOT
 
 OPTIMIZERS = [name.value for name in OptimizerNames]

@@ -13,8 +13,8 @@ from vllm import SamplingParams
 from vllm.exceptions import VLLMValidationError
 
 from codegen.recipe_additions import SAID_FIRST
-from grpo_contract.old_keys import OLD_KEYS, translate
-from grpo_contract.recipe_defaults import with_defaults
+from grpo_contract.recipe.defaults import with_defaults
+from grpo_contract.recipe.old_keys import OLD_KEYS, translate
 from grpo_trainer.recipe import CLASSES, defaults
 from harness.layout import ROOT
 

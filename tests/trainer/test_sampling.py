@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from vllm.entrypoints.openai.completion.protocol import CompletionRequest
 
-from grpo_contract.sampling import FIELDS, OWN
+from grpo_contract.recipe.sampling import FIELDS, OWN
 from unit.test_sampling import LOST, SEEN
 
 

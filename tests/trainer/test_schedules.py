@@ -9,7 +9,7 @@ from torch.optim.lr_scheduler import ReduceLROnPlateau
 from transformers import get_scheduler
 from transformers.optimization import TYPE_TO_SCHEDULER_FUNCTION, GreedyLR
 
-from grpo_contract.schedules import ARGUMENTS
+from grpo_contract.recipe.schedules import ARGUMENTS
 from grpo_trainer.light_trl import GRPOConfig
 from unit.test_schedules import REFUSED, TAKEN
 

@@ -9,7 +9,7 @@ import pytest
 
 from grpo_contract.config import RunConfig
 from grpo_contract.failure import UserError
-from grpo_contract.precision import precision_of
+from grpo_contract.recipe.precision import precision_of
 from grpo_trainer.storage import starting_checkpoint
 from grpo_trainer.storage.starting_checkpoint import check_starting_checkpoint
 from trainer.learner_inputs import learner_config

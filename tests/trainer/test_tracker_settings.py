@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from transformers.integrations.integration_utils import INTEGRATION_TO_CALLBACK
 
-from grpo_contract.trackers import OTHER_TRACKERS, TRACKER_PACKAGES
+from grpo_contract.recipe.trackers import OTHER_TRACKERS, TRACKER_PACKAGES
 from grpo_trainer.reports.tracker_report import unique_prompts
 from grpo_trainer.trackers.settings import environment_of, other_trackers, own_trackers
 

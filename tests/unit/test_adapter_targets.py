@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from grpo_contract.adapter_targets import targets_mistake
+from grpo_contract.recipe.adapter_targets import targets_mistake
 
 REMEDY = r"name linear modules of the model, as in [q_proj, v_proj], or one alone by a pattern, as in .*\.q_proj, or all-linear"
 TEXT = "text, as well as a list of one, is a pattern"

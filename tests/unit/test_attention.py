@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
-from grpo_contract.activation_checkpointing import checkpointing_mistake
-from grpo_contract.attention import attention_mistake
+from grpo_contract.recipe.activation_checkpointing import checkpointing_mistake
+from grpo_contract.recipe.attention import attention_mistake
 
 ATTENTION_REFUSED = [
     ("flash_attn", "did you mean flash_attention_2?"),

@@ -5,8 +5,8 @@ from typing import Any
 import pytest
 
 from grpo_cli.finding import Level
-from grpo_contract.old_keys import OLD_KEYS
-from grpo_contract.owned_keys import OWNED_KEYS
+from grpo_contract.recipe.old_keys import OLD_KEYS
+from grpo_contract.recipe.owned_keys import OWNED_KEYS
 from grpo_operator.desired.recipe import todays_recipe
 from grpo_operator.reconcile.acceptance import judge_recipe
 from unit.cli_inputs import RECIPE, report_of, run_of, said

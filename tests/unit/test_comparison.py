@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
-from grpo_contract.comparison import comparison_mistake, what_compares
-from grpo_contract.figures import unknown_figure
+from grpo_contract.recipe.comparison import comparison_mistake, what_compares
+from grpo_contract.recipe.figures import unknown_figure
 
 EVALUATED = {"eval_strategy": "steps", "metric_for_best_model": "reward"}
 STOPPED = EVALUATED | {"callbacks": ["early_stopping"]}

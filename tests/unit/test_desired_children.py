@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 
 from grpo_contract.config import RunConfig
-from grpo_contract.old_keys import Note
-from grpo_contract.recipe_defaults import with_defaults
+from grpo_contract.recipe.defaults import with_defaults
+from grpo_contract.recipe.old_keys import Note
 from grpo_operator.api.run import GRPORun
 from grpo_operator.desired.children import build_children
 from grpo_operator.desired.digest import digest_of, stamped

@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
-from grpo_contract.hub_names import is_repository
-from grpo_contract.recipe_mistakes import recipe_mistakes
+from grpo_contract.recipe.hub_names import is_repository
+from grpo_contract.recipe.mistakes import recipe_mistakes
 
 NO_REPOSITORY = [
     "my model",

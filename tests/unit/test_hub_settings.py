@@ -6,7 +6,7 @@ import pytest
 
 from grpo_contract.failure import UserError
 from grpo_contract.hub import pushes
-from grpo_contract.old_keys import translate
+from grpo_contract.recipe.old_keys import translate
 from grpo_trainer.hub.settings import HubSettings, Strategy, read_settings
 
 PUSH = {"push_to_hub": True, "hub_model_id": "me/model"}

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from grpo_contract.trackers import tracker_mistake
+from grpo_contract.recipe.trackers import tracker_mistake
 
 REFUSED: list[tuple[Any, str]] = [
     (["wandbb"], "holds wandbb, which is no tracker that transformers knows; did you mean wandb?"),

@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 import yaml
 
-from grpo_contract.old_keys import OLD_KEYS, OLD_VALUES, translate
-from grpo_contract.owned_keys import owned_keys
+from grpo_contract.recipe.old_keys import OLD_KEYS, OLD_VALUES, translate
+from grpo_contract.recipe.owned_keys import owned_keys
 from grpo_operator.api.recipe_keys import read_recipe_schema
 
 KEYS_BY_SOURCE: dict[str, list[str]] = yaml.safe_load(Path(__file__).with_name("recipe_keys.yaml").read_text())

@@ -2,7 +2,7 @@
 
 import pytest
 
-from grpo_contract.optimizer_arguments import optimizer_mistake
+from grpo_contract.recipe.optimizer_arguments import optimizer_mistake
 
 UNREADABLE = ["rank:64", "betas=(0.9,0.95)", "rank=64,", "rank=64;scale=0.25", "rank"]
 READABLE = ["rank=64", "rank=64, scale=0.25", ""]

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from grpo_contract.owned_keys import OWNED_KEYS, owned_keys
+from grpo_contract.recipe.owned_keys import OWNED_KEYS, owned_keys
 
 REFUSED: list[tuple[dict[str, Any], str]] = [
     (

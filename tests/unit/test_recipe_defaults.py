@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from grpo_contract.recipe_defaults import MOVED_DEFAULTS, Era, moved_defaults, with_defaults
+from grpo_contract.recipe.defaults import MOVED_DEFAULTS, Era, moved_defaults, with_defaults
 from grpo_operator.api.recipe_keys import read_recipe_schema
 
 KEYS = read_recipe_schema()["properties"]

@@ -8,8 +8,8 @@ from codegen.recipe_additions import SAID_FIRST
 from codegen.recipe_schema import check_additions, property_of
 from codegen.recipe_source import SourceField
 from codegen.recipe_types import UnsayableError
-from grpo_contract.old_keys import OLD_KEYS
-from grpo_contract.owned_keys import OWNED_KEYS
+from grpo_contract.recipe.old_keys import OLD_KEYS
+from grpo_contract.recipe.owned_keys import OWNED_KEYS
 from grpo_operator.api.recipe_keys import read_recipe_schema
 
 KEYS = read_recipe_schema()["properties"]

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from grpo_contract.sampling import sampling_mistake
+from grpo_contract.recipe.sampling import sampling_mistake
 
 LOST: list[tuple[dict[str, Any], str]] = [
     ({"foo": 1}, "holds foo, which vLLM does not take; leave it out."),

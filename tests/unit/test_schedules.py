@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from grpo_contract.schedules import schedule_mistake
+from grpo_contract.recipe.schedules import schedule_mistake
 
 REFUSED: list[tuple[str | None, dict[str, Any] | None, str]] = [
     (

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from grpo_contract.old_keys import Note
+from grpo_contract.recipe.old_keys import Note
 
 Device = Literal["cuda", "cpu"]
 Positive = Annotated[int, Field(ge=1)]

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any, Final
 
-from grpo_contract.callbacks import REVISION_CALLBACK
+from grpo_contract.recipe.callbacks import REVISION_CALLBACK
 
 _PUSH_KEYS: Final = ("push_to_hub", "push_to_hub_revision")
 KEYS: Final = (*_PUSH_KEYS, "callbacks")

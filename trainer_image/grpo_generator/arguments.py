@@ -10,7 +10,7 @@ from typing import Final
 
 from grpo_contract.config import RunConfig
 from grpo_contract.network import GENERATOR_PORT, SERVED_MODEL_NAME
-from grpo_contract.precision import precision_of
+from grpo_contract.recipe.precision import precision_of
 from grpo_generator.plugin import WEIGHT_BACKEND
 
 MIDDLEWARE: Final = "grpo_generator.middleware.GeneratorMiddleware"

@@ -11,11 +11,11 @@ from accelerate.utils import is_peft_model
 from transformers import PreTrainedTokenizerBase, PrinterCallback, Trainer
 
 from grpo_contract import environment
-from grpo_contract.comparison import what_compares
 from grpo_contract.config import RunConfig
 from grpo_contract.files import checkpoint_folder, trackers_folder
 from grpo_contract.network import GENERATOR_PORT, WEIGHTS_PORT
 from grpo_contract.pod import read_token
+from grpo_contract.recipe.comparison import what_compares
 from grpo_trainer import device
 from grpo_trainer.arrivals import ScoringOnArrival
 from grpo_trainer.causes import modules_of

@@ -8,7 +8,7 @@ from importlib import metadata
 from typing import Any, Final
 
 from grpo_contract.failure import PodReason, UserError
-from grpo_contract.needed_packages import NeededPackage, optional_packages_of, packages_of
+from grpo_contract.recipe.needed_packages import NeededPackage, optional_packages_of, packages_of
 
 PEFT: Final = "peft"
 """transformers, accelerate and TRL import it wherever it is installed."""

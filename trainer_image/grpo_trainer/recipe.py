@@ -10,14 +10,14 @@ from typing import Any, Final, NoReturn
 
 from transformers.integrations import get_available_reporting_integrations
 
-from grpo_contract.comparison import BEST, FOLLOWING_SCHEDULES, LOADS_BEST, comparison_mistake
-from grpo_contract.evaluation import evaluates
 from grpo_contract.failure import PodReason, UserError
-from grpo_contract.figures import unknown_figure
-from grpo_contract.owned_keys import owned_keys
-from grpo_contract.recipe_defaults import LOGGING_STEPS
+from grpo_contract.recipe.comparison import BEST, FOLLOWING_SCHEDULES, LOADS_BEST, comparison_mistake
+from grpo_contract.recipe.defaults import LOGGING_STEPS
+from grpo_contract.recipe.evaluation import evaluates
+from grpo_contract.recipe.figures import unknown_figure
+from grpo_contract.recipe.owned_keys import owned_keys
+from grpo_contract.recipe.unknown_keys import unknown_key
 from grpo_contract.rewards import REWARD_BOUNDS
-from grpo_contract.unknown_keys import unknown_key
 from grpo_trainer.light_trl import GRPOConfig, ModelConfig, ScriptArguments, TrlParser
 from grpo_trainer.packages import without_missing_packages
 from grpo_trainer.rewards.arguments import RewardArguments

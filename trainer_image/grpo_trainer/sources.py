@@ -4,9 +4,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
-from grpo_contract import dataset_mixture
-from grpo_contract.dataset_mixture import MixedDataset, read_mixture
 from grpo_contract.failure import PodReason, UserError
+from grpo_contract.recipe import dataset_mixture
+from grpo_contract.recipe.dataset_mixture import MixedDataset, read_mixture
 
 KEYS: Final = {"id": "dataset_name", "config": "dataset_config", "split": "dataset_train_split"}
 """{key of an entry of dataset_mixture: the recipe's key that says the same of the only data set}."""

@@ -10,11 +10,11 @@ from pathlib import Path
 from accelerate import PartialState
 
 from grpo_contract.config import RunConfig
-from grpo_contract.evaluation import evaluates_trained_model
 from grpo_contract.failure import PodReason, RunFailure
 from grpo_contract.files import benchmarks_folder, checkpoint_folder
 from grpo_contract.metrics import PushOutcome, StartupPart
 from grpo_contract.progress import Stage
+from grpo_contract.recipe.evaluation import evaluates_trained_model
 from grpo_trainer.building import build_learner, owned_by_operator, start_rewards, start_trackers
 from grpo_trainer.decisions import decided_by_rank_0
 from grpo_trainer.evaluating.comparison import described_best

@@ -1,14 +1,14 @@
 """Rules about what compares evaluations, in CEL. Data only.
 
-Their sentences are those of grpo_contract.comparison, which a learner answers with.
+Their sentences are those of grpo_contract.recipe.comparison, which a learner answers with.
 """
 
 from collections.abc import Mapping
 from typing import Any, Final
 
-from grpo_contract.callbacks import EARLY_STOPPING
-from grpo_contract.comparison import BEST, FOLLOWING_SCHEDULES, LOADS_BEST, METRIC, STOPPING_KEYS
-from grpo_contract.recipe_defaults import LOGGING_STEPS
+from grpo_contract.recipe.callbacks import EARLY_STOPPING
+from grpo_contract.recipe.comparison import BEST, FOLLOWING_SCHEDULES, LOADS_BEST, METRIC, STOPPING_KEYS
+from grpo_contract.recipe.defaults import LOGGING_STEPS
 from grpo_operator.api.cel import Rule, present, value_of
 from grpo_operator.api.data_rules import RECIPE, eval_strategy
 

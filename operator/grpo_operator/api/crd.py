@@ -3,7 +3,7 @@
 from typing import Any, Final
 
 from grpo_contract.labels import API_GROUP
-from grpo_contract.owned_keys import OWNED_KEYS
+from grpo_contract.recipe.owned_keys import OWNED_KEYS
 from grpo_operator.api.cel import Path, Rule, message_expression
 from grpo_operator.api.recipe_keys import trl_defaults
 from grpo_operator.api.rules import build_rules

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any, Final, Literal
 
-from grpo_contract.recipe_defaults import MOVED_DEFAULTS, OPEN_R1_REWARDS, PROMPTS_014
+from grpo_contract.recipe.defaults import MOVED_DEFAULTS, OPEN_R1_REWARDS, PROMPTS_014
 from grpo_contract.rewards import BUILT_IN_REWARDS, OTHER_REWARDS
 from grpo_operator.api.cel import Path, Rule, present, value_of
 from grpo_operator.api.comparison_rules import COMPARISON_RULES, saving_rule

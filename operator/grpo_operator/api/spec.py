@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from pydantic.alias_generators import to_camel
 
 from grpo_contract.config import Deadlines, RewardsConfig
-from grpo_contract.recipe_defaults import ERAS
+from grpo_contract.recipe.defaults import ERAS
 from grpo_contract.rewards import ERROR_WINDOW_STEPS
 from grpo_operator.api.core_types import Affinity, EnvironmentVariables, PodTemplate, Resources, Tolerations
 

@@ -12,7 +12,7 @@ from grpo_contract.config import (
     RunConfig,
 )
 from grpo_contract.files import CONFIG_FILE
-from grpo_contract.old_keys import Recipe
+from grpo_contract.recipe.old_keys import Recipe
 from grpo_operator.api.run import GRPORun
 from grpo_operator.api.spec import Rewards
 from grpo_operator.desired import names

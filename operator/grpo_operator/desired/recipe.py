@@ -3,8 +3,8 @@
 from typing import Final
 
 from grpo_contract.labels import API_GROUP
-from grpo_contract.old_keys import OLD_KEYS, Note, Recipe, translate
-from grpo_contract.recipe_defaults import ERAS, Era, moved_defaults, with_defaults
+from grpo_contract.recipe.defaults import ERAS, Era, moved_defaults, with_defaults
+from grpo_contract.recipe.old_keys import OLD_KEYS, Note, Recipe, translate
 from grpo_operator.api.run import GRPORun
 from grpo_operator.api.spec import GRPORunSpec
 from grpo_operator.desired.digest import digest_of_json

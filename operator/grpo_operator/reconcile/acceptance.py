@@ -3,9 +3,9 @@
 from collections.abc import Iterable, Mapping
 
 from grpo_contract.labels import Role
-from grpo_contract.owned_keys import owned_keys
-from grpo_contract.recipe_defaults import ERAS
-from grpo_contract.recipe_mistakes import recipe_mistakes
+from grpo_contract.recipe.defaults import ERAS
+from grpo_contract.recipe.mistakes import recipe_mistakes
+from grpo_contract.recipe.owned_keys import owned_keys
 from grpo_operator.api.recipe_keys import released_defaults
 from grpo_operator.api.run import GRPORun
 from grpo_operator.api.status import ConditionType

@@ -12,10 +12,10 @@ from typing import Final
 from pydantic import ValidationError
 
 from grpo_contract.benchmarks import TRAINED_MODEL, BenchmarkScores, target_of
-from grpo_contract.comparison import LOADS_BEST
 from grpo_contract.files import benchmarks_folder
 from grpo_contract.labels import Role
 from grpo_contract.progress import Progress
+from grpo_contract.recipe.comparison import LOADS_BEST
 from grpo_operator.api.run import GRPORun
 from grpo_operator.api.status import BENCHMARK_OVER, BenchmarkPhase, BenchmarkStatus, ConditionType, GRPORunStatus
 from grpo_operator.desired.benchmarks import WAITS_S, build_benchmark_job

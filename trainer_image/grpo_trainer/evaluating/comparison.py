@@ -4,10 +4,10 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-from grpo_contract.comparison import PREFIX
 from grpo_contract.failure import PodReason, UserError
-from grpo_contract.figures import no_figure
 from grpo_contract.progress import BestEvaluation
+from grpo_contract.recipe.comparison import PREFIX
+from grpo_contract.recipe.figures import no_figure
 
 
 def compared_key(metric: str) -> str:

@@ -9,7 +9,7 @@ from typing import Any
 
 from transformers import EarlyStoppingCallback, TrainerControl, TrainerState, TrainingArguments
 
-from grpo_contract.callbacks import EARLY_STOPPING
+from grpo_contract.recipe.callbacks import EARLY_STOPPING
 from grpo_trainer.evaluating.comparison import comparable, compared_key
 from grpo_trainer.evaluating.ended_early import CALLBACK
 from grpo_trainer.recipe import OpenR1Arguments

@@ -13,9 +13,9 @@ from typing import Any
 import numpy as np
 import torch
 
-from grpo_contract.dataset_mixture import read_mixture
-from grpo_contract.evaluation import group_does_not_fit, nothing_kept_out, too_few_rows
 from grpo_contract.failure import PodReason, UserError
+from grpo_contract.recipe.dataset_mixture import read_mixture
+from grpo_contract.recipe.evaluation import group_does_not_fit, nothing_kept_out, too_few_rows
 from grpo_trainer.instruments.mismatch import SamplerMismatch
 from grpo_trainer.instruments.phases import PhaseClock
 from grpo_trainer.light_trl import GRPOConfig

@@ -4,7 +4,7 @@ from typing import Any
 
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
-from grpo_contract.comparison import PREFIX
+from grpo_contract.recipe.comparison import PREFIX
 
 
 class OnceAStep(TrainerCallback):  # type: ignore[misc]

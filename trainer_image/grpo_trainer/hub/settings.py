@@ -6,8 +6,8 @@ from enum import StrEnum
 from pathlib import PurePosixPath
 from typing import Any, Final
 
-from grpo_contract.callbacks import REVISION_CALLBACK, callbacks_of
 from grpo_contract.failure import PodReason, UserError
+from grpo_contract.recipe.callbacks import REVISION_CALLBACK, callbacks_of
 
 MAIN: Final = "main"
 

@@ -15,10 +15,10 @@ from datasets.packaged_modules.cache.cache import Cache
 from huggingface_hub.errors import HFValidationError
 from pyarrow import ArrowInvalid
 
-from grpo_contract.dataset_mixture import read_mixture
 from grpo_contract.failure import QUOTED_CHARACTERS, PodReason, UserError
 from grpo_contract.paths import FILE_FORMATS, is_path
-from grpo_contract.prompts import too_few_prompts
+from grpo_contract.recipe.dataset_mixture import read_mixture
+from grpo_contract.recipe.prompts import too_few_prompts
 from grpo_trainer.causes import OF_THE_PATH, first_line, is_of_the_system, modules_of
 from grpo_trainer.inputs.hub_silence import is_data_cached, without_silent_hub
 from grpo_trainer.inputs.mixture import mix

@@ -4,8 +4,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from grpo_contract.adapter_targets import NOT_LINEAR, unsuitable_targets
 from grpo_contract.failure import PodReason, UserError
+from grpo_contract.recipe.adapter_targets import NOT_LINEAR, unsuitable_targets
 from grpo_trainer.causes import first_line, modules_of
 from grpo_trainer.light_trl import ModelConfig, get_peft_config
 

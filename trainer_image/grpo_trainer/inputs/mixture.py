@@ -11,8 +11,8 @@ from typing import Final
 
 import datasets
 
-from grpo_contract.dataset_mixture import DatasetMixture, MixedDataset
 from grpo_contract.failure import PodReason, UserError
+from grpo_contract.recipe.dataset_mixture import DatasetMixture, MixedDataset
 
 IN_MEMORY: Final = {"keep_in_memory": True}
 

@@ -12,8 +12,8 @@ import datasets
 import pyarrow as pa
 import torch
 
-from grpo_contract.evaluation import MOST_STREAMED_ROWS, too_many_streamed_rows
 from grpo_contract.failure import PodReason, UserError
+from grpo_contract.recipe.evaluation import MOST_STREAMED_ROWS, too_many_streamed_rows
 
 ROWS_AT_ONCE: Final = 1000
 

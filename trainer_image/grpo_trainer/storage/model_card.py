@@ -6,9 +6,9 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Final
 
-from grpo_contract.comparison import METRIC
 from grpo_contract.config import RunConfig
 from grpo_contract.paths import is_path
+from grpo_contract.recipe.comparison import METRIC
 from grpo_contract.rewards import label_of
 from grpo_trainer.evaluating.comparison import described_best
 from grpo_trainer.evaluating.ended_early import ended_early

@@ -16,7 +16,7 @@ from grpo_contract.failure import PodReason, UserError
 from grpo_contract.files import RUNS, checkpoint_folder, is_on_volume, model_folder
 from grpo_contract.model_folder import CONFIG_NAME
 from grpo_contract.paths import is_path, listing, open_each, permission_needed, siblings
-from grpo_contract.precision import precision_of
+from grpo_contract.recipe.precision import precision_of
 from grpo_trainer.storage.checkpoint_files import ADAPTER_CONFIG, LATEST, MARKER, SCHEDULER, TRAINER_STATE
 
 KEY: Final = "resume_from_checkpoint"

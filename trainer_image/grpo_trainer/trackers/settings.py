@@ -5,7 +5,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Final
 
-from grpo_contract.trackers import ALL_TRACKERS, TRACKER_PACKAGES, reported_to
+from grpo_contract.recipe.trackers import ALL_TRACKERS, TRACKER_PACKAGES, reported_to
 
 TRACKIO_DIR: Final = "TRACKIO_DIR"
 

@@ -8,7 +8,7 @@ import httpx
 import trackio
 from huggingface_hub import get_token
 
-from grpo_contract.trackers import TRACKIO_SPACE, TRACKIO_SPACE_VARIABLE
+from grpo_contract.recipe.trackers import TRACKIO_SPACE, TRACKIO_SPACE_VARIABLE
 from grpo_trainer.trackers.records import Record, Start, tracked
 
 STEP: Final = "train/global_step"

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 import wandb
 
-from grpo_contract.trackers import WANDB_SAYS_WHERE_TO
+from grpo_contract.recipe.trackers import WANDB_SAYS_WHERE_TO
 from grpo_trainer.trackers.records import Record, Start, tracked
 
 STEP: Final = "train/global_step"

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any, Final
 
-from grpo_contract.unknown_keys import one_of, unknown_argument
+from grpo_contract.recipe.unknown_keys import one_of, unknown_argument
 
 KEY: Final = "gradient_checkpointing_kwargs"
 KEYS: Final = ("gradient_checkpointing", KEY)

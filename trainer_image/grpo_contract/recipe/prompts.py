@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from grpo_contract import dataset_mixture
+from grpo_contract.recipe import dataset_mixture
 
 
 def too_few_prompts(recipe: Mapping[str, Any], found: int, needed: int) -> tuple[str, str]:

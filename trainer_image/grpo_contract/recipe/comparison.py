@@ -4,7 +4,7 @@ answer for all who read a recipe."""
 from collections.abc import Mapping
 from typing import Any, Final
 
-from grpo_contract.callbacks import EARLY_STOPPING
+from grpo_contract.recipe.callbacks import EARLY_STOPPING
 
 STOPPING_KEYS: Final = ("early_stopping_patience", "early_stopping_threshold")
 METRIC: Final = "metric_for_best_model"

@@ -5,7 +5,7 @@ nothing of values of any type and of keys within them, nor of what an evaluation
 from collections.abc import Collection, Mapping
 from typing import Any, Final
 
-from grpo_contract import (
+from grpo_contract.recipe import (
     activation_checkpointing,
     adapter_targets,
     attention,

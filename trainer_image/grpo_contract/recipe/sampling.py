@@ -4,7 +4,7 @@ field that it does not know were not there."""
 from collections.abc import Mapping
 from typing import Any, Final
 
-from grpo_contract.unknown_keys import unknown_argument
+from grpo_contract.recipe.unknown_keys import unknown_argument
 
 KEY: Final = "generation_kwargs"
 KEYS: Final = (KEY,)

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any, Final
 
-from grpo_contract import dataset_mixture
+from grpo_contract.recipe import dataset_mixture
 
 MOST_STREAMED_ROWS: Final = 20_000
 """To evaluate on. Every learner process holds them: at 50 kB a row, a long solution, 1 GB."""

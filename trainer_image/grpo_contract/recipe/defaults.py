@@ -7,7 +7,7 @@ Read from the tags v0.14.0, v0.16.0 and v0.18.0 of TRL, and from Open-R1's scrip
 from collections.abc import Mapping
 from typing import Any, Final, Literal
 
-from grpo_contract.old_keys import Note, Recipe
+from grpo_contract.recipe.old_keys import Note, Recipe
 
 Era = Literal["trl-0.14", "trl-0.16", "trl-0.18", "current"]
 

@@ -7,7 +7,7 @@ import difflib
 from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
-from grpo_contract.comparison import COMPARING, METRIC, OF_A_CLOCK, PREFIX, says_nothing, what_compares
+from grpo_contract.recipe.comparison import COMPARING, METRIC, OF_A_CLOCK, PREFIX, says_nothing, what_compares
 from grpo_contract.rewards import is_own_code, label_of
 
 _ALWAYS: Final = (

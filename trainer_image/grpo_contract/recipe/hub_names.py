@@ -5,8 +5,9 @@ from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from typing import Any, Final
 
-from grpo_contract import dataset_mixture, hub
+from grpo_contract import hub
 from grpo_contract.paths import is_path
+from grpo_contract.recipe import dataset_mixture
 
 _NAME: Final = r"\b[\w\-.]{1,96}\b"
 REPOSITORY: Final = re.compile(rf"({_NAME}/)?{_NAME}", re.ASCII)
@@ -81,4 +82,4 @@ CHECKS: Final[tuple[tuple[tuple[str, ...], Callable[[Recipe], str | None]], ...]
     (("model_name_or_path", "model_revision"), model_revision_mistake),
     (("hub_revision", *hub.KEYS), target_revision_mistake),
 )
-"""As in recipe_mistakes.py."""
+"""As in mistakes.py."""
