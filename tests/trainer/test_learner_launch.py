@@ -130,13 +130,13 @@ def test_what_was_done_to_the_recipe_is_in_the_log(tiny_model: Path, data: Path,
             "spec.recipe: cosin is not a valid SchedulerType, please select one of ['linear', 'cosine', ",
         ),
         (
-            {"optim": "schedule_free_adamw"},  # which is asked for when training begins
-            'spec.recipe.optim: "schedule_free_adamw" needs a package that is not in the learners\' image (You need to '
-            "install `schedulefree`",
+            {"optim": "schedule_free_adamw"},
+            "spec.recipe.optim: 'schedule_free_adamw' needs the package schedulefree, which is not in the learners' image; set it "
+            "to adamw_torch, leave it out, or use an image that holds schedulefree.",
         ),
     ],
 )
-def test_a_mistake_that_only_trl_sees(
+def test_a_value_that_no_learner_can_work_with(
     keys: dict[str, Any], beginning: str, tiny_model: Path, data: Path, start: Any
 ) -> None:
     pod = start(learner_config(tiny_model, data, processes=1, **keys))
