@@ -34,6 +34,9 @@ RECIPE: dict[str, Any] = {
 }
 RUN_S = 400
 BENCHMARKS_S = 300
+APART_S = 1
+"""Seconds between the points that are asked for. What a learner says only to its last scrape is there until the next one
+fails, two seconds on: points that are farther apart may all miss it."""
 TARGETS = ["checkpoint-1", "checkpoint-2", "checkpoint-3"]
 
 
@@ -108,7 +111,7 @@ def test_the_dashboard_shows_evaluation_and_benchmarks(
 
     def empty() -> list[str]:
         now = time.time()
-        return [q.expr for q in queries if not prometheus.query_range(q.with_values(values), started, now, 5)]
+        return [q.expr for q in queries if not prometheus.query_range(q.with_values(values), started, now, APART_S)]
 
     def newest() -> list[str]:
         found = prometheus.query(f'grpo_benchmark_step{{run_namespace="{namespace.namespace}", run="{NAME}"}}')
