@@ -278,7 +278,7 @@ def test_a_learner_scores_while_its_generators_write(
     layout: str, service: Service, tiny_model: Path, tmp_path: Path
 ) -> None:
     rows = [
-        {"prompt": prompt if layout == "texts" else chat(prompt), "level": place}
+        {"prompt": prompt if layout == "texts" else chat(prompt), "level": place, **OTHER_COLUMNS[layout]}
         for place, prompt in enumerate(PROMPTS)
     ]
     with Scored(f"http://{service.host}/", "format") as scored:
