@@ -23,7 +23,7 @@ from grpo_trainer.storage import final_model
 from grpo_trainer.storage.checkpoint_files import EVAL_RESULTS, MARKER
 from trainer.learner_inputs import learner_config, write_problems
 from trainer.test_lora import LORA
-from trainer.test_zero3 import SCRIPTED, Finished, numbers
+from trainer.test_zero3 import SCRIPTED, Finished, numbers, without_model
 from trainer.test_zero3 import run as run_ranks
 
 SYNCED = Path(__file__).with_name("synced_learner.py")
@@ -59,17 +59,6 @@ def run(folder: Path, config: RunConfig, program: Path = SYNCED) -> Finished:
     return run_ranks(folder, config, "zero3", program)
 
 
-def lost(finished: Finished, folder: Path, *checkpoints: int) -> Finished:
-    """Another attempt of that run, whose pods were lost before the model was saved and while they wrote one of these
-    checkpoints; later ones were not begun."""
-    shutil.copytree(finished.folder / "volume", folder / "volume")
-    copy = Finished(finished.config, folder)
-    shutil.rmtree(copy.model)
-    for step in checkpoints:
-        (copy.run_folder / "checkpoints" / f"checkpoint-{step}" / MARKER).unlink()
-    return copy
-
-
 def kept(finished: Finished) -> list[str]:
     return sorted(marker.parent.name for marker in (finished.run_folder / "checkpoints").glob(f"*/{MARKER}"))
 
@@ -101,7 +90,7 @@ def stopped(base: RunConfig, tmp_path_factory: pytest.TempPathFactory) -> Finish
 def resumed(stopped: Finished, tmp_path_factory: pytest.TempPathFactory) -> Finished:
     """From step 4, whose model is not the best, and after one evaluation of two that end it."""
     folder = tmp_path_factory.mktemp("resumed")
-    return run(folder, lost(stopped, folder, ENDED_AT).config)
+    return run(folder, without_model(stopped, folder, ENDED_AT).config)
 
 
 WHY = "eval_kl did not fall below its best, {best:.4g}, in 2 evaluations in a row"
@@ -176,7 +165,7 @@ def test_a_run_that_lost_its_pods_ends_where_it_would_have(stopped: Finished, re
 def test_an_attempt_after_the_end_trains_no_further(
     stopped: Finished, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    again = lost(stopped, tmp_path)
+    again = without_model(stopped, tmp_path)
     monkeypatch.setattr(training, "checkpoint_folder", lambda name, uid: again.run_folder / "checkpoints")
     monkeypatch.setattr(final_model, "model_folder", lambda name, uid: again.run_folder / "model")
     board, without_evaluation = ProgressBoard(2), with_recipe(stopped.config, {"eval_strategy": "no"})
@@ -205,7 +194,7 @@ def test_evaluations_of_epochs_end_it_and_survive_its_pods(
     assert [entry["step"] for entry in evaluations_of(by_epochs)] == [3, 6]
     assert len(numbers(by_epochs)) == 6
     folder = tmp_path_factory.mktemp("resumed-epochs")
-    again = run(folder, lost(by_epochs, folder, 6).config)
+    again = run(folder, without_model(by_epochs, folder, 6).config)
     assert "resuming from the checkpoint of step 3" in log_of(again)
     assert numbers(again) == numbers(by_epochs)
     assert evaluations_of(again) == evaluations_of(by_epochs)
@@ -226,7 +215,7 @@ def test_learning_rates_follow_evaluations_and_survive_its_pods(
     followed = run(tmp_path_factory.mktemp("plateau"), with_recipe(config, EVALUATING, PLATEAU))
     assert [entry["learning_rate"] * 1000 for entry in followed.steps()] == [1, 1, 1, 1, 0.5, 0.5, 0.25, 0.25]
     folder = tmp_path_factory.mktemp("resumed-plateau")
-    again = run(folder, lost(followed, folder).config)
+    again = run(folder, without_model(followed, folder).config)
     assert "resuming from the checkpoint of step 6" in log_of(again)
     assert numbers(again) == numbers(followed)
     assert (again.model / "model.safetensors").read_bytes() == (followed.model / "model.safetensors").read_bytes()

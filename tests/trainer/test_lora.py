@@ -20,7 +20,6 @@ from grpo_trainer.instruments.metrics import LearnerMetrics
 from grpo_trainer.instruments.progress import ProgressBoard
 from grpo_trainer.light_trl import ModelConfig
 from grpo_trainer.storage import final_model
-from grpo_trainer.storage.checkpoint_files import MARKER
 from grpo_trainer.storage.merge_adapter import merge
 from trainer.learner_inputs import learner_config, write_problems
 from trainer.learner_pod import LearnerPod
@@ -29,7 +28,7 @@ from trainer.published import IN_SYNC
 from trainer.run_with_generator import run_with_generator
 from trainer.running_generator import RunningGenerator
 from trainer.test_learner_end_to_end import OWN_REWARD, REWARD
-from trainer.test_zero3 import RUN_S, Finished, numbers
+from trainer.test_zero3 import RUN_S, Finished, numbers, without_model
 from trainer.test_zero3 import run as run_ranks
 
 PROGRAM = Path(__file__).with_name("lora_learner.py")
@@ -137,11 +136,7 @@ def test_a_resumed_run_continues_digit_for_digit(
     trained: Finished, config: RunConfig, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     folder = tmp_path_factory.mktemp("resumed")
-    shutil.copytree(trained.folder / "volume", folder / "volume")
-    lost = Finished(config, folder)
-    shutil.rmtree(lost.model)
-    shutil.rmtree(lost.run_folder / "checkpoints" / "checkpoint-6")
-    (lost.run_folder / "checkpoints" / "checkpoint-4" / MARKER).unlink()
+    shutil.rmtree(without_model(trained, folder, 4).run_folder / "checkpoints" / "checkpoint-6")
     resumed = run(folder, config)
 
     assert "resuming from the checkpoint of step 2" in (folder / "learner.log").read_text()

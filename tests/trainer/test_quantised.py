@@ -14,7 +14,6 @@ from transformers import AutoModelForCausalLM, BitsAndBytesConfig, GPT2Config, G
 from grpo_contract.config import RunConfig
 from grpo_contract.failure import USER_ERROR_EXIT_CODE, UserError
 from grpo_trainer.inputs.quantisation import suit_run
-from grpo_trainer.storage.checkpoint_files import MARKER
 from grpo_trainer.storage.merge_adapter import merge
 from trainer.learner_inputs import learner_config, write_problems
 from trainer.learner_pod import LearnerPod
@@ -24,7 +23,7 @@ from trainer.run_with_generator import run_with_generator
 from trainer.running_generator import RunningGenerator
 from trainer.test_learner_end_to_end import OWN_REWARD, REWARD
 from trainer.test_lora import LORA, STEPS, run, seen
-from trainer.test_zero3 import RUN_S, Finished, numbers
+from trainer.test_zero3 import RUN_S, Finished, numbers, without_model
 
 QLORA: dict[str, Any] = LORA | {"load_in_4bit": True, "use_bnb_nested_quant": True, "optim": "paged_adamw_8bit"}
 EMBEDDINGS = "model.embed_tokens.weight"
@@ -138,11 +137,7 @@ def test_a_resumed_run_continues_digit_for_digit(
     trained: Finished, config: RunConfig, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     folder = tmp_path_factory.mktemp("resumed")
-    shutil.copytree(trained.folder / "volume", folder / "volume")
-    lost = Finished(config, folder)
-    shutil.rmtree(lost.model)
-    shutil.rmtree(lost.run_folder / "checkpoints" / "checkpoint-6")
-    (lost.run_folder / "checkpoints" / "checkpoint-4" / MARKER).unlink()
+    shutil.rmtree(without_model(trained, folder, 4).run_folder / "checkpoints" / "checkpoint-6")
     resumed = run(folder, config)
 
     assert "resuming from the checkpoint of step 2" in (folder / "learner.log").read_text()

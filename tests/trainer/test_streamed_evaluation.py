@@ -1,17 +1,15 @@
 """Training and evaluation on a data set that is streamed, of as many files as there are ranks: two gloo ranks under ZeRO-3."""
 
 import json
-import shutil
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from grpo_contract.config import RunConfig
-from grpo_trainer.storage.checkpoint_files import MARKER
 from trainer.learner_inputs import learner_config, write_rows
 from trainer.test_made_up_evaluation import lost, results_of
-from trainer.test_zero3 import STEPS, Finished, Logs, evaluations_of, numbers
+from trainer.test_zero3 import STEPS, Finished, Logs, evaluations_of, numbers, without_model
 from trainer.test_zero3 import run as run_ranks
 
 STREAMING = Path(__file__).with_name("streaming_learner.py")
@@ -93,16 +91,6 @@ def test_what_is_told_of_the_last_one(evaluated: Finished) -> None:
     assert results["eval_samples"] == 3
     assert results["eval_reward"] == evaluations_of(evaluated)[-1]["eval_reward"]
     assert f"After step {STEPS}:\n\n| | mean of the evaluation |" in (evaluated.model / "README.md").read_text()
-
-
-def without_model(finished: Finished, folder: Path, *incomplete: int) -> Finished:
-    """Another attempt of that run, whose pods were lost before the model was saved, with these checkpoints not complete."""
-    shutil.copytree(finished.folder / "volume", folder / "volume")
-    copy = Finished(finished.config, folder)
-    shutil.rmtree(copy.model)
-    for step in incomplete:
-        (copy.run_folder / "checkpoints" / f"checkpoint-{step}" / MARKER).unlink()
-    return copy
 
 
 @pytest.mark.parametrize(("kept", "incomplete"), [(2, [4, 6, 8]), (4, [6, 8]), (6, [8])])

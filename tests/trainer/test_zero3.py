@@ -84,6 +84,16 @@ def run(folder: Path, config: RunConfig, mode: str, program: Path = SCRIPTED) ->
     return Finished(config, folder)
 
 
+def without_model(finished: Finished, folder: Path, *incomplete: int) -> Finished:
+    """Another attempt of that run, whose pods were lost before the model was saved; these checkpoints are not complete."""
+    shutil.copytree(finished.folder / "volume", folder / "volume")
+    copy = Finished(finished.config, folder)
+    shutil.rmtree(copy.model)
+    for step in incomplete:
+        (copy.run_folder / "checkpoints" / f"checkpoint-{step}" / MARKER).unlink()
+    return copy
+
+
 def numbers(run: Finished) -> Logs:
     """Of each step, but for how long it took."""
     return [{key: value for key, value in entry.items() if key != "step_time"} for entry in run.steps()]
@@ -133,11 +143,7 @@ def evaluated(config: RunConfig, tmp_path_factory: pytest.TempPathFactory) -> Fi
 def resumed(evaluated: Finished, tmp_path_factory: pytest.TempPathFactory) -> Finished:
     """That run, whose pods were lost while they wrote the checkpoint of step 6."""
     folder = tmp_path_factory.mktemp("resumed")
-    shutil.copytree(evaluated.folder / "volume", folder / "volume")
-    lost = Finished(evaluated.config, folder)
-    shutil.rmtree(lost.model)
-    shutil.rmtree(lost.run_folder / "checkpoints" / "checkpoint-8")
-    (lost.run_folder / "checkpoints" / "checkpoint-6" / MARKER).unlink()
+    shutil.rmtree(without_model(evaluated, folder, 6).run_folder / "checkpoints" / "checkpoint-8")
     return run(folder, evaluated.config, "zero3")
 
 
