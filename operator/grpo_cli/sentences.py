@@ -1,6 +1,5 @@
 """What the schema refuses, as one sentence with field, value and remedy."""
 
-import difflib
 import json
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -12,7 +11,7 @@ from grpo_cli.kubectl_yaml import Loader
 from grpo_cli.paths import RECIPE
 from grpo_contract.recipe.old_keys import OLD_KEYS
 from grpo_contract.recipe.owned_keys import OWNED_KEYS, owned_keys
-from grpo_contract.recipe.unknown_keys import IN_RECIPES, unknown_key
+from grpo_contract.recipe.unknown_keys import IN_RECIPES, remedy_for, unknown_key
 from grpo_contract.rewards import without_secret
 from grpo_operator.api.core_types import QUANTITY
 
@@ -125,8 +124,7 @@ def _int_or_string(field: str, misfit: Misfit) -> str:
 
 def _enum(field: str, misfit: Misfit) -> str:
     values = [value if isinstance(value, str) else json.dumps(value) for value in misfit.wanted]
-    nearest = difflib.get_close_matches(str(misfit.value), values, n=1)
-    remedy = f"did you mean {nearest[0]}?" if nearest else "use one of them."
+    remedy = remedy_for(str(misfit.value), values, "use one of them.")
     return f"{field} is {shown(misfit.value)}, which is none of {', '.join(values)}; {remedy}"
 
 

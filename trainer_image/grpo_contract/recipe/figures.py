@@ -3,11 +3,11 @@
 They are known before a run where nobody's own reward function adds others to them, by TRL's log_metric.
 """
 
-import difflib
 from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
 from grpo_contract.recipe.comparison import COMPARING, METRIC, OF_A_CLOCK, PREFIX, says_nothing, what_compares
+from grpo_contract.recipe.unknown_keys import remedy_for
 from grpo_contract.rewards import is_own_code, label_of
 
 _ALWAYS: Final = (
@@ -86,6 +86,5 @@ def unknown_figure(values: Mapping[str, Any]) -> str | None:
 def no_figure(metric: str, figures: Iterable[str]) -> str:
     """One sentence. `figures`: that there are."""
     known = sorted(figure for figure in figures if figure not in OF_A_CLOCK)
-    nearest = difflib.get_close_matches(metric.removeprefix(PREFIX), known, n=1)
-    remedy = f"did you mean {nearest[0]}?" if nearest else f"set it to one of {', '.join(known)}."
+    remedy = remedy_for(metric.removeprefix(PREFIX), known, f"set it to one of {', '.join(known)}.")
     return f"spec.recipe.{METRIC} is '{metric}', which is no figure of an evaluation; {remedy}"

@@ -1,8 +1,9 @@
 """Trackers of `report_to`: those that the released images hold, with the package that each is, and those that there are."""
 
-import difflib
 from collections.abc import Mapping
 from typing import Any, Final
+
+from grpo_contract.recipe.unknown_keys import remedy_for
 
 KEY: Final = "report_to"
 KEYS: Final = (KEY,)
@@ -32,6 +33,5 @@ def tracker_mistake(recipe: Mapping[str, Any]) -> str | None:
     unknown = next((name for name in reported_to(recipe.get(KEY)) if name not in known), None)
     if unknown is None:
         return None
-    nearest = difflib.get_close_matches(unknown, known, n=1)
-    remedy = f"did you mean {nearest[0]}?" if nearest else "leave it out, since metrics are in Prometheus anyway."
+    remedy = remedy_for(unknown, known, "leave it out, since metrics are in Prometheus anyway.")
     return f"spec.recipe.{KEY} holds {unknown}, which is no tracker that transformers knows; {remedy}"

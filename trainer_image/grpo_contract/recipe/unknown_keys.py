@@ -5,16 +5,22 @@ from collections.abc import Iterable
 from typing import Final
 
 IN_RECIPES: Final = "key in TRL or Open-R1"
+LIKE: Final = 0.6
+"""From here on a name is taken for a misspelt one of few (difflib's own measure)."""
 SIMILAR: Final = 0.71
 """From here on difflib's likeness is that of a misspelt or shortened key (model_name); below, of keys that share a word
 (frequency_penalty and repetition_penalty)."""
 
 
+def remedy_for(name: str, known: Iterable[str], otherwise: str, likeness: float = LIKE) -> str:
+    """The nearest of the names that there are, or `otherwise`, which ends the sentence."""
+    nearest = difflib.get_close_matches(name, list(known), n=1, cutoff=likeness)
+    return f"did you mean {nearest[0]}?" if nearest else otherwise
+
+
 def unknown_key(path: str, key: str, known: Iterable[str], what: str = IN_RECIPES) -> str:
     """`path` leads to the object that holds the key."""
-    nearest = difflib.get_close_matches(key, list(known), n=1, cutoff=SIMILAR)
-    remedy = f"did you mean {nearest[0]}?" if nearest else "remove it."
-    return f"{path}.{key}: no such {what}; {remedy}"
+    return f"{path}.{key}: no such {what}; {remedy_for(key, known, 'remove it.', SIMILAR)}"
 
 
 def unknown_argument(key: str, name: str, of: str, takes: Iterable[str], otherwise: str) -> str:
