@@ -1,7 +1,7 @@
 """Mistakes in paths, seen before torch is imported."""
 
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -136,13 +136,23 @@ def test_flash_attention_that_is_not_installed(implementation: str, package: str
     )
 
 
-@pytest.mark.parametrize("installed", ["flash_attn_3-3.0.0", "kernels-0.12.0"])
-def test_flash_attention_that_is_installed(installed: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    name, version = installed.split("-")
-    folder = tmp_path / f"{installed}.dist-info"
-    folder.mkdir()
-    (folder / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n")
-    monkeypatch.syspath_prepend(tmp_path)
+@pytest.fixture
+def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
+    """A distribution, by name-version."""
+
+    def install(distribution: str) -> None:
+        name, version = distribution.split("-")
+        folder = tmp_path / f"{distribution}.dist-info"
+        folder.mkdir()
+        (folder / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n")
+        monkeypatch.syspath_prepend(tmp_path)
+
+    return install
+
+
+@pytest.mark.parametrize("distribution", ["flash_attn_3-3.0.0", "kernels-0.12.0"])
+def test_flash_attention_that_is_installed(distribution: str, install: Callable[[str], None]) -> None:
+    install(distribution)
     preflight.check(RECIPE | {"attn_implementation": "flash_attention_3"})
 
 
@@ -159,11 +169,8 @@ def test_an_optimizer_that_is_not_installed(optim: str, package: str) -> None:
     )
 
 
-def test_an_optimizer_that_is_installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    folder = tmp_path / "grokadamw-0.1.2.dist-info"
-    folder.mkdir()
-    (folder / "METADATA").write_text("Version: 0.1.2\n")
-    monkeypatch.syspath_prepend(str(tmp_path))
+def test_an_optimizer_that_is_installed(install: Callable[[str], None]) -> None:
+    install("grokadamw-0.1.2")
     preflight.check(RECIPE | {"optim": "grokadamw"})
     preflight.check(RECIPE | {"optim": "paged_adamw_8bit"})
 
