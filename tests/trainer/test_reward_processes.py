@@ -34,7 +34,13 @@ RIGHT, WRONG, ENDLESS = r"\boxed{5}", r"\boxed{6}", r"\boxed{9^{9^{9^{9}}}}"
 
 MODULES = {
     "hanging": """
-import re
+import re, time
+calls = []
+def hang_later(completions, **_):
+    calls.append(1)
+    if len(calls) > 1:
+        time.sleep(600)
+    return [0.5] * len(completions)
 def hang(completions, **_):
     re.match("(a+)+$", "a" * 60 + "b")  # never returns to the interpreter: no signal and no thread can end it
 """,
@@ -518,12 +524,12 @@ def test_a_process_that_takes_too_long_to_come_back_holds_up_no_step() -> None:
 
 def test_the_end_of_a_batch_holds_for_calls_that_were_begun_before_it_was_known() -> None:
     """While completions are being written, nobody knows when scoring will have to be done."""
-    process = RewardProcess(Load(("good:halves",), RewardArguments(), NEVER), NEVER, os.environ)
+    process = RewardProcess(Load(("hanging:hang_later",), RewardArguments(), NEVER), NEVER, os.environ)
     try:
         process.start()
         columns = {"completions": ["a", "b"]}
         batch = SimpleNamespace(ends_at=math.inf)
-        outcomes = process.outcomes(pickle.dumps(Call("good:halves", [1, 1], columns, None)), [1, 1], batch)
+        outcomes = process.outcomes(pickle.dumps(Call("hanging:hang_later", [1, 1], columns, None)), [1, 1], batch)
         assert next(outcomes) == Outcome([0.5])
         batch.ends_at = time.monotonic()
         late = Mishap(RewardError.TIMEOUT, "scoring all completions of the step took too long")
