@@ -32,6 +32,9 @@ class GeneratorConfig(_Config):
     """DNS name with one address per generator, ready or not."""
     tensor_parallel_size: Positive
     device: Device
+    max_staleness: int = Field(default=0, ge=0)
+    """How many versions older than the weights that learn from them those may be that completions were sampled from. With 0
+    generation and learning take turns."""
 
 
 class CheckpointConfig(_Config):
