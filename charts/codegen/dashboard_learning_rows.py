@@ -207,6 +207,16 @@ def completions() -> list[Line]:
                 "corrected then.",
             ),
             lines(
+                "Staleness",
+                "short",
+                by_ref(
+                    (value("grpo_staleness_versions", "stat"), "{{stat}}"),
+                    (increase("grpo_too_stale_completions_total"), "completions beyond the bound"),
+                ),
+                "How many versions older than the learner's the weights were that completions were sampled from. Healthy: at "
+                "most spec.generators.maxStaleness, which is 0 on-policy; no completion beyond it, ever.",
+            ),
+            lines(
                 "Failed rewards",
                 "short",
                 by_ref((increase("grpo_reward_errors_total", "reward_func", "reason"), "{{reward_func}} {{reason}}")),

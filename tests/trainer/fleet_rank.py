@@ -19,7 +19,7 @@ from accelerate import Accelerator
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from grpo_contract.config import Deadlines
-from grpo_trainer.fleet import generation, roster
+from grpo_trainer.fleet import courier, roster
 from grpo_trainer.fleet.errors import GeneratorsLost
 from grpo_trainer.fleet.generation import FleetGeneration, FleetSettings
 from grpo_trainer.fleet.generator import Completion
@@ -65,13 +65,13 @@ def main() -> None:
     prompts: list[list[int]] = tokenizer([f"rank {rank} first", f"rank {rank} second"])["input_ids"]
     repeated = [prompt for prompt in prompts for _ in range(G)]
     portions: list[Mapping[int, list[int]]] = []
-    seam.arrived = portions.append
-    with patch.object(generation, "PORTION_S", 0.01):
+    seam.inbox.told = lambda batch, completions: portions.append(completions)
+    with patch.object(courier, "PORTION_S", 0.01):
         answer = seam.generate(repeated, None, G)
     discovery.found = []
     with (
         patch.object(roster, "LOOKUP_INTERVAL_S", 0.0),
-        patch.object(generation, "PORTION_S", 0.2),  # several of them while the deadline passes
+        patch.object(courier, "PORTION_S", 0.2),  # several of them while the deadline passes
     ):
         bad_news = lost(seam, repeated)
     result = {

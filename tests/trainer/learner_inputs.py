@@ -14,6 +14,20 @@ def write_rows(file: Path, rows: Sequence[dict[str, Any]]) -> Path:
     return file
 
 
+OWN_REWARD = "my_rewards:letters"
+REWARD = '''
+def letters(completions, **columns):
+    """The share of letters, which even a model that knows nothing has by chance."""
+    texts = [completion[0]["content"] for completion in completions]
+    return [sum(map(str.isalpha, text)) / max(1, len(text)) for text in texts]
+'''
+
+
+def write_own_reward(folder: Path) -> None:
+    """OWN_REWARD, for a learner that may import what is in the folder."""
+    (folder / "my_rewards.py").write_text(REWARD)
+
+
 NUM_PROBLEMS = 12
 
 

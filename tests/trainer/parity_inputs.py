@@ -9,6 +9,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from trainer.played_generation import PlayedGeneration
+
 LOSS_TYPES = ("grpo", "dapo", "dr_grpo", "bnpo")
 SCALES = ("group", "batch", "none")
 BETAS = (0.0, 0.04)
@@ -35,15 +37,13 @@ Answer = tuple[list[int], list[float]]
 """Tokens of a completion, and the sampler's log-probability of each."""
 
 
-class ScriptedGenerators:
+class ScriptedGenerators(PlayedGeneration):
     """VLLMGeneration's face towards TRL. An answer depends on the prompt and on its place in the group alone."""
 
     def __init__(self, script: dict[str, list[Answer]]) -> None:
         """`script`: {tokens of the prompt: its group}. A prompt that is tokenized otherwise is in none."""
+        super().__init__()
         self.script = script
-
-    def sync_weights(self) -> None:
-        pass
 
     def generate(self, prompts: list[list[int]], images: Any, num_generations: int, profiler: Any = None) -> Any:
         answers = [self.script[str(prompt)][number % num_generations] for number, prompt in enumerate(prompts)]

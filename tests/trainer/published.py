@@ -51,7 +51,12 @@ def logprob_difference(
 
 
 def _difference(model: torch.nn.Module, prompt: list[int], completion: Completion) -> float:
+    return float(differences(model, prompt, completion).max())
+
+
+def differences(model: torch.nn.Module, prompt: list[int], completion: Completion) -> torch.Tensor:
+    """Of each token."""
     with torch.no_grad():
         logits = model(torch.tensor([prompt + completion.token_ids])).logits[0, len(prompt) - 1 : -1]
     own = logits.log_softmax(-1)[range(len(completion.token_ids)), completion.token_ids]
-    return float((own - torch.tensor(completion.logprobs)).abs().max())
+    return (own - torch.tensor(completion.logprobs)).abs()

@@ -26,18 +26,17 @@ from grpo_trainer.instruments.metrics import LearnerMetrics
 from grpo_trainer.instruments.progress import ProgressBoard
 from grpo_trainer.learner import Learner
 from grpo_trainer.reports.partition import held_and_whole
+from trainer.played_generation import PlayedGeneration
 
 PARTS = ["<think>\n", "\n</think>\n", "<answer>\n", "\n</answer>", "\\boxed{5}", "\\boxed{7}", "6 + 1", " = "]
 
 
-class ScriptedGeneration:
+class ScriptedGeneration(PlayedGeneration):
     """FleetGeneration's face towards TRL."""
 
     def __init__(self, settings: Any, *, processing_class: Any, **_: Any) -> None:
+        super().__init__()
         self.tokenizer = processing_class
-
-    def sync_weights(self) -> None:
-        pass
 
     def generate(self, prompts: list[list[int]], images: Any, num_generations: int, profiler: Any = None) -> Any:
         completions = [self.write(prompt, number % num_generations) for number, prompt in enumerate(prompts)]

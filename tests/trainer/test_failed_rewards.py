@@ -17,6 +17,7 @@ from grpo_contract.failure import UserError
 from grpo_contract.metrics import RewardError
 from grpo_trainer.fleet import generation
 from grpo_trainer.learner import Learner
+from trainer.played_generation import PlayedGeneration
 from trainer.scoring import Scored
 
 G = 4
@@ -48,14 +49,12 @@ GROUPS: list[list[float | None]] = [[3.0, 2.0, None, 0.0], [2.0, 2.0, 0.0, 0.0]]
 SCORED = [[reward for reward in group if reward is not None] for group in GROUPS]
 
 
-class WrittenCompletions:
+class WrittenCompletions(PlayedGeneration):
     """FleetGeneration's face towards TRL."""
 
     def __init__(self, settings: Any, *, processing_class: Any, **_: Any) -> None:
+        super().__init__()
         self.tokenizer = processing_class
-
-    def sync_weights(self) -> None:
-        pass
 
     def generate(self, prompts: list[list[int]], images: Any, num_generations: int, profiler: Any = None) -> Any:
         completions = [[*self.tokenizer(text)["input_ids"], self.tokenizer.eos_token_id] for text in COMPLETIONS]

@@ -4,10 +4,9 @@ import json
 from pathlib import Path
 
 from trainer.hub_files import running_file_hub
-from trainer.learner_inputs import learner_config, write_problems
+from trainer.learner_inputs import OWN_REWARD, learner_config, write_own_reward, write_problems
 from trainer.run_with_generator import run_with_generator
 from trainer.running_generator import RunningGenerator
-from trainer.test_learner_end_to_end import OWN_REWARD, REWARD
 
 RUN_S = 420
 MODEL, DATA = "org/tiny", "org/problems"
@@ -31,7 +30,7 @@ def test_files_come_once_and_a_restart_downloads_nothing(
 
 
 def run(folder: Path, generator: RunningGenerator, environment: dict[str, str]) -> None:
-    (folder / "my_rewards.py").write_text(REWARD)
+    write_own_reward(folder)
     config = learner_config(Path(MODEL), Path(DATA), max_steps=2, every_steps=5, reward_funcs=[OWN_REWARD])
     with run_with_generator(generator, folder, config, environment) as pod:
         assert pod.wait(RUN_S) == 0, pod.tail()

@@ -11,11 +11,10 @@ from safetensors.torch import load
 from transformers import AutoModelForCausalLM
 
 from trainer.hub_server import TOKEN, Hub, Repository, running_hub
-from trainer.learner_inputs import learner_config, write_problems
+from trainer.learner_inputs import OWN_REWARD, learner_config, write_own_reward, write_problems
 from trainer.lora_learner import TOKENS
 from trainer.run_with_generator import run_with_generator
 from trainer.running_generator import RunningGenerator
-from trainer.test_learner_end_to_end import OWN_REWARD, REWARD
 from trainer.test_lora import LORA
 
 RUN_S = 420
@@ -40,7 +39,7 @@ class Ended:
 
 
 def run(folder: Path, hub: Hub, model: Path, generator: RunningGenerator, processes: int = 2, **recipe: Any) -> Ended:
-    (folder / "my_rewards.py").write_text(REWARD)
+    write_own_reward(folder)
     config = learner_config(
         model,
         write_problems(folder / "train.jsonl"),

@@ -15,7 +15,7 @@ from transformers import AutoModelForCausalLM
 from grpo_contract.metrics import LEARNER_METRICS, Kind, Phase, RewardError, StartupPart
 from grpo_contract.network import LEARNER_HTTP_PORT
 from harness.waiting import wait_for
-from trainer.learner_inputs import learner_config, write_problems
+from trainer.learner_inputs import OWN_REWARD, learner_config, write_own_reward, write_problems
 from trainer.learner_pod import LearnerPod
 from trainer.run_with_generator import run_with_generator
 from trainer.running_generator import RunningGenerator
@@ -27,13 +27,6 @@ COMPLETIONS = 16
 """Per step."""
 EVALUATED = 2 * 2 * 2
 """Completions: before and after training, of 2 rows."""
-OWN_REWARD = "my_rewards:letters"
-REWARD = '''
-def letters(completions, **columns):
-    """The share of letters, which even a model that knows nothing has by chance."""
-    texts = [completion[0]["content"] for completion in completions]
-    return [sum(map(str.isalpha, text)) / max(1, len(text)) for text in texts]
-'''
 START_S = 240
 RUN_S = 300
 
@@ -54,7 +47,7 @@ def observed(
     generator: RunningGenerator, tiny_model: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Observed]:
     folder = tmp_path_factory.mktemp("learner")
-    (folder / "my_rewards.py").write_text(REWARD)
+    write_own_reward(folder)
     data = write_problems(folder / "train.jsonl")
     mixture = {"datasets": [{"id": str(data), "weight": 0.5}, {"id": str(data)}], "seed": 3, "test_split_size": 2}
     config = learner_config(

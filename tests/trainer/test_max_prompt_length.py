@@ -13,21 +13,20 @@ from trl import GRPOConfig
 from grpo_trainer.fleet import generation
 from grpo_trainer.learner import Learner
 from grpo_trainer.rewards.watch import RewardWatch
+from trainer.played_generation import PlayedGeneration
 
 SHORT, LONG = "2?", "What is two plus two, and what is three plus three?"
 ROWS: list[dict[str, Any]] = [{"prompt": text} for text in (LONG, LONG, SHORT, SHORT)]
 LIMIT = 5
 
 
-class AskedGenerators:
+class AskedGenerators(PlayedGeneration):
     """FleetGeneration's face towards TRL; completes every prompt with the end of the text."""
 
     def __init__(self, settings: Any, *, processing_class: Any, **_: Any) -> None:
+        super().__init__()
         self.end = processing_class.eos_token_id
         self.asked: list[list[int]] = []
-
-    def sync_weights(self) -> None:
-        pass
 
     def generate(self, prompts: list[list[int]], images: Any, num_generations: int, profiler: Any = None) -> Any:
         self.asked = prompts

@@ -16,6 +16,7 @@ from grpo_trainer.fleet import generation
 from grpo_trainer.instruments.mismatch import SamplerMismatch
 from grpo_trainer.learner import Learner
 from grpo_trainer.rewards.watch import RewardWatch
+from trainer.played_generation import PlayedGeneration
 
 MEAN, MAX = "sampling/sampling_logp_difference/mean", "sampling/sampling_logp_difference/max"
 RATIO = "sampling/importance_sampling_ratio/mean"
@@ -40,14 +41,12 @@ def test_without_a_token_that_counts_there_is_no_number() -> None:
     assert mismatch.take(lambda own: own) == {}
 
 
-class UnsureGenerators:
+class UnsureGenerators(PlayedGeneration):
     """FleetGeneration's face towards TRL. Log-probabilities depend on the token; of one token there is none."""
 
     def __init__(self, settings: Any, *, processing_class: Any, **_: Any) -> None:
+        super().__init__()
         self.end = processing_class.eos_token_id
-
-    def sync_weights(self) -> None:
-        pass
 
     def generate(self, prompts: list[list[int]], images: Any, num_generations: int, profiler: Any = None) -> Any:
         completions = [[*range(40, 42 + number % 3), self.end] for number in range(len(prompts))]

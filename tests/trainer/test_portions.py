@@ -10,7 +10,7 @@ from accelerate import Accelerator
 from transformers import AutoModelForCausalLM
 
 from grpo_contract.config import Deadlines
-from grpo_trainer.fleet import generation
+from grpo_trainer.fleet import courier, generation
 from grpo_trainer.fleet.fleet import Ticket
 from grpo_trainer.fleet.generation import FleetGeneration, FleetSettings
 from grpo_trainer.fleet.generator import Completion
@@ -29,7 +29,10 @@ class WritesOneGroupAtATime:
         pass
 
     def submit(self, prompts: Sequence[list[int]], num_generations: int, sampling: Mapping[str, Any]) -> list[Ticket]:
-        return [Ticket(prompt, SimpleNamespace()) for prompt in prompts]  # type: ignore[arg-type]
+        return [Ticket(prompt, SimpleNamespace(num_generations=num_generations)) for prompt in prompts]  # type: ignore[arg-type]
+
+    def wake(self) -> None:
+        pass
 
     def wait(self, tickets: Sequence[Ticket], timeout_s: float) -> None:
         self.waited.append(timeout_s)
@@ -46,7 +49,7 @@ def test_completions_come_with_their_places_group_by_group(tiny_model: Path, mon
         processing_class=None,
     )
     portions: list[Mapping[int, list[int]]] = []
-    seam.arrived = portions.append
+    seam.inbox.told = lambda batch, completions: portions.append(completions)
 
     prompts, completions, logprobs, _ = seam.generate([prompt for prompt in PROMPTS for _ in range(G)], None, G)
 
@@ -54,4 +57,4 @@ def test_completions_come_with_their_places_group_by_group(tiny_model: Path, mon
     assert completions == [[1, 0], [1, 1], [2, 0], [2, 1], [3, 0], [3, 1]]
     assert logprobs == [[[-1.0], [-2.0]]] * 6
     assert prompts == [[1], [1], [2], [2], [3], [3]]
-    assert WritesOneGroupAtATime.waited == [generation.PORTION_S] * 3
+    assert WritesOneGroupAtATime.waited == [courier.PORTION_S] * 3

@@ -15,13 +15,12 @@ from grpo_contract.config import RunConfig
 from grpo_contract.failure import USER_ERROR_EXIT_CODE, UserError
 from grpo_trainer.inputs.quantisation import suit_run
 from grpo_trainer.storage.merge_adapter import merge
-from trainer.learner_inputs import learner_config, write_problems
+from trainer.learner_inputs import OWN_REWARD, learner_config, write_own_reward, write_problems
 from trainer.learner_pod import LearnerPod
 from trainer.lora_learner import TOKENS
 from trainer.published import IN_SYNC
 from trainer.run_with_generator import run_with_generator
 from trainer.running_generator import RunningGenerator
-from trainer.test_learner_end_to_end import OWN_REWARD, REWARD
 from trainer.test_lora import LORA, STEPS, run, seen
 from trainer.test_zero3 import RUN_S, Finished, numbers, without_model
 
@@ -62,7 +61,7 @@ def with_adapter(trained: Finished, tiny_model: Path) -> Any:
 def test_generators_held_the_merged_weights_at_every_step(
     keys: dict[str, Any], generator: RunningGenerator, tiny_model: Path, tmp_path: Path
 ) -> None:
-    (tmp_path / "my_rewards.py").write_text(REWARD)
+    write_own_reward(tmp_path)
     recipe = LORA | {"reward_funcs": [OWN_REWARD], "load_in_4bit": True} | keys
     config = learner_config(tiny_model, write_problems(tmp_path / "train.jsonl"), **recipe)
     with run_with_generator(generator, tmp_path, config) as pod:

@@ -18,10 +18,12 @@ from grpo_trainer.rewards.processes.division import Division
 from grpo_trainer.rewards.processes.messages import Mishap, Outcome
 from grpo_trainer.rewards.score import FAILED
 from harness.waiting import wait_for
+from trainer.played_generation import PlayedGeneration
 from trainer.scoring import STATE, Scored
 from trainer.scoring_service import Answer, Service, running, scores
 
 G = 2
+BATCH = "a batch"
 PROMPTS = ["a"] * G + ["b"] * G + ["c"] * G
 COMPLETIONS = ["a0", "a1", "b0", "b1", "c0", "c1"]
 IDS = [[place] for place in range(len(COMPLETIONS))]
@@ -127,12 +129,13 @@ def test_the_first_word_on_a_completion_counts() -> None:
 
 def begin(scored: Scored) -> None:
     for function in scored.processes.functions.values():
-        function.begin(STATE, {"prompts": PROMPTS})
+        function.begin(BATCH, STATE, {"prompts": PROMPTS})
+        function.batch = BATCH
 
 
 def arrive(scored: Scored, *places: int) -> None:
     for function in scored.processes.functions.values():
-        function.add(places, [COMPLETIONS[place] for place in places], [IDS[place] for place in places])
+        function.add(BATCH, places, [COMPLETIONS[place] for place in places], [IDS[place] for place in places])
 
 
 def asked(service: Service) -> list[list[str]]:
@@ -228,23 +231,20 @@ def test_other_functions_of_ones_own_get_the_whole_batch() -> None:
         assert scored.metrics == [("size", 6)]
 
 
-class WritesTheFirstGroupFirst:
+class WritesTheFirstGroupFirst(PlayedGeneration):
     """FleetGeneration's face towards TRL. What is written last is written once the service was asked for the first."""
 
     service: Service
 
     def __init__(self, settings: Any, *, processing_class: Any, **_: Any) -> None:
+        super().__init__()
         self.tokenizer = processing_class
-        self.arrived: Any = None
-
-    def sync_weights(self) -> None:
-        pass
 
     def generate(self, prompts: list[list[int]], images: Any, num_generations: int, profiler: Any = None) -> Any:
         completions = [[*self.tokenizer(text)["input_ids"], self.tokenizer.eos_token_id] for text in COMPLETIONS]
-        self.arrived(dict(enumerate(completions[:G])))
+        self.inbox.told(self.wanted, dict(enumerate(completions[:G])))
         wait_for("a request for the first group", lambda: asked(self.service), SOON_S, interval_s=0.05)
-        self.arrived({place: ids for place, ids in enumerate(completions) if place >= G})
+        self.inbox.told(self.wanted, {place: ids for place, ids in enumerate(completions) if place >= G})
         logprobs = [[[-1.0]] * len(completion) for completion in completions]
         return prompts, completions, logprobs, [[[token] for token in completion] for completion in completions]
 

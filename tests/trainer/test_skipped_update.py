@@ -6,13 +6,12 @@ from pathlib import Path
 import pytest
 
 from harness.daemons import free_port
-from trainer.learner_inputs import learner_config, write_problems
+from trainer.learner_inputs import OWN_REWARD, learner_config, write_own_reward, write_problems
 from trainer.learner_pod import ONE_RANK, WITH_TESTS
 from trainer.published import IN_SYNC, OUT_OF_SYNC
 from trainer.run_with_generator import run_with_generator
 from trainer.running_generator import RunningGenerator
 from trainer.skipping_learner import SKIPPED
-from trainer.test_learner_end_to_end import OWN_REWARD, REWARD
 
 STEPS = 3
 RUN_S = 300
@@ -22,7 +21,7 @@ RUN_S = 300
 def test_the_metric_of_a_run_shows_a_skipped_update(
     is_corrected: bool, generator: RunningGenerator, tiny_model: Path, tmp_path: Path
 ) -> None:
-    (tmp_path / "my_rewards.py").write_text(REWARD)
+    write_own_reward(tmp_path)
     config = learner_config(
         tiny_model,
         write_problems(tmp_path / "train.jsonl"),

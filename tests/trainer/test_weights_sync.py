@@ -1,6 +1,7 @@
 """A real vLLM server holds exactly the weights that it was given, whatever went wrong before."""
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import torch
@@ -11,20 +12,23 @@ from grpo_contract.network import UNSET_WEIGHT_VERSION
 from grpo_trainer.fleet.errors import GeneratorLost
 from grpo_trainer.fleet.generator import Generator
 from grpo_trainer.fleet.weights import WeightServer
+from harness.waiting import wait_for
 from trainer.broken_senders import AbsentLearner, BrokenSender, Send, cut_in, flip_a_bit_in, hang_up, send_too_much
 from trainer.published import (
     IN_SYNC,
     OUT_OF_SYNC,
     PROMPTS,
     SAMPLING,
+    differences,
     logprob_difference,
     policy,
     publish,
     size_bytes,
 )
-from trainer.running_generator import RunningGenerator
+from trainer.running_generator import RunningGenerator, requests_running
 
 G = 2
+BEGUN_S = 60.0
 Q_PROJ, K_PROJ, LAST = 1, 3, 24
 """Places in the stream: q_proj and k_proj are loaded into one layer of vLLM."""
 
@@ -164,6 +168,29 @@ def test_weights_of_another_learner_are_not_mistaken_for_ours(client: Generator,
     client.update(other)
     other.close()
     assert not client.holds(weights.version)
+
+
+def test_what_is_being_written_goes_on_with_newer_weights(
+    client: Generator, generator: RunningGenerator, weights: WeightServer
+) -> None:
+    """Each completion begins as the old weights' and ends as the new ones', token by token, as if nothing had been cached."""
+    policies = [policy(30), policy(31)]
+    publish(policies[0], weights)
+    first = client.update(weights).version
+    long = SAMPLING | {"max_tokens": 400, "ignore_eos": True}
+    with ThreadPoolExecutor(1) as background:
+        writing = background.submit(client.complete, PROMPTS, G, long, first)
+        wait_for("requests under way", lambda: requests_running(generator) > 0, BEGUN_S, interval_s=0.01)
+        publish(policies[1], weights)
+        client.update(weights)
+        groups = writing.result()
+    for prompt, group in zip(PROMPTS, groups, strict=True):
+        for completion in group:
+            assert (completion.oldest, completion.newest) == (1, 2)
+            of_first, of_second = (differences(model, prompt, completion) < IN_SYNC for model in policies)
+            swapped_at = int((~of_first).nonzero()[0])
+            assert swapped_at > 0
+            assert of_second[swapped_at:].all()
 
 
 def test_seeded_requests_with_long_prompts_do_no_harm(client: Generator, weights: WeightServer) -> None:

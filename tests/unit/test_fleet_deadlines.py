@@ -279,8 +279,8 @@ class Hanging(PlayedGenerator):
     def update(self, weights: WeightSource) -> Update:
         self.updates += 1
         if self.updates == 1:
-            self.held_version = "older"
-            return Update("older", 0.1, 0)
+            self.held_version = "older-0"
+            return Update("older-0", 0.1, 0)
         assert self.gives_up.wait(timeout=5)
         self.held_version = None
         raise GeneratorLost("/update_weights: timed out")

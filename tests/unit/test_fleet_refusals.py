@@ -126,9 +126,9 @@ def test_all_requests_of_a_share_have_connections(
     together = threading.Barrier(MOST_REQUESTS)
     monkeypatch.setattr(server, "on_completions", lambda: together.wait(timeout=5))
     generator = Generator(f"http://127.0.0.1:{server.server_port}", lambda: "token", Deadlines())
-    server.status, server.body = 200, json.dumps({"weight_version": "version", "choices": []})
+    server.status, server.body = 200, json.dumps({"weight_version": "version-1", "choices": []})
     with ThreadPoolExecutor(MOST_REQUESTS) as pool:
-        answers = [pool.submit(generator.complete, [], 1, {}, "version") for _ in range(MOST_REQUESTS)]
+        answers = [pool.submit(generator.complete, [], 1, {}, "version-1") for _ in range(MOST_REQUESTS)]
     assert [answer.result() for answer in answers] == [[]] * MOST_REQUESTS
     assert caplog.messages == []  # of urllib3, whose pool has 10 otherwise
 

@@ -138,6 +138,10 @@ LEARNER_METRICS: Final = (
     _gauge("grpo_importance_sampling_ratio",
            "Importance-sampling ratio between learner and generator. Absent when vllm_importance_sampling_correction is "
            "false: nothing is corrected then.", "stat"),
+    _gauge("grpo_staleness_versions", "How many versions older than the learner's the weights were that completions were sampled from, by "
+           "their first token; 0 is on-policy.", "stat"),
+    _counter("grpo_too_stale_completions_total", "Completions that were learnt from although they were more stale than "
+             "spec.generators.maxStaleness allows: anything but 0 is a defect."),
     _gauge("grpo_startup_seconds", "From the start of learner 0's container to the end of the first step of this attempt, in parts that "
            "follow each other.", "part"),
     _seconds("grpo_step_seconds", "Duration of a training step."),

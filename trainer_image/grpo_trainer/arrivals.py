@@ -2,12 +2,13 @@
 scoring takes is then no time of the step's, as far as generation takes as long.
 """
 
+import copy
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
 from transformers import PreTrainedTokenizerBase, TrainerState
 
-from grpo_trainer.fleet.generation import Arrived
+from grpo_trainer.fleet.inbox import Batch
 from grpo_trainer.light_trl import is_conversational
 from grpo_trainer.rewards.processes.remote import RemoteReward
 from grpo_trainer.rewards.registry import FROM_TRL
@@ -22,21 +23,38 @@ class ScoringOnArrival:
         of them wait for it."""
         parses = getattr(tokenizer, "response_template", None) or getattr(tokenizer, "response_schema", None)
         self._functions = [function for function in functions if function.scores_parts and parses is None]
-        self._tokenizer = tokenizer
-        self._is_conversation = False
+        self._tokenizer = copy.deepcopy(tokenizer)  # a tokenizer must not work in two threads
+        self._is_conversation: dict[Batch, bool] = {}
+        """By batch that has begun."""
 
-    def begin(self, rows: Sequence[Mapping[str, Any]], state: TrainerState) -> None:
-        """`rows` of the data set, one for each completion of this rank."""
-        self._is_conversation = is_conversational({"prompt": rows[0]["prompt"]})  # of the other columns it takes any
+    def begin(self, batch: Batch, rows: Sequence[Mapping[str, Any]], state: TrainerState) -> None:
+        """`rows` of the data set, one for each completion of this rank. Several batches may have begun."""
+        is_conversation = is_conversational({"prompt": rows[0]["prompt"]})  # of the other columns it takes any
         columns = {name: [row[name] for row in rows] for name in rows[0].keys() - NO_COLUMNS}
         for function in self._functions:
-            function.begin(state, {"prompts": [row["prompt"] for row in rows], **columns})
+            function.begin(batch, state, {"prompts": [row["prompt"] for row in rows], **columns})
+        self._is_conversation[batch] = is_conversation
 
-    def arrived(self, completion_ids: Arrived) -> None:
-        """`completion_ids`: tokens, by the place of their row."""
+    def arrived(self, batch: Batch, completion_ids: Mapping[int, list[int]]) -> None:
+        """`completion_ids`: tokens, by the place of their row. In another thread than the rest."""
         if not self._functions or not completion_ids:
             return
         texts = self._tokenizer.batch_decode(list(completion_ids.values()), skip_special_tokens=True)
-        completions = [[{"role": "assistant", "content": text}] if self._is_conversation else text for text in texts]
+        if self._is_conversation[batch]:
+            completions: list[Any] = [[{"role": "assistant", "content": text}] for text in texts]
+        else:
+            completions = texts
         for function in self._functions:
-            function.add(list(completion_ids), completions, list(completion_ids.values()))
+            function.add(batch, list(completion_ids), completions, list(completion_ids.values()))
+
+    def call_for(self, batch: Batch) -> None:
+        """What TRL calls the functions for next."""
+        del self._is_conversation[batch]
+        for function in self._functions:
+            function.batch = batch
+
+    def forget(self) -> None:
+        """All that has begun."""
+        self._is_conversation.clear()
+        for function in self._functions:
+            function.forget()

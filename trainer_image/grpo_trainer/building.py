@@ -194,4 +194,5 @@ def fleet_settings(config: RunConfig, observer: FleetReport) -> FleetSettings:
         weights_port=WEIGHTS_PORT,
         deadlines=config.deadlines,
         observer=observer,
+        max_staleness=config.generators.max_staleness,
     )

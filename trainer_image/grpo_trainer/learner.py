@@ -14,14 +14,13 @@ from accelerate.utils import gather_object
 from transformers import BitsAndBytesConfig
 
 from grpo_contract.metrics import Phase
-from grpo_trainer.arrivals import ScoringOnArrival
 from grpo_trainer.evaluating.comparison import check_metric, comparable, compared_key
 from grpo_trainer.evaluating.evaluation import apart_from_training
 from grpo_trainer.evaluating.following import follow
-from grpo_trainer.fleet.generation import FleetGRPOTrainer
 from grpo_trainer.inputs.streams import Undivided, place_in_stream
 from grpo_trainer.instruments.mismatch import SamplerMismatch
 from grpo_trainer.instruments.phases import PhaseClock
+from grpo_trainer.overlap import OverlappedTrainer
 from grpo_trainer.rewards.watch import RewardErrors, RewardWatch
 from grpo_trainer.storage.checkpoint_files import QUANTISATION
 from grpo_trainer.storage.checkpoints import CheckpointKeeper, wait_until_visible
@@ -30,7 +29,7 @@ from grpo_trainer.storage.starting_states import forget_comparisons
 log = logging.getLogger(__name__)
 
 
-class Learner(FleetGRPOTrainer):
+class Learner(OverlappedTrainer):
     """`clock`, `watch` and `tokens` are for the report: seconds per phase, and counts since they were last taken."""
 
     def __init__(
@@ -39,19 +38,16 @@ class Learner(FleetGRPOTrainer):
         rewards: Mapping[str, Callable[..., Any]],
         watch: RewardWatch,
         max_prompt_length: int | None = None,
-        on_arrival: ScoringOnArrival | None = None,
         keeper: CheckpointKeeper | None = None,
         compared_by: str | None = None,
         quantization_config: BitsAndBytesConfig | None = None,
         **kwargs: Any,
     ) -> None:
         """`rewards` are reward functions by the recipe's names, under which TRL logs them: rewards/<name>/mean. `watch` is
-        told by them what failed; `on_arrival` tells them of completions before all are there. `keeper`, one of the callbacks,
-        saves what evaluations make worth saving.
+        told by them what failed. `keeper`, one of the callbacks, saves what evaluations make worth saving.
         `compared_by` is metric_for_best_model where something compares evaluations. `quantization_config` is of the base, and
         saved with the adapter."""
         self.watch = watch
-        self.on_arrival = on_arrival
         self.keeper = keeper
         self.compared_by = compared_by
         self.max_prompt_length = max_prompt_length
@@ -67,8 +63,6 @@ class Learner(FleetGRPOTrainer):
         self.train_sampler: Any = None
         super().__init__(reward_funcs=list(rewards.values()), quantization_config=quantization_config, **kwargs)
         self.reward_func_names = list(rewards)
-        if on_arrival is not None:
-            self.vllm_generation.arrived = on_arrival.arrived
         self.tokens = {"prompt": 0, "completion": 0}
         self.last_evaluation: tuple[int, dict[str, float]] | None = None
         """The step that it was made at, and its results."""
@@ -134,13 +128,13 @@ class Learner(FleetGRPOTrainer):
         step: int = self.state.global_step if self.best_step_loaded is None else self.best_step_loaded
         return step
 
-    def _generate_single_turn(self, *args: Any, **kwargs: Any) -> Any:
+    def _generate_single_turn(self, prompt_ids: list[list[int]], *args: Any, **kwargs: Any) -> Any:
         if self.state.global_step != self._last_loaded_step:  # as TRL does, which then has nothing left to sync
             with self.clock.phase(Phase.WEIGHT_SYNC):
                 self.vllm_generation.sync_weights()
             self._last_loaded_step = self.state.global_step
         with self.clock.phase(Phase.GENERATE):
-            return super()._generate_single_turn(*args, **kwargs)
+            return super()._generate_single_turn(prompt_ids, *args, **kwargs)
 
     def _tokenize_prompts(self, prompts: list[Any]) -> Any:
         """As TRL did until 0.18: of a prompt that is too long, rendered with its template, the last tokens are kept.
@@ -151,12 +145,6 @@ class Learner(FleetGRPOTrainer):
         if self.max_prompt_length is not None:
             prompt_ids = [ids[-self.max_prompt_length :] for ids in prompt_ids]
         return prompt_ids, *others
-
-    def _generate_and_score_completions(self, inputs: list[dict[str, Any]]) -> dict[str, Any]:
-        if self.on_arrival is not None:
-            self.on_arrival.begin(inputs, self.state)
-        result: dict[str, Any] = super()._generate_and_score_completions(inputs)
-        return result
 
     def _generate(self, prompts: list[Any]) -> Any:
         result = super()._generate(prompts)

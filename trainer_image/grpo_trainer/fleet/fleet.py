@@ -6,11 +6,12 @@ requests that failed go to other generators, finished ones are kept.
 P prompts, G generations per prompt.
 """
 
+import contextlib
 import logging
 import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, wait
+from concurrent.futures import FIRST_COMPLETED, Future, InvalidStateError, wait
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -35,6 +36,8 @@ class _Terms:
 
     num_generations: int
     sampling: Mapping[str, Any]
+    oldest: int
+    """Which version of the weights they may be sampled from, or a later one; versions are counted."""
 
 
 @dataclass(eq=False)
@@ -46,6 +49,7 @@ class Ticket:
     sends: int = 0
     completions: list[Completion] | None = None
     """G of them, once they are there."""
+    is_wanted: bool = True
 
 
 @dataclass(frozen=True)
@@ -63,7 +67,7 @@ def split(tickets: Sequence[Ticket], most: int) -> list[list[Ticket]]:
 
 
 class Fleet:
-    """Used from one thread; requests run in others."""
+    """Used from one thread but for `wake`; requests run in others."""
 
     def __init__(self, roster: Roster, observer: FleetObserver, generators_s: float) -> None:
         self._roster = roster
@@ -72,22 +76,39 @@ class Fleet:
         self._running: dict[Future[Groups], _Shard] = {}
         self._waiting: list[Ticket] = []
         self._deserted_since: float | None = None
+        self._woken: Future[None] = Future()
+
+    def wake(self) -> None:
+        """End a `wait` before its time; from any thread."""
+        with contextlib.suppress(InvalidStateError):  # it is awake
+            self._woken.set_result(None)
 
     def sync(self) -> None:
         """Newer weights were published: returns when each generator of the fleet has them or is lost."""
         self._roster.sync()
 
+    def look_around(self) -> None:
+        """Newer weights were published, and need not be everywhere before generation goes on."""
+        self._roster.look_around()
+
     def submit(self, prompts: Sequence[list[int]], num_generations: int, sampling: Mapping[str, Any]) -> list[Ticket]:
-        """Ask for num_generations completions of each prompt; `sampling` is vLLM's, as in a request for completions."""
-        terms = _Terms(num_generations, sampling)
+        """Ask for num_generations completions of each prompt; `sampling` is vLLM's, as in a request for completions. All tokens
+        are sampled from the weights that are the newest now, or from newer ones."""
+        terms = _Terms(num_generations, sampling, self._roster.newest)
         tickets = [Ticket(prompt, terms) for prompt in prompts]
         self._waiting += tickets
         self._roster.look_around()
         self._dispatch()
         return tickets
 
+    def abandon(self, tickets: Sequence[Ticket]) -> None:
+        """What generators are writing already they write to its end."""
+        for ticket in tickets:
+            ticket.is_wanted = False
+        self._waiting = [ticket for ticket in self._waiting if ticket.is_wanted]
+
     def wait(self, tickets: Sequence[Ticket], timeout_s: float) -> None:
-        """Until all completions of the tickets are there, or for about `timeout_s`.
+        """Until all completions of the tickets are there, or for about `timeout_s`, or until it is woken.
 
         Raises:
             GeneratorsLost: there was no generator for `generators_s`, or none that could write these.
@@ -99,15 +120,16 @@ class Fleet:
             if left_s <= 0:
                 return
             self._work(min(POLL_S, left_s))
+            if self._woken.done():
+                self._woken = Future()
+                return
 
     def _work(self, timeout_s: float) -> None:
         if self._waiting:
             self._roster.look_around()
             self._dispatch()
             self._check_deserted()
-        happening: list[Future[Any]] = [*self._running, *self._roster.bringing_up()]
-        if not happening:
-            time.sleep(timeout_s)
+        happening: list[Future[Any]] = [*self._running, *self._roster.bringing_up(), self._woken]
         wait(happening, timeout_s, FIRST_COMPLETED)
         failed: Counter[str] = Counter()
         for request in [request for request in self._running if request.done()]:
@@ -119,15 +141,15 @@ class Fleet:
             self._observer.failed_over(num_groups)
 
     def _dispatch(self) -> None:
-        """Split what waits over the generators in sync, evenly."""
-        members = self._roster.in_sync()
-        if not members:
-            return
-        waiting, self._waiting = self._waiting, []
-        for terms in dict.fromkeys(ticket.terms for ticket in waiting):
-            tickets = [ticket for ticket in waiting if ticket.terms is terms]
+        """Split what waits over the generators whose weights are new enough, evenly."""
+        for terms in dict.fromkeys(ticket.terms for ticket in self._waiting):
+            members = self._roster.holding(terms.oldest)
+            if not members:
+                continue
+            tickets = [ticket for ticket in self._waiting if ticket.terms is terms]
+            self._waiting = [ticket for ticket in self._waiting if ticket.terms is not terms]
             for member, share in zip(members, split(tickets, len(members)), strict=False):
-                hold = in_background(self._roster.hold, member)
+                hold = in_background(self._roster.hold, member, terms.oldest)
                 for part in split(share, MOST_REQUESTS):
                     self._send(_Shard(member, terms, part), hold)
 
@@ -156,7 +178,7 @@ class Fleet:
         try:
             groups = request.result()
         except GeneratorLost:
-            self._waiting += shard.tickets
+            self._waiting += [ticket for ticket in shard.tickets if ticket.is_wanted]
             return False
         for ticket, completions in zip(shard.tickets, groups, strict=True):
             ticket.completions = completions
@@ -164,7 +186,7 @@ class Fleet:
         return True
 
     def _check_deserted(self) -> None:
-        if self._running or self._roster.in_sync():
+        if self._running or any(self._roster.holding(ticket.terms.oldest) for ticket in self._waiting):
             self._deserted_since = None
             return
         if self._deserted_since is None:

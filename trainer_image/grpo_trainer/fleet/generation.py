@@ -4,38 +4,30 @@ TRL builds no vLLM client when use_vllm is false. So GRPOTrainer.__init__ runs w
 filled in afterwards: TRL then calls sync_weights() and generate() at the right moments and keeps its
 importance-sampling correction and its sampling/* metrics. (Its `rollout_func` seam would lose all three.)
 
-Rank 0 alone talks to generators. Every collective runs on the main thread of every rank.
+Rank 0 alone talks to generators; completions come to the ranks in the background (courier.py). Every collective runs on the
+main thread of every rank.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import partial
-from typing import Any, Final
+from typing import Any
 
 import torch
 from accelerate.utils import broadcast_object_list, gather_object, is_peft_model
 
 from grpo_contract.config import Deadlines
-from grpo_contract.failure import Failure, PodReason, UserError
+from grpo_contract.failure import PodReason, UserError
 from grpo_contract.weights import TensorInfo
+from grpo_trainer.fleet.courier import Courier, receive
 from grpo_trainer.fleet.discovery import Discovery
-from grpo_trainer.fleet.errors import GeneratorsLost
-from grpo_trainer.fleet.fleet import Fleet, Ticket
+from grpo_trainer.fleet.fleet import Fleet
 from grpo_trainer.fleet.generator import Completion, Generator
+from grpo_trainer.fleet.inbox import Batch, Inbox
 from grpo_trainer.fleet.observer import FleetObserver
 from grpo_trainer.fleet.roster import Roster
 from grpo_trainer.fleet.weights import WeightServer, WeightTensor
+from grpo_trainer.fleet.wire import Exchange, connect
 from grpo_trainer.light_trl import GRPOTrainer, VLLMGeneration
-
-PORTION_S: Final = 1.0
-"""How often completions go from rank 0 to the others, which wait in a collective for it, and so never for longer than one
-may take."""
-
-Portion = dict[int, Completion]
-"""By their places in the batch of all ranks."""
-
-Arrived = Mapping[int, list[int]]
-"""The tokens of completions, by their places in the batch of this rank."""
 
 
 @dataclass(frozen=True)
@@ -47,6 +39,9 @@ class FleetSettings:
     weights_port: int
     deadlines: Deadlines
     observer: FleetObserver
+    max_staleness: int = 0
+    """How many versions older than the learner's the weights may be that completions were sampled from; versions are those
+    that generators are given for training."""
 
 
 class FleetGeneration(VLLMGeneration):  # type: ignore[misc]
@@ -54,17 +49,33 @@ class FleetGeneration(VLLMGeneration):  # type: ignore[misc]
 
     def __init__(self, settings: FleetSettings, **kwargs: Any) -> None:
         self._settings = settings
-        self.arrived: Callable[[Arrived], None] = lambda completions: None
-        """Called on every rank with completions of its own, some at a time, while others are still being written."""
+        self.inbox = Inbox()
+        self.num_versions = 0
+        """Of the weights, published so far."""
+        self.wanted: Batch | None = None
+        """Which batch TRL wants next; None for one that was not asked for."""
+        self.sampled_from: Sequence[int] = ()
+        """Of the completions that TRL got last: which versions of the weights their first tokens were sampled from."""
+        self._prompts: dict[Batch, list[list[int]]] = {}
+        """Of this rank, by batch that was asked for."""
         super().__init__(mode="server", logprobs=0, **kwargs)
 
     def _init_vllm(self) -> None:
-        if self.accelerator.is_main_process:
-            settings, deadlines = self._settings, self._settings.deadlines
+        settings, deadlines = self._settings, self._settings.deadlines
+        exchange = Exchange(settings.weights_host) if self.accelerator.is_main_process else None
+        (address,) = broadcast_object_list([exchange and exchange.address], from_process=0)
+        if exchange is None:
+            receive(connect(address, self.accelerator.process_index), self.inbox, deadlines.collective_s)
+        else:
+            exchange.wait_for(self.accelerator.num_processes - 1)
             self._weights = WeightServer(settings.weights_host, settings.weights_port, deadlines.weight_sync_s)
-            roster = Roster(settings.discovery, self._weights, self._connect, settings.observer)
-            self._fleet = Fleet(roster, settings.observer, deadlines.generators_s)
+            roster = Roster(settings.discovery, self._weights, self._connect, settings.observer, settings.max_staleness)
+            self._courier = Courier(Fleet(roster, settings.observer, deadlines.generators_s), self.inbox, exchange)
         self.accelerator.wait_for_everyone()
+
+    @property
+    def max_staleness(self) -> int:
+        return self._settings.max_staleness
 
     def _connect(self, url: str) -> Generator:
         return Generator(url, self._settings.read_token, self._settings.deadlines)
@@ -79,7 +90,8 @@ class FleetGeneration(VLLMGeneration):  # type: ignore[misc]
         if self.accelerator.is_main_process:
             self._weights.publish(tensors)
             self._settings.observer.published(self._weights.version, self._weights.count)
-            self._fleet.sync()
+            self._courier.do(Fleet.look_around if self.max_staleness else Fleet.sync)
+        self.num_versions += 1
 
     def _iter_named_params(self) -> Iterator[tuple[str, torch.Tensor]]:
         if is_peft_model(self.model):
@@ -103,52 +115,32 @@ class FleetGeneration(VLLMGeneration):  # type: ignore[misc]
                 "spec.recipe.dataset_name or dataset_mixture: the prompts come with images (column image or images), and "
                 "generators take text only; name a data set of text, or list the columns to keep in an entry of dataset_mixture.",
             )
-        prompts_of_all_ranks = gather_object(prompts)
-        tickets: list[Ticket] = []
-        self._on_main(partial(self._submit, tickets, prompts_of_all_ranks[::num_generations], num_generations))
-        first = self.accelerator.process_index * len(prompts)
-        own = range(first, first + len(prompts))
-        completions: Portion = {}
-        while len(completions) < len(prompts_of_all_ranks):
-            portion = self._on_main(partial(self._next_portion, tickets, num_generations, completions))
-            completions |= portion
-            self.arrived({place - first: portion[place].token_ids for place in own if place in portion})
-        return _in_trl_form(prompts, [completions[place] for place in own])
+        batch, self.wanted = self.wanted, None
+        if batch is None:
+            self.ask(batch := "asked for now", prompts, num_generations)
+        assert self._prompts.pop(batch) == prompts, f"batch {batch} is not the one that was asked for"
+        completions = self.inbox.take(batch)
+        self.sampled_from = [completion.oldest for completion in completions]
+        return _in_trl_form(prompts, completions)
 
-    def _submit(self, tickets: list[Ticket], prompts: list[list[int]], num_generations: int) -> Portion:
-        tickets += self._fleet.submit(prompts, num_generations, self._sampling())
-        return {}
+    def is_asked_for(self, batch: Batch) -> bool:
+        return batch in self._prompts
 
-    def _next_portion(self, tickets: list[Ticket], num_generations: int, known: Portion) -> Portion:
-        """What is not yet known of the tickets' completions; after PORTION_S, or once all are there."""
-        self._fleet.wait(tickets, PORTION_S)
-        return {
-            number * num_generations + place: completion
-            for number, ticket in enumerate(tickets)
-            if number * num_generations not in known
-            for place, completion in enumerate(ticket.completions or ())
-        }
-
-    def _on_main(self, poll: Callable[[], Portion]) -> Portion:
-        """What rank 0 gets from `poll`, on all ranks; so is a failure.
-
-        Raises:
-            GeneratorsLost, UserError: as rank 0 met it.
-        """
-        outcome: Portion | Failure | None = None
+    def ask(self, batch: Batch, prompts: list[list[int]], num_generations: int) -> None:
+        """For completions of `prompts`, which are as in `generate`; they come to the inbox. A collective."""
+        self._prompts[batch] = prompts
+        self.inbox.expect(batch, len(prompts))
+        groups = gather_object(prompts)[::num_generations]
         if self.accelerator.is_main_process:
-            try:
-                outcome = poll()
-            except (GeneratorsLost, UserError) as error:
-                outcome = error.failure
-        shared: list[Any] = [outcome]
-        broadcast_object_list(shared, from_process=0)
-        outcome = shared[0]
-        if not isinstance(outcome, Failure):
-            return outcome
-        if outcome.reason == PodReason.GENERATORS_LOST:
-            raise GeneratorsLost(outcome.message)
-        raise UserError(outcome.reason, outcome.message)
+            sampling = self._sampling()
+            self._courier.ask(batch, lambda fleet: fleet.submit(groups, num_generations, sampling))
+
+    def forget(self) -> None:
+        """What was asked for and is not wanted any more. On every rank."""
+        self.inbox.forget()
+        if self.accelerator.is_main_process:
+            self._courier.forget(list(self._prompts))
+        self._prompts.clear()
 
     def _sampling(self) -> dict[str, Any]:
         sampling: dict[str, Any] = {
@@ -197,7 +189,7 @@ def weight_tensor(name: str, tensor: torch.Tensor) -> WeightTensor:
 
 
 def _in_trl_form(
-    prompts: list[list[int]], completions: list[Completion]
+    prompts: list[list[int]], completions: Sequence[Completion]
 ) -> tuple[list[list[int]], list[list[int]], list[list[list[float | None]]], list[list[list[int]]]]:
     return (
         prompts,

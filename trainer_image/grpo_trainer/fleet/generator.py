@@ -11,7 +11,7 @@ import math
 import socket
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import Any, Final, Protocol
 
@@ -23,7 +23,7 @@ from grpo_contract.failure import QUOTED_CHARACTERS
 from grpo_contract.network import GENERATOR_HEADER, SERVED_MODEL_NAME
 from grpo_trainer.fleet.errors import GeneratorLost
 from grpo_trainer.fleet.refusal import REFUSALS, refused_completions, words_of
-from grpo_trainer.fleet.weights import Offering
+from grpo_trainer.fleet.weights import Offering, count_of
 
 FINISHED: Final = {"stop", "length"}
 MOST_REQUESTS: Final = 32
@@ -42,6 +42,9 @@ class Completion:
     token_ids: list[int]
     logprobs: list[float | None]
     """Of each token when it was sampled, in nats, at the sampling temperature."""
+    oldest: int = field(default=0, compare=False)
+    """Version of the weights that its first token was sampled from; `newest`: the last one. Versions are counted."""
+    newest: int = field(default=0, compare=False)
 
 
 @dataclass(frozen=True)
@@ -68,6 +71,8 @@ class Generator:
         """What it is known to hold; None when it was never updated or anything went wrong since."""
         self.updates = 0
         """How many were begun."""
+        self._given: list[str] = []
+        """Versions that it was given one after the other, with nothing going wrong in between; another list after that."""
         self._read_token, self._deadlines = read_token, deadlines
         self._session = requests.Session()
         self._session.trust_env = False  # a proxy for the hub is none for pods
@@ -85,14 +90,25 @@ class Generator:
         with self._knowing_no_version_on_failure():
             return self._version() == self.held_version == version
 
+    def holds_since(self, oldest: int) -> bool:
+        """Whether it is known to hold that version or a later one; versions are counted."""
+        version = self.held_version
+        return version is not None and count_of(version) >= oldest
+
+    def forget_version(self) -> None:
+        """It is not known any more which weights it holds."""
+        self.held_version, self._given = None, []
+
     def update(self, weights: WeightSource) -> Update:
-        """Give it the newest weights.
+        """Give it the newest weights. What it is writing goes on with them.
 
         Raises:
             GeneratorLost: it does not hold them, or that is not known.
         """
         started = time.perf_counter()
         self.updates += 1
+        if self.held_version is None:
+            self.forget_version()
         with self._knowing_no_version_on_failure():
             offering = self._update(weights)
         self.held_version = offering.version
@@ -101,21 +117,22 @@ class Generator:
     def complete(
         self, prompts: Sequence[list[int]], num_generations: int, sampling: Mapping[str, Any], version: str
     ) -> list[list[Completion]]:
-        """num_generations completions of each prompt, sampled from weights of that version, which it holds (`holds`).
+        """num_generations completions of each prompt, sampled from weights of that version, which it holds (`holds`), and from
+        later ones as soon as it was given them.
 
         Raises:
-            GeneratorLost: it failed, or other weights came in between.
+            GeneratorLost: it failed, or weights came in between that were not newer ones of this learner's.
             UserError: it says that the request is wrong.
         """
-        updates = self.updates
+        given = self._given
         answer = self._completions({"prompt": list(prompts), "n": num_generations, **sampling})
         held = self._version()
-        if held != version:
+        if held != version and not (held in given and count_of(held) > count_of(version)):
             raise GeneratorLost(f"it holds weights {held} after a request that wanted {version}")
-        if self.updates != updates:  # and nobody knows what it held before that
+        if self._given is not given:  # and nobody knows what it held before that
             raise GeneratorLost("it was given its weights again during a request")
         with _understood(answer) as content:
-            return _groups(content, len(prompts), num_generations)
+            return _groups(content, len(prompts), num_generations, (count_of(version), count_of(held)))
 
     def _completions(self, request: dict[str, Any]) -> requests.Response:
         body = {"model": SERVED_MODEL_NAME, **request, "return_token_ids": True, "return_tokens_as_token_ids": True}
@@ -129,6 +146,7 @@ class Generator:
     def _update(self, weights: WeightSource) -> Offering:
         control_s, sync_s = self._deadlines.control_s, self._deadlines.weight_sync_s
         with weights.offering() as offering, self._paused():
+            self._given.append(offering.version)
             self._open_update()
             offer = offering.offer.model_dump(mode="json")
             self._request("POST", "/update_weights", {"update_info": offer}, sync_s)
@@ -138,11 +156,12 @@ class Generator:
 
     @contextlib.contextmanager
     def _paused(self) -> Iterator[None]:
-        """What is being generated waits ("keep"); the check of the version afterwards throws it away."""
+        """What is being generated waits ("keep")."""
         self._request("POST", "/pause?mode=keep", {}, self._deadlines.control_s)
         try:
             yield
         except GeneratorLost:
+            self.forget_version()  # before anything is written with what it holds now
             with contextlib.suppress(GeneratorLost):  # the first error is the one to tell
                 self._request("POST", "/resume", {}, self._deadlines.control_s)
             raise
@@ -180,7 +199,7 @@ class Generator:
         try:
             yield
         except GeneratorLost:
-            self.held_version = None
+            self.forget_version()
             raise
 
 
@@ -204,17 +223,18 @@ def _understood(answer: requests.Response) -> Iterator[Any]:
         raise GeneratorLost(f"{path}: {answer.status_code}, but not what vLLM answers: {words or 'nothing'}") from error
 
 
-def _groups(answer: Any, num_prompts: int, num_generations: int) -> list[list[Completion]]:
+def _groups(answer: Any, num_prompts: int, num_generations: int, versions: tuple[int, int]) -> list[list[Completion]]:
     """vLLM orders the choices by prompt, the generations of one prompt next to each other."""
     choices = sorted(answer["choices"], key=lambda choice: choice["index"])
     if [choice["index"] for choice in choices] != list(range(num_prompts * num_generations)):
         raise GeneratorLost(f"{len(choices)} completions for {num_prompts} prompts x {num_generations} generations")
-    completions = [_completion(choice) for choice in choices]
+    completions = [_completion(choice, *versions) for choice in choices]
     return [completions[start : start + num_generations] for start in range(0, len(completions), num_generations)]
 
 
-def _completion(choice: dict[str, Any]) -> Completion:
+def _completion(choice: dict[str, Any], oldest: int, newest: int) -> Completion:
     token_ids, logprobs, reason = choice["token_ids"], choice["logprobs"]["token_logprobs"], choice["finish_reason"]
     if reason not in FINISHED or len(token_ids) != len(logprobs):
         raise GeneratorLost(f"a completion of {len(token_ids)} tokens, {len(logprobs)} with logprobs, ended: {reason}")
-    return Completion(token_ids, [None if logprob is None or math.isnan(logprob) else logprob for logprob in logprobs])
+    numbers = [None if logprob is None or math.isnan(logprob) else logprob for logprob in logprobs]
+    return Completion(token_ids, numbers, oldest, newest)

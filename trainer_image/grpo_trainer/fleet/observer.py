@@ -10,9 +10,9 @@ class GeneratorState(StrEnum):
     """The values of grpo_generators{state}; a generator is in exactly one."""
 
     READY = "ready"
-    """It answers, and does not hold the current weights (yet)."""
+    """It answers, and does not hold the weights that completions are wanted of (yet)."""
     IN_SYNC = "in_sync"
-    """It holds the current weights."""
+    """It holds the current weights, or such as are no older than they may be."""
     LOST = "lost"
     """It has an address and does not answer: it is starting, dead or hung."""
 

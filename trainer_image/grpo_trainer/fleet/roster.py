@@ -18,6 +18,7 @@ from grpo_trainer.fleet.discovery import Discovery
 from grpo_trainer.fleet.errors import GeneratorLost
 from grpo_trainer.fleet.generator import Generator, WeightSource
 from grpo_trainer.fleet.observer import FleetObserver, GeneratorState, GeneratorStatus
+from grpo_trainer.fleet.weights import count_of
 
 LOOKUP_INTERVAL_S: Final = 1.0
 RETRY_S: Final = (1.0, 2.0, 4.0, 8.0, 15.0)
@@ -65,16 +66,30 @@ class Member:
 class Roster:
     """Used from one thread; only `hold` and `lose` run in others."""
 
-    def __init__(self, discovery: Discovery, weights: WeightSource, connect: Connect, observer: FleetObserver) -> None:
+    def __init__(
+        self,
+        discovery: Discovery,
+        weights: WeightSource,
+        connect: Connect,
+        observer: FleetObserver,
+        max_staleness: int = 0,
+    ) -> None:
         self._discovery = discovery
         self._weights = weights
         self._connect = connect
         self._observer = observer
+        self._max_staleness = max_staleness
         self._members: dict[str, Member] = {}
         self._looked_at = -LOOKUP_INTERVAL_S
 
-    def in_sync(self) -> list[Member]:
-        return [member for member in self._members.values() if self._is_in_sync(member)]
+    @property
+    def newest(self) -> int:
+        """Version of the weights; versions are counted."""
+        return count_of(self._weights.version)
+
+    def holding(self, oldest: int) -> list[Member]:
+        """Whose weights are of that version, or of a later one; versions are counted."""
+        return [member for member in self._members.values() if member.generator.holds_since(oldest)]
 
     def bringing_up(self) -> list[Future[None]]:
         return [member.bringing_up for member in self._members.values() if member.bringing_up and member.is_busy]
@@ -97,15 +112,16 @@ class Roster:
         wait([self._start(member) for member in still_belonging if not self._is_in_sync(member)])
         self.look_around()
 
-    def hold(self, member: Member) -> Hold:
-        """See to it that it holds the newest weights; the observer knows how that went.
+    def hold(self, member: Member, oldest: int) -> Hold:
+        """See to it that it holds weights that are not before that version: if need be, the newest; the observer knows how
+        that went.
 
         Raises:
             GeneratorLost: it does not hold them.
         """
         with member.lock:
             try:
-                version = self._hold(member.generator)
+                version = self._hold(member.generator, oldest)
             except GeneratorLost as error:
                 with member.counting:
                     self._count_failure(member, error)
@@ -119,7 +135,7 @@ class Roster:
         generator = member.generator
         with member.counting:
             if generator.held_version is not None and generator.updates == hold.update:
-                generator.held_version = None
+                generator.forget_version()
                 self._count_failure(member, error)
 
     def describe(self) -> str:
@@ -142,10 +158,11 @@ class Roster:
 
     def _bring_up(self, member: Member) -> None:
         with contextlib.suppress(GeneratorLost):  # the member remembers it
-            self.hold(member)
+            self.hold(member, self.newest)
 
-    def _hold(self, generator: Generator) -> str:
-        version = self._weights.version
+    def _hold(self, generator: Generator, oldest: int) -> str:
+        known = generator.held_version
+        version = known if known is not None and count_of(known) >= oldest else self._weights.version
         if generator.holds(version):
             return version
         try:
@@ -169,7 +186,7 @@ class Roster:
         return member.generator.held_version == self._weights.version
 
     def _status(self, member: Member) -> GeneratorStatus:
-        if self._is_in_sync(member):
+        if member.generator.holds_since(self.newest - self._max_staleness):
             state = GeneratorState.IN_SYNC
         else:
             state = GeneratorState.READY if member.answers else GeneratorState.LOST

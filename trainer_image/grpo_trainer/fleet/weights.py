@@ -21,6 +21,11 @@ CHUNK_BYTES: Final = 16 << 20
 """SILENCE_S bounds the sending of one."""
 
 
+def count_of(version: str) -> int:
+    """How many versions its process had published with it."""
+    return int(version.rpartition("-")[2])
+
+
 @dataclass(frozen=True)
 class WeightTensor:
     info: TensorInfo

@@ -48,6 +48,7 @@ class StepReport(TrainerCallback):  # type: ignore[misc]
         for name in self.rewards:
             for reason in RewardError:
                 metrics.add("grpo_reward_errors_total", 0, name, reason.value)
+        metrics.add("grpo_too_stale_completions_total", 0)
         learner.scored = self.tell_rewards
 
     def on_train_begin(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
@@ -69,6 +70,9 @@ class StepReport(TrainerCallback):  # type: ignore[misc]
         tokens = self.learner.take_tokens()
         for kind, count in tokens.items():
             self.metrics.add("grpo_tokens_total", count, kind)
+        for stat, value in self.learner.staleness.items():
+            self.metrics.set("grpo_staleness_versions", value, stat)
+        self.metrics.add("grpo_too_stale_completions_total", self.learner.take_num_too_stale())
         self.pace.step_ended(time.monotonic(), tokens["completion"], phases[Phase.WAIT])
         self.tell_position(state)
 

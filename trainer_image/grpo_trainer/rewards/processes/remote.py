@@ -84,16 +84,25 @@ class RemoteReward:
         self._processes = processes
         self.scores_parts = name in BUILT_IN or is_url(name) or name in processes.per_group
         """Needs no whole batch."""
-        self._begun: Batch | None = None
+        self._begun: dict[str, Batch] = {}
+        self.batch = ""
+        """Name of the one that TRL calls for next, if that has begun."""
 
-    def begin(self, trainer_state: Any, columns: Mapping[str, Sequence[Any]]) -> None:
+    def begin(self, name: str, trainer_state: Any, columns: Mapping[str, Sequence[Any]]) -> None:
         """A batch whose completions are still to be written; `columns` are `prompts` and those of the data set."""
-        self._begun = self._batch(trainer_state, columns)
+        self._begun[name] = self._batch(trainer_state, columns)
 
-    def add(self, places: Sequence[int], completions: Sequence[Any], completion_ids: Sequence[list[int]]) -> None:
-        """Of the batch that has begun, those that are there now."""
-        assert self._begun is not None
-        self._add(self._begun, places, completions=completions, completion_ids=completion_ids)
+    def add(
+        self, name: str, places: Sequence[int], completions: Sequence[Any], completion_ids: Sequence[list[int]]
+    ) -> None:
+        """Of a batch that has begun, those that are there now. From any thread."""
+        self._add(self._begun[name], places, completions=completions, completion_ids=completion_ids)
+
+    def forget(self) -> None:
+        """What has begun is not called for any more."""
+        for batch in self._begun.values():
+            batch.give_up(out_of_time())
+        self._begun.clear()
 
     async def __call__(
         self,
@@ -106,7 +115,7 @@ class RemoteReward:
         **columns: Sequence[Any],
     ) -> list[Score]:
         """FAILED, or None, where there is no score; the watch is told why."""
-        batch, self._begun = self._begun or self._batch(trainer_state, columns), None
+        batch = self._begun.pop(self.batch, None) or self._batch(trainer_state, columns)
         batch.ends_at = time.monotonic() + self._processes.scoring_s
         self._add(batch, range(len(completions)), completions=completions, completion_ids=completion_ids)
         left_s = batch.ends_at + LAST_WORDS_S - time.monotonic()

@@ -1,0 +1,239 @@
+"""Completions come to the rank that they are for, apart from its main thread; so does bad news."""
+
+import socket
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from multiprocessing.connection import Connection
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from grpo_contract.failure import PodReason, RunFailure, UserError
+from grpo_trainer.fleet import courier as courier_module
+from grpo_trainer.fleet import wire
+from grpo_trainer.fleet.courier import Courier, receive
+from grpo_trainer.fleet.errors import GeneratorsLost
+from grpo_trainer.fleet.fleet import Ticket
+from grpo_trainer.fleet.generator import Completion
+from grpo_trainer.fleet.inbox import Batch, Inbox
+from grpo_trainer.fleet.wire import Exchange, connect
+from harness.waiting import wait_for
+
+G = 2
+RANKS = 2
+SOON_S = 20.0
+SILENCE_S = 60.0
+
+
+class PlayedFleet:
+    """Writes when it is told to."""
+
+    def __init__(self) -> None:
+        self.tickets: list[Ticket] = []
+        self.abandoned: list[list[int]] = []
+        self.changed = threading.Condition()
+        self.error: Exception | None = None
+        self.is_awake = False
+
+    def submit(self, prompts: Sequence[list[int]], num_generations: int, sampling: Mapping[str, Any]) -> list[Ticket]:
+        tickets = [Ticket(prompt, SimpleNamespace(num_generations=G)) for prompt in prompts]  # type: ignore[arg-type]
+        with self.changed:
+            self.tickets += tickets
+            self.changed.notify_all()
+        return tickets
+
+    def wake(self) -> None:
+        with self.changed:
+            self.is_awake = True
+            self.changed.notify_all()
+
+    def wait(self, tickets: Sequence[Ticket], timeout_s: float) -> None:
+        with self.changed:
+            self.changed.wait_for(lambda: self.is_awake or self.error is not None, timeout_s)
+            self.is_awake = False
+            if self.error is not None:
+                error, self.error = self.error, None
+                raise error
+
+    def abandon(self, tickets: Sequence[Ticket]) -> None:
+        self.abandoned += [ticket.prompt for ticket in tickets]
+
+    def write(self, *prompts: int) -> None:
+        with self.changed:
+            assert self.changed.wait_for(lambda: {p for t in self.tickets for p in t.prompt} >= set(prompts), SOON_S)
+            for ticket in self.tickets:
+                if ticket.prompt[0] in prompts:
+                    ticket.completions = [Completion([*ticket.prompt, place], [-1.0]) for place in range(G)]
+        self.wake()
+
+    def fail(self, error: Exception) -> None:
+        with self.changed:
+            self.error = error
+            self.changed.notify_all()
+
+
+@dataclass
+class Rank:
+    inbox: Inbox = field(default_factory=Inbox)
+    told: list[tuple[Batch, dict[int, list[int]]]] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.inbox.told = lambda batch, completions: self.told.append((batch, dict(completions)))
+
+
+@dataclass
+class Ranks:
+    fleet: PlayedFleet
+    courier: Courier
+    ranks: list[Rank]
+
+    def ask(self, batch: Batch, *prompts: int) -> None:
+        for rank in self.ranks:
+            rank.inbox.expect(batch, len(prompts) * G // RANKS)
+        self.courier.ask(batch, lambda fleet: fleet.submit([[prompt] for prompt in prompts], G, {}))
+
+    def take(self, batch: Batch) -> list[list[list[int]]]:
+        """Tokens of completions, by rank."""
+        return [[completion.token_ids for completion in in_time(rank.inbox.take, batch)] for rank in self.ranks]
+
+    def errors(self, batch: Batch) -> list[Exception]:
+        return [raised(rank.inbox.take, batch) for rank in self.ranks]
+
+
+def in_time(call: Callable[..., Any], *args: Any) -> Any:
+    """Of the call, which must not take for ever."""
+    outcome: list[Any] = []
+    thread = threading.Thread(target=lambda: outcome.append(call(*args)), daemon=True)
+    thread.start()
+    thread.join(SOON_S)
+    assert outcome, "it takes too long"
+    return outcome[0]
+
+
+def raised(call: Callable[..., Any], *args: Any) -> Exception:
+    def caught() -> Exception:
+        with pytest.raises(Exception) as error:  # noqa: PT011
+            call(*args)
+        return error.value
+
+    error: Exception = in_time(caught)
+    return error
+
+
+def wait_until(condition: Callable[[], bool]) -> None:
+    wait_for("it", condition, SOON_S, interval_s=0.01)
+
+
+@pytest.fixture
+def ranks() -> Iterator[Ranks]:
+    exchange, others = Exchange("127.0.0.1"), [Rank() for _ in range(RANKS)]
+    receive(connect(exchange.address, 1), others[1].inbox, SILENCE_S)
+    exchange.wait_for(1)
+    fleet = PlayedFleet()
+    yield Ranks(fleet, Courier(fleet, others[0].inbox, exchange), others)  # type: ignore[arg-type]
+    exchange.close()
+
+
+def test_each_rank_gets_its_own_completions_in_their_order(ranks: Ranks) -> None:
+    ranks.ask("a", 1, 2, 3)
+    ranks.fleet.write(3, 2, 1)
+    assert ranks.take("a") == [[[1, 0], [1, 1], [2, 0]], [[2, 1], [3, 0], [3, 1]]]
+
+
+def test_ranks_are_told_of_completions_before_all_are_there(ranks: Ranks) -> None:
+    ranks.ask("a", 1, 2)
+    ranks.fleet.write(2)
+    wait_until(lambda: ranks.ranks[1].told == [("a", {0: [2, 0], 1: [2, 1]})])
+    assert ranks.ranks[0].told == []
+    ranks.fleet.write(1)
+    assert ranks.take("a") == [[[1, 0], [1, 1]], [[2, 0], [2, 1]]]
+    assert ranks.ranks[0].told == [("a", {0: [1, 0], 1: [1, 1]})]
+
+
+def test_a_later_batch_may_be_there_before_an_earlier_one_is_taken(ranks: Ranks) -> None:
+    ranks.ask("a", 1, 2)
+    ranks.ask("b", 3, 4)
+    ranks.fleet.write(3, 4)
+    wait_until(lambda: [batch for rank in ranks.ranks for batch, _ in rank.told] == ["b", "b"])
+    ranks.fleet.write(1, 2)
+    assert ranks.take("a") == [[[1, 0], [1, 1]], [[2, 0], [2, 1]]]
+    assert ranks.take("b") == [[[3, 0], [3, 1]], [[4, 0], [4, 1]]]
+
+
+def test_what_is_asked_for_while_another_batch_is_waited_for_is_asked_for_at_once(
+    ranks: Ranks, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(courier_module, "PORTION_S", 10 * SOON_S)
+    ranks.ask("a", 1, 2)
+    in_time(ranks.ask, "b", 3, 4)
+    assert [ticket.prompt for ticket in ranks.fleet.tickets] == [[1], [2], [3], [4]]
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        GeneratorsLost("no generator was there"),
+        UserError(PodReason.INVALID_RECIPE, "spec.recipe.top_p: 7 is too much."),
+    ],
+)
+def test_every_rank_learns_why_completions_do_not_come(ranks: Ranks, error: Any) -> None:
+    ranks.ask("a", 1, 2)
+    ranks.fleet.fail(error)
+    assert [(type(found), str(found)) for found in ranks.errors("a")] == [(type(error), str(error))] * RANKS
+    assert ranks.fleet.abandoned == [[1], [2]]
+    ranks.ask("b", 3, 4)
+    ranks.fleet.write(3, 4)
+    assert len(ranks.take("b")) == RANKS
+
+
+def test_a_defect_of_the_fleet_ends_the_wait(ranks: Ranks) -> None:
+    ranks.ask("a", 1, 2)
+    ranks.fleet.fail(KeyError("lost"))
+    for error in ranks.errors("a"):
+        assert type(error) is RunFailure
+        assert error.failure.reason == PodReason.LEARNER_ERROR
+        assert str(error).startswith("completions cannot be had: KeyError: 'lost'")
+
+
+def test_what_is_forgotten_is_abandoned_and_comes_to_nobody(ranks: Ranks) -> None:
+    ranks.ask("a", 1, 2)
+    ranks.courier.forget(["a"])
+    for rank in ranks.ranks:
+        rank.inbox.forget()
+    assert ranks.fleet.abandoned == [[1], [2]]
+    ranks.fleet.write(1, 2)
+    ranks.ask("b", 3, 4)
+    ranks.fleet.write(3, 4)
+    assert ranks.take("b") == [[[3, 0], [3, 1]], [[4, 0], [4, 1]]]
+    assert {batch for rank in ranks.ranks for batch, _ in rank.told} == {"b"}
+
+
+def test_a_rank_notices_that_rank_0_is_gone() -> None:
+    ours, theirs = socket.socketpair()
+    inbox = Inbox()
+    inbox.expect("a", 1)
+    receive(Connection(theirs.detach()), inbox, SILENCE_S)
+    ours.close()
+    error = raised(inbox.take, "a")
+    assert str(error).startswith("completions cannot be had: rank 0, which brings completions, is gone (EOFError")
+
+
+def test_a_rank_notices_that_rank_0_is_silent() -> None:
+    _ours, theirs = socket.socketpair()
+    inbox = Inbox()
+    inbox.expect("a", 1)
+    receive(Connection(theirs.detach()), inbox, 0.2)
+    error = raised(inbox.take, "a")
+    assert str(error) == ("completions cannot be had: rank 0, which brings completions, has said nothing for 0.2 s.")
+
+
+def test_whoever_has_no_token_is_no_rank(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(wire, "CONNECTED_WITHIN_S", 0.5)
+    exchange = Exchange("127.0.0.1")
+    stranger = socket.create_connection((exchange.address.host, exchange.address.port), timeout=SOON_S)
+    stranger.sendall(b"x" * (wire.TOKEN_BYTES + 4))
+    with pytest.raises(RunFailure, match="1 of 1 ranks do not connect to rank 0 for completions"):
+        exchange.wait_for(1)
+    assert stranger.recv(1) == b""

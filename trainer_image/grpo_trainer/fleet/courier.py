@@ -1,0 +1,165 @@
+"""Brings completions from the generators to the ranks that asked for them, in a thread of its own on each rank: also while
+the main threads learn.
+
+Rank 0's thread is the only one that uses the fleet.
+"""
+
+import contextlib
+import logging
+import queue
+import threading
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
+from multiprocessing.connection import Connection
+from typing import Any, Final, TypeVar
+
+from grpo_contract.failure import Failure, PodReason, RunFailure, UserError
+from grpo_trainer.causes import description
+from grpo_trainer.fleet.errors import GeneratorsLost
+from grpo_trainer.fleet.fleet import Fleet, Ticket
+from grpo_trainer.fleet.inbox import Batch, Inbox, Portion
+from grpo_trainer.fleet.wire import Exchange
+
+PORTION_S: Final = 1.0
+"""How often finished groups of a batch go to the ranks; the last ones of it go at once."""
+SIGN_OF_LIFE_S: Final = 10.0
+"""How often rank 0 says something, at least, also when there is nothing to bring."""
+
+T = TypeVar("T")
+
+log = logging.getLogger(__name__)
+
+
+class _Open:
+    """A batch whose completions are not all there."""
+
+    def __init__(self, tickets: Sequence[Ticket], num_ranks: int) -> None:
+        self.tickets = tickets
+        num_completions = sum(ticket.terms.num_generations for ticket in tickets)
+        self._of_rank = num_completions // num_ranks
+        self._first_places = range(0, num_completions, tickets[0].terms.num_generations)
+        self._sent: set[int] = set()
+
+    @property
+    def is_complete(self) -> bool:
+        return len(self._sent) == len(self.tickets)
+
+    def take_fresh(self) -> dict[int, dict[int, Any]]:
+        """What came since the last call: completions by rank and place."""
+        portions: dict[int, dict[int, Any]] = {}
+        for number, (first, ticket) in enumerate(zip(self._first_places, self.tickets, strict=True)):
+            if number in self._sent or ticket.completions is None:
+                continue
+            self._sent.add(number)
+            for place, completion in enumerate(ticket.completions, start=first):
+                rank, own = divmod(place, self._of_rank)
+                portions.setdefault(rank, {})[own] = completion
+        return portions
+
+
+class Courier:
+    """On rank 0. Batches are brought in the order in which they were asked for."""
+
+    def __init__(self, fleet: Fleet, inbox: Inbox, exchange: Exchange) -> None:
+        self._fleet = fleet
+        self._inbox = inbox
+        self._exchange = exchange
+        self._num_ranks = 1 + len(exchange.ranks)
+        self._open: dict[Batch, _Open] = {}
+        self._calls: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
+        threading.Thread(target=self._run, daemon=True, name="courier").start()
+
+    def do(self, call: Callable[[Fleet], T]) -> T:
+        """With the fleet, in its thread."""
+        done: Future[T] = Future()
+
+        def carry_out() -> None:
+            try:
+                done.set_result(call(self._fleet))
+            except BaseException as error:
+                done.set_exception(error)
+
+        self._calls.put(carry_out)
+        self._fleet.wake()
+        return done.result()
+
+    def ask(self, batch: Batch, submit: Callable[[Fleet], Sequence[Ticket]]) -> None:
+        """For completions of that batch."""
+
+        def submitted(fleet: Fleet) -> None:
+            self._open[batch] = _Open(submit(fleet), self._num_ranks)
+
+        self.do(submitted)
+
+    def forget(self, batches: Sequence[Batch]) -> None:
+        def forgotten(fleet: Fleet) -> None:
+            for batch in batches:
+                if (known := self._open.pop(batch, None)) is not None:
+                    fleet.abandon(known.tickets)
+
+        self.do(forgotten)
+
+    def _run(self) -> None:
+        while True:
+            try:
+                self._carry_out_calls()
+                self._bring()
+                self._exchange.send(dict.fromkeys(self._exchange.ranks))  # a sign of life
+            except (GeneratorsLost, UserError) as error:
+                self._tell_failure(error.failure)
+            except Exception as error:  # outermost in this thread: the ranks would wait for what never comes
+                log.exception("completions cannot be fetched")
+                self._tell_failure(_broken(description(error)).failure)
+
+    def _carry_out_calls(self) -> None:
+        """What is there; where nothing else is to do, wait for something."""
+        with contextlib.suppress(queue.Empty):
+            while True:
+                self._calls.get(block=not self._open, timeout=SIGN_OF_LIFE_S)()
+
+    def _bring(self) -> None:
+        if not self._open:
+            return
+        first = next(iter(self._open.values()))
+        self._fleet.wait(first.tickets, PORTION_S)
+        for batch, known in list(self._open.items()):
+            portions = known.take_fresh()
+            own = portions.pop(0, None)
+            self._exchange.send({rank: (batch, portion) for rank, portion in portions.items()})
+            if known.is_complete:
+                del self._open[batch]
+            if own:
+                self._inbox.deliver(batch, own)
+
+    def _tell_failure(self, failure: Failure) -> None:
+        open_batches, self._open = self._open, {}
+        for known in open_batches.values():
+            self._fleet.abandon(known.tickets)
+        self._exchange.send(dict.fromkeys(self._exchange.ranks, failure))
+        self._inbox.fail(failure)
+
+
+def receive(connection: Connection, inbox: Inbox, silence_s: float) -> None:
+    """On each other rank: hand what rank 0 sends to its inbox, in the background."""
+
+    def run() -> None:
+        try:
+            while connection.poll(silence_s):
+                message: Failure | tuple[Batch, Portion] | None = connection.recv()
+                if isinstance(message, Failure):
+                    inbox.fail(message)
+                elif message is not None:
+                    inbox.deliver(*message)
+            why = f"has said nothing for {silence_s:g} s"
+        except (OSError, EOFError) as error:
+            why = f"is gone ({description(error)})"
+        except Exception as error:  # outermost in this thread
+            log.exception("completions cannot be taken")
+            why = f"sent what cannot be taken ({description(error)})"
+        inbox.break_down(_broken(f"rank 0, which brings completions, {why}"))
+
+    threading.Thread(target=run, daemon=True, name="receiver of completions").start()
+
+
+def _broken(why: str) -> RunFailure:
+    return RunFailure(PodReason.LEARNER_ERROR, f"completions cannot be had: {why}.")

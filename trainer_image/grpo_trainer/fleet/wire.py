@@ -1,0 +1,87 @@
+"""Messages from rank 0 to the other ranks, apart from their collectives: they come while ranks learn.
+
+A collective would have to be called by all ranks at the same moment of training, in an order that a second thread must not
+disturb. Rank 0 sends each of them its own completions only.
+"""
+
+import secrets
+import socket
+from collections.abc import Mapping
+from dataclasses import dataclass
+from multiprocessing.connection import Connection
+from typing import Any, Final
+
+from grpo_contract.failure import PodReason, RunFailure
+
+TOKEN_BYTES: Final = 32
+CONNECTED_WITHIN_S: Final = 60.0
+
+
+@dataclass(frozen=True)
+class Address:
+    """Where rank 0 takes the others' connections, and what shows that one is of this run: what comes over it is unpickled
+    by the rank that connected, to rank 0 alone."""
+
+    host: str
+    port: int
+    token: bytes
+
+
+class Exchange:
+    """Rank 0's end."""
+
+    def __init__(self, host: str) -> None:
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        self._listener = socket.create_server((host, 0), family=family)
+        self.address = Address(host, self._listener.getsockname()[1], secrets.token_bytes(TOKEN_BYTES))
+        self._connections: dict[int, Connection] = {}
+
+    def wait_for(self, num_ranks: int) -> None:
+        """Until that many others are connected.
+
+        Raises:
+            RunFailure: not in time.
+        """
+        self._listener.settimeout(CONNECTED_WITHIN_S)
+        try:
+            while len(self._connections) < num_ranks:
+                self._admit(self._listener.accept()[0])
+        except TimeoutError as error:
+            message = (
+                f"{num_ranks - len(self._connections)} of {num_ranks} ranks do not connect to rank 0 for completions."
+            )
+            raise RunFailure(PodReason.RENDEZVOUS_TIMEOUT, message) from error
+        self._listener.close()
+
+    def _admit(self, connection: socket.socket) -> None:
+        connection.settimeout(CONNECTED_WITHIN_S)
+        hello = connection.recv(TOKEN_BYTES + 4, socket.MSG_WAITALL)
+        if not secrets.compare_digest(hello[:TOKEN_BYTES], self.address.token):
+            connection.close()
+            return
+        connection.settimeout(None)
+        self._connections[int.from_bytes(hello[TOKEN_BYTES:], "big")] = Connection(connection.detach())
+
+    def send(self, messages: Mapping[int, Any]) -> None:
+        """By rank. A rank that is gone has ended the run, and says so itself."""
+        for rank, message in messages.items():
+            try:
+                self._connections[rank].send(message)
+            except OSError:
+                continue
+
+    def close(self) -> None:
+        self._listener.close()
+        for connection in self._connections.values():
+            connection.close()
+
+    @property
+    def ranks(self) -> list[int]:
+        return list(self._connections)
+
+
+def connect(address: Address, rank: int) -> Connection:
+    connection = socket.create_connection((address.host, address.port), timeout=CONNECTED_WITHIN_S)
+    connection.sendall(address.token + rank.to_bytes(4, "big"))
+    connection.settimeout(None)
+    return Connection(connection.detach())

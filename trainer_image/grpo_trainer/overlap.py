@@ -1,0 +1,141 @@
+"""Generation ahead of learning: generators write completions of the next batches while learners learn from this one.
+
+With a staleness of at most k, each batch is asked for k batches before TRL wants it, with weights that are the newest ones
+then; with k = 0 generation and learning take turns, as with TRL. TRL's importance-sampling correction accounts for the
+weights being older: it compares the sampler's log-probabilities with those of the weights that learn.
+"""
+
+import copy
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+
+from grpo_trainer.ahead import Rows, RowsAhead
+from grpo_trainer.arrivals import ScoringOnArrival
+from grpo_trainer.fleet.generation import FleetGRPOTrainer
+
+
+class OverlappedTrainer(FleetGRPOTrainer):
+    def __init__(self, *args: Any, on_arrival: ScoringOnArrival | None = None, **kwargs: Any) -> None:
+        """`on_arrival` tells reward functions of completions before TRL wants them."""
+        super().__init__(*args, **kwargs)
+        self._on_arrival = on_arrival
+        if on_arrival is not None:
+            self.vllm_generation.inbox.told = on_arrival.arrived
+        self._rows_ahead = RowsAhead()
+        self._num_batches_evaluated = 0
+        self._batch = ""
+        self._versions: set[int] = set()
+        """Of the weights at the beginnings of training's batches."""
+        self.staleness: dict[str, float] = {}
+        """Mean and maximum over the batch that was taken last, in versions."""
+        self._num_too_stale = 0
+
+    @property
+    def max_staleness(self) -> int:
+        most: int = self.vllm_generation.max_staleness
+        return most
+
+    def train(self, *args: Any, **kwargs: Any) -> Any:
+        result = super().train(*args, **kwargs)
+        self.vllm_generation.forget()  # when it ended early, some are still being written
+        if self._on_arrival is not None:
+            self._on_arrival.forget()
+        return result
+
+    def get_batch_samples(self, epoch_iterator: Iterator[Rows], num_batches: int, device: torch.device) -> Any:
+        if self.max_staleness == 0:
+            return super().get_batch_samples(epoch_iterator, num_batches, device)
+        batches = self._rows_ahead.take(epoch_iterator, num_batches, self._step)
+        return batches, self._get_num_items_in_batch(batches, device)
+
+    def _generate_and_score_completions(self, inputs: Rows) -> dict[str, Any]:
+        if self.model.training:
+            self._batch = training_batch(self._batch_number)
+        else:
+            self._num_batches_evaluated += 1
+            self._batch = f"evaluation {self._num_batches_evaluated}"
+        if not self.vllm_generation.is_asked_for(self._batch):
+            self._begin(self._batch, inputs)
+        result: dict[str, Any] = super()._generate_and_score_completions(inputs)
+        return result
+
+    def _generate_single_turn(self, prompt_ids: list[list[int]], *args: Any, **kwargs: Any) -> Any:
+        """The newest weights have been published, and generators have them, or will."""
+        generation = self.vllm_generation
+        generation.wanted = self._batch
+        if not self.model.training:
+            generation.ask(self._batch, prompt_ids, self.num_generations_eval)
+            return super()._generate_single_turn(prompt_ids, *args, **kwargs)
+        self._versions.add(generation.num_versions)
+        if not generation.is_asked_for(self._batch):
+            generation.ask(self._batch, prompt_ids, self.num_generations)
+        self._ask_ahead()
+        result = super()._generate_single_turn(prompt_ids, *args, **kwargs)
+        self._tell_staleness()
+        return result
+
+    def _calculate_rewards(self, *args: Any, **kwargs: Any) -> torch.Tensor:
+        if self._on_arrival is not None:
+            self._on_arrival.call_for(self._batch)
+        scores: torch.Tensor = super()._calculate_rewards(*args, **kwargs)
+        return scores
+
+    def _begin(self, batch: str, rows: Rows) -> None:
+        if self._on_arrival is not None:
+            self._on_arrival.begin(batch, rows, self.state)
+
+    def _ask_ahead(self) -> None:
+        for number in range(self._batch_number + 1, self._batch_number + 1 + self.max_staleness):
+            batch = training_batch(number)
+            if self.vllm_generation.is_asked_for(batch):
+                continue
+            if (rows := self._rows_of(number)) is None:
+                return
+            self._begin(batch, rows)
+            prompts = copy.deepcopy([row["prompt"] for row in rows])  # as TRL does
+            self.vllm_generation.ask(batch, self._tokenize_prompts(prompts)[0], self.num_generations)
+
+    def _rows_of(self, number: int) -> Rows | None:
+        """Of a generation batch that is still to come. None when training ends before, or where a stream is to be read anew:
+        what it begins with then is not known."""
+        step = number * self._generate_every
+        if step >= self.state.max_steps * self.args.gradient_accumulation_steps:
+            return None
+        rows = self._rows_ahead.at(step)
+        if rows is None and self.train_sampler is not None:
+            return self._rows_ahead.after_epoch(self.callback_handler.train_dataloader, self.train_sampler, step)
+        return rows
+
+    @property
+    def _batch_number(self) -> int:
+        """Of the current generation batch of training."""
+        number: int = self._step // self._generate_every
+        return number
+
+    @property
+    def _generate_every(self) -> int:
+        """Micro-steps that learn from one generation batch."""
+        every: int = self.args.steps_per_generation * self.num_iterations
+        return every
+
+    def _tell_staleness(self) -> None:
+        """Of each completion, how many versions older than the weights that learn from it those were that its first token was
+        sampled from."""
+        newer = [sum(version > first for version in self._versions) for first in self.vllm_generation.sampled_from]
+        staleness = self.accelerator.gather(torch.tensor(newer, device=self.accelerator.device)).float()
+        self.staleness = {"mean": staleness.mean().item(), "max": staleness.max().item()}
+        self._num_too_stale += int((staleness > self.max_staleness).sum())
+        if self.max_staleness:  # without, a run logs what TRL logs
+            for stat, value in self.staleness.items():
+                self._metrics["train"][f"staleness/{stat}"].append(value)
+
+    def take_num_too_stale(self) -> int:
+        """Completions that were learnt from and should not have been, since the last call."""
+        taken, self._num_too_stale = self._num_too_stale, 0
+        return taken
+
+
+def training_batch(number: int) -> str:
+    return f"training {number}"
