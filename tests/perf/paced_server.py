@@ -1,0 +1,182 @@
+"""`python -m perf.paced_server`: a generator that writes completions at a set rate and computes nothing.
+
+It answers what learners ask of vLLM (grpo_trainer/fleet/generator.py), so that a learner is measured without the processor
+time, the memory and the moods of a real one. It is paced like vLLM: up to --slots completions are written at once, each at
+--seconds-per-token, and the others wait for a slot in the order of their requests. A batch of as many completions as there are
+slots so takes max_tokens x seconds per token, and two such batches take twice as long. While it is paused nothing is written.
+
+- Completions are max_tokens long. Their tokens come from a hash of the prompt and of their place in the group; each is said to
+  be as likely as any other of the vocabulary.
+- Weights are really pulled: all bytes of an offer are read from the learner, and thrown away unseen. A pull that brings no byte
+  (the token was refused) is answered with 500.
+- It asks for no token, and takes the calls of an update in any order.
+
+Needs aiohttp and grpo_contract.network, and so neither torch nor vLLM.
+"""
+
+import argparse
+import asyncio
+import hashlib
+import math
+from array import array
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Any, Final
+
+from aiohttp import web
+
+from grpo_contract.network import GENERATOR_HEADER, GENERATOR_HEALTH_PATH, GENERATOR_PORT, UNSET_WEIGHT_VERSION
+
+LOWEST_TOKEN: Final = 3
+"""Below it are those that end or pad a text, with the tokenizer of the tests."""
+READ_BYTES: Final = 1 << 20
+LARGEST_REQUEST_BYTES: Final = 1 << 30
+
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+
+@dataclass(frozen=True)
+class Pace:
+    seconds_per_token: float
+    slots: int
+    vocabulary: int
+
+
+class PacedServer:
+    def __init__(self, pace: Pace) -> None:
+        self._pace = pace
+        self._version = UNSET_WEIGHT_VERSION
+        self._slots = asyncio.Semaphore(pace.slots)
+        self._paused, self._running = asyncio.Event(), asyncio.Event()
+        self._running.set()
+
+    def routes(self) -> list[web.RouteDef]:
+        return [
+            web.get(GENERATOR_HEALTH_PATH, self._done),
+            web.get("/weight_info", self._weight_info),
+            web.post("/pause", self._pause),
+            web.post("/resume", self._resume),
+            web.post("/start_weight_update", self._done),
+            web.post("/update_weights", self._update),
+            web.post("/finish_weight_update", self._finish),
+            web.post("/reset_prefix_cache", self._done),
+            web.post("/v1/completions", self._complete),
+        ]
+
+    async def _done(self, request: web.Request) -> web.Response:
+        return web.json_response({})
+
+    async def _weight_info(self, request: web.Request) -> web.Response:
+        return web.json_response({"weight_version": self._version})
+
+    async def _pause(self, request: web.Request) -> web.Response:
+        self._running.clear()
+        self._paused.set()
+        return web.json_response({})
+
+    async def _resume(self, request: web.Request) -> web.Response:
+        self._paused.clear()
+        self._running.set()
+        return web.json_response({})
+
+    async def _update(self, request: web.Request) -> web.Response:
+        offer = (await request.json())["update_info"]
+        if not await pull(offer["host"], offer["port"], offer["token"]):
+            return web.json_response({"error": {"message": "the learner sent nothing"}}, status=500)
+        return web.json_response({})
+
+    async def _finish(self, request: web.Request) -> web.Response:
+        # What a learner left open is finished without a version, which stays the old one.
+        self._version = (await request.json()).get("weight_version", self._version)
+        return web.json_response({})
+
+    async def _complete(self, request: web.Request) -> web.Response:
+        asked = await request.json()
+        num_tokens, num_generations = asked["max_tokens"], asked["n"]
+        places = [(prompt, place) for prompt in asked["prompt"] for place in range(num_generations)]
+        await asyncio.gather(*(self._write(num_tokens) for _ in places))
+        choices = [
+            {"index": index, **completion(prompt, place, num_tokens, self._pace.vocabulary)}
+            for index, (prompt, place) in enumerate(places)
+        ]
+        return web.json_response({"choices": choices})
+
+    async def _write(self, num_tokens: int) -> None:
+        async with self._slots:
+            await self._spend(num_tokens * self._pace.seconds_per_token)
+
+    async def _spend(self, seconds: float) -> None:
+        """Returns after so many seconds in which it was not paused."""
+        clock = asyncio.get_running_loop().time
+        while seconds > 0:
+            await self._running.wait()
+            started = clock()
+            try:
+                await asyncio.wait_for(self._paused.wait(), seconds)
+            except TimeoutError:
+                return
+            seconds -= clock() - started
+
+
+async def pull(host: str, port: int, token: str) -> int:
+    """How many bytes came until the learner closed the connection."""
+    reader, writer = await asyncio.open_connection(host, port, limit=READ_BYTES)
+    size = 0
+    try:
+        writer.write(token.encode() + b"\n")
+        while data := await reader.read(READ_BYTES):
+            size += len(data)
+    finally:
+        writer.close()
+    return size
+
+
+def completion(prompt: list[int], place: int, num_tokens: int, vocabulary: int) -> dict[str, Any]:
+    """As vLLM answers. It depends on nothing but the arguments."""
+    digest = hashlib.shake_128(f"{prompt} {place}".encode()).digest(num_tokens * array("I").itemsize)
+    tokens = [LOWEST_TOKEN + number % (vocabulary - LOWEST_TOKEN) for number in array("I", digest)]
+    logprobs = {"token_logprobs": [-math.log(vocabulary)] * num_tokens}
+    return {"token_ids": tokens, "logprobs": logprobs, "finish_reason": "length"}
+
+
+def application(pace: Pace, name: str) -> web.Application:
+    """To be called within the loop that serves it."""
+
+    @web.middleware
+    async def named(request: web.Request, handler: Handler) -> web.StreamResponse:
+        answer = await handler(request)
+        answer.headers[GENERATOR_HEADER] = name
+        return answer
+
+    served = web.Application(middlewares=[named], client_max_size=LARGEST_REQUEST_BYTES)
+    served.add_routes(PacedServer(pace).routes())
+    return served
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        prog="perf.paced_server", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--host", default="127.0.0.1")
+    parser.add_argument("--port", type=int, default=GENERATOR_PORT)
+    parser.add_argument(
+        "--seconds-per-token", type=float, required=True, help="of each completion that is being written"
+    )
+    parser.add_argument("--slots", type=int, default=256, help="completions that are written at once")
+    parser.add_argument(
+        "--vocabulary", type=int, default=259, help="tokens of the learner's model; by default the tests' one"
+    )
+    arguments = parser.parse_args()
+    pace = Pace(arguments.seconds_per_token, arguments.slots, arguments.vocabulary)
+
+    async def served() -> web.Application:
+        return application(pace, f"{arguments.host}:{arguments.port}")
+
+    # A learner that hangs up is owed nothing more, as with vLLM.
+    web.run_app(
+        served(), host=arguments.host, port=arguments.port, handler_cancellation=True, access_log=None, print=None
+    )
+
+
+if __name__ == "__main__":
+    main()
