@@ -1,0 +1,71 @@
+"""A rank of TRL as it is, which writes its completions itself (transformers' generate) under DeepSpeed ZeRO-3.
+
+    torchrun ... stock_learner.py CONFIG
+
+Of the product it uses the reward functions, what makes DeepSpeed work on CPU, and the way of splitting the model. It logs each
+step as a learner does, and leaves STATE on the volume.
+"""
+
+import json
+import logging
+import sys
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+from trl import GRPOConfig, GRPOTrainer
+
+from grpo_trainer.device import process_group, training_arguments
+from grpo_trainer.instruments.logs import set_up_logging
+from grpo_trainer.rewards.arguments import RewardArguments
+from grpo_trainer.rewards.registry import load
+from grpo_trainer.zero3 import zero3_config
+from trainer.parity_trl import prompts_of
+
+OUTPUT = "/volume"
+COLLECTIVE_S = 600
+
+
+class StepLine(TrainerCallback):  # type: ignore[misc]
+    def on_log(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, logs: Any, **_: Any
+    ) -> None:
+        if "reward" in logs:
+            logging.info("step %d/%d  reward %.3g", state.global_step, state.max_steps, logs["reward"])
+
+
+def main() -> None:
+    set_up_logging()
+    recipe = json.loads(Path(sys.argv[1]).read_text())["recipe"]
+    names: list[str] = recipe["reward_funcs"]
+    with process_group("cpu", COLLECTIVE_S):
+        trainer = GRPOTrainer(
+            model=recipe["model_name_or_path"],
+            reward_funcs=[load(name, RewardArguments()) for name in names],
+            args=config_of(recipe),
+            train_dataset=prompts_of(recipe["dataset_name"]),
+            callbacks=[StepLine()],
+        )
+        trainer.reward_func_names = names
+        trainer.train()
+        if trainer.is_world_process_zero():
+            trainer.state.save_to_json(f"{OUTPUT}/trainer_state.json")
+
+
+def config_of(recipe: dict[str, Any]) -> GRPOConfig:
+    known = {field.name for field in fields(GRPOConfig)}
+    said = {key: value for key, value in recipe.items() if key in known}
+    stock: dict[str, Any] = {
+        "output_dir": OUTPUT,
+        "deepspeed": zero3_config("cpu"),
+        "use_vllm": False,
+        "save_strategy": "no",
+        "report_to": "none",
+        "disable_tqdm": True,
+    }
+    return GRPOConfig(**said | stock | training_arguments("cpu"))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,101 @@
+"""The figures of a training as they are stored and printed."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from statistics import mean, median
+from typing import Any
+
+from perf.learner_steps import Step
+from perf.result import Figures
+
+LAST_STEPS = 5
+"""Whose accuracy is the final one."""
+
+
+def times_learning(ratio: str) -> float:
+    """How often learning fits into generation: "1:4" is a quarter."""
+    generation, learning = map(float, ratio.split(":"))
+    return generation / learning
+
+
+def learn_s(steps: Sequence[Step]) -> float:
+    """Seconds of learning, where nothing goes on beside it."""
+    return median(step.phases["learn"] for step in steps)
+
+
+def limit_row(
+    ranks: int, ratio: str, max_staleness: int, steps: Sequence[Step], generate_s: float, learn_s: float
+) -> Figures:
+    """`generate_s`: what the generators need for a batch; `learn_s`: what learning takes in the synchronous run."""
+    step_s = median(step.seconds for step in steps)
+    phases = {phase for step in steps for phase in step.phases}
+    return {
+        "ranks": ranks,
+        "ratio": ratio,
+        "max_staleness": max_staleness,
+        "step_s": round(step_s, 3),
+        "generate_s": round(generate_s, 3),
+        "learn_s": round(learn_s, 3),
+        "efficiency": round(max(generate_s, learn_s) / step_s, 3),
+        "overhead": round((step_s - generate_s - learn_s) / step_s, 3) if max_staleness == 0 else None,
+        "phase_s": {phase: round(median(step.phases.get(phase, 0.0) for step in steps), 3) for phase in sorted(phases)},
+    }
+
+
+@dataclass(frozen=True)
+class Training:
+    """A value for each step but the first; `seconds` from the end of the one before."""
+
+    seconds: Sequence[float]
+    tokens: Sequence[float]
+    """Of completions, on all ranks."""
+    accuracy: Sequence[float]
+
+    @classmethod
+    def read(cls, ended: Mapping[int, float], history: Sequence[Mapping[str, Any]], completions: int) -> "Training":
+        """`ended`: when each step did; `history`: TRL's log; `completions`: of a step."""
+        logged = {entry["step"]: entry for entry in history if "reward" in entry}
+        pairs = list(pairwise(sorted(ended)))
+        return cls(
+            [ended[step] - ended[before] for before, step in pairs],
+            [logged[step]["completions/mean_length"] * completions for _, step in pairs],
+            [logged[step]["rewards/accuracy/mean"] for _, step in pairs],
+        )
+
+    def without_first(self, steps: int) -> "Training":
+        return Training(self.seconds[steps:], self.tokens[steps:], self.accuracy[steps:])
+
+
+def real_rows(trainings: Mapping[str, Sequence[Training]]) -> list[Figures]:
+    """`trainings` by mode, the first of which the others are compared with."""
+    rows = [_real_row(mode, of_mode) for mode, of_mode in trainings.items()]
+    return [row | {"times_as_fast": round(rows[0]["step_s"] / row["step_s"], 2)} for row in rows]
+
+
+def _real_row(mode: str, trainings: Sequence[Training]) -> Figures:
+    """Medians of the steps of all of them; the mean of their final accuracies."""
+    rates = [
+        tokens / seconds
+        for training in trainings
+        for tokens, seconds in zip(training.tokens, training.seconds, strict=True)
+    ]
+    return {
+        "mode": mode,
+        "runs": len(trainings),
+        "step_s": round(median(seconds for training in trainings for seconds in training.seconds), 3),
+        "tokens_per_s": round(median(rates)),
+        "final_accuracy": round(mean(mean(training.accuracy[-LAST_STEPS:]) for training in trainings), 3),
+    }
+
+
+def table(rows: Sequence[Figures]) -> str:
+    """A column for each field that is one figure or a word."""
+    columns = [name for name, value in rows[0].items() if not isinstance(value, dict)]
+    lines = [columns, *([_shown(row[name]) for name in columns] for row in rows)]
+    widths = [max(len(line[column]) for line in lines) for column in range(len(columns))]
+    return "\n".join("  ".join(text.rjust(width) for text, width in zip(line, widths, strict=True)) for line in lines)
+
+
+def _shown(value: Any) -> str:
+    return "" if value is None else str(value)
