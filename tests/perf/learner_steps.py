@@ -28,6 +28,7 @@ Seconds = Mapping[str, float]
 
 @dataclass(frozen=True)
 class Step:
+    number: int
     seconds: float
     """From the end of the one before to its own."""
     phases: Seconds
@@ -71,12 +72,19 @@ def phase_sums(metrics: str) -> Seconds:
 
 
 def steps_of(ended: Mapping[int, float], sums: Mapping[int, Seconds]) -> list[Step]:
-    """`ended` and `sums` by step. Steps beside one whose metrics came too late are left out."""
+    """`ended` and `sums` by step. A step is left out where `sums` lack it or the one before: their metrics came too late."""
     return [
         Step(
+            step,
             ended[step] - ended[before],
-            {phase: sums[step][phase] - sums[before].get(phase, 0.0) for phase in sums[step]},
+            {phase: total - sums[before].get(phase, 0) for phase, total in sums[step].items()},
         )
         for before, step in pairwise(sorted(sums))
         if step == before + 1
     ]
+
+
+def steps_without_phases(log: str) -> list[Step]:
+    """Of what logs its steps as a learner does, and has no metrics."""
+    ended = ends(log)
+    return steps_of(ended, {step: {} for step in ended})

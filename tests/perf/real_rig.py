@@ -14,7 +14,7 @@ import yaml
 from grpo_contract.config import RunConfig
 from harness.layout import MANIFESTS
 from perf import stock_learner
-from perf.learner_steps import ends
+from perf.learner_steps import follow, steps_without_phases
 from perf.training_report import Training
 from trainer.learner_inputs import learner_config
 from trainer.learner_pod import WITH_TESTS, LearnerPod
@@ -44,10 +44,11 @@ class RealRig:
         folder = self._folder / name
         folder.mkdir()
         with self._learner(mode, folder) as pod:
+            steps = follow(pod, self._num_steps, RUN_S) if mode in MAX_STALENESS else []
             assert pod.wait(RUN_S) == 0, pod.tail()
             (state,) = pod.volume.glob(f"**/model/{STATE}") if mode in MAX_STALENESS else pod.volume.glob(STATE)
             history = json.loads(state.read_text())["log_history"]
-            return Training.read(ends(pod.log.read_text()), history, completions_per_step())
+            return Training.of(steps or steps_without_phases(pod.log.read_text()), history, completions_per_step())
 
     @contextmanager
     def _learner(self, mode: Mode, folder: Path) -> Iterator[LearnerPod]:

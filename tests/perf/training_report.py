@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 from statistics import mean, median
 from typing import Any
 
@@ -11,6 +10,7 @@ from perf.result import Figures
 
 LAST_STEPS = 5
 """Whose accuracy is the final one."""
+PHASES = "phase_s"
 
 
 def times_learning(ratio: str) -> float:
@@ -29,7 +29,6 @@ def limit_row(
 ) -> Figures:
     """`generate_s`: what the generators need for a batch; `learn_s`: what learning takes in the synchronous run."""
     step_s = median(step.seconds for step in steps)
-    phases = {phase for step in steps for phase in step.phases}
     return {
         "ranks": ranks,
         "ratio": ratio,
@@ -39,32 +38,29 @@ def limit_row(
         "learn_s": round(learn_s, 3),
         "efficiency": round(max(generate_s, learn_s) / step_s, 3),
         "overhead": round((step_s - generate_s - learn_s) / step_s, 3) if max_staleness == 0 else None,
-        "phase_s": {phase: round(median(step.phases.get(phase, 0.0) for step in steps), 3) for phase in sorted(phases)},
+        PHASES: _phases_s(steps),
     }
 
 
 @dataclass(frozen=True)
 class Training:
-    """A value for each step but the first; `seconds` from the end of the one before."""
-
-    seconds: Sequence[float]
+    steps: Sequence[Step]
     tokens: Sequence[float]
-    """Of completions, on all ranks."""
+    """Of completions, on all ranks, in each of the steps."""
     accuracy: Sequence[float]
 
     @classmethod
-    def read(cls, ended: Mapping[int, float], history: Sequence[Mapping[str, Any]], completions: int) -> "Training":
-        """`ended`: when each step did; `history`: TRL's log; `completions`: of a step."""
+    def of(cls, steps: Sequence[Step], history: Sequence[Mapping[str, Any]], completions: int) -> "Training":
+        """`history`: TRL's log; `completions`: of a step."""
         logged = {entry["step"]: entry for entry in history if "reward" in entry}
-        pairs = list(pairwise(sorted(ended)))
         return cls(
-            [ended[step] - ended[before] for before, step in pairs],
-            [logged[step]["completions/mean_length"] * completions for _, step in pairs],
-            [logged[step]["rewards/accuracy/mean"] for _, step in pairs],
+            steps,
+            [logged[step.number]["completions/mean_length"] * completions for step in steps],
+            [logged[step.number]["rewards/accuracy/mean"] for step in steps],
         )
 
     def without_first(self, steps: int) -> "Training":
-        return Training(self.seconds[steps:], self.tokens[steps:], self.accuracy[steps:])
+        return Training(self.steps[steps:], self.tokens[steps:], self.accuracy[steps:])
 
 
 def real_rows(trainings: Mapping[str, Sequence[Training]]) -> list[Figures]:
@@ -75,24 +71,33 @@ def real_rows(trainings: Mapping[str, Sequence[Training]]) -> list[Figures]:
 
 def _real_row(mode: str, trainings: Sequence[Training]) -> Figures:
     """Medians of the steps of all of them; the mean of their final accuracies."""
-    rates = [
-        tokens / seconds
-        for training in trainings
-        for tokens, seconds in zip(training.tokens, training.seconds, strict=True)
-    ]
+    steps = [step for training in trainings for step in training.steps]
+    tokens = [count for training in trainings for count in training.tokens]
     return {
         "mode": mode,
         "runs": len(trainings),
-        "step_s": round(median(seconds for training in trainings for seconds in training.seconds), 3),
-        "tokens_per_s": round(median(rates)),
+        "step_s": _median_s(steps),
+        "tokens_per_s": round(median(count / step.seconds for count, step in zip(tokens, steps, strict=True))),
         "final_accuracy": round(mean(mean(training.accuracy[-LAST_STEPS:]) for training in trainings), 3),
+        PHASES: _phases_s(steps),
     }
 
 
+def _median_s(steps: Sequence[Step]) -> float:
+    return round(median(step.seconds for step in steps), 3)
+
+
+def _phases_s(steps: Sequence[Step]) -> Figures:
+    """Their medians."""
+    phases = sorted({phase for step in steps for phase in step.phases})
+    return {phase: round(median(step.phases.get(phase, 0.0) for step in steps), 3) for phase in phases}
+
+
 def table(rows: Sequence[Figures]) -> str:
-    """A column for each field that is one figure or a word."""
-    columns = [name for name, value in rows[0].items() if not isinstance(value, dict)]
-    lines = [columns, *([_shown(row[name]) for name in columns] for row in rows)]
+    """A column for each field, and for each phase."""
+    flat = [{name: value for name, value in row.items() if name != PHASES} | row.get(PHASES, {}) for row in rows]
+    columns = list(dict.fromkeys(name for row in flat for name in row))
+    lines = [columns, *([_shown(row.get(name)) for name in columns] for row in flat)]
     widths = [max(len(line[column]) for line in lines) for column in range(len(columns))]
     return "\n".join("  ".join(text.rjust(width) for text, width in zip(line, widths, strict=True)) for line in lines)
 
