@@ -69,6 +69,7 @@ def speed() -> list[Line]:
 
 
 def fleet() -> list[Line]:
+    busy = f"({rate('grpo_generator_busy_seconds_total', 'generator')} > 0)"
     return [
         [
             lines(
@@ -82,7 +83,7 @@ def fleet() -> list[Line]:
                 "Completions per second by generator",
                 "short",
                 by_ref((rate("grpo_generator_completions_total", "generator"), "{{generator}}")),
-                "Completions that the learner took from each generator. Healthy: alike.",
+                "Completions that the learner took from each generator, which gets as many as it is fast. Healthy: alike.",
             ),
             lines(
                 "Failovers",
@@ -92,6 +93,24 @@ def fleet() -> list[Line]:
                     (increase("grpo_weight_sync_failures_total"), "failed weight updates"),
                 ),
                 "In the window. Healthy: 0. They cost time, never a step.",
+            ),
+        ],
+        [
+            lines(
+                "Pace of generators",
+                "short",
+                by_ref((f"{rate('grpo_generator_tokens_total', 'generator')} / {busy}", "{{generator}}")),
+                "Tokens per second that each generator writes while it has something to write; groups are routed by it. "
+                "Healthy: alike on GPUs of one kind. Look at the node of one that stays below the others.",
+            ),
+            lines(
+                "Imbalance of generators",
+                "percentunit",
+                by_ref((f"1 - avg ({busy}) / max ({busy})", "time without work")),
+                "Share of the time in which one of them writes that the generators have nothing to write, on average: they "
+                "wait for the last groups. Healthy: under a third, and the less the more groups a batch has; more of them "
+                "than groups have nothing to do.",
+                highest=1,
             ),
         ],
         [

@@ -1,7 +1,7 @@
 """A FleetObserver that remembers what it was told."""
 
 import threading
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 
 from grpo_trainer.fleet.observer import GeneratorState, GeneratorStatus
@@ -15,6 +15,8 @@ class RecordingObserver:
         self.sync_failures: Counter[str] = Counter()
         self.groups_failed_over = 0
         self.completions: Counter[str] = Counter()
+        self.tokens: Counter[str] = Counter()
+        self.busy_s: defaultdict[str, float] = defaultdict(float)
         self.latest: dict[str, GeneratorState] = {}
 
     def published(self, version: str, count: int) -> None:
@@ -37,6 +39,11 @@ class RecordingObserver:
     def completed(self, generator: str, num_completions: int) -> None:
         with self.lock:
             self.completions[generator] += num_completions
+
+    def wrote(self, generator: str, num_tokens: int, seconds: float) -> None:
+        with self.lock:
+            self.tokens[generator] += num_tokens
+            self.busy_s[generator] += seconds
 
     def states(self, generators: Sequence[GeneratorStatus]) -> None:
         self.latest = {status.name: status.state for status in generators}

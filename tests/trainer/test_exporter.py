@@ -188,6 +188,8 @@ def test_what_the_fleet_tells(learner_0: Served) -> None:
     report.failed_over(5)
     report.completed("g0", 64)
     report.completed("gone", 8)
+    report.wrote("g0", 6400, 2.5)
+    report.wrote("g0", 0, 0.5)
     report.states([GeneratorStatus("g0", GeneratorState.IN_SYNC), GeneratorStatus("g2", GeneratorState.LOST)])
     report.completed("g0", 64)
 
@@ -198,6 +200,8 @@ def test_what_the_fleet_tells(learner_0: Served) -> None:
     assert samples["grpo_weight_sync_failures_total", ()] == 1
     assert samples["grpo_generator_failovers_total", ()] == 5
     assert samples["grpo_generator_completions_total", (("generator", "g0"),)] == 128
+    assert samples["grpo_generator_tokens_total", (("generator", "g0"),)] == 6400
+    assert samples["grpo_generator_busy_seconds_total", (("generator", "g0"),)] == 3.0
     states = {label: samples["grpo_generators", (("state", label),)] for label in ("ready", "in_sync", "lost")}
     assert states == {"ready": 0, "in_sync": 1, "lost": 1}
     told = json.loads(learner_0.board.read().to_json())

@@ -150,17 +150,23 @@ def test_a_newcomer_gets_the_weights_before_its_first_prompt(
     assert learner.observer.completions == {}
 
 
-def test_prompts_are_shared_evenly_and_answered_in_their_order(
+def test_prompts_are_shared_and_answered_in_their_order(
     learner_of_two: Learner, generator: RunningGenerator, newcomer: RunningGenerator
 ) -> None:
-    learner = learner_of_two
+    """Evenly while it is not known how fast generators are."""
+    learner, names = learner_of_two, {generator.name, newcomer.name}
+    num_tokens = 0
     for step in range(1, 4):
         model = learner.learn()
         groups = collect(learner.fleet, learner.fleet.submit(MANY_PROMPTS, G, SAMPLING))
         assert [len(group) for group in groups] == [G] * len(MANY_PROMPTS)
         assert logprob_difference(model, groups, MANY_PROMPTS) < IN_SYNC
-        half = step * G * len(MANY_PROMPTS) / 2
-        assert learner.observer.completions == {generator.name: half, newcomer.name: half}
+        if step == 1:
+            assert learner.observer.completions == dict.fromkeys(names, G * len(MANY_PROMPTS) / 2)
+        num_tokens += sum(len(completion.token_ids) for group in groups for completion in group)
+        assert learner.observer.completions.total() == step * G * len(MANY_PROMPTS)
+        assert learner.observer.tokens.total() == num_tokens
+        assert all(learner.observer.busy_s[name] > 0 for name in names)
 
 
 def test_a_prompt_that_is_too_long_is_the_users_mistake(learner: Learner, generator: RunningGenerator) -> None:

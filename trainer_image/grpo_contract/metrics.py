@@ -164,6 +164,8 @@ LEARNER_METRICS: Final = (
     _gauge("grpo_generators", "Generators that the learner knows: in_sync hold its current weights, ready answer and do not, lost do not answer.", "state"),
     _counter("grpo_generator_failovers_total", "Groups that were sent to another generator after theirs failed."),
     _counter("grpo_generator_completions_total", "Completions taken from a generator.", "generator"),
+    _counter("grpo_generator_tokens_total", "Tokens of the completions taken from a generator.", "generator"),
+    _counter("grpo_generator_busy_seconds_total", "Time in which a generator had something to write.", "generator"),
     _gauge("grpo_checkpoint_timestamp_seconds", "Unix time of the newest checkpoint."),
     _gauge("grpo_checkpoint_step", "Step of the newest checkpoint."),
     _counter("grpo_hub_pushes_total", "Pushes to the hub: pushed, failed, or skipped because newer checkpoints waited.", "result"),

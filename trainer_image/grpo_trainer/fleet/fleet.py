@@ -1,7 +1,8 @@
 """Completions from generators that come and go: submit(prompts) -> tickets, which get their completions during wait().
 
-The unit is the group, all generations of one prompt. A generator gets its share of the groups in many requests: those of
-requests that failed go to other generators, finished ones are kept.
+The unit is the group, all generations of one prompt, which stays together: its generator reads the prompt once. It goes to
+the generator that will be through with it first (`routing`), or waits here for it. A generator gets its share in many
+requests: groups of requests that failed go to other generators, finished ones are kept.
 
 P prompts, G generations per prompt.
 """
@@ -14,16 +15,23 @@ from collections.abc import Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, InvalidStateError, wait
 from dataclasses import dataclass
 from typing import Any, Final
+from weakref import WeakKeyDictionary
 
 from grpo_trainer.fleet.background import in_background
 from grpo_trainer.fleet.errors import GeneratorLost, GeneratorsLost
 from grpo_trainer.fleet.generator import MOST_REQUESTS, Completion
 from grpo_trainer.fleet.observer import FleetObserver
+from grpo_trainer.fleet.pace import Average, Pace
 from grpo_trainer.fleet.roster import Hold, Member, Roster
+from grpo_trainer.fleet.routing import Group, Load, route
 
 POLL_S: Final = 0.5
 MOST_SENDS: Final = 5
 """Of one group. A prompt that kills each generator it comes to must not go round for ever."""
+LENGTHS: Final = 256
+"""Groups of which the mean length of completions is known, about."""
+VLLM_MAX_TOKENS: Final = 16
+"""Of a request that does not say how long a completion may be."""
 
 logger = logging.getLogger(__name__)
 
@@ -38,6 +46,12 @@ class _Terms:
     sampling: Mapping[str, Any]
     oldest: int
     """Which version of the weights they may be sampled from, or a later one; versions are counted."""
+
+    def expected_tokens(self, mean_length: float | None) -> float:
+        """Of a group, all of its completions. `mean_length` is that of completions so far; until there is one, each is
+        expected to be as long as it may be."""
+        longest: float = self.sampling.get("max_tokens", VLLM_MAX_TOKENS)
+        return self.num_generations * (longest if mean_length is None else min(mean_length, longest))
 
 
 @dataclass(eq=False)
@@ -60,6 +74,10 @@ class _Shard:
     terms: _Terms
     tickets: list[Ticket]
 
+    @property
+    def num_sequences(self) -> int:
+        return len(self.tickets) * self.terms.num_generations
+
 
 def split(tickets: Sequence[Ticket], most: int) -> list[list[Ticket]]:
     """Into parts of the same size, give or take one: `most` of them, if there are enough tickets."""
@@ -75,6 +93,8 @@ class Fleet:
         self._generators_s = generators_s
         self._running: dict[Future[Groups], _Shard] = {}
         self._waiting: list[Ticket] = []
+        self._lengths = Average(LENGTHS)
+        self._paces: WeakKeyDictionary[Member, Pace] = WeakKeyDictionary()
         self._deserted_since: float | None = None
         self._woken: Future[None] = Future()
 
@@ -99,6 +119,8 @@ class Fleet:
         self._waiting += tickets
         self._roster.look_around()
         self._dispatch()
+        if tickets:
+            self._note_passed_over()
         return tickets
 
     def abandon(self, tickets: Sequence[Ticket]) -> None:
@@ -131,6 +153,10 @@ class Fleet:
             self._check_deserted()
         happening: list[Future[Any]] = [*self._running, *self._roster.bringing_up(), self._woken]
         wait(happening, timeout_s, FIRST_COMPLETED)
+        self._settle_done()
+        self._dispatch()
+
+    def _settle_done(self) -> None:
         failed: Counter[str] = Counter()
         for request in [request for request in self._running if request.done()]:
             shard = self._running.pop(request)
@@ -141,17 +167,46 @@ class Fleet:
             self._observer.failed_over(num_groups)
 
     def _dispatch(self) -> None:
-        """Split what waits over the generators whose weights are new enough, evenly."""
+        """Send what waits to whoever will be through with it first, and has room."""
         for terms in dict.fromkeys(ticket.terms for ticket in self._waiting):
-            members = self._roster.holding(terms.oldest)
-            if not members:
-                continue
             tickets = [ticket for ticket in self._waiting if ticket.terms is terms]
-            self._waiting = [ticket for ticket in self._waiting if ticket.terms is not terms]
-            for member, share in zip(members, split(tickets, len(members)), strict=False):
-                hold = in_background(self._roster.hold, member, terms.oldest)
-                for part in split(share, MOST_REQUESTS):
-                    self._send(_Shard(member, terms, part), hold)
+            members = self._roster.holding(terms.oldest)
+            group = Group(terms.num_generations, self._expected_tokens(terms))
+            shares = route([group] * len(tickets), [self._load(member) for member in members])
+            for member, places in zip(members, shares, strict=True):
+                if places:
+                    self._send_share(member, terms, [tickets[place] for place in places])
+
+    def _note_passed_over(self) -> None:
+        busy = {shard.member for shard in self._running.values()}
+        for member in self._roster.holding(self._roster.newest):
+            if member not in busy:
+                self._pace(member).passed_over()
+
+    def _load(self, member: Member) -> Load:
+        shards = self._shards_of(member)
+        return Load(
+            sequences=sum(shard.num_sequences for shard in shards),
+            tokens=sum(len(shard.tickets) * self._expected_tokens(shard.terms) for shard in shards),
+            rate=self._pace(member).tokens_per_s,
+        )
+
+    def _shards_of(self, member: Member) -> list[_Shard]:
+        return [shard for shard in self._running.values() if shard.member is member]
+
+    def _expected_tokens(self, terms: _Terms) -> float:
+        return terms.expected_tokens(self._lengths.value)
+
+    def _pace(self, member: Member) -> Pace:
+        return self._paces.setdefault(member, Pace())
+
+    def _send_share(self, member: Member, terms: _Terms, share: list[Ticket]) -> None:
+        """In as many requests as the generator's connections and our threads are for."""
+        leaving = set(share)
+        self._waiting = [ticket for ticket in self._waiting if ticket not in leaving]
+        hold = in_background(self._roster.hold, member, terms.oldest)
+        for part in split(share, max(1, MOST_REQUESTS - len(self._shards_of(member)))):
+            self._send(_Shard(member, terms, part), hold)
 
     def _send(self, shard: _Shard, hold: Future[Hold]) -> None:
         for ticket in shard.tickets:
@@ -162,7 +217,9 @@ class Fleet:
                     "set if it is what ends them."
                 )
             ticket.sends += 1
-        self._running[in_background(self._complete, shard, hold)] = shard
+        request = in_background(self._complete, shard, hold)
+        self._running[request] = shard
+        self._pace(shard.member).sent(request, time.perf_counter())
 
     def _complete(self, shard: _Shard, of_share: Future[Hold]) -> Groups:
         hold = of_share.result()
@@ -175,14 +232,21 @@ class Fleet:
 
     def _settle(self, request: Future[Groups], shard: _Shard) -> bool:
         """Whether the request was answered; if not, its groups wait again."""
+        pace, name, now_s = self._pace(shard.member), shard.member.generator.name, time.perf_counter()
         try:
             groups = request.result()
         except GeneratorLost:
-            self._waiting += [ticket for ticket in shard.tickets if ticket.is_wanted]
+            self._waiting = [*(ticket for ticket in shard.tickets if ticket.is_wanted), *self._waiting]
+            self._observer.wrote(name, 0, pace.failed(request, now_s))
             return False
+        num_tokens = 0
         for ticket, completions in zip(shard.tickets, groups, strict=True):
             ticket.completions = completions
-        self._observer.completed(shard.member.generator.name, len(groups) * shard.terms.num_generations)
+            num_tokens_of_group = sum(len(completion.token_ids) for completion in completions)
+            self._lengths.add(num_tokens_of_group / len(completions))
+            num_tokens += num_tokens_of_group
+        self._observer.completed(name, shard.num_sequences)
+        self._observer.wrote(name, num_tokens, pace.answered(request, num_tokens, now_s))
         return True
 
     def _check_deserted(self) -> None:

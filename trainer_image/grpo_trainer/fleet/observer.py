@@ -42,5 +42,9 @@ class FleetObserver(Protocol):
     def completed(self, generator: str, num_completions: int) -> None:
         """Completions were taken from a generator, sampled from the wanted weights."""
 
+    def wrote(self, generator: str, num_tokens: int, seconds: float) -> None:
+        """A request to a generator ended, with so many tokens of completions; 0 when it failed. `seconds`: since the last
+        one did, but only those in which the generator had something to write."""
+
     def states(self, generators: Sequence[GeneratorStatus]) -> None:
         """All generators that the fleet knows, after something changed or might have."""

@@ -48,6 +48,10 @@ class FleetReport:
             self._completions[generator] += num_completions
             self.board.update(generators=self._progress())
 
+    def wrote(self, generator: str, num_tokens: int, seconds: float) -> None:
+        self.metrics.add("grpo_generator_tokens_total", num_tokens, generator)
+        self.metrics.add("grpo_generator_busy_seconds_total", seconds, generator)
+
     def states(self, generators: Sequence[GeneratorStatus]) -> None:
         counts = Counter(generator.state for generator in generators)
         for state in GeneratorState:

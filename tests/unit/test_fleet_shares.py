@@ -1,0 +1,153 @@
+"""What generators of different speed get to write, in time that only passes while they write."""
+
+from collections import Counter
+from collections.abc import Iterator
+
+import pytest
+
+from grpo_trainer.fleet import roster as roster_module
+from grpo_trainer.fleet.generator import MOST_REQUESTS
+from grpo_trainer.fleet.routing import MOST_SEQUENCES
+from grpo_trainer.fleet.weights import WeightServer
+from unit.paced_generators import LENGTH, Played
+
+G = 2
+GROUP_TOKENS = G * LENGTH
+ONE_SLOW = (10.0, 10.0, 10.0, 5.0)
+"""Tokens per second: a group takes a second, and two on the last of them."""
+LARGE_G = MOST_SEQUENCES // 2
+"""Two such groups are all that may be under way on a generator."""
+
+
+@pytest.fixture(autouse=True)
+def _look_around_always(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(roster_module, "RETRY_S", (60.0,))
+    monkeypatch.setattr(roster_module, "LOOKUP_INTERVAL_S", 0.0)
+
+
+@pytest.fixture
+def weights() -> Iterator[WeightServer]:
+    server = WeightServer("127.0.0.1", 0, deadline_s=1)
+    server.publish([])
+    yield server
+    server.close()
+
+
+def play(weights: WeightServer, monkeypatch: pytest.MonkeyPatch, *speeds: float) -> Played:
+    played = Played(weights, *speeds)
+    monkeypatch.setattr("grpo_trainer.fleet.fleet.time.perf_counter", lambda: played.now_s)
+    return played
+
+
+def test_a_generator_half_as_fast_gets_half_of_the_others_share(
+    weights: WeightServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """From the second batch on, which takes 8 s, as it would with a perfect division; the first took 14."""
+    played = play(weights, monkeypatch, *ONE_SLOW)
+    assert played.write(28, G) == {"a": 7, "b": 7, "c": 7, "d": 7}
+    assert played.now_s == pytest.approx(14)
+    for batch in range(1, 4):
+        assert played.write(28, G) == {"a": 8, "b": 8, "c": 8, "d": 4}
+        assert played.now_s == pytest.approx(14 + 8 * batch)
+
+
+@pytest.mark.parametrize("num_groups", [1, 2, 3, 4, 5, 11, 27, 29, 30, 31, 64])
+def test_a_batch_takes_a_group_more_than_with_a_perfect_division_at_most(
+    weights: WeightServer, monkeypatch: pytest.MonkeyPatch, num_groups: int
+) -> None:
+    played = play(weights, monkeypatch, *ONE_SLOW)
+    played.write(28, G)
+    began_s = played.now_s
+    played.write(num_groups, G)
+    perfect_s = num_groups * GROUP_TOKENS / sum(ONE_SLOW)
+    assert played.now_s - began_s <= perfect_s + GROUP_TOKENS / ONE_SLOW[0] + 1e-6
+
+
+def test_who_is_through_takes_groups_that_wait_before_anything_was_measured(
+    weights: WeightServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two at a time, so the slow one is left with the two that it has."""
+    played = play(weights, monkeypatch, *(speed * LARGE_G / G for speed in ONE_SLOW))
+    shares = played.write(28, LARGE_G)
+    assert shares["d"] in (4, 5)
+    assert max(shares.values()) <= 8
+    assert played.now_s <= 8 + 2 + 1e-6
+
+
+def test_what_waits_is_not_for_one_generator(weights: WeightServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One of two is stuck with what it has: the other writes everything else."""
+    played = play(weights, monkeypatch, 1.0, 1e-9)
+    tickets = played.submit(12, LARGE_G)
+    for _ in range(10):
+        played.write_on(tickets)
+        assert len(played.generator("a").under_way) <= 2
+    assert played.observer.completions == {"a": 10 * LARGE_G}
+    assert played.generator("b").sent == [[[1]], [[3]]]
+    assert len(played.generator("b").under_way) == 2
+
+
+def test_a_group_is_in_one_request_and_sent_once(weights: WeightServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    played = play(weights, monkeypatch, *ONE_SLOW)
+    for num_groups, num_generations in ((3, 2), (200, 2), (40, LARGE_G)):
+        before = {url: len(generator.sent) for url, generator in played.generators.items()}
+        played.write(num_groups, num_generations)
+        sent = Counter(
+            number
+            for url, generator in played.generators.items()
+            for prompts in generator.sent[before[url] :]
+            for [number] in prompts
+        )
+        assert sent == Counter(range(num_groups))
+
+
+def test_requests_and_sequences_under_way_are_bounded(weights: WeightServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    played = play(weights, monkeypatch, 1.0)
+    tickets = played.submit(MOST_SEQUENCES + 100, 1)
+    [generator] = played.generators.values()
+    while not all(ticket.completions for ticket in tickets):
+        played.settle(tickets)
+        assert len(generator.under_way) <= MOST_REQUESTS
+        assert sum(request.num_sequences for request in generator.under_way) <= MOST_SEQUENCES
+        played.write_on(tickets)
+
+
+def test_groups_of_a_failed_generator_go_elsewhere_before_those_that_wait(
+    weights: WeightServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    played = play(weights, monkeypatch, 1.0, 1.0)
+    tickets = played.submit(8, LARGE_G)
+    played.settle(tickets)
+    assert played.generator("b").sent == [[[1]], [[3]]]
+    played.generator("b").die()
+    while not all(ticket.completions for ticket in tickets):
+        played.write_on(tickets)
+    sent = [number for [[number]] in played.generator("a").sent]
+    assert set(sent[:2]) == {0, 2}
+    assert set(sent[2:4]) == {1, 3}
+    assert set(sent[4:]) == {4, 5, 6, 7}
+    assert len(sent) == 8
+    assert played.observer.groups_failed_over == 2
+    assert played.observer.completions == {"a": 8 * LARGE_G}
+
+
+def test_a_very_slow_generator_is_tried_again_after_a_while(
+    weights: WeightServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It was ten times slower. Four groups take the other 4 s: it gets one when it is thought to write one in less."""
+    played = play(weights, monkeypatch, 10.0, 1.0)
+    assert played.write(4, G) == {"a": 2, "b": 2}
+    played.generator("b").speed = 10.0
+    for _ in range(31):
+        assert played.write(4, G) == {"a": 4, "b": 0}
+    assert played.write(4, G) == {"a": 3, "b": 1}
+    assert played.write(4, G) == {"a": 2, "b": 2}
+
+
+def test_tokens_and_seconds_of_each_generator_are_told(weights: WeightServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    played = play(weights, monkeypatch, 10.0, 5.0)
+    played.write(6, G)
+    assert played.observer.tokens == {"a": 3 * GROUP_TOKENS, "b": 3 * GROUP_TOKENS}
+    assert played.observer.busy_s == {"a": pytest.approx(3), "b": pytest.approx(6)}
+    played.write(6, G)
+    assert played.observer.tokens == {"a": 7 * GROUP_TOKENS, "b": 5 * GROUP_TOKENS}
+    assert played.observer.busy_s == {"a": pytest.approx(7), "b": pytest.approx(10)}
