@@ -35,7 +35,7 @@ BASE: Final[Manifest] = yaml.safe_load((HERE / "base.yaml").read_text())
 DEFAULTS: Final[dict[str, Any]] = {
     "recipeDefaults": "current",
     "learners": {"replicas": 1, "gpus": 1},
-    "generators": {"replicas": 1, "gpus": 1},
+    "generators": {"replicas": 1, "gpus": 1, "maxStaleness": 0},
     "storage": {"size": "10Gi", "accessModes": ["ReadWriteMany"], "retain": False},
     "checkpoint": {"everySteps": 50, "keep": 2},
     "rewards": {"timeoutSeconds": 60, "maxErrorShare": 0.2},

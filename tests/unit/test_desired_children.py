@@ -92,7 +92,7 @@ def test_the_token_is_in_the_secret_alone() -> None:
 def test_the_config_file() -> None:
     run = make_run(
         learners={"replicas": 2, "gpus": 8},
-        generators={"replicas": 3, "gpus": 4},
+        generators={"replicas": 3, "gpus": 4, "maxStaleness": 1},
         checkpoint={"everySteps": 7, "keep": 3},
     )
     (text,) = children_of(run)["ConfigMap/math-config"]["data"].values()
@@ -102,6 +102,7 @@ def test_the_config_file() -> None:
     assert (config.learners.pods, config.learners.processes_per_pod, config.learners.device) == (2, 8, "cuda")
     assert config.learners.rendezvous_host == "math-learner.team.svc"
     assert (config.generators.tensor_parallel_size, config.generators.device) == (4, "cuda")
+    assert config.generators.max_staleness == 1
     assert config.generators.service == "math-generator.team.svc"
     assert (config.checkpoint.every_steps, config.checkpoint.keep) == (7, 3)
 
@@ -235,6 +236,7 @@ TOUCHED: dict[str, tuple[GRPORun, set[str]]] = {
     "image": (make_run(generators={"image": "mine"}), {"Deployment/math-generator"}),
     "learners": (make_run(learners={"replicas": 2}), {"ConfigMap/math-config"}),
     "checkpoint": (make_run(checkpoint={"keep": 9}), {"ConfigMap/math-config"}),
+    "staleness": (make_run(generators={"maxStaleness": 1}), {"ConfigMap/math-config", "Deployment/math-generator"}),
     "restarts": (make_run(maxRestarts=9), set()),
 }
 

@@ -7,6 +7,7 @@ import pytest
 from grpo_contract.progress import Progress, Stage, Steps
 from grpo_operator.api.run import GRPORun
 from grpo_operator.api.status import ConditionType, Phase
+from grpo_operator.desired.digest import digest_of_json
 from grpo_operator.desired.manifest import Manifest
 from grpo_operator.desired.recipe import RECIPE_ANNOTATION, recipe_digest
 from grpo_operator.reconcile.events import events_of
@@ -103,6 +104,14 @@ class TestRecord:
         assert [child.ref for child in plan.delete] == [("Job", f"{NAME}-learner-1")]
         assert written(plan) == {CONFIG, DEPLOYMENT}
         assert said(plan, ACCEPTED) == ("True", "Accepted")
+
+    def test_how_stale_completions_may_be_belongs_to_it(self) -> None:
+        """Corrected together with the recipe, and of a run that is on-policy no part: older operators put that on record."""
+        plan = look_at(whole(generators={"maxStaleness": 1}))
+        assert [child.ref for child in plan.delete] == [("Job", f"{NAME}-learner-1")]
+        assert written(plan) == {CONFIG, DEPLOYMENT}
+        spec = whole().spec
+        assert recipe_digest(spec) == digest_of_json([spec.recipe, "current"])
 
 
 class TestChange:

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any, Final, Literal
 
-from grpo_contract.recipe.defaults import MOVED_DEFAULTS, OPEN_R1_REWARDS, PROMPTS_014
+from grpo_contract.recipe.defaults import ERAS, MOVED_DEFAULTS, OPEN_R1_REWARDS, PROMPTS_014
 from grpo_contract.rewards import BUILT_IN_REWARDS, OTHER_REWARDS
 from grpo_operator.api.cel import Path, Rule, present, value_of
 from grpo_operator.api.comparison_rules import COMPARISON_RULES, saving_rule
@@ -24,6 +24,7 @@ def recipe_rules(trl_defaults: Mapping[str, Any]) -> list[Rule]:
         saving_rule(trl_defaults),
         _overlong_rule(trl_defaults),
         *_batch_rules(trl_defaults),
+        _STALENESS_RULE,
     ]
 
 
@@ -123,6 +124,18 @@ _REWARDS_RULE: Final = Rule(
     "spec.recipe.reward_funcs is missing or empty; list at least one reward function: "
     f"{', '.join(BUILT_IN_REWARDS)}, {OTHER_REWARDS} (spec.recipeDefaults of a version of TRL gives Open-R1's of then).",
     ".recipe.reward_funcs",
+)
+
+_CORRECTION: Final = "vllm_importance_sampling_correction"
+_CORRECTING: Final = [era for era, is_on in zip(ERAS, MOVED_DEFAULTS[_CORRECTION], strict=True) if is_on]
+
+_STALENESS_RULE: Final = Rule(
+    SPEC,
+    f"self.generators.maxStaleness == 0 || {value_of(_CORRECTION, f'self.recipeDefaults in {_CORRECTING}', 'self.recipe')}",
+    "spec.generators.maxStaleness is {self.generators.maxStaleness}, but "
+    f"{{{present(_CORRECTION, 'self.recipe')} ? '' : 'by spec.recipeDefaults '}}spec.recipe.{_CORRECTION} is false, and nothing "
+    "would account for the older weights that wrote the completions; set it to true, or maxStaleness to 0.",
+    ".generators.maxStaleness",
 )
 
 

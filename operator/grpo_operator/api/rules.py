@@ -21,8 +21,8 @@ STORAGE: Final[Path] = ("spec", "storage")
 NAME_LENGTH: Final = 40
 """Leaves room in 63 characters for what the operator and the Job controller append to the names of children."""
 
-MENDABLE: Final = ("recipe", "recipeDefaults")
-"""They can be mended until the run is accepted."""
+MENDABLE: Final = ("recipe", "recipeDefaults", "generators.maxStaleness")
+"""They say what the run computes, and can be mended until it is accepted."""
 
 MUTABLE: Final = frozenset({*MENDABLE, "learners", "generators", "maxRestarts"})
 """Fields that are not frozen as a whole: the recipe has rules of its own, pods have one per field."""
@@ -147,7 +147,7 @@ def _immutability_rules() -> list[Rule]:
     frozen = [
         *((SPEC, key) for key in _aliases(GRPORunSpec) if key not in MUTABLE),
         *((LEARNERS, key) for key in _aliases(Learners, without=MUTABLE_OF_PODS)),
-        *((GENERATORS, key) for key in _aliases(Generators, without=MUTABLE_OF_PODS | {"replicas"})),
+        *((GENERATORS, key) for key in _aliases(Generators, without=MUTABLE_OF_PODS | {"replicas", "max_staleness"})),
     ]
     return [
         *(

@@ -3,7 +3,7 @@
 Rules across fields, among them "at least one pod", are in rules.py; the recipe's keys are in recipe_schema.json.
 """
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic.alias_generators import to_camel
@@ -15,6 +15,8 @@ from grpo_operator.api.core_types import Affinity, EnvironmentVariables, PodTemp
 
 Object = dict[str, Any]
 Name = Annotated[str, Field(min_length=1, max_length=253)]
+MOST_STALENESS: Final = 16
+"""Beyond it there is nothing left to hide, and little to correct."""
 AccessMode = Literal["ReadWriteOnce", "ReadOnlyMany", "ReadWriteMany", "ReadWriteOncePod"]
 
 
@@ -69,6 +71,16 @@ class Generators(PodSettings):
     gpus: Annotated[
         int, Field(ge=0, description="GPUs per generator pod, which is its tensor parallel size; 0 generates on CPU.")
     ] = 1
+    max_staleness: Annotated[
+        int,
+        Field(
+            ge=0,
+            le=MOST_STALENESS,
+            description="How many weight versions older than the weights that learn from them those may be that wrote the "
+            "completions. 0 is on-policy: generation and learning take turns. With 1, generators write the next batch while "
+            "learners learn from this one; TRL's importance-sampling correction accounts for the difference.",
+        ),
+    ] = 0
 
 
 class Storage(ApiModel):
@@ -169,7 +181,8 @@ class Rewards(ApiModel):
 
 class GRPORunSpec(ApiModel):
     """What to train, on what, where to keep it. How pods run (image, resources, env, where they are placed, podTemplate),
-    generators.replicas and maxRestarts may change at any time, and the recipe until the run is accepted."""
+    generators.replicas and maxRestarts may change at any time, the recipe and generators.maxStaleness until the run is
+    accepted."""
 
     recipe: Annotated[
         Object,

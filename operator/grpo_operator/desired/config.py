@@ -52,6 +52,7 @@ def run_config(run: GRPORun, settings: Settings) -> RunConfig:
             service=names.generators_host(name, namespace),
             tensor_parallel_size=max(1, generators.gpus),
             device=device(generators.gpus),
+            max_staleness=generators.max_staleness,
         ),
         checkpoint=CheckpointConfig(every_steps=checkpoint.every_steps, keep=checkpoint.keep),
         rewards=rewards_config(run.spec.rewards),

@@ -14,7 +14,9 @@ RECIPE_ANNOTATION: Final = f"{API_GROUP}/recipe"
 
 
 def recipe_digest(spec: GRPORunSpec) -> str:
-    return digest_of_json([spec.recipe, spec.recipe_defaults])
+    """Of all that says what is computed. What on-policy runs have on record knows nothing of staleness."""
+    staleness = spec.generators.max_staleness
+    return digest_of_json([spec.recipe, spec.recipe_defaults, *([staleness] if staleness else [])])
 
 
 def recipe_of_pods(run: GRPORun) -> str:
