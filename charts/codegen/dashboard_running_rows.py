@@ -26,6 +26,17 @@ def speed() -> list[Line]:
                 "Duration of a training step. The percentile is as coarse as the histogram's buckets.",
             ),
             lines(
+                "Idle",
+                "percentunit",
+                by_ref(
+                    (value("grpo_learner_idle_ratio"), "learners"), (value("grpo_generator_idle_ratio"), "generators")
+                ),
+                "Share of a step in which learners wait for completions, and in which generators have nothing to write. Where they "
+                "take turns both add up to 1, and spec.generators.maxStaleness hides one of them. status.recommendation says what "
+                "would help.",
+                highest=1,
+            ),
+            lines(
                 "Tokens per second",
                 "short",
                 by_ref((rate("grpo_tokens_total", "kind"), "{{kind}}")),

@@ -2,7 +2,8 @@
 
 import threading
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 from grpo_trainer.fleet.observer import GeneratorState, GeneratorStatus
 
@@ -14,6 +15,7 @@ class RecordingObserver:
         self.synced_bytes: dict[str, list[int]] = {}
         self.sync_failures: Counter[str] = Counter()
         self.groups_failed_over = 0
+        self.under_way = 0
         self.completions: Counter[str] = Counter()
         self.tokens: Counter[str] = Counter()
         self.busy_s: defaultdict[str, float] = defaultdict(float)
@@ -35,6 +37,16 @@ class RecordingObserver:
     def failed_over(self, num_groups: int) -> None:
         with self.lock:
             self.groups_failed_over += num_groups
+
+    @contextmanager
+    def asking(self) -> Iterator[None]:
+        with self.lock:
+            self.under_way += 1
+        try:
+            yield
+        finally:
+            with self.lock:
+                self.under_way -= 1
 
     def completed(self, generator: str, num_completions: int) -> None:
         with self.lock:

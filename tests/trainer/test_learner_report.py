@@ -116,6 +116,58 @@ def test_a_step(told: Told) -> None:
     assert progress["etaSeconds"] == pytest.approx(progress["secondsPerStep"] * 38)
 
 
+def test_who_waits_for_whom(told: Told, now: Callable[[float], None]) -> None:
+    """They take turns: 6 s of generation, then 4 s of learning. Between steps, generators are at work for an evaluation."""
+    told.happen("on_train_begin", 0)
+    for step in range(4):
+        with told.report.fleet.asking():
+            now(30)
+        told.happen("on_step_begin", step)
+        with told.learner.clock.phase(Phase.GENERATE), told.report.fleet.asking():
+            now(6)
+        now(4)
+        told.happen("on_step_end", step + 1)
+        if step == 0:
+            assert told.value("grpo_learner_idle_ratio") is None
+    assert told.value("grpo_learner_idle_ratio") == pytest.approx(0.6)
+    assert told.value("grpo_generator_idle_ratio") == pytest.approx(0.4)
+    progress = told.progress()["progress"]
+    assert (progress["generationSeconds"], progress["learningSeconds"]) == pytest.approx((6, 4))
+
+
+def test_generators_that_write_ahead_do_not_idle(told: Told, now: Callable[[float], None]) -> None:
+    told.happen("on_train_begin", 0)
+    for step in range(4):
+        told.happen("on_step_begin", step)
+        with told.report.fleet.asking():
+            now(4)
+            with told.learner.clock.phase(Phase.GENERATE):
+                now(1)
+        told.happen("on_step_end", step + 1)
+    assert told.value("grpo_learner_idle_ratio") == pytest.approx(0.2)
+    assert told.value("grpo_generator_idle_ratio") == 0
+    progress = told.progress()["progress"]
+    assert (progress["generationSeconds"], progress["learningSeconds"]) == pytest.approx((5, 4))
+
+
+def test_a_wait_for_lost_generators_is_no_generation(
+    told: Told, now: Callable[[float], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told.happen("on_train_begin", 0)
+    monkeypatch.setattr(told.report.fleet, "take_waited_s", lambda: 7.0)
+    for step in range(2):
+        told.happen("on_step_begin", step)
+        with told.learner.clock.phase(Phase.GENERATE):
+            now(7)
+            with told.report.fleet.asking():
+                now(1)
+        now(2)
+        told.happen("on_step_end", step + 1)
+    assert told.value("grpo_learner_idle_ratio") == pytest.approx(0.8)
+    progress = told.progress()["progress"]
+    assert (progress["generationSeconds"], progress["learningSeconds"]) == pytest.approx((1, 2))
+
+
 EVALUATED = {f"eval_{key}": value for key, value in LOGS.items()} | {
     "eval_reward": 0.25,
     "eval_rewards/accuracy/mean": 0.125,

@@ -164,6 +164,19 @@ def test_groups_of_a_lost_generator_go_elsewhere_and_finished_ones_are_kept(
     assert observer.groups_failed_over == 3 - num_finished
 
 
+def test_a_request_is_told_of_while_it_is_under_way_however_it_ends(weights: WeightServer) -> None:
+    under_way: list[int] = []
+
+    def look_and_lose() -> None:
+        under_way.append(observer.under_way)
+        if len(under_way) == 1:
+            lose()
+
+    fleet, observer = fleet_of(weights, lambda url: PlayedGenerator(url, look_and_lose), "http://a")
+    collect(fleet, fleet.submit([[1]], 2, {}))
+    assert (under_way, observer.under_way) == ([1, 1], 0)
+
+
 def test_a_generator_that_is_lost_in_many_requests_is_lost_once(
     weights: WeightServer, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -33,7 +33,8 @@ from grpo_operator.reconcile.world import Children
 
 SIGNIFICANT_DIGITS: Final = 4
 
-_NO_PACE: Final = {"seconds_per_step": None, "eta_seconds": None, "tokens_per_second": None}
+_PACE: Final = ("seconds_per_step", "tokens_per_second", "generation_seconds", "learning_seconds")
+_NO_PACE: Final = {**dict.fromkeys(_PACE), "eta_seconds": None}
 """Of an attempt that has made no steps."""
 
 _OVER: Final = (
@@ -252,7 +253,7 @@ def _readable_evaluation(evaluation: EvaluationProgress) -> EvaluationProgress:
 
 
 def _readable_steps(steps: Steps) -> Steps:
-    numbers = steps.model_dump(include={"epoch", "seconds_per_step", "tokens_per_second"}, exclude_none=True)
+    numbers = steps.model_dump(include={"epoch", *_PACE}, exclude_none=True)
     readable = {name: rounded(value) for name, value in numbers.items()}
     return steps.model_copy(
         update=readable | {"eta_seconds": None if steps.eta_seconds is None else float(round(steps.eta_seconds))}

@@ -225,7 +225,8 @@ class Fleet:
         hold = of_share.result()
         prompts, terms = [ticket.prompt for ticket in shard.tickets], shard.terms
         try:
-            return shard.member.generator.complete(prompts, terms.num_generations, terms.sampling, hold.version)
+            with self._observer.asking():
+                return shard.member.generator.complete(prompts, terms.num_generations, terms.sampling, hold.version)
         except GeneratorLost as error:
             self._roster.lose(shard.member, hold, error)
             raise

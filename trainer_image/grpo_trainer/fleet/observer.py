@@ -1,6 +1,7 @@
 """What the fleet tells about itself. The exporter implements FleetObserver; the fleet knows nothing of metrics."""
 
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Protocol
@@ -38,6 +39,9 @@ class FleetObserver(Protocol):
 
     def failed_over(self, num_groups: int) -> None:
         """Groups whose generator failed will be sent to another one."""
+
+    def asking(self) -> AbstractContextManager[None]:
+        """A request for completions is under way as long as this lasts. There are several at a time."""
 
     def completed(self, generator: str, num_completions: int) -> None:
         """Completions were taken from a generator, sampled from the wanted weights."""

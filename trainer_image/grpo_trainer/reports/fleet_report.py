@@ -3,10 +3,12 @@
 import threading
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 from grpo_contract.progress import GeneratorProgress, Stage
 from grpo_trainer.fleet.observer import GeneratorState, GeneratorStatus
+from grpo_trainer.instruments.idleness import BusyTime
 from grpo_trainer.instruments.metrics import LearnerMetrics
 from grpo_trainer.instruments.progress import ProgressBoard
 
@@ -22,6 +24,7 @@ class FleetReport:
         self._in_sync: dict[str, bool] = {}
         self._waiting_since: float | None = None
         self._waited_s = 0.0
+        self._busy = BusyTime()
         metrics.add("grpo_weight_sync_bytes_total", 0)
         metrics.add("grpo_weight_sync_failures_total", 0)
         metrics.add("grpo_generator_failovers_total", 0)
@@ -41,6 +44,14 @@ class FleetReport:
 
     def failed_over(self, num_groups: int) -> None:
         self.metrics.add("grpo_generator_failovers_total", num_groups)
+
+    @contextmanager
+    def asking(self) -> Iterator[None]:
+        self._busy.began(time.perf_counter())
+        try:
+            yield
+        finally:
+            self._busy.ended(time.perf_counter())
 
     def completed(self, generator: str, num_completions: int) -> None:
         self.metrics.add("grpo_generator_completions_total", num_completions, generator)
@@ -66,6 +77,10 @@ class FleetReport:
         with self._lock:
             taken, self._waited_s = self._waited_s, 0.0
             return taken
+
+    def take_busy_s(self) -> float:
+        """Seconds in which at least one generator was asked for completions, since the last call."""
+        return self._busy.take(time.perf_counter())
 
     def _count_waiting(self) -> None:
         anybody = any(self._in_sync.values())

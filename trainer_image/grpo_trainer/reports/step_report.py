@@ -11,6 +11,7 @@ from transformers import TrainerCallback, TrainerControl, TrainerState, Training
 
 from grpo_contract.metrics import LEARNER_METRICS, TRL_KEYS_BY_LABEL, Phase, RewardError
 from grpo_contract.progress import Metrics, Stage
+from grpo_trainer.instruments.idleness import Balance
 from grpo_trainer.instruments.metrics import LearnerMetrics
 from grpo_trainer.instruments.progress import Pace, ProgressBoard
 from grpo_trainer.learner import Learner
@@ -42,6 +43,7 @@ class StepReport(TrainerCallback):  # type: ignore[misc]
         self.metrics = metrics
         self.board = board
         self.pace = Pace(time.monotonic())
+        self.balance = Balance()
         self.seconds = 0.0
         self.logs: Logs = {}
         """What is known of the last step."""
@@ -60,6 +62,7 @@ class StepReport(TrainerCallback):  # type: ignore[misc]
         log.info("step %d of %d: training begins", state.global_step, state.max_steps)
 
     def on_step_begin(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
+        self.fleet.take_busy_s()  # between steps generators evaluate, or write ahead while a checkpoint is saved
         self.learner.clock.start_step()
 
     def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
@@ -74,6 +77,9 @@ class StepReport(TrainerCallback):  # type: ignore[misc]
             self.metrics.set("grpo_staleness_versions", value, stat)
         self.metrics.add("grpo_too_stale_completions_total", self.learner.take_num_too_stale())
         self.pace.step_ended(time.monotonic(), tokens["completion"], phases[Phase.WAIT])
+        self.balance.step_ended(self.seconds, phases[Phase.GENERATE] + phases[Phase.WAIT], self.fleet.take_busy_s())
+        self.metrics.set("grpo_learner_idle_ratio", self.balance.learner_idle_ratio)
+        self.metrics.set("grpo_generator_idle_ratio", self.balance.generator_idle_ratio)
         self.tell_position(state)
 
     def on_log(
@@ -113,6 +119,8 @@ class StepReport(TrainerCallback):  # type: ignore[misc]
             step=state.global_step,
             max_steps=state.max_steps,
             epoch=state.epoch,
+            generation_seconds=self.balance.generation_s,
+            learning_seconds=self.balance.learning_s,
             seconds_per_step=self.pace.seconds_per_step,
             eta_seconds=self.pace.eta_s(state.max_steps - state.global_step),
             tokens_per_second=self.pace.tokens_per_second,
