@@ -187,6 +187,14 @@ def completions() -> list[Line]:
                 "are too easy or too hard for the model.",
                 highest=1,
             ),
+            lines(
+                "Padding",
+                "percentunit",
+                by_ref((value("grpo_padding_ratio"), "of the tokens that learners compute")),
+                "Share of the learners' work that is for nothing, since completions are padded to the longest of their generation. A few "
+                "long ones among short ones make it high: a lower max_completion_length cuts them off.",
+                highest=1,
+            ),
         ],
         [
             lines(

@@ -7,10 +7,12 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+import torch
 
 from grpo_contract.metrics import Phase, RewardError
 from grpo_contract.progress import Stage
 from grpo_trainer.instruments.metrics import LearnerMetrics
+from grpo_trainer.instruments.padding import Padding
 from grpo_trainer.instruments.phases import PhaseClock
 from grpo_trainer.instruments.progress import Pace, ProgressBoard
 from grpo_trainer.reports.evaluation_report import EvaluationReport
@@ -66,6 +68,7 @@ class Told:
             reward_func_names=["accuracy", "mine:length"],
             take_tokens=lambda: {"prompt": 100, "completion": 640},
             watch=RewardWatch(max_error_share=0.5),
+            padding=Padding(),
         )
         self.keeper = stand_in(newest=None)
         fleet = FleetReport(self.metrics, self.board)
@@ -148,6 +151,16 @@ def test_generators_that_write_ahead_do_not_idle(told: Told, now: Callable[[floa
     assert told.value("grpo_generator_idle_ratio") == 0
     progress = told.progress()["progress"]
     assert (progress["generationSeconds"], progress["learningSeconds"]) == pytest.approx((5, 4))
+
+
+def test_what_was_padding_stays_said_while_the_same_completions_are_learnt_from(told: Told) -> None:
+    told.happen("on_train_begin", 0)
+    mask = torch.tensor([[1, 1, 1, 0]])
+    told.learner.padding.see({"prompt_mask": mask, "completion_mask": mask}, lambda own: own)
+    for step in range(2):
+        told.happen("on_step_begin", step)
+        told.happen("on_step_end", step + 1)
+        assert told.value("grpo_padding_ratio") == 0.25
 
 
 def test_a_wait_for_lost_generators_is_no_generation(

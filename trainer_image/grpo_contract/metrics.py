@@ -148,6 +148,8 @@ LEARNER_METRICS: Final = (
     _seconds("grpo_phase_seconds", "Duration of a part of a training step; of an evaluation as a whole, with phase evaluate.", "phase"),
     _gauge("grpo_learner_idle_ratio", "Share of a step in which learners waited for completions, mean over about the last ten steps."),
     _gauge("grpo_generator_idle_ratio", "Share of a step in which no generator had anything to write, over the same steps."),
+    _gauge("grpo_padding_ratio", "Share of the tokens of learners' forward passes that are padding, or of cut-off completions that "
+           "mask_truncated_completions leaves out."),
     _counter("grpo_tokens_total", "Tokens of prompts and completions that were learnt from.", "kind"),
     _counter("grpo_reward_errors_total", "Completions that a reward function gave no score, by reason.", "reward_func", "reason"),
     _gauge("grpo_eval_step", "Optimizer steps done when the last evaluation was made."),

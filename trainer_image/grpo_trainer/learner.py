@@ -19,6 +19,7 @@ from grpo_trainer.evaluating.evaluation import apart_from_training
 from grpo_trainer.evaluating.following import follow
 from grpo_trainer.inputs.streams import Undivided, place_in_stream
 from grpo_trainer.instruments.mismatch import SamplerMismatch
+from grpo_trainer.instruments.padding import Padding
 from grpo_trainer.instruments.phases import PhaseClock
 from grpo_trainer.overlap import OverlappedTrainer
 from grpo_trainer.rewards.watch import RewardErrors, RewardWatch
@@ -30,7 +31,7 @@ log = logging.getLogger(__name__)
 
 
 class Learner(OverlappedTrainer):
-    """`clock`, `watch` and `tokens` are for the report: seconds per phase, and counts since they were last taken."""
+    """`clock`, `watch`, `tokens` and `padding` are for the report: seconds per phase, and counts since they were last taken."""
 
     def __init__(
         self,
@@ -54,6 +55,7 @@ class Learner(OverlappedTrainer):
         self.quantisation = quantization_config
         self.clock = PhaseClock()
         self.mismatch = SamplerMismatch()
+        self.padding = Padding()
         self._last_logps = torch.empty(0)
         """Of the last pass, completions x tokens."""
         self.scored: Callable[[], None] = lambda: None
@@ -145,6 +147,12 @@ class Learner(OverlappedTrainer):
         if self.max_prompt_length is not None:
             prompt_ids = [ids[-self.max_prompt_length :] for ids in prompt_ids]
         return prompt_ids, *others
+
+    def _generate_and_score_completions(self, inputs: list[dict[str, Any]]) -> dict[str, Any]:
+        result: dict[str, Any] = super()._generate_and_score_completions(inputs)
+        if self.model.training:
+            self.padding.see(result, self.accelerator.reduce)
+        return result
 
     def _generate(self, prompts: list[Any]) -> Any:
         result = super()._generate(prompts)

@@ -80,6 +80,8 @@ class StepReport(TrainerCallback):  # type: ignore[misc]
         self.balance.step_ended(self.seconds, phases[Phase.GENERATE] + phases[Phase.WAIT], self.fleet.take_busy_s())
         self.metrics.set("grpo_learner_idle_ratio", self.balance.learner_idle_ratio)
         self.metrics.set("grpo_generator_idle_ratio", self.balance.generator_idle_ratio)
+        if (padding := self.learner.padding.take_ratio()) is not None:
+            self.metrics.set("grpo_padding_ratio", padding)
         self.tell_position(state)
 
     def on_log(
