@@ -124,6 +124,14 @@ def test_get_prints_the_columns(api_server: ApiServer, kubectl: Kubectl, base_ru
     assert row.split()[:-1] == ["columns", "Running", "120", "0.61", "0.013", "-0.004"]
 
 
+def test_wide_output_has_the_recommendation(api_server: ApiServer, kubectl: Kubectl, base_run: Manifest) -> None:
+    api_server.create(named(base_run, "wide"))
+    api_server.patch_status("wide", {"recommendation": "Have 3 generators instead of 2."})
+    head, row = kubectl("get", "grpo", "wide", "-o", "wide").splitlines()
+    assert head.split()[-1] == "RECOMMENDATION"
+    assert row.endswith("  Have 3 generators instead of 2.")
+
+
 def test_columns_of_a_new_run_are_empty(api_server: ApiServer, kubectl: Kubectl, base_run: Manifest) -> None:
     api_server.create(named(base_run, "empty-columns"))
     (row,) = kubectl("get", "grpo", "empty-columns", "--no-headers").splitlines()

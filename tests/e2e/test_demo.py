@@ -36,6 +36,8 @@ def demo(cluster: Kubectl, demo_namespace: Kubectl) -> Iterator[Observed]:
 def test_succeeds_with_all_steps_in_one_attempt(demo: Observed) -> None:
     status = demo.run["status"]
     assert status["progress"]["step"] == status["progress"]["maxSteps"] == demo_run()["spec"]["recipe"]["max_steps"]
+    assert status["progress"]["generatorSeconds"] > 0
+    assert status["progress"]["learningSeconds"] > 0
     assert status["attempt"] == 1
     truths = {entry["type"]: entry["status"] for entry in status["conditions"]}
     assert truths["Accepted"] == truths["StorageReady"] == truths["Succeeded"] == "True"

@@ -140,7 +140,7 @@ def test_progress_while_it_trains(observed: Observed) -> None:
     assert 2 <= observed.progress["progress"]["step"] <= STEPS
     assert observed.progress["progress"]["maxSteps"] == STEPS
     assert observed.progress["progress"]["tokensPerSecond"] > 0
-    assert observed.progress["progress"]["generationSeconds"] > 0
+    assert observed.progress["progress"]["generatorSeconds"] > 0
     assert observed.progress["progress"]["learningSeconds"] > 0
     assert observed.progress["checkpoint"]["step"] >= 2
     assert observed.progress["rewardHealth"] == {"errorShare": 0.0}

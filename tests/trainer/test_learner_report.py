@@ -11,6 +11,7 @@ import torch
 
 from grpo_contract.metrics import Phase, RewardError
 from grpo_contract.progress import Stage
+from grpo_trainer.fleet.observer import GeneratorState, GeneratorStatus
 from grpo_trainer.instruments.metrics import LearnerMetrics
 from grpo_trainer.instruments.padding import Padding
 from grpo_trainer.instruments.phases import PhaseClock
@@ -72,6 +73,9 @@ class Told:
         )
         self.keeper = stand_in(newest=None)
         fleet = FleetReport(self.metrics, self.board)
+        fleet.states(
+            [GeneratorStatus(state.value, state) for state in GeneratorState]
+        )  # two that answer, and one that is lost
         self.report = StepReport(self.learner, self.keeper, fleet, self.metrics, self.board)
 
     def happen(self, event: str, step: int, **more: Any) -> None:
@@ -135,7 +139,7 @@ def test_who_waits_for_whom(told: Told, now: Callable[[float], None]) -> None:
     assert told.value("grpo_learner_idle_ratio") == pytest.approx(0.6)
     assert told.value("grpo_generator_idle_ratio") == pytest.approx(0.4)
     progress = told.progress()["progress"]
-    assert (progress["generationSeconds"], progress["learningSeconds"]) == pytest.approx((6, 4))
+    assert (progress["generatorSeconds"], progress["learningSeconds"]) == pytest.approx((12, 4))
 
 
 def test_generators_that_write_ahead_do_not_idle(told: Told, now: Callable[[float], None]) -> None:
@@ -150,7 +154,7 @@ def test_generators_that_write_ahead_do_not_idle(told: Told, now: Callable[[floa
     assert told.value("grpo_learner_idle_ratio") == pytest.approx(0.2)
     assert told.value("grpo_generator_idle_ratio") == 0
     progress = told.progress()["progress"]
-    assert (progress["generationSeconds"], progress["learningSeconds"]) == pytest.approx((5, 4))
+    assert (progress["generatorSeconds"], progress["learningSeconds"]) == pytest.approx((10, 4))
 
 
 def test_what_was_padding_stays_said_while_the_same_completions_are_learnt_from(told: Told) -> None:
@@ -178,7 +182,7 @@ def test_a_wait_for_lost_generators_is_no_generation(
         told.happen("on_step_end", step + 1)
     assert told.value("grpo_learner_idle_ratio") == pytest.approx(0.8)
     progress = told.progress()["progress"]
-    assert (progress["generationSeconds"], progress["learningSeconds"]) == pytest.approx((1, 2))
+    assert (progress["generatorSeconds"], progress["learningSeconds"]) == pytest.approx((2, 2))
 
 
 EVALUATED = {f"eval_{key}": value for key, value in LOGS.items()} | {

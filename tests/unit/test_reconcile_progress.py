@@ -106,8 +106,8 @@ class TestProgress:
             ),
             ({"tokens_per_second": 812.4567, "epoch": 0.1234567}, {"tokens_per_second": 812.5, "epoch": 0.1235}),
             (
-                {"generation_seconds": 1.234567, "learning_seconds": 2 / 3},
-                {"generation_seconds": 1.235, "learning_seconds": 0.6667},
+                {"generator_seconds": 1.234567, "learning_seconds": 2 / 3},
+                {"generator_seconds": 1.235, "learning_seconds": 0.6667},
             ),
             ({"seconds_per_step": 0.25, "eta_seconds": 0.0}, {"seconds_per_step": 0.25, "eta_seconds": 0}),
             ({"epoch": None, "seconds_per_step": 2.0}, {"epoch": None, "seconds_per_step": 2}),

@@ -50,11 +50,10 @@ class Steps(_Camel):
     """Seconds until the last step, at that pace; absent before the second step of this attempt."""
     tokens_per_second: float | None = None
     """Completion tokens per second over the same steps."""
-    generation_seconds: float | None = None
-    """Seconds of a step in which generators write completions, mean over about the last ten steps of this attempt."""
+    generator_seconds: float | None = None
+    """What a step's completions take of generators, in seconds of all of them together; mean over about the last ten steps of this attempt."""
     learning_seconds: float | None = None
-    """Seconds of a step in which learners do not wait for completions, over the same steps. Without staleness both follow each
-    other; else the longer one hides the other."""
+    """Seconds of a step in which learners do not wait for completions, over the same steps."""
     ended_early: str | None = None
     """Why training ended before maxSteps; absent where it did not."""
 

@@ -24,6 +24,9 @@ PRINTER_COLUMNS: Final = (
     ("Loss", "number", ".status.metrics.loss", "Mean policy loss of the last logged steps."),
     ("Age", "date", ".metadata.creationTimestamp", "Time since the run was created."),
 )
+WIDE_COLUMNS: Final = (
+    ("Recommendation", "string", ".status.recommendation", "What would shorten the steps, or free generators."),
+)
 
 
 def build_crd(recipe_schema: Schema) -> Manifest:
@@ -60,8 +63,9 @@ def _version(schema: Schema) -> Manifest:
             },
         },
         "additionalPrinterColumns": [
-            {"name": name, "type": kind, "jsonPath": path, "description": description}
-            for name, kind, path, description in PRINTER_COLUMNS
+            {"name": name, "type": kind, "jsonPath": path, "description": description} | priority
+            for columns, priority in ((PRINTER_COLUMNS, {}), (WIDE_COLUMNS, {"priority": 1}))
+            for name, kind, path, description in columns
         ],
         "schema": {"openAPIV3Schema": schema},
     }

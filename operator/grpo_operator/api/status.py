@@ -127,6 +127,9 @@ class GeneratorStatus(_Status):
     """Pods that hold the learner's current weights."""
     weight_version: str | None = None
     """Version of the learner's current weights."""
+    recommended: int | None = None
+    """Pods with which, as far as the last steps tell, neither side would wait much for the other; absent before steps tell, and
+    where the two take turns of like length, so that there is no such number."""
     selector: str = ""
     """Label selector of the pods, for the scale subresource."""
 
@@ -212,6 +215,8 @@ class GRPORunStatus(_Status):
     """Learner pods."""
     generators: GeneratorStatus = GeneratorStatus()
     """Generator pods."""
+    recommendation: str | None = None
+    """What would shorten the steps, or free generators without making them longer; absent where the run is well as it is."""
     benchmarks: Annotated[
         list[BenchmarkStatus],
         Field(json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["target"]}),

@@ -28,12 +28,13 @@ from grpo_operator.reconcile.phase import phase_of
 from grpo_operator.reconcile.progressing import generators_in_sync
 from grpo_operator.reconcile.readiness import has_had_generators, ready_generators, ready_learners
 from grpo_operator.reconcile.reasons import Reason
+from grpo_operator.reconcile.recommendation import recommend
 from grpo_operator.reconcile.restart import start_of
 from grpo_operator.reconcile.world import Children
 
 SIGNIFICANT_DIGITS: Final = 4
 
-_PACE: Final = ("seconds_per_step", "tokens_per_second", "generation_seconds", "learning_seconds")
+_PACE: Final = ("seconds_per_step", "tokens_per_second", "generator_seconds", "learning_seconds")
 _NO_PACE: Final = {**dict.fromkeys(_PACE), "eta_seconds": None}
 """Of an attempt that has made no steps."""
 
@@ -78,7 +79,7 @@ def ongoing(
             ),
         }
     )
-    return _stated(run, _with_progress(status, progress), statements, now)
+    return _stated(run, _with_progress(run, status, progress), statements, now)
 
 
 def _has_started(statements: Iterable[Statement], children: Children) -> bool:
@@ -147,7 +148,7 @@ def succeeded(
     run: GRPORun, attempt: int, progress: Progress | None, now: datetime, lost_after: Cause | None = None
 ) -> GRPORunStatus:
     """`lost_after`: what ended the last attempt when the model was saved already."""
-    status = _with_progress(run.status, progress)
+    status = _with_progress(run, run.status, progress)
     where = f" in {status.model} on the volume" if status.model else ""
     message = f"{_steps_done(status.progress)} and the model is saved{where}."
     if lost_after:
@@ -188,6 +189,7 @@ def _ended(
                 desired=run.spec.generators.replicas,
                 first_ready_at=status.generators.first_ready_at,
                 weight_version=status.generators.weight_version,
+                recommended=status.generators.recommended,
                 selector=_selector(run),
             ),
         }
@@ -216,12 +218,13 @@ def _recipe(run: GRPORun) -> RecipeStatus:
     return RecipeStatus(notes=told, digest=run.status.recipe.digest)
 
 
-def _with_progress(status: GRPORunStatus, progress: Progress | None) -> GRPORunStatus:
+def _with_progress(run: GRPORun, status: GRPORunStatus, progress: Progress | None) -> GRPORunStatus:
     """A new attempt knows neither its position, before its training begins, nor metrics, before its first logged step:
     until then the run is where the last attempt left it."""
     if progress is None:
         return status
     knows_position = progress.progress.max_steps is not None
+    status = _with_recommendation(run, status, progress.progress)
     return status.model_copy(
         update={
             "progress": _readable_steps(progress.progress) if knows_position else status.progress,
@@ -235,6 +238,15 @@ def _with_progress(status: GRPORunStatus, progress: Progress | None) -> GRPORunS
             ),
         }
     )
+
+
+def _with_recommendation(run: GRPORun, status: GRPORunStatus, steps: Steps) -> GRPORunStatus:
+    """The last one holds until its attempt, or another, knows better."""
+    if not steps.generator_seconds or not steps.learning_seconds:
+        return status
+    found = recommend(run.spec.generators, steps.generator_seconds, steps.learning_seconds)
+    generators = status.generators.model_copy(update={"recommended": found.generators})
+    return status.model_copy(update={"generators": generators, "recommendation": found.sentence})
 
 
 def _readable(metrics: Metrics) -> Metrics:

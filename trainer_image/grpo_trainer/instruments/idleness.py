@@ -46,22 +46,25 @@ class Balance:
         self._num_steps = 0
         self._step_s = 0.0
         self._learning_s = 0.0
-        self._generation_s = 0.0
+        self._busy_s = 0.0
+        self._generator_s = 0.0
 
-    def step_ended(self, step_s: float, waited_s: float, busy_s: float) -> None:
-        """Of the step, learners waited for completions for `waited_s`, and generators had something to write for `busy_s`."""
+    def step_ended(self, step_s: float, waited_s: float, busy_s: float, num_generators: int) -> None:
+        """Of the step, learners waited for completions for `waited_s`, and so many generators had something to write for
+        `busy_s`."""
         self._num_steps += 1
         if self._num_steps == 1:
             return
         weight = max(WEIGHT, 1 / (self._num_steps - 1))
         self._step_s += weight * (step_s - self._step_s)
         self._learning_s += weight * (step_s - waited_s - self._learning_s)
-        self._generation_s += weight * (busy_s - self._generation_s)
+        self._busy_s += weight * (busy_s - self._busy_s)
+        self._generator_s += weight * (busy_s * num_generators - self._generator_s)
 
     @property
-    def generation_s(self) -> float | None:
-        """Seconds of a step in which generators have something to write."""
-        return self._generation_s if self._num_steps > 1 else None
+    def generator_s(self) -> float | None:
+        """Seconds of all generators together that a step takes: about the same whatever their number."""
+        return self._generator_s if self._num_steps > 1 else None
 
     @property
     def learning_s(self) -> float | None:
@@ -70,11 +73,11 @@ class Balance:
 
     @property
     def learner_idle_ratio(self) -> float | None:
-        return self._ratio_without(self.learning_s)
+        return self._ratio_without(self._learning_s)
 
     @property
     def generator_idle_ratio(self) -> float | None:
-        return self._ratio_without(self.generation_s)
+        return self._ratio_without(self._busy_s)
 
-    def _ratio_without(self, busy_s: float | None) -> float | None:
-        return max(0.0, 1 - busy_s / self._step_s) if busy_s is not None and self._step_s else None
+    def _ratio_without(self, busy_s: float) -> float | None:
+        return max(0.0, 1 - busy_s / self._step_s) if self._step_s else None

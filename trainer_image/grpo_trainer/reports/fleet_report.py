@@ -25,6 +25,8 @@ class FleetReport:
         self._waiting_since: float | None = None
         self._waited_s = 0.0
         self._busy = BusyTime()
+        self.num_answering = 0
+        """Generators that are not lost."""
         metrics.add("grpo_weight_sync_bytes_total", 0)
         metrics.add("grpo_weight_sync_failures_total", 0)
         metrics.add("grpo_generator_failovers_total", 0)
@@ -67,6 +69,7 @@ class FleetReport:
         counts = Counter(generator.state for generator in generators)
         for state in GeneratorState:
             self.metrics.set("grpo_generators", counts[state], state.value)
+        self.num_answering = len(generators) - counts[GeneratorState.LOST]
         with self._lock:
             self._in_sync = {generator.name: generator.state is GeneratorState.IN_SYNC for generator in generators}
             self._count_waiting()

@@ -77,7 +77,8 @@ class StepReport(TrainerCallback):  # type: ignore[misc]
             self.metrics.set("grpo_staleness_versions", value, stat)
         self.metrics.add("grpo_too_stale_completions_total", self.learner.take_num_too_stale())
         self.pace.step_ended(time.monotonic(), tokens["completion"], phases[Phase.WAIT])
-        self.balance.step_ended(self.seconds, phases[Phase.GENERATE] + phases[Phase.WAIT], self.fleet.take_busy_s())
+        waited_s = phases[Phase.GENERATE] + phases[Phase.WAIT]
+        self.balance.step_ended(self.seconds, waited_s, self.fleet.take_busy_s(), self.fleet.num_answering)
         self.metrics.set("grpo_learner_idle_ratio", self.balance.learner_idle_ratio)
         self.metrics.set("grpo_generator_idle_ratio", self.balance.generator_idle_ratio)
         if (padding := self.learner.padding.take_ratio()) is not None:
@@ -121,7 +122,7 @@ class StepReport(TrainerCallback):  # type: ignore[misc]
             step=state.global_step,
             max_steps=state.max_steps,
             epoch=state.epoch,
-            generation_seconds=self.balance.generation_s,
+            generator_seconds=self.balance.generator_s,
             learning_seconds=self.balance.learning_s,
             seconds_per_step=self.pace.seconds_per_step,
             eta_seconds=self.pace.eta_s(state.max_steps - state.global_step),
