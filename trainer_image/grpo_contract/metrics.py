@@ -120,7 +120,8 @@ LEARNER_METRICS: Final = (
     _gauge("grpo_reward", "Mean reward of completions, weighted sum over reward functions.", trl_key="reward"),
     _gauge("grpo_reward_std", "Standard deviation of the reward over a step's completions.", trl_key="reward_std"),
     _gauge("grpo_reward_func", "Mean and standard deviation of one reward function.", "reward_func", "stat"),
-    _gauge("grpo_reward_zero_std_ratio", "Share of groups whose rewards are all equal: they teach nothing.",
+    _gauge("grpo_reward_zero_std_ratio", "Share of groups whose rewards are all equal: they teach nothing. With scale_rewards batch, or "
+           "multi_objective_aggregation normalize_then_sum, TRL judges all completions of a step as one group.",
            trl_key="frac_reward_zero_std"),
     _gauge("grpo_kl", "KL divergence from the reference policy (Schulman's k3). Absent when beta is 0: TRL then computes none.",
            trl_key="kl"),
