@@ -115,18 +115,26 @@ class Hurts:
     namesake: Namesake
 
 
-@pytest.fixture(scope="module")
-def hurt(cluster: Kubectl, demo_namespace: Kubectl) -> Iterator[Hurts]:
-    """All three start at once."""
+@pytest.fixture(scope="module", params=[0, 1], ids=["in-turns", "overlapped"])
+def hurt(request: pytest.FixtureRequest, cluster: Kubectl, demo_namespace: Kubectl) -> Iterator[Hurts]:
+    """All three start at once; generation and learning take turns, or generators write a batch ahead."""
+    staleness = {"maxStaleness": request.param}
     with namespaces_with_volume(cluster, demo_namespace) as make_namespace, ThreadPoolExecutor() as pool:
         kubectl, elsewhere = make_namespace(), make_namespace()
         gate = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "gate"}, "data": {"gate.py": GATE_CODE}}
         kubectl.apply(
             gate,
-            small_run("less-generators", STEPS, generators={"replicas": 2}, **slowed("held")),
-            small_run("less-learners", STEPS, learners={"replicas": 2}, checkpoint={"everySteps": 3}, **slowed("slow")),
+            small_run("less-generators", STEPS, generators={"replicas": 2} | staleness, **slowed("held")),
+            small_run(
+                "less-learners",
+                STEPS,
+                learners={"replicas": 2},
+                generators=staleness,
+                checkpoint={"everySteps": 3},
+                **slowed("slow"),
+            ),
         )
-        elsewhere.apply(gate, small_run("less-generators", STEPS, **slowed("shut")))
+        elsewhere.apply(gate, small_run("less-generators", STEPS, generators=staleness, **slowed("shut")))
         less_generators = pool.submit(kill_a_generator, kubectl, "less-generators")
         less_learners = pool.submit(delete_a_learner, kubectl, "less-learners")
         wait_until_all_ready(elsewhere, "less-generators", START_S)
