@@ -119,8 +119,8 @@ def fleet() -> list[Line]:
                 "percentunit",
                 by_ref((f"1 - avg ({busy}) / max ({busy})", "time without work")),
                 "Share of the time in which one of them writes that the generators have nothing to write, on average: they "
-                "wait for the last groups. Healthy: under a third, and the less the more groups a batch has; more of them "
-                "than groups have nothing to do.",
+                "wait for the last groups. Healthy: under a third, and less the more groups a batch has; with fewer "
+                "groups than generators some are always without.",
                 highest=1,
             ),
         ],
