@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import pytest
 
 from grpo_trainer.fleet import roster as roster_module
-from grpo_trainer.fleet.generator import MOST_REQUESTS
+from grpo_trainer.fleet.generator import MOST_CONNECTIONS, MOST_REQUESTS
 from grpo_trainer.fleet.routing import MOST_SEQUENCES
 from grpo_trainer.fleet.weights import WeightServer
 from unit.paced_generators import LENGTH, Played
@@ -100,13 +100,24 @@ def test_a_group_is_in_one_request_and_sent_once(weights: WeightServer, monkeypa
         assert sent == Counter(range(num_groups))
 
 
+def test_each_group_of_a_batch_has_a_request_while_another_batch_is_under_way(
+    weights: WeightServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else all of it would be finished, or lost, with its last completion."""
+    played = play(weights, monkeypatch, 1.0)
+    tickets = played.submit(MOST_REQUESTS, G) + played.submit(MOST_REQUESTS, G)
+    played.settle(tickets)
+    [generator] = played.generators.values()
+    assert [len(prompts) for prompts in generator.sent] == [1] * 2 * MOST_REQUESTS
+
+
 def test_requests_and_sequences_under_way_are_bounded(weights: WeightServer, monkeypatch: pytest.MonkeyPatch) -> None:
     played = play(weights, monkeypatch, 1.0)
     tickets = played.submit(MOST_SEQUENCES + 100, 1)
     [generator] = played.generators.values()
     while not all(ticket.completions for ticket in tickets):
         played.settle(tickets)
-        assert len(generator.under_way) <= MOST_REQUESTS
+        assert len(generator.under_way) <= MOST_CONNECTIONS
         assert sum(request.num_sequences for request in generator.under_way) <= MOST_SEQUENCES
         played.write_on(tickets)
 

@@ -19,7 +19,7 @@ from weakref import WeakKeyDictionary
 
 from grpo_trainer.fleet.background import in_background
 from grpo_trainer.fleet.errors import GeneratorLost, GeneratorsLost
-from grpo_trainer.fleet.generator import MOST_REQUESTS, Completion
+from grpo_trainer.fleet.generator import MOST_CONNECTIONS, MOST_REQUESTS, Completion
 from grpo_trainer.fleet.observer import FleetObserver
 from grpo_trainer.fleet.pace import Average, Pace
 from grpo_trainer.fleet.roster import Hold, Member, Roster
@@ -201,11 +201,12 @@ class Fleet:
         return self._paces.setdefault(member, Pace())
 
     def _send_share(self, member: Member, terms: _Terms, share: list[Ticket]) -> None:
-        """In as many requests as the generator's connections and our threads are for."""
+        """In many requests, so that what is finished is kept, and fewer where many are under way."""
         leaving = set(share)
         self._waiting = [ticket for ticket in self._waiting if ticket not in leaving]
         hold = in_background(self._roster.hold, member, terms.oldest)
-        for part in split(share, max(1, MOST_REQUESTS - len(self._shards_of(member)))):
+        num_requests = min(MOST_REQUESTS, MOST_CONNECTIONS - len(self._shards_of(member)))
+        for part in split(share, max(1, num_requests)):
             self._send(_Shard(member, terms, part), hold)
 
     def _send(self, shard: _Shard, hold: Future[Hold]) -> None:

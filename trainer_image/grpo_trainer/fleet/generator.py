@@ -28,6 +28,8 @@ from grpo_trainer.fleet.weights import Offering, count_of
 FINISHED: Final = {"stop", "length"}
 MOST_REQUESTS: Final = 32
 """For completions, that one share of the prompts is split into. All are under way together: vLLM batches their prompts."""
+MOST_CONNECTIONS: Final = 4 * MOST_REQUESTS
+"""Shares of several batches are under way together, and groups of a lost generator come on top."""
 KEEP_ALIVE: Final = (
     (socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1),
     (socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, 15),
@@ -78,8 +80,7 @@ class Generator:
         self._session.trust_env = False  # a proxy for the hub is none for pods
         # vLLM closes idle connections after 5 s: one that it closes as we send would look like a dead generator.
         self._session.headers["Connection"] = "close"
-        # Groups of a lost generator come on top of its own share.
-        self._session.mount("http://", _KeepAliveAdapter(pool_maxsize=4 * MOST_REQUESTS))
+        self._session.mount("http://", _KeepAliveAdapter(pool_maxsize=MOST_CONNECTIONS))
 
     def holds(self, version: str) -> bool:
         """Whether it says so itself and nothing has gone wrong since it was given that version.
