@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterator
+from itertools import pairwise
 
 import pytest
 
@@ -49,6 +50,20 @@ def test_a_generator_half_as_fast_gets_half_of_the_others_share(
     for batch in range(1, 4):
         assert played.write(28, G) == {"a": 8, "b": 8, "c": 8, "d": 4}
         assert played.now_s == pytest.approx(14 + 8 * batch)
+
+
+def test_so_it_does_when_generators_are_never_idle(weights: WeightServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two batches ahead. The first three were divided before anything was measured, which is over with the sixth."""
+    played = play(weights, monkeypatch, *ONE_SLOW)
+    batches = [played.submit(28, G), played.submit(28, G)]
+    ends_s = []
+    for _ in range(10):
+        batches.append(played.submit(28, G))
+        while not all(ticket.completions for ticket in batches[0]):
+            played.write_on([ticket for batch in batches for ticket in batch])
+        del batches[0]
+        ends_s.append(played.now_s)
+    assert [end - begin for begin, end in pairwise(ends_s[5:])] == pytest.approx([8] * 4)
 
 
 @pytest.mark.parametrize("num_groups", [1, 2, 3, 4, 5, 11, 27, 29, 30, 31, 64])
