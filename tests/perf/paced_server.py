@@ -7,11 +7,11 @@ slots so takes max_tokens x seconds per token, and two such batches take twice a
 
 - Completions are max_tokens long. Their tokens come from a hash of the prompt and of their place in the group; each is said to
   be as likely as any other of the vocabulary.
-- Weights are really pulled: all bytes of an offer are read from the learner, and thrown away unseen. A pull that brings no byte
-  (the token was refused) is answered with 500.
+- Weights are really pulled: all bytes of an offer are read from the learner, from the second version on what has changed, and
+  thrown away unseen. A pull that brings no byte (the token was refused) is answered with 500. A swap takes no time.
 - It asks for no token, and takes the calls of an update in any order.
 
-Needs aiohttp and grpo_contract.network, and so neither torch nor vLLM.
+Needs aiohttp and grpo_contract, and so neither torch nor vLLM.
 """
 
 import argparse
@@ -26,10 +26,13 @@ from typing import Any, Final
 from aiohttp import web
 
 from grpo_contract.network import GENERATOR_HEADER, GENERATOR_HEALTH_PATH, GENERATOR_PORT, UNSET_WEIGHT_VERSION
+from grpo_contract.weights import STAGE_PATH
 
 LOWEST_TOKEN: Final = 3
 """Below it are those that end or pad a text, with the tokenizer of the tests."""
 READ_BYTES: Final = 1 << 20
+NOWHERE: Final = "/dev/null"
+"""Where the staged weights are."""
 LARGEST_REQUEST_BYTES: Final = 1 << 30
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -46,6 +49,7 @@ class PacedServer:
     def __init__(self, pace: Pace) -> None:
         self._pace = pace
         self._version = UNSET_WEIGHT_VERSION
+        self._staged = ""
         self._slots = asyncio.Semaphore(pace.slots)
         self._paused, self._running = asyncio.Event(), asyncio.Event()
         self._running.set()
@@ -57,7 +61,8 @@ class PacedServer:
             web.post("/pause", self._pause),
             web.post("/resume", self._resume),
             web.post("/start_weight_update", self._done),
-            web.post("/update_weights", self._update),
+            web.post(STAGE_PATH, self._stage),
+            web.post("/update_weights", self._done),
             web.post("/finish_weight_update", self._finish),
             web.post("/reset_prefix_cache", self._done),
             web.post("/v1/completions", self._complete),
@@ -79,11 +84,12 @@ class PacedServer:
         self._running.set()
         return web.json_response({})
 
-    async def _update(self, request: web.Request) -> web.Response:
-        offer = (await request.json())["update_info"]
-        if not await pull(offer["host"], offer["port"], offer["token"]):
+    async def _stage(self, request: web.Request) -> web.Response:
+        offer = await request.json()
+        if not await pull(offer["host"], offer["port"], f"{offer['token']} {self._staged}"):
             return web.json_response({"error": {"message": "the learner sent nothing"}}, status=500)
-        return web.json_response({})
+        self._staged = offer["version"]
+        return web.json_response({"path": NOWHERE})
 
     async def _finish(self, request: web.Request) -> web.Response:
         # What a learner left open is finished without a version, which stays the old one.
@@ -118,12 +124,12 @@ class PacedServer:
             seconds -= clock() - started
 
 
-async def pull(host: str, port: int, token: str) -> int:
-    """How many bytes came until the learner closed the connection."""
+async def pull(host: str, port: int, line: str) -> int:
+    """How many bytes came for that first line until the learner closed the connection."""
     reader, writer = await asyncio.open_connection(host, port, limit=READ_BYTES)
     size = 0
     try:
-        writer.write(token.encode() + b"\n")
+        writer.write(line.encode() + b"\n")
         while data := await reader.read(READ_BYTES):
             size += len(data)
     finally:

@@ -3,14 +3,14 @@
 import contextlib
 import socket
 import threading
-import zlib
 from collections.abc import Callable, Iterator
 
-from grpo_contract.weights import CHECKSUM_BYTES
+from grpo_contract.weights import PART_HEADER, PartKind, blocks, checksum
 from grpo_trainer.fleet.weights import Offering, WeightServer, WeightTensor
 from harness.daemons import free_port
 
 Send = Callable[[socket.socket, list[WeightTensor]], None]
+BLOCK_BYTES = 1 << 20
 
 
 class BrokenSender:
@@ -28,7 +28,8 @@ class BrokenSender:
     def offering(self) -> Iterator[Offering]:
         with self._honest.offering() as offering, socket.create_server(("127.0.0.1", 0)) as listener:
             threading.Thread(target=self._serve, args=(listener, list(offering.tensors)), daemon=True).start()
-            offering.offer = offering.offer.model_copy(update={"port": listener.getsockname()[1]})
+            there = {"port": listener.getsockname()[1], "block_bytes": BLOCK_BYTES}
+            offering.offer = offering.offer.model_copy(update=there)
             yield offering
 
     def _serve(self, listener: socket.socket, tensors: list[WeightTensor]) -> None:
@@ -56,7 +57,15 @@ class AbsentLearner:
 
 
 def encode(tensor: WeightTensor) -> bytes:
-    return bytes(tensor.data) + zlib.crc32(tensor.data).to_bytes(CHECKSUM_BYTES, "big")
+    return encoded(tensor.data, BLOCK_BYTES)
+
+
+def encoded(data: memoryview, block_bytes: int) -> bytes:
+    """As a generator gets it that has nothing."""
+    return b"".join(
+        b"\x01" + PART_HEADER.pack(PartKind.DENSE, 0, len(data[block])) + data[block] + checksum(data[block])
+        for block in blocks(len(data), block_bytes)
+    )
 
 
 def cut_in(number: int) -> Send:
@@ -64,7 +73,8 @@ def cut_in(number: int) -> Send:
 
     def send(connection: socket.socket, tensors: list[WeightTensor]) -> None:
         connection.sendall(b"".join(encode(tensor) for tensor in tensors[:number]))
-        connection.sendall(bytes(tensors[number].data)[: len(tensors[number].data) // 2])
+        cut = 1 + PART_HEADER.size + len(tensors[number].data) // 2
+        connection.sendall(encode(tensors[number])[:cut])
 
     return send
 
@@ -76,7 +86,7 @@ def flip_a_bit_in(number: int) -> Send:
         for position, tensor in enumerate(tensors):
             stream = bytearray(encode(tensor))
             if position == number:
-                stream[0] ^= 1
+                stream[1 + PART_HEADER.size] ^= 1
             with contextlib.suppress(OSError):  # the receiver hung up
                 connection.sendall(stream)
 

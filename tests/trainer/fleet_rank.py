@@ -3,13 +3,12 @@
 torchrun ... fleet_rank.py MODEL URL OUT
 
 Writes OUT/rank<R>.json: the completions that this rank got, how far their log-probabilities are from its model's, how
-it learnt that all generators were gone, and whether old weights are in memory while new ones are gathered.
+it learnt that all generators were gone, and how many tensors are in another place of memory in the next version.
 """
 
 import json
 import sys
-import weakref
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
@@ -79,30 +78,30 @@ def main() -> None:
         "arrived": sorted(item for portion in portions for item in portion.items()),
         "difference": difference(model, answer),
         "lost": bad_news,
-        "old copies": old_copies_while_gathering(seam),
+        "second copies": second_copies(seam),
     }
     (OUT / f"rank{rank}.json").write_text(json.dumps(result))
     accelerator.end_training()
 
 
-def old_copies_while_gathering(seam: FleetGeneration) -> int:
-    """Of the tensors that were published last, how many are still in memory when the first one is gathered anew."""
+def second_copies(seam: FleetGeneration) -> int:
+    with torch.no_grad():
+        for parameter in seam.model.parameters():
+            parameter.mul_(1.1)
+    before = places(seam)
+    seam.sync_weights()
+    after = places(seam)
+    assert len(before) == len(after) == (len(list(seam.model.parameters())) if seam.accelerator.is_main_process else 0)
+    return sum(old != new for old, new in zip(before, after, strict=True))
+
+
+def places(seam: FleetGeneration) -> list[int]:
+    """Addresses of the tensors that were published last."""
     if not seam.accelerator.is_main_process:
-        seam.sync_weights()
-        return 0
-    copies = [weakref.ref(tensor) for tensor in seam._weights._published.tensors or ()]
-    seen: list[int] = []
-    gathered = seam._iter_named_params
-
-    def counted() -> Iterator[Any]:
-        for parameter in gathered():
-            seen.append(sum(copy() is not None for copy in copies))
-            yield parameter
-
-    with patch.object(seam, "_iter_named_params", counted):
-        seam.sync_weights()
-    assert len(seen) == len(copies) > 0
-    return max(seen)
+        return []
+    return [
+        torch.frombuffer(tensor.data, dtype=torch.uint8).data_ptr() for tensor in seam._weights._published.tensors or ()
+    ]
 
 
 def difference(model: torch.nn.Module, answer: Any) -> float:

@@ -1,12 +1,14 @@
 """A policy whose weights are offered to generators, and how far a generator's log-probabilities are from its own."""
 
 from collections.abc import Sequence
+from weakref import WeakKeyDictionary
 
 import torch
 from transformers import Qwen2ForCausalLM
 
 from grpo_trainer.fleet.generation import weight_tensor
 from grpo_trainer.fleet.generator import Completion
+from grpo_trainer.fleet.snapshot import Snapshot
 from grpo_trainer.fleet.weights import WeightServer
 from trainer.tiny_model import build_model, build_tokenizer
 
@@ -30,12 +32,22 @@ def policy(seed: int) -> Qwen2ForCausalLM:
     return build_model(TOKENIZER, seed)
 
 
+SNAPSHOTS: WeakKeyDictionary[WeightServer, Snapshot] = WeakKeyDictionary()
+
+
 def publish(model: torch.nn.Module, weights: WeightServer) -> None:
-    weights.publish([weight_tensor(name, parameter) for name, parameter in model.named_parameters()])
+    snapshot = SNAPSHOTS.setdefault(weights, Snapshot(weights))
+    snapshot.publish(weight_tensor(name, parameter) for name, parameter in model.named_parameters())
 
 
-def size_bytes(model: torch.nn.Module) -> int:
-    return sum(parameter.numel() * parameter.element_size() for parameter in model.parameters())
+def size_bytes(model: torch.nn.Module, before: torch.nn.Module | None = None) -> int:
+    """Of all its weights; or of those that are other ones than before."""
+    last = dict(before.named_parameters()) if before else {}
+    return sum(
+        parameter.numel() * parameter.element_size()
+        for name, parameter in model.named_parameters()
+        if name not in last or not torch.equal(parameter, last[name])
+    )
 
 
 def logprob_difference(

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 from grpo_trainer.fleet.observer import GeneratorState, GeneratorStatus
+from grpo_trainer.fleet.update import Update
 
 
 class RecordingObserver:
@@ -25,10 +26,10 @@ class RecordingObserver:
         self.versions.append(version)
         assert count == len(self.versions)
 
-    def synced(self, generator: str, seconds: float, size_bytes: int) -> None:
-        assert seconds > 0
+    def synced(self, generator: str, update: Update) -> None:
+        assert update.seconds > update.pause_s > 0
         with self.lock:
-            self.synced_bytes.setdefault(generator, []).append(size_bytes)
+            self.synced_bytes.setdefault(generator, []).append(update.size_bytes)
 
     def sync_failed(self, generator: str) -> None:
         with self.lock:

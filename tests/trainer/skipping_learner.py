@@ -4,25 +4,27 @@ skipping_learner.py CONFIG
 """
 
 import sys
+from collections.abc import Callable
+from itertools import count
 
+from grpo_contract.weights import StagedWeights
 from grpo_trainer import worker
-from grpo_trainer.fleet.generator import Generator, WeightSource
-from grpo_trainer.fleet.weights import Offering
+from grpo_trainer.fleet.update import Updating
 
 SKIPPED = 2
 
-update = Generator._update
+swap = Updating.swap
+numbers = count(1)
 
 
-def update_or_skip(generator: Generator, weights: WeightSource) -> Offering:
-    if generator.updates != SKIPPED:
-        return update(generator, weights)
-    with weights.offering() as offering:
-        body = {"new_version": offering.version}
-        generator._request("POST", "/update_weight_version", body, generator._deadlines.control_s)
-    return offering
+def swap_or_skip(updating: Updating, staged: StagedWeights, on_failure: Callable[[], None]) -> float:
+    if next(numbers) != SKIPPED:
+        return swap(updating, staged, on_failure)
+    body = {"new_version": staged.version}
+    updating._request("POST", "/update_weight_version", body, updating._deadlines.control_s)
+    return 0.0
 
 
 if __name__ == "__main__":
-    Generator._update = update_or_skip  # type: ignore[method-assign, assignment]
+    Updating.swap = swap_or_skip  # type: ignore[method-assign, assignment]
     worker.main(sys.argv[1:])

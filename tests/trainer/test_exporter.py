@@ -13,6 +13,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from grpo_contract.metrics import LEARNER_METRICS, Kind
 from grpo_contract.progress import Metrics, Stage
 from grpo_trainer.fleet.observer import GeneratorState, GeneratorStatus
+from grpo_trainer.fleet.update import Update
 from grpo_trainer.instruments.metrics import LearnerMetrics
 from grpo_trainer.instruments.progress import ProgressBoard
 from grpo_trainer.reports.exporter import Exporter, new_registry
@@ -182,8 +183,8 @@ def test_what_the_fleet_tells(learner_0: Served) -> None:
     assert before["grpo_generators", (("state", "lost"),)] == 0
 
     report.published("run-2", 2)
-    report.synced("g0", 0.3, 1000)
-    report.synced("g1", 0.4, 1000)
+    report.synced("g0", Update("run-2", 0.3, 0.1, 1000))
+    report.synced("g1", Update("run-2", 0.4, 0.2, 1000))
     report.sync_failed("g2")
     report.failed_over(5)
     report.completed("g0", 64)
@@ -196,6 +197,9 @@ def test_what_the_fleet_tells(learner_0: Served) -> None:
     samples = learner_0.samples()
     assert samples["grpo_weight_version", ()] == 2
     assert samples["grpo_weight_sync_seconds_count", ()] == 2
+    assert samples["grpo_weight_sync_seconds_sum", ()] == pytest.approx(0.7)
+    assert samples["grpo_weight_swap_pause_seconds_count", ()] == 2
+    assert samples["grpo_weight_swap_pause_seconds_sum", ()] == pytest.approx(0.3)
     assert samples["grpo_weight_sync_bytes_total", ()] == 2000
     assert samples["grpo_weight_sync_failures_total", ()] == 1
     assert samples["grpo_generator_failovers_total", ()] == 5

@@ -36,7 +36,7 @@ MANY_PROMPTS: list[list[int]] = TOKENIZER([f"prompt number {number}" for number 
 
 
 class Newcomers:
-    """Tensor parallel: two workers, each of which pulls its weights."""
+    """Tensor parallel: two workers, each of which loads its part."""
 
     def __init__(self, folder: Path, model: Path) -> None:
         self._folder = folder
@@ -138,14 +138,15 @@ def learner_of_two(learner: Learner, newcomer: RunningGenerator, generator: Runn
 def test_a_newcomer_gets_the_weights_before_its_first_prompt(
     learner: Learner, newcomer: RunningGenerator, generator: RunningGenerator
 ) -> None:
+    first = policy(learner.seed)
     learner.find(generator)
     model = learner.learn()
     assert not newcomer.is_ready
     learner.find(newcomer)
     assert newcomer.is_ready
     assert learner.observer.synced_bytes == {
-        generator.name: [size_bytes(model)] * 2,
-        newcomer.name: [size_bytes(model) * TENSOR_PARALLEL],
+        generator.name: [size_bytes(first), size_bytes(model, first)],
+        newcomer.name: [size_bytes(model)],  # once for all of its workers
     }
     assert learner.observer.completions == {}
 

@@ -54,6 +54,6 @@ def test_every_rank_learns_that_the_generators_are_gone(results: list[dict[str, 
     assert [result["lost"] for result in results] == [bad_news] * RANKS
 
 
-def test_the_last_weights_are_freed_before_the_next_ones_are_gathered(results: list[dict[str, Any]]) -> None:
+def test_the_next_weights_take_the_place_of_the_last_ones(results: list[dict[str, Any]]) -> None:
     """Each version is the whole model in learner 0's memory."""
-    assert [result["old copies"] for result in results] == [0] * RANKS
+    assert [result["second copies"] for result in results] == [0] * RANKS

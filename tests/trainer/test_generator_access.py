@@ -7,6 +7,7 @@ import pytest
 import requests
 
 from grpo_contract.network import GENERATOR_HEADER, GENERATOR_OPEN_PATHS, METRICS_PATH
+from grpo_contract.weights import STAGE_PATH
 from trainer.running_generator import TOKEN, RunningGenerator
 
 NO_TOKEN: Mapping[str, str] = {}
@@ -62,6 +63,25 @@ def test_so_does_everything_else(generator: RunningGenerator, method: str, path:
     assert ask(generator, method, path, NO_TOKEN).status_code == 401
 
 
+@pytest.mark.parametrize("headers", [NO_TOKEN, {"Authorization": "Bearer guessed"}])
+@pytest.mark.parametrize("method", ["GET", "HEAD", "POST", "PUT", "OPTIONS"])
+def test_so_does_our_own_route(generator: RunningGenerator, method: str, headers: Mapping[str, str]) -> None:
+    assert ask(generator, method, STAGE_PATH, headers).status_code == 401
+
+
+@pytest.mark.parametrize("path", [STAGE_PATH + "/", STAGE_PATH.upper()])
+def test_our_own_route_has_one_spelling(generator: RunningGenerator, path: str) -> None:
+    assert ask(generator, "POST", path, generator.authorization).status_code == 404
+
+
+@pytest.mark.parametrize("body", ["", "{}", "[1]", "{\n}", "no JSON"])
+def test_what_is_no_offer_is_refused_in_a_sentence(generator: RunningGenerator, body: str) -> None:
+    answer = requests.post(generator.url + STAGE_PATH, data=body, headers=generator.authorization, timeout=60)
+    assert answer.status_code == 502
+    assert "WeightOffer" in answer.json()["error"]
+    assert answer.headers[GENERATOR_HEADER] == generator.name
+
+
 def test_a_refusal_is_json_that_says_what_is_needed(generator: RunningGenerator) -> None:
     assert ask(generator, "GET", "/v1/models", NO_TOKEN).json() == {"error": "the token of the run is needed"}
 
@@ -103,7 +123,7 @@ def test_every_answer_names_the_generator(
 
 def test_refused_requests_do_not_change_readiness(generator: RunningGenerator) -> None:
     before = ask(generator, "GET", "/ready", NO_TOKEN).status_code
-    for path in ("/update_weights", "/finish_weight_update"):
+    for path in ("/update_weights", "/finish_weight_update", STAGE_PATH):
         assert ask(generator, "POST", path, NO_TOKEN).status_code == 401
     assert ask(generator, "GET", "/ready", NO_TOKEN).status_code == before
 

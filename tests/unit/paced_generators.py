@@ -8,8 +8,9 @@ from typing import Any, Final
 from grpo_contract.config import Deadlines
 from grpo_trainer.fleet.errors import GeneratorLost
 from grpo_trainer.fleet.fleet import Fleet, Ticket
-from grpo_trainer.fleet.generator import Completion, Generator, Update, WeightSource
+from grpo_trainer.fleet.generator import Completion, Generator
 from grpo_trainer.fleet.roster import Roster
+from grpo_trainer.fleet.update import Update, WeightSource
 from grpo_trainer.fleet.weights import WeightServer
 from harness.waiting import wait_for
 from trainer.recording_observer import RecordingObserver
@@ -47,9 +48,8 @@ class PacedGenerator(Generator):
         return self.held_version == version
 
     def update(self, weights: WeightSource) -> Update:
-        self.updates += 1
         self.held_version = weights.version
-        return Update(weights.version, 0.1, 0)
+        return Update(weights.version, 0.2, 0.1, 0)
 
     def complete(
         self, prompts: Sequence[list[int]], num_generations: int, sampling: Mapping[str, Any], version: str

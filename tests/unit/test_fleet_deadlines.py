@@ -15,9 +15,10 @@ from grpo_contract.failure import PodReason
 from grpo_trainer.fleet import roster as roster_module
 from grpo_trainer.fleet.errors import GeneratorLost, GeneratorsLost
 from grpo_trainer.fleet.fleet import MOST_SENDS, Fleet
-from grpo_trainer.fleet.generator import Completion, Generator, Update, WeightSource
+from grpo_trainer.fleet.generator import Completion, Generator
 from grpo_trainer.fleet.observer import GeneratorState
 from grpo_trainer.fleet.roster import Roster
+from grpo_trainer.fleet.update import Update, WeightSource
 from grpo_trainer.fleet.weights import WeightServer
 from harness.waiting import wait_for
 from trainer.collecting import are_there, collect
@@ -42,6 +43,7 @@ class PlayedGenerator(Generator):
     def __init__(self, url: str, on_complete: Callable[[], None]) -> None:
         super().__init__(url, lambda: "token", Deadlines())
         self.on_complete = on_complete
+        self.updates = 0
 
     def holds(self, version: str) -> bool:
         return self.held_version == version
@@ -49,7 +51,7 @@ class PlayedGenerator(Generator):
     def update(self, weights: WeightSource) -> Update:
         self.updates += 1
         self.held_version = weights.version
-        return Update(weights.version, 0.1, 0)
+        return Update(weights.version, 0.2, 0.1, 0)
 
     def complete(
         self, prompts: Sequence[list[int]], num_generations: int, sampling: Mapping[str, Any], version: str
@@ -293,7 +295,7 @@ class Hanging(PlayedGenerator):
         self.updates += 1
         if self.updates == 1:
             self.held_version = "older-0"
-            return Update("older-0", 0.1, 0)
+            return Update("older-0", 0.2, 0.1, 0)
         assert self.gives_up.wait(timeout=5)
         self.held_version = None
         raise GeneratorLost("/update_weights: timed out")

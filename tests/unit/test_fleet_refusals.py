@@ -112,7 +112,8 @@ def test_a_request_under_which_the_weights_were_given_again_is_lost(
     weights.publish([])
     generator = Generator(f"http://127.0.0.1:{server.server_port}", lambda: "token", Deadlines())
     choice = {"index": 0, "token_ids": [7], "logprobs": {"token_logprobs": [-1.0]}, "finish_reason": "stop"}
-    server.status, server.body = 200, json.dumps({"weight_version": weights.version, "choices": [choice]})
+    answers = {"weight_version": weights.version, "choices": [choice], "path": "/proc/1/fd/3"}
+    server.status, server.body = 200, json.dumps(answers)
     assert generator.complete([[1]], 1, {}, weights.version) == [[Completion([7], [-1.0])]]
     monkeypatch.setattr(server, "on_completions", lambda: generator.update(weights))
     with pytest.raises(GeneratorLost, match="it was given its weights again during a request"):

@@ -9,7 +9,7 @@ import pytest
 import requests
 
 from grpo_contract.config import Deadlines
-from grpo_contract.weights import TensorInfo
+from grpo_contract.weights import STAGE_PATH, TensorInfo
 from grpo_trainer.fleet.generator import Generator
 from grpo_trainer.fleet.weights import WeightServer, WeightTensor
 from harness.daemons import free_port

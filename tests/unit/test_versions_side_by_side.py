@@ -8,7 +8,7 @@ from pydantic import BaseModel
 from grpo_contract.config import CheckpointConfig
 from grpo_contract.failure import Failure, PodReason
 from grpo_contract.progress import CheckpointProgress, GeneratorProgress, Progress, RewardHealth, Stage, Steps
-from grpo_contract.weights import TensorInfo, WeightOffer
+from grpo_contract.weights import StagedWeights, TensorInfo, WeightOffer
 from grpo_operator.desired.config import run_config
 from unit.desired_inputs import make_run, make_settings
 
@@ -28,12 +28,17 @@ TOLD: dict[str, BaseModel] = {
     ),
     "failure": Failure(reason=PodReason.GENERATORS_LOST, message="None answers."),
     "offer of weights": WeightOffer(
+        version="a-1",
         host="10.0.0.1",
         port=7,
         token="t",
         tensors=(TensorInfo(name="w", dtype="float32", shape=(2, 3)),),
         total_bytes=24,
+        block_bytes=4096,
         deadline_s=60,
+    ),
+    "staged weights": StagedWeights(
+        path="/proc/1/fd/3", version="a-1", tensors=(TensorInfo(name="w", dtype="float32", shape=(2, 3)),)
     ),
 }
 

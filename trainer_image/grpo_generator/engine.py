@@ -1,33 +1,35 @@
-"""vLLM's side of a weight update: the worker pulls the tensors and loads them as if from a checkpoint.
+"""vLLM's side of a weight update: the worker loads the tensors as if from a checkpoint, out of the mirror in the pod's memory.
 
-A pull keeps nothing between updates: there is no process group to rendezvous, so generators may die, restart and join
+Nothing is kept between updates: there is no process group to rendezvous, so generators may die, restart and join
 at any time and nobody else notices. vLLM loads this module in its worker processes; the learner never imports it.
 """
 
 import contextlib
 import logging
+from collections.abc import Iterator
 from dataclasses import dataclass
 
+import torch
 from torch import nn
 from vllm.distributed.weight_transfer.base import WeightTransferEngine, WeightTransferInitInfo
 from vllm.model_executor.layers.vocab_parallel_embedding import VocabParallelEmbedding
 from vllm.model_executor.model_loader.reload import finalize_layerwise_reload, initialize_layerwise_reload
 from vllm.model_executor.model_loader.reload.layerwise import get_layerwise_info
 
-from grpo_contract.weights import WeightOffer
-from grpo_generator.pull import pull
+from grpo_contract.weights import StagedWeights, TensorInfo
+from grpo_generator.mirror import tensors_of
 
 
 @dataclass
 class NoInitInfo(WeightTransferInitInfo):  # type: ignore[misc]
-    """A pull needs nothing before its offer."""
+    """Nothing is needed before the first update."""
 
 
-class PullEngine(WeightTransferEngine[NoInitInfo, WeightOffer]):  # type: ignore[misc]
-    """One per worker: with tensor parallelism each worker pulls the whole stream and keeps its part."""
+class MirrorEngine(WeightTransferEngine[NoInitInfo, StagedWeights]):  # type: ignore[misc]
+    """One per worker: with tensor parallelism each worker reads the whole mirror and keeps its part."""
 
     init_info_cls = NoInitInfo
-    update_info_cls = WeightOffer
+    update_info_cls = StagedWeights
 
     def init_transfer_engine(self, init_info: NoInitInfo) -> None:
         pass
@@ -35,10 +37,10 @@ class PullEngine(WeightTransferEngine[NoInitInfo, WeightOffer]):  # type: ignore
     def start_weight_update(self) -> None:
         initialize_layerwise_reload(self.model)
 
-    def receive_weights(self, update_info: WeightOffer) -> None:
+    def receive_weights(self, update_info: StagedWeights) -> None:
         with contextlib.ExitStack() as failing:
             failing.callback(self._abandon)
-            self.model.load_weights(pull(update_info))
+            self.model.load_weights(loadable(update_info))
             failing.pop_all()
 
     def finish_weight_update(self) -> None:
@@ -63,6 +65,17 @@ class PullEngine(WeightTransferEngine[NoInitInfo, WeightOffer]):  # type: ignore
                 info.loaded_weights.clear()
                 info.load_numel = 0
         self.finish_weight_update()
+
+
+def loadable(staged: StagedWeights) -> Iterator[tuple[str, torch.Tensor]]:
+    return ((info.name, _tensor(info, data)) for info, data in tensors_of(staged))
+
+
+def _tensor(info: TensorInfo, data: memoryview) -> torch.Tensor:
+    dtype = getattr(torch, info.dtype)
+    if not data:
+        return torch.empty(info.shape, dtype=dtype)
+    return torch.frombuffer(data, dtype=dtype).view(info.shape)
 
 
 def refresh_tied_heads(model: nn.Module) -> None:

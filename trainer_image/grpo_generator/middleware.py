@@ -1,4 +1,5 @@
-"""What stands before every route of vLLM: the run's token, readiness and the generator's name. Plain ASGI.
+"""What stands before every route of vLLM: the run's token, readiness, the generator's name, and a route of ours that fetches
+weights. Plain ASGI.
 
 vLLM's own --api-key guards only /v1, not the routes that change weights.
 """
@@ -11,6 +12,8 @@ from typing import Any, Final
 
 from grpo_contract import pod
 from grpo_contract.network import GENERATOR_HEADER, GENERATOR_OPEN_PATHS, GENERATOR_READY_PATH, UNSET_WEIGHT_VERSION
+from grpo_contract.weights import STAGE_PATH
+from grpo_generator.staging import StageFailed, Staging
 
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
@@ -29,6 +32,7 @@ class GeneratorMiddleware:
         self._app = app
         self._name = pod.pod_name().encode()
         self._ready = False
+        self._staging = Staging()
 
     async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
@@ -46,6 +50,8 @@ class GeneratorMiddleware:
         elif scope["path"] == GENERATOR_READY_PATH:
             status = HTTPStatus.OK if self._ready else HTTPStatus.SERVICE_UNAVAILABLE
             await _answer(send, status, {"ready": self._ready})
+        elif scope["path"] == STAGE_PATH and scope["method"] == "POST":
+            await self._stage(receive, send)
         else:
             await self._observed(scope, receive, send)
 
@@ -61,6 +67,15 @@ class GeneratorMiddleware:
             await send(message)
 
         return named
+
+    async def _stage(self, receive: Receive, send: Send) -> None:
+        """Readiness stays as it is: whatever comes of it, vLLM computes with the same weights as before."""
+        try:
+            answer = json.loads(await self._staging.stage(await _body(receive)))
+        except StageFailed as error:
+            answer = {"error": str(error)}
+        status = HTTPStatus.BAD_GATEWAY if "error" in answer else HTTPStatus.OK
+        await _answer(send, status, answer)
 
     async def _observed(self, scope: Message, receive: Receive, send: Send) -> None:
         answered = False
@@ -87,6 +102,15 @@ class GeneratorMiddleware:
         elif scope["path"] == FINISH_PATH and status == HTTPStatus.OK:
             version = await scope["app"].state.engine_client.get_weight_version()
             self._ready = version != UNSET_WEIGHT_VERSION
+
+
+async def _body(receive: Receive) -> bytes:
+    parts = []
+    while True:
+        message = await receive()
+        parts.append(message.get("body", b""))
+        if not message.get("more_body"):
+            return b"".join(parts)
 
 
 async def _answer(send: Send, status: HTTPStatus, body: dict[str, Any]) -> None:

@@ -9,4 +9,4 @@ def register() -> None:
     from vllm.distributed.weight_transfer import WeightTransferEngineFactory
 
     if WEIGHT_BACKEND not in WeightTransferEngineFactory._registry:
-        WeightTransferEngineFactory.register_engine(WEIGHT_BACKEND, "grpo_generator.engine", "PullEngine")
+        WeightTransferEngineFactory.register_engine(WEIGHT_BACKEND, "grpo_generator.engine", "MirrorEngine")

@@ -1,18 +1,25 @@
-"""The generator's end of a pull: read the tensors of an offer from the learner (the protocol is grpo_contract.weights).
+"""The generator's end of a stage: bring the mirror up to the version of an offer (the protocol is grpo_contract.weights).
 
-A tensor leaves this module only when all of its bytes came and their checksum is right.
+The mirror is of the new version only when all bytes came and every checksum is right; until then, and after a failure, it is of
+none, and the next offer brings all of it.
 """
 
-import math
 import socket
 import time
-import zlib
-from collections.abc import Iterator
 from typing import Final
 
-import torch
-
-from grpo_contract.weights import CHECKSUM_BYTES, TensorInfo, WeightOffer
+from grpo_contract.sparse import BadChanges, Changes, apply_changes
+from grpo_contract.weights import (
+    CHECKSUM_BYTES,
+    PART_HEADER,
+    PartKind,
+    TensorInfo,
+    UnknownDtype,
+    WeightOffer,
+    blocks,
+    checksum,
+)
+from grpo_generator.mirror import Mirror
 
 SILENCE_S: Final = 60.0
 """A learner that sends nothing for so long is gone, whatever the offer's deadline."""
@@ -22,39 +29,47 @@ class PullError(Exception):
     """The stream is not what was offered, or it ended early. A sentence."""
 
 
-def pull(offer: WeightOffer) -> Iterator[tuple[str, torch.Tensor]]:
-    """The offer's tensors in its order, one at a time, on the CPU.
-
+def pull(offer: WeightOffer, mirror: Mirror) -> None:
+    """
     Raises:
         PullError: token refused, stream too short, too long, corrupt or too slow.
         OSError: the learner cannot be reached.
     """
-    offered = sum(_size(tensor) for tensor in offer.tensors)
+    offered = _offered_bytes(offer)
     if offered != offer.total_bytes:
         raise PullError(f"the offer describes {offered} bytes of tensors and announces {offer.total_bytes}")
-    stream = _Stream(offer)
+    targets = mirror.lay_out(offer.tensors)
+    stream = _Stream(offer, mirror.version)
+    mirror.version = ""
     try:
-        for tensor in offer.tensors:
-            yield tensor.name, stream.tensor(tensor)
+        for tensor, target in zip(offer.tensors, targets, strict=True):
+            for block in blocks(len(target), offer.block_bytes):
+                stream.update(target[block], tensor)
         stream.expect_end()
     finally:
         stream.close()
+    mirror.version = offer.version
+
+
+def _offered_bytes(offer: WeightOffer) -> int:
+    try:
+        return sum(tensor.size_bytes for tensor in offer.tensors)
+    except UnknownDtype as error:
+        raise PullError(str(error)) from error
 
 
 class _Stream:
-    def __init__(self, offer: WeightOffer) -> None:
+    def __init__(self, offer: WeightOffer, held: str) -> None:
         self._deadline = time.monotonic() + offer.deadline_s
         self._connection = socket.create_connection((offer.host, offer.port), timeout=min(SILENCE_S, offer.deadline_s))
-        self._connection.sendall(offer.token.encode() + b"\n")
+        self._connection.sendall(f"{offer.token} {held}\n".encode())
 
-    def tensor(self, info: TensorInfo) -> torch.Tensor:
-        data = self._read(_size(info), info.name)
-        checksum = int.from_bytes(self._read(CHECKSUM_BYTES, info.name), "big")
-        if zlib.crc32(data) != checksum:
-            raise PullError(f"the checksum of {info.name} does not match its bytes")
-        if not data:
-            return torch.empty(info.shape, dtype=_dtype(info))
-        return torch.frombuffer(data, dtype=_dtype(info)).view(info.shape)
+    def update(self, block: memoryview, tensor: TensorInfo) -> None:
+        (num_parts,) = self._read(1, tensor.name)
+        for _ in range(num_parts):
+            self._apply_part(block, tensor)
+        if num_parts and checksum(block) != self._read(CHECKSUM_BYTES, tensor.name):
+            raise PullError(f"the checksum of {tensor.name} does not match its bytes")
 
     def expect_end(self) -> None:
         if self._receive(memoryview(bytearray(1)), "the end"):
@@ -63,15 +78,30 @@ class _Stream:
     def close(self) -> None:
         self._connection.close()
 
+    def _apply_part(self, block: memoryview, tensor: TensorInfo) -> None:
+        kind, num_changes, size = PART_HEADER.unpack(self._read(PART_HEADER.size, tensor.name))
+        if kind not in list(PartKind) or size > len(block) or (kind == PartKind.DENSE and size < len(block)):
+            raise PullError(f"a part of kind {kind} with {size} bytes is none of {tensor.name}")
+        if kind == PartKind.DENSE:
+            self._read_into(block, tensor.name)
+            return
+        changes = Changes(PartKind(kind), num_changes, bytes(self._read(size, tensor.name)))
+        try:
+            apply_changes(block, changes, tensor.element_bytes)
+        except BadChanges as error:
+            raise PullError(f"{tensor.name}: {error}") from error
+
     def _read(self, size: int, what: str) -> bytearray:
         data = bytearray(size)
-        rest = memoryview(data)
+        self._read_into(memoryview(data), what)
+        return data
+
+    def _read_into(self, rest: memoryview, what: str) -> None:
         while rest:
             received = self._receive(rest, what)
             if not received:
                 raise PullError(f"the stream ended {len(rest)} bytes before the end of {what}")
             rest = rest[received:]
-        return data
 
     def _receive(self, into: memoryview, what: str) -> int:
         left_s = self._deadline - time.monotonic()
@@ -83,14 +113,3 @@ class _Stream:
         except TimeoutError as error:
             raise PullError(f"the learner fell silent at {what}") from error
         return received
-
-
-def _dtype(info: TensorInfo) -> torch.dtype:
-    dtype = getattr(torch, info.dtype, None)
-    if not isinstance(dtype, torch.dtype):
-        raise PullError(f"{info.name} has the unknown dtype {info.dtype}")
-    return dtype
-
-
-def _size(info: TensorInfo) -> int:
-    return int(_dtype(info).itemsize) * math.prod(info.shape)

@@ -8,8 +8,10 @@ Rank 0 alone talks to generators; completions come to the ranks in the backgroun
 main thread of every rank.
 """
 
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import starmap
 from typing import Any
 
 import torch
@@ -21,10 +23,12 @@ from grpo_contract.weights import TensorInfo
 from grpo_trainer.fleet.courier import Courier, receive
 from grpo_trainer.fleet.discovery import Discovery
 from grpo_trainer.fleet.fleet import Fleet
+from grpo_trainer.fleet.gathering import gathered
 from grpo_trainer.fleet.generator import Completion, Generator
 from grpo_trainer.fleet.inbox import Batch, Inbox
 from grpo_trainer.fleet.observer import FleetObserver
 from grpo_trainer.fleet.roster import Roster
+from grpo_trainer.fleet.snapshot import Snapshot
 from grpo_trainer.fleet.weights import WeightServer, WeightTensor
 from grpo_trainer.fleet.wire import Exchange, connect
 from grpo_trainer.light_trl import GRPOTrainer, VLLMGeneration
@@ -45,7 +49,7 @@ class FleetSettings:
 
 
 class FleetGeneration(VLLMGeneration):  # type: ignore[misc]
-    """VLLMGeneration keeps its walk over the parameters (ZeRO-3), but for an adapter's; its transport is replaced."""
+    """VLLMGeneration keeps the names that vLLM knows parameters by; its walk over them and its transport are replaced."""
 
     def __init__(self, settings: FleetSettings, **kwargs: Any) -> None:
         self._settings = settings
@@ -69,6 +73,7 @@ class FleetGeneration(VLLMGeneration):  # type: ignore[misc]
         else:
             exchange.wait_for(self.accelerator.num_processes - 1)
             self._weights = WeightServer(settings.weights_host, settings.weights_port, deadlines.weight_sync_s)
+            self._snapshot = Snapshot(self._weights)
             roster = Roster(settings.discovery, self._weights, self._connect, settings.observer, settings.max_staleness)
             self._courier = Courier(Fleet(roster, settings.observer, deadlines.generators_s), self.inbox, exchange)
         self.accelerator.wait_for_everyone()
@@ -81,25 +86,24 @@ class FleetGeneration(VLLMGeneration):  # type: ignore[misc]
         return Generator(url, self._settings.read_token, self._settings.deadlines)
 
     def sync_weights(self) -> None:
-        if self.accelerator.is_main_process:
-            self._weights.withdraw()  # before the new ones take as much memory
-        tensors = []
-        for name, parameter in self._iter_named_params():  # gathers: every rank takes part
-            if self.accelerator.is_main_process:
-                tensors.append(weight_tensor(name, parameter))
-        if self.accelerator.is_main_process:
-            self._weights.publish(tensors)
-            self._settings.observer.published(self._weights.version, self._weights.count)
-            self._courier.do(Fleet.look_around if self.max_staleness else Fleet.sync)
         self.num_versions += 1
+        parameters = self._iter_named_params()  # gathers: every rank takes part
+        if not self.accelerator.is_main_process:
+            deque(parameters, maxlen=0)
+            return
+        self._snapshot.publish(starmap(weight_tensor, parameters))
+        self._settings.observer.published(self._weights.version, self._weights.count)
+        self._courier.do(Fleet.look_around if self.max_staleness else Fleet.sync)
 
     def _iter_named_params(self) -> Iterator[tuple[str, torch.Tensor]]:
         if is_peft_model(self.model):
             from grpo_trainer.fleet.merged_weights import merged_parameters  # peft, which other runs have not
 
             return merged_parameters(self.model, self._dist.gather_params)
-        parameters: Iterator[tuple[str, torch.Tensor]] = super()._iter_named_params()
-        return parameters
+        named = self.model.named_parameters()
+        return gathered(
+            ((self._fix_param_name_to_vllm(name), parameter) for name, parameter in named), self._dist.gather_params
+        )
 
     def generate(
         self, prompts: list[list[int]], images: list[Any] | None, num_generations: int, profiler: Any = None
@@ -182,8 +186,8 @@ class FleetGRPOTrainer(GRPOTrainer):  # type: ignore[misc]
 
 
 def weight_tensor(name: str, tensor: torch.Tensor) -> WeightTensor:
-    """A copy in host memory, so that training may go on while generators pull."""
-    on_host = tensor.detach().to("cpu", copy=True).contiguous()
+    """On the CPU its bytes are the tensor's own."""
+    on_host = tensor.detach().to("cpu").contiguous()
     info = TensorInfo(name=name, dtype=str(tensor.dtype).removeprefix("torch."), shape=tuple(tensor.shape))
     return WeightTensor(info, memoryview(on_host.reshape(-1).view(torch.uint8).numpy()))
 

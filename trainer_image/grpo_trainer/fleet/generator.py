@@ -1,19 +1,16 @@
 """One vLLM server as the learner sees it: which weights it holds, giving it others, completions.
 
-Rules of vLLM 0.31 that this file keeps:
-- a completion request that arrives while an update is open kills the engine: pause and resume around every update;
-- a server that is started twice into an update answers 500: the update that a dead learner left open is finished first;
-- a fresh server reports the version "default".
+A fresh server reports the version "default".
 """
 
 import contextlib
 import math
 import socket
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from http import HTTPStatus
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
 import requests
 from requests.adapters import HTTPAdapter
@@ -23,7 +20,8 @@ from grpo_contract.failure import QUOTED_CHARACTERS
 from grpo_contract.network import GENERATOR_HEADER, SERVED_MODEL_NAME
 from grpo_trainer.fleet.errors import GeneratorLost
 from grpo_trainer.fleet.refusal import REFUSALS, refused_completions, words_of
-from grpo_trainer.fleet.weights import Offering, count_of
+from grpo_trainer.fleet.update import Update, Updating, WeightSource
+from grpo_trainer.fleet.weights import count_of
 
 FINISHED: Final = {"stop", "length"}
 MOST_REQUESTS: Final = 32
@@ -49,20 +47,6 @@ class Completion:
     newest: int = field(default=0, compare=False)
 
 
-@dataclass(frozen=True)
-class Update:
-    version: str
-    seconds: float
-    size_bytes: int
-
-
-class WeightSource(Protocol):
-    @property
-    def version(self) -> str: ...
-
-    def offering(self) -> contextlib.AbstractContextManager[Offering]: ...
-
-
 class Generator:
     def __init__(self, url: str, read_token: Callable[[], str], deadlines: Deadlines) -> None:
         """The token is read for each request: the Secret that it is in may have been made again."""
@@ -71,16 +55,17 @@ class Generator:
         """Of its pod, once it answered."""
         self.held_version: str | None = None
         """What it is known to hold; None when it was never updated or anything went wrong since."""
-        self.updates = 0
-        """How many were begun."""
-        self._given: list[str] = []
-        """Versions that it was given one after the other, with nothing going wrong in between; another list after that."""
+        self.swapping = threading.Lock()
+        """Held while its weights are swapped, and while they are asked for; not while new ones are on their way to it."""
+        self.spell: list[str] = []
+        """Versions that it was given one after the other, with nothing going wrong in between; after that, another list."""
         self._read_token, self._deadlines = read_token, deadlines
         self._session = requests.Session()
         self._session.trust_env = False  # a proxy for the hub is none for pods
         # vLLM closes idle connections after 5 s: one that it closes as we send would look like a dead generator.
         self._session.headers["Connection"] = "close"
         self._session.mount("http://", _KeepAliveAdapter(pool_maxsize=MOST_CONNECTIONS))
+        self._updating = Updating(self._request, deadlines)
 
     def holds(self, version: str) -> bool:
         """Whether it says so itself and nothing has gone wrong since it was given that version.
@@ -88,7 +73,7 @@ class Generator:
         Raises:
             GeneratorLost: it cannot be reached.
         """
-        with self._knowing_no_version_on_failure():
+        with self._knowing_no_version_on_failure(), self.swapping:
             return self._version() == self.held_version == version
 
     def holds_since(self, oldest: int) -> bool:
@@ -98,22 +83,26 @@ class Generator:
 
     def forget_version(self) -> None:
         """It is not known any more which weights it holds."""
-        self.held_version, self._given = None, []
+        self.held_version, self.spell = None, []
 
     def update(self, weights: WeightSource) -> Update:
-        """Give it the newest weights. What it is writing goes on with them.
+        """Give it the newest weights. It goes on writing while they come, stands still while it swaps them, and goes on with
+        them.
 
         Raises:
             GeneratorLost: it does not hold them, or that is not known.
         """
         started = time.perf_counter()
-        self.updates += 1
-        if self.held_version is None:
-            self.forget_version()
         with self._knowing_no_version_on_failure():
-            offering = self._update(weights)
-        self.held_version = offering.version
-        return Update(offering.version, time.perf_counter() - started, offering.sent_bytes)
+            with weights.offering() as offering:
+                staged = self._updating.stage(offering.offer)
+            with self.swapping:
+                if self.held_version is None:
+                    self.forget_version()
+                self.spell.append(staged.version)
+                pause_s = self._updating.swap(staged, self.forget_version)
+                self.held_version = staged.version
+        return Update(staged.version, time.perf_counter() - started, pause_s, offering.sent_bytes)
 
     def complete(
         self, prompts: Sequence[list[int]], num_generations: int, sampling: Mapping[str, Any], version: str
@@ -125,12 +114,12 @@ class Generator:
             GeneratorLost: it failed, or weights came in between that were not newer ones of this learner's.
             UserError: it says that the request is wrong.
         """
-        given = self._given
+        spell = self.spell
         answer = self._completions({"prompt": list(prompts), "n": num_generations, **sampling})
         held = self._version()
-        if held != version and not (held in given and count_of(held) > count_of(version)):
+        if held != version and not (held in spell and count_of(held) > count_of(version)):
             raise GeneratorLost(f"it holds weights {held} after a request that wanted {version}")
-        if self._given is not given:  # and nobody knows what it held before that
+        if self.spell is not spell:  # and nobody knows what it held before that
             raise GeneratorLost("it was given its weights again during a request")
         with _understood(answer) as content:
             return _groups(content, len(prompts), num_generations, (count_of(version), count_of(held)))
@@ -143,39 +132,6 @@ class Generator:
             if error.status in REFUSALS:
                 raise refused_completions(self.name, error.words) from error
             raise
-
-    def _update(self, weights: WeightSource) -> Offering:
-        control_s, sync_s = self._deadlines.control_s, self._deadlines.weight_sync_s
-        with weights.offering() as offering, self._paused():
-            self._given.append(offering.version)
-            self._open_update()
-            offer = offering.offer.model_dump(mode="json")
-            self._request("POST", "/update_weights", {"update_info": offer}, sync_s)
-            self._request("POST", "/finish_weight_update", {"weight_version": offering.version}, sync_s)
-            self._request("POST", "/reset_prefix_cache?reset_running_requests=true", {}, control_s)
-        return offering
-
-    @contextlib.contextmanager
-    def _paused(self) -> Iterator[None]:
-        """What is being generated waits ("keep")."""
-        self._request("POST", "/pause?mode=keep", {}, self._deadlines.control_s)
-        try:
-            yield
-        except GeneratorLost:
-            self.forget_version()  # before anything is written with what it holds now
-            with contextlib.suppress(GeneratorLost):  # the first error is the one to tell
-                self._request("POST", "/resume", {}, self._deadlines.control_s)
-            raise
-        self._request("POST", "/resume", {}, self._deadlines.control_s)
-
-    def _open_update(self) -> None:
-        try:
-            self._request("POST", "/start_weight_update", {}, self._deadlines.control_s)
-        except GeneratorLost as error:
-            if error.status != HTTPStatus.INTERNAL_SERVER_ERROR:
-                raise
-            self._request("POST", "/finish_weight_update", {}, self._deadlines.control_s)
-            self._request("POST", "/start_weight_update", {}, self._deadlines.control_s)
 
     def _version(self) -> str:
         answer = self._request("GET", "/weight_info", None, self._deadlines.control_s)

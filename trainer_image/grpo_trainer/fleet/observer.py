@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Protocol
 
+from grpo_trainer.fleet.update import Update
+
 
 class GeneratorState(StrEnum):
     """The values of grpo_generators{state}; a generator is in exactly one."""
@@ -31,8 +33,8 @@ class FleetObserver(Protocol):
     def published(self, version: str, count: int) -> None:
         """A new version of the weights is wanted; `count` versions were published by this process."""
 
-    def synced(self, generator: str, seconds: float, size_bytes: int) -> None:
-        """A generator took the current weights; `size_bytes` were sent to it (all of its workers)."""
+    def synced(self, generator: str, update: Update) -> None:
+        """A generator took the current weights."""
 
     def sync_failed(self, generator: str) -> None:
         """An update of a generator that answered did not end well."""

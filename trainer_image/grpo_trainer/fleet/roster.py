@@ -16,8 +16,9 @@ from typing import Final
 from grpo_trainer.fleet.background import in_background
 from grpo_trainer.fleet.discovery import Discovery
 from grpo_trainer.fleet.errors import GeneratorLost
-from grpo_trainer.fleet.generator import Generator, WeightSource
+from grpo_trainer.fleet.generator import Generator
 from grpo_trainer.fleet.observer import FleetObserver, GeneratorState, GeneratorStatus
+from grpo_trainer.fleet.update import WeightSource
 from grpo_trainer.fleet.weights import count_of
 
 LOOKUP_INTERVAL_S: Final = 1.0
@@ -35,8 +36,8 @@ class Hold:
     """That a generator holds weights: from an update on until it is lost."""
 
     version: str
-    update: int
-    """Which of the generator's updates brought them."""
+    spell: list[str]
+    """Of the generator, in which it has them."""
 
 
 class Member:
@@ -45,7 +46,7 @@ class Member:
     def __init__(self, generator: Generator) -> None:
         self.generator = generator
         self.lock = threading.Lock()
-        """Held while its weights are looked at or changed."""
+        """Held while new weights are on their way to it and swapped: one update at a time."""
         self.counting = threading.Lock()
         """Held for a moment while a failure is counted."""
         self.bringing_up: Future[None] | None = None
@@ -119,22 +120,24 @@ class Roster:
         Raises:
             GeneratorLost: it does not hold them.
         """
-        with member.lock:
-            try:
-                version = self._hold(member.generator, oldest)
-            except GeneratorLost as error:
-                with member.counting:
-                    self._count_failure(member, error)
-                raise
-            member.answers, member.failures = True, 0
-            return Hold(version, member.generator.updates)
+        try:
+            version = self._held(member.generator, oldest)
+            if version is None:
+                with member.lock:
+                    version = self._held(member.generator, oldest) or self._update(member.generator)
+        except GeneratorLost as error:
+            with member.counting:
+                self._count_failure(member, error)
+            raise
+        member.answers, member.failures = True, 0
+        return Hold(version, member.generator.spell)
 
     def lose(self, member: Member, hold: Hold, error: GeneratorLost) -> None:
         """A request under that hold failed. Of several, the first one counts: the generator is asked again after a while,
         and what the others say later must not take away what it was given since."""
         generator = member.generator
         with member.counting:
-            if generator.held_version is not None and generator.updates == hold.update:
+            if generator.held_version is not None and generator.spell is hold.spell:
                 generator.forget_version()
                 self._count_failure(member, error)
 
@@ -160,17 +163,19 @@ class Roster:
         with contextlib.suppress(GeneratorLost):  # the member remembers it
             self.hold(member, self.newest)
 
-    def _hold(self, generator: Generator, oldest: int) -> str:
+    def _held(self, generator: Generator, oldest: int) -> str | None:
+        """The version that it holds, if that is new enough. Also while an update is under way."""
         known = generator.held_version
         version = known if known is not None and count_of(known) >= oldest else self._weights.version
-        if generator.holds(version):
-            return version
+        return version if generator.holds(version) else None
+
+    def _update(self, generator: Generator) -> str:
         try:
             update = generator.update(self._weights)
         except GeneratorLost:
             self._observer.sync_failed(generator.name)
             raise
-        self._observer.synced(generator.name, update.seconds, update.size_bytes)
+        self._observer.synced(generator.name, update)
         logger.info("generator %s holds weights %s", generator.name, update.version)
         return update.version
 

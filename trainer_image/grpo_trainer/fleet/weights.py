@@ -1,24 +1,46 @@
-"""The learner's end of a pull: one version of the weights, streamed to whoever presents a token for it.
+"""The learner's end of a stage: one version of the weights, streamed to whoever presents a token for it, or of it what
+changed since the version that the generator has.
 
-It serves bytes; gathering parameters is FleetGeneration's work. The protocol is described in grpo_contract.weights.
+It serves bytes; what they are made from is the work of FleetGeneration and Snapshot. The protocol is described in
+grpo_contract.weights.
 """
 
 import contextlib
 import secrets
 import socket
 import threading
-import zlib
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
-from functools import cached_property
-from typing import Final
+from dataclasses import dataclass, field, replace
+from typing import Final, Protocol
 
-from grpo_contract.weights import CHECKSUM_BYTES, TOKEN_LINE_BYTES, TensorInfo, WeightOffer
+from grpo_contract.weights import (
+    BLOCK_BYTES,
+    LINE_BYTES,
+    PART_HEADER,
+    PartKind,
+    TensorInfo,
+    WeightOffer,
+    blocks,
+    checksum,
+)
 
 SILENCE_S: Final = 60.0
-"""A generator that takes nothing for so long is gone."""
-CHUNK_BYTES: Final = 16 << 20
-"""SILENCE_S bounds the sending of one."""
+"""A generator that takes no part for so long is gone."""
+KEPT_DELTAS: Final = 8
+"""Of the last versions, for generators that skipped some; fewer where together they are larger than the model."""
+
+
+class Part(Protocol):
+    """Changes of a block; of kind DENSE it stands for the block as it is now, and has no data of its own."""
+
+    @property
+    def kind(self) -> PartKind: ...
+
+    @property
+    def num_changes(self) -> int: ...
+
+    @property
+    def data(self) -> bytes: ...
 
 
 def count_of(version: str) -> int:
@@ -31,11 +53,26 @@ class WeightTensor:
     info: TensorInfo
     data: memoryview
     """Its bytes, one by one (format B), row-major."""
+    _checksums: dict[int, bytes] = field(default_factory=dict, repr=False, compare=False)
 
-    @cached_property
-    def checksum(self) -> bytes:
+    def checksum(self, block: slice) -> bytes:
         """Computed by the first stream that gets here, so that publishing does not wait for it."""
-        return zlib.crc32(self.data).to_bytes(CHECKSUM_BYTES, "big")
+        if block.start not in self._checksums:
+            self._checksums[block.start] = checksum(self.data[block])
+        return self._checksums[block.start]
+
+
+@dataclass(frozen=True)
+class Delta:
+    """What changed from one version to the next."""
+
+    base: str
+    tensors: Sequence[Sequence[Part | None]]
+    """Of each tensor its blocks; None where one stayed as it was."""
+
+    @property
+    def size_bytes(self) -> int:
+        return sum(len(part.data) for parts in self.tensors for part in parts if part is not None)
 
 
 @dataclass(frozen=True)
@@ -46,16 +83,28 @@ class _Published:
     count: int
     tensors: Sequence[WeightTensor] | None
     """None once they are withdrawn: the next ones are being made."""
+    deltas: tuple[Delta, ...] = ()
+    """One after the other; the last one leads to this version."""
+
+    def since(self, held: str) -> Sequence[Delta] | None:
+        """From that version to this one; None when there is no way but to send everything."""
+        if held == self.version:
+            return ()
+        bases = [delta.base for delta in self.deltas]
+        return self.deltas[bases.index(held) :] if held in bases else None
 
 
 class Offering:
     """An offer of one version and what was sent of it so far."""
 
-    def __init__(self, offer: WeightOffer, version: str, tensors: Sequence[WeightTensor]) -> None:
+    def __init__(self, offer: WeightOffer, published: _Published) -> None:
+        assert published.tensors is not None
         self.offer = offer
-        self.version = version
-        self.tensors = tensors
+        self.version = published.version
+        self.tensors = published.tensors
+        self.published = published
         self.sent_bytes = 0
+        """Of tensors and of their changes."""
         self._lock = threading.Lock()
 
     def count(self, sent: int) -> None:
@@ -64,11 +113,11 @@ class Offering:
 
 
 class WeightServer:
-    """Offers the newest published weights. An offer keeps its own version alive: a generator that pulls while the next
+    """Offers the newest published weights. An offer keeps its own version alive: a generator that fetches it while the next
     version is made and published gets one of the two, never half of each.
 
-    A version is the whole model in host memory. So the last one is withdrawn before the next one is made, and whoever
-    asks meanwhile waits: the last one would be of no use to it a moment later.
+    A version is the whole model in host memory. So the last one is withdrawn before the next one is made, mostly in its place,
+    and whoever asks meanwhile waits: the last one would be of no use to it a moment later.
     """
 
     def __init__(self, host: str, port: int, deadline_s: float) -> None:
@@ -80,6 +129,7 @@ class WeightServer:
         self._published = _Published(f"{self._process}-0", 0, None)
         self._changed = threading.Condition()
         self._offerings: dict[str, Offering] = {}
+        self._num_readers = 0
         threading.Thread(target=self._accept, daemon=True, name="weight-server").start()
 
     @property
@@ -93,41 +143,64 @@ class WeightServer:
         return self._published.count
 
     def withdraw(self) -> None:
-        """Free the published weights, but for what an open offer still needs. Theirs stays the newest version until `publish`."""
+        """Offer the published weights to nobody any more. Theirs stays the newest version until `publish`."""
         with self._changed:
             self._published = replace(self._published, tensors=None)
 
-    def publish(self, tensors: Sequence[WeightTensor]) -> None:
-        count = self.count + 1
+    @property
+    def is_read(self) -> bool:
+        """Whether anybody may still read tensors that were published; once withdrawn, they get no new readers."""
         with self._changed:
-            self._published = _Published(f"{self._process}-{count}", count, tensors)
+            return self._num_readers > 0
+
+    def publish(self, tensors: Sequence[WeightTensor], changed: Sequence[Sequence[Part | None]] | None = None) -> None:
+        """`changed`: from the last version to this one, as in Delta; without it everyone gets everything."""
+        last = self._published
+        deltas = () if changed is None else (*last.deltas, Delta(last.version, changed))
+        room = sum(len(tensor.data) for tensor in tensors)
+        published = _Published(f"{self._process}-{last.count + 1}", last.count + 1, tensors, _fitting(deltas, room))
+        with self._changed:
+            self._published = published
             self._changed.notify_all()
 
     @contextlib.contextmanager
     def offering(self) -> Iterator[Offering]:
         """An offer of the newest weights, once there are any; its token is good inside of the `with` block."""
         token = secrets.token_hex(16)
-        version, tensors = self._newest()
-        offer = WeightOffer(
-            host=self._host,
-            port=self._listener.getsockname()[1],
-            token=token,
-            tensors=tuple(tensor.info for tensor in tensors),
-            total_bytes=sum(len(tensor.data) for tensor in tensors),
-            deadline_s=self._deadline_s,
-        )
-        self._offerings[token] = offering = Offering(offer, version, tensors)
-        try:
-            yield offering
-        finally:
-            del self._offerings[token]
+        with self._reading() as published:
+            assert published.tensors is not None
+            offer = WeightOffer(
+                version=published.version,
+                host=self._host,
+                port=self._listener.getsockname()[1],
+                token=token,
+                tensors=tuple(tensor.info for tensor in published.tensors),
+                total_bytes=sum(len(tensor.data) for tensor in published.tensors),
+                block_bytes=BLOCK_BYTES,
+                deadline_s=self._deadline_s,
+            )
+            self._offerings[token] = offering = Offering(offer, published)
+            try:
+                yield offering
+            finally:
+                del self._offerings[token]
 
-    def _newest(self) -> tuple[str, Sequence[WeightTensor]]:
-        """Version and tensors. Whoever publishes ends with the process when it cannot, and so does this wait."""
+    @contextlib.contextmanager
+    def _reading(self) -> Iterator[_Published]:
+        """What is published, once there is something. Whoever publishes ends with the process when it cannot, and so does this wait."""
         with self._changed:
-            while (tensors := self._published.tensors) is None:
+            while self._published.tensors is None:
                 self._changed.wait()
-            return self._published.version, tensors
+            published = self._published
+            self._num_readers += 1
+        try:
+            yield published
+        finally:
+            self._end_reading()
+
+    def _end_reading(self) -> None:
+        with self._changed:
+            self._num_readers -= 1
 
     def close(self) -> None:
         with contextlib.suppress(OSError):
@@ -145,24 +218,61 @@ class WeightServer:
     def _serve(self, connection: socket.socket) -> None:
         with connection, contextlib.suppress(OSError):  # the generator sees the break and says so in its answer
             connection.settimeout(SILENCE_S)
-            offering = self._offerings.get(_read_token(connection))
-            if offering is not None:
-                _stream(connection, offering)
+            token, _, held = _read_line(connection).partition(" ")
+            with self._streaming(token) as offering:
+                if offering is not None:
+                    _stream(connection, offering, held)
+
+    @contextlib.contextmanager
+    def _streaming(self, token: str) -> Iterator[Offering | None]:
+        """A stream may outlive its offer: of a generator that hangs, whose answer nobody waits for any more."""
+        with self._changed:
+            offering = self._offerings.get(token)
+            self._num_readers += 1
+        try:
+            yield offering
+        finally:
+            self._end_reading()
 
 
-def _read_token(connection: socket.socket) -> str:
+def _fitting(deltas: tuple[Delta, ...], room_bytes: int) -> tuple[Delta, ...]:
+    """The newest ones."""
+    deltas = deltas[-KEPT_DELTAS:]
+    while sum(delta.size_bytes for delta in deltas) > room_bytes:
+        deltas = deltas[1:]
+    return deltas
+
+
+def _read_line(connection: socket.socket) -> str:
     line = b""
-    while not line.endswith(b"\n") and len(line) < TOKEN_LINE_BYTES:
-        received = connection.recv(TOKEN_LINE_BYTES - len(line))
+    while not line.endswith(b"\n") and len(line) < LINE_BYTES:
+        received = connection.recv(LINE_BYTES - len(line))
         if not received:
             break
         line += received
-    return line.decode(errors="replace").strip()
+    return line.decode(errors="replace").strip("\n")
 
 
-def _stream(connection: socket.socket, offering: Offering) -> None:
-    for tensor in offering.tensors:
-        for start in range(0, len(tensor.data), CHUNK_BYTES):
-            connection.sendall(tensor.data[start : start + CHUNK_BYTES])
-        connection.sendall(tensor.checksum)
-        offering.count(len(tensor.data))
+def _stream(connection: socket.socket, offering: Offering, held: str) -> None:
+    deltas = offering.published.since(held)
+    with connection.makefile("wb") as stream:
+        for number, tensor in enumerate(offering.tensors):
+            for place, block in enumerate(blocks(len(tensor.data), offering.offer.block_bytes)):
+                changed = None if deltas is None else [delta.tensors[number][place] for delta in deltas]
+                parts = _parts(changed, tensor.data[block])
+                stream.write(bytes([len(parts)]))
+                for kind, num_changes, data in parts:
+                    stream.write(PART_HEADER.pack(kind, num_changes, len(data)))
+                    stream.write(data)
+                    offering.count(len(data))
+                if parts:
+                    stream.write(tensor.checksum(block))
+
+
+def _parts(changed: Sequence[Part | None] | None, block: memoryview) -> list[tuple[PartKind, int, bytes | memoryview]]:
+    """The changes one after the other, or the whole block where that is less."""
+    sparse = [part for part in changed or () if part is not None]
+    is_dense = changed is None or any(part.kind is PartKind.DENSE for part in sparse)
+    if is_dense or sum(len(part.data) for part in sparse) >= len(block):
+        return [(PartKind.DENSE, 0, block)]
+    return [(part.kind, part.num_changes, part.data) for part in sparse]

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 
 from grpo_contract.progress import GeneratorProgress, Stage
 from grpo_trainer.fleet.observer import GeneratorState, GeneratorStatus
+from grpo_trainer.fleet.update import Update
 from grpo_trainer.instruments.idleness import BusyTime
 from grpo_trainer.instruments.metrics import LearnerMetrics
 from grpo_trainer.instruments.progress import ProgressBoard
@@ -37,9 +38,10 @@ class FleetReport:
         self.metrics.set("grpo_weight_version", count)
         self.board.update(weight_version=version)
 
-    def synced(self, generator: str, seconds: float, size_bytes: int) -> None:
-        self.metrics.observe("grpo_weight_sync_seconds", seconds)
-        self.metrics.add("grpo_weight_sync_bytes_total", size_bytes)
+    def synced(self, generator: str, update: Update) -> None:
+        self.metrics.observe("grpo_weight_sync_seconds", update.seconds)
+        self.metrics.observe("grpo_weight_swap_pause_seconds", update.pause_s)
+        self.metrics.add("grpo_weight_sync_bytes_total", update.size_bytes)
 
     def sync_failed(self, generator: str) -> None:
         self.metrics.add("grpo_weight_sync_failures_total", 1)
