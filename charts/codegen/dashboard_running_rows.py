@@ -32,7 +32,7 @@ def speed() -> list[Line]:
                     (value("grpo_learner_idle_ratio"), "learners"), (value("grpo_generator_idle_ratio"), "generators")
                 ),
                 "Share of a step in which learners wait for completions, and in which generators have nothing to write. Where they "
-                "take turns both add up to 1, and spec.generators.maxStaleness hides one of them. status.recommendation says what "
+                "take turns both add up to about 1, and spec.generators.maxStaleness hides one of them. status.recommendation says what "
                 "would help.",
                 highest=1,
             ),

@@ -70,6 +70,8 @@ class Told:
             take_tokens=lambda: {"prompt": 100, "completion": 640},
             watch=RewardWatch(max_error_share=0.5),
             padding=Padding(),
+            staleness={"mean": 0.5, "max": 1.0},
+            take_num_too_stale=lambda: 3,
         )
         self.keeper = stand_in(newest=None)
         fleet = FleetReport(self.metrics, self.board)
@@ -111,6 +113,9 @@ def test_a_step(told: Told) -> None:
     assert told.value("grpo_step_seconds_count") == 2
     for phase in (Phase.REWARD, Phase.LEARN, Phase.WAIT, Phase.GENERATE):
         assert told.value("grpo_phase_seconds_count", phase=phase) == 2
+    assert told.value("grpo_staleness_versions", stat="mean") == 0.5
+    assert told.value("grpo_staleness_versions", stat="max") == 1
+    assert told.value("grpo_too_stale_completions_total") == 6
     assert told.value("grpo_tokens_total", kind="prompt") == 200
     assert told.value("grpo_tokens_total", kind="completion") == 1280
     for reason in RewardError:

@@ -15,19 +15,18 @@ from grpo_trainer.fleet import generation
 from grpo_trainer.instruments.padding import Padding
 from grpo_trainer.learner import Learner
 from grpo_trainer.rewards.watch import RewardWatch
+from trainer.played_generation import PlayedGeneration
 
 LENGTHS = (1, 3, 1, 7)
 """Of the completions of a generation, the last one cut off."""
 
 
-class UnevenGenerators:
+class UnevenGenerators(PlayedGeneration):
     """FleetGeneration's face towards TRL."""
 
     def __init__(self, settings: Any, *, processing_class: Any, **_: Any) -> None:
+        super().__init__()
         self.end = processing_class.eos_token_id
-
-    def sync_weights(self) -> None:
-        pass
 
     def generate(self, prompts: list[list[int]], images: Any, num_generations: int, profiler: Any = None) -> Any:
         completions = [[*[40] * (length - 1), self.end] for length in LENGTHS[:-1]] + [[40] * LENGTHS[-1]]
