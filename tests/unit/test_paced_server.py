@@ -91,5 +91,5 @@ def test_nothing_is_written_while_it_is_paused(generator: Generator, weights: We
 def test_a_pull_that_brings_nothing_has_failed(weights: WeightServer, url: str) -> None:
     with weights.offering() as offering:
         offer = offering.offer.model_dump(mode="json") | {"token": "another"}
-        answer = requests.post(url + "/update_weights", json={"update_info": offer}, timeout=5)
+        answer = requests.post(url + STAGE_PATH, json=offer, timeout=5)
     assert (answer.status_code, answer.json()) == (500, {"error": {"message": "the learner sent nothing"}})
