@@ -1,20 +1,25 @@
 """`python -m perf.weight_sync`, in the trainer's environment: what it costs to bring new weights to generators.
 
 The learner's end and the processes that keep the mirrors are the real ones, over the loopback. A random-init Qwen2-style
-model in bfloat16 is trained by AdamW with float32 masters, so that as many weights change as in training. The dense rows are
-of generators that have nothing, the delta rows of the same ones one step later. A generator's load is real only with --vllm;
-otherwise it is a copy of all tensors from the mirror, one generator per thread. Prints a table. It judges nothing.
+model in bfloat16 is trained by AdamW with float32 masters, so that as many weights change as in training. Prints a table of
+medians; it judges nothing.
+
+- mode: dense, to generators that have no version of this learner; delta, to the same ones one step later.
+- load: with copy, what stands for a generator's load is a copy of all tensors out of the mirror; vLLM is a real generator.
+- changed: share of the weights whose bits differ from the version before; bytes: sent to one generator.
+- publish_s: until the learner has made the version. With maxStaleness it goes on to learn after that.
+- seconds: from there until all generators compute with it; pause_s: of these, how long the slowest wrote nothing.
 """
 
 import argparse
 import asyncio
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing
-from dataclasses import dataclass, fields
 from pathlib import Path
+from statistics import median
 from typing import Final
 
 import torch
@@ -27,7 +32,9 @@ from grpo_generator.staging import Staging
 from grpo_trainer.fleet.generation import weight_tensor
 from grpo_trainer.fleet.generator import Generator
 from grpo_trainer.fleet.snapshot import Snapshot
+from grpo_trainer.fleet.update import Update
 from grpo_trainer.fleet.weights import WeightServer
+from perf.result import Figures
 from trainer.running_generator import RunningGenerator, run_config
 from trainer.tiny_model import build_tokenizer
 
@@ -37,25 +44,7 @@ LEARNING_RATE: Final = 1e-6
 WARM_UP_STEPS: Final = 20
 """Of AdamW, whose first steps are larger than later ones."""
 DEADLINE_S: Final = 300
-
-
-@dataclass(frozen=True)
-class Row:
-    parameters: int
-    mode: str
-    generators: int
-    load: str
-    """What stands for a generator's load of what was staged."""
-    changed: float
-    """Share of the weights whose bits differ from the version before."""
-    bytes: int
-    """Sent to one generator."""
-    publish_s: float
-    """Until the learner has made the version: it trains on after that, where completions may be of older weights."""
-    seconds: float
-    """From there until all generators have it."""
-    pause_s: float
-    """Of these, how long the slowest one wrote nothing."""
+ROUNDS: Final = 5
 
 
 class Training:
@@ -107,46 +96,82 @@ def _config(parameters: int) -> Qwen2Config:
     )
 
 
-def copied_rows(training: Training, generators: int) -> list[Row]:
-    return asyncio.run(_copied_rows(training, [Staging() for _ in range(generators)]))
+def rows(training: Training, generators: Sequence[int]) -> list[Figures]:
+    """Of so many generators each, that load by copying."""
+    return [row for number in generators for row in _copied_rows(training, number)]
 
 
-async def _copied_rows(training: Training, stagings: Sequence[Staging]) -> list[Row]:
-    models = [[torch.empty_like(parameter) for parameter in training.model.parameters()] for _ in stagings]
-    rows = []
-    with closing(WeightServer("127.0.0.1", 0, DEADLINE_S)) as another:
-        training.publish(Snapshot(another))
-        await _sync(another, stagings, models)  # processes start, memory is there: as in each step but the first
-    with closing(WeightServer("127.0.0.1", 0, DEADLINE_S)) as server:
-        snapshot = Snapshot(server)
-        for mode in ("dense", "delta"):
-            changed = training.step()
-            publish_s = training.publish(snapshot)
-            started = time.perf_counter()
-            sent, pause_s = await _sync(server, stagings, models)
-            seconds = time.perf_counter() - started
-            rows.append(
-                Row(training.num_parameters, mode, len(stagings), "copy", changed, sent, publish_s, seconds, pause_s)
-            )
-    return rows
+def vllm_rows(training: Training) -> list[Figures]:
+    """One real generator, given its weights as in a run."""
+    with tempfile.TemporaryDirectory() as folder:
+        model = Path(folder, "model")
+        training.model.save_pretrained(model)
+        build_tokenizer().save_pretrained(model)
+        config = run_config({"model_name_or_path": str(model), "bf16": True})
+        generator = RunningGenerator(Path(folder), config, "generator-0")
+        try:
+            generator.wait_until_it_answers()
+            return _rows(training, 1, "vLLM", Generator(generator.url, lambda: generator.token, Deadlines()).update)
+        finally:
+            generator.kill()
 
 
-async def _sync(
+def _copied_rows(training: Training, generators: int) -> list[Figures]:
+    models = [[torch.empty_like(parameter) for parameter in training.model.parameters()] for _ in range(generators)]
+    stagings = [Staging() for _ in models]
+    with asyncio.Runner() as runner:
+        return _rows(training, generators, "copy", lambda server: runner.run(_update(server, stagings, models)))
+
+
+def _rows(training: Training, generators: int, load: str, update: Callable[[WeightServer], Update]) -> list[Figures]:
+    """Medians over ROUNDS, dense and delta in turns."""
+    measured: dict[str, list[Figures]] = {"dense": [], "delta": []}
+    for number in range(1 + ROUNDS):
+        with closing(
+            WeightServer("127.0.0.1", 0, DEADLINE_S)
+        ) as server:  # as of another learner: nothing is known of it
+            snapshot = Snapshot(server)
+            for of_mode in measured.values():
+                figures = _figures(training, snapshot, server, update)
+                if number:  # processes have started, and memory is there: as in each step but the first
+                    of_mode.append(figures)
+    return [
+        {"parameters": training.num_parameters, "mode": mode, "generators": generators, "load": load}
+        | {name: median(figures[name] for figures in of_mode) for name in of_mode[0]}
+        for mode, of_mode in measured.items()
+    ]
+
+
+def _figures(
+    training: Training, snapshot: Snapshot, server: WeightServer, update: Callable[[WeightServer], Update]
+) -> Figures:
+    changed = training.step()
+    publish_s = training.publish(snapshot)
+    updated = update(server)
+    return {
+        "changed": round(changed, 4),
+        "bytes": updated.size_bytes,
+        "publish_s": round(publish_s, 3),
+        "seconds": round(updated.seconds, 3),
+        "pause_s": round(updated.pause_s, 3),
+    }
+
+
+async def _update(
     server: WeightServer, stagings: Sequence[Staging], models: Sequence[Sequence[torch.Tensor]]
-) -> tuple[int, float]:
-    """All generators at once. Returns the bytes for one of them, and the longest load."""
+) -> Update:
+    """Of all generators at once; the pause is that of the slowest."""
+    started = time.perf_counter()
     with ExitStack() as offers:
         offerings = [offers.enter_context(server.offering()) for _ in stagings]
         orders = [offering.offer.model_dump_json().encode() for offering in offerings]
         answers = await asyncio.gather(*(staging.stage(order) for staging, order in zip(stagings, orders, strict=True)))
+    offer = offerings[0].offer
     paths = [StageAnswer.model_validate_json(answer).path for answer in answers]
-    staged = [
-        StagedWeights(path=path, version=offering.version, tensors=offering.offer.tensors)
-        for path, offering in zip(paths, offerings, strict=True)
-    ]
+    staged = [StagedWeights(path=path, version=offer.version, tensors=offer.tensors) for path in paths]
     with ThreadPoolExecutor(len(stagings)) as pool:
-        pauses = list(pool.map(_load, staged, models))
-    return offerings[0].sent_bytes, max(pauses)
+        pause_s = max(pool.map(_load, staged, models))
+    return Update(offer.version, time.perf_counter() - started, pause_s, offerings[0].sent_bytes)
 
 
 def _load(staged: StagedWeights, model: Sequence[torch.Tensor]) -> float:
@@ -156,65 +181,24 @@ def _load(staged: StagedWeights, model: Sequence[torch.Tensor]) -> float:
     return time.perf_counter() - started
 
 
-def vllm_rows(training: Training, folder: Path) -> list[Row]:
-    """One real generator, given its weights as in a run."""
-    model = folder / "model"
-    training.model.save_pretrained(model)
-    build_tokenizer().save_pretrained(model)
-    generator = RunningGenerator(folder, run_config({"model_name_or_path": str(model), "bf16": True}), "generator-0")
-    try:
-        generator.wait_until_it_answers()
-        client = Generator(generator.url, lambda: generator.token, Deadlines())
-        with closing(WeightServer("127.0.0.1", 0, DEADLINE_S)) as another:
-            training.publish(Snapshot(another))
-            client.update(another)
-        with closing(WeightServer("127.0.0.1", 0, DEADLINE_S)) as server:
-            snapshot = Snapshot(server)
-            return [_updated(training, client, server, snapshot, mode) for mode in ("dense", "delta")]
-    finally:
-        generator.kill()
-
-
-def _updated(training: Training, client: Generator, server: WeightServer, snapshot: Snapshot, mode: str) -> Row:
-    changed = training.step()
-    publish_s = training.publish(snapshot)
-    update = client.update(server)
-    return Row(
-        *(
-            training.num_parameters,
-            mode,
-            1,
-            "vLLM",
-            changed,
-            update.size_bytes,
-            publish_s,
-            update.seconds,
-            update.pause_s,
-        )
-    )
-
-
-def table(rows: Sequence[Row]) -> str:
-    names = [field.name for field in fields(Row)]
-    lines = ["".join(f"{name:>14}" for name in names)]
-    for row in rows:
-        values = (getattr(row, name) for name in names)
-        lines.append("".join(f"{value:>14.4f}" if isinstance(value, float) else f"{value:>14}" for value in values))
-    return "\n".join(lines)
+def table(rows: Sequence[Figures]) -> str:
+    lines = [rows[0], *(row.values() for row in rows)]
+    return "\n".join("".join(f"{value:>12}" for value in line) for line in lines)
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(prog="perf.weight_sync", description=__doc__)
+    parser = argparse.ArgumentParser(
+        prog="perf.weight_sync", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--parameters", type=int, default=64_000_000)
     parser.add_argument("--generators", type=int, nargs="+", default=[1, 2, 4])
     parser.add_argument("--vllm", action="store_true", help="a real generator, too")
     arguments = parser.parse_args()
     training = Training(arguments.parameters)
-    rows = [row for number in arguments.generators for row in copied_rows(training, number)]
+    measured = rows(training, arguments.generators)
     if arguments.vllm:
-        with tempfile.TemporaryDirectory() as folder:
-            rows += vllm_rows(training, Path(folder))
-    print(table(rows))
+        measured += vllm_rows(training)
+    print(table(measured))
 
 
 if __name__ == "__main__":

@@ -12,5 +12,5 @@ Public names, each in the module that is its own:
                                                  raised, like UserError for a request that vLLM refuses, on every rank
     fleet.Fleet, roster.Roster                   submit -> tickets, which get their completions; who is in sync
     generator.Generator                          one vLLM server
-    weights.WeightServer                         versioned snapshots that generators pull
+    snapshot.Snapshot, weights.WeightServer      versions of the weights; what generators fetch of them
 """
