@@ -10,7 +10,7 @@ from grpo_contract.config import RunConfig
 from grpo_demo.make_base import build_model, build_tokenizer
 from perf.learner_steps import Step, follow
 from perf.paced_process import running_paced_server
-from perf.paced_server import Pace
+from perf.pacing import Pace
 from trainer.learner_inputs import learner_config, write_problems
 from trainer.learner_pod import WITH_TESTS, LearnerPod
 

@@ -9,7 +9,7 @@ import requests
 
 from grpo_contract.network import GENERATOR_HEALTH_PATH, GENERATOR_PORT
 from harness.waiting import wait_for
-from perf.paced_server import Pace
+from perf.pacing import Pace
 
 STARTED_S = 30
 

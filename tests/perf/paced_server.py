@@ -1,9 +1,9 @@
 """`python -m perf.paced_server`: a generator that writes completions at a set rate and computes nothing.
 
 It answers what learners ask of vLLM (grpo_trainer/fleet/generator.py), so that a learner is measured without the processor
-time, the memory and the moods of a real one. It is paced like vLLM: up to --slots completions are written at once, each at
---seconds-per-token, and the others wait for a slot in the order of their requests. A batch of as many completions as there are
-slots so takes max_tokens x seconds per token, and two such batches take twice as long. While it is paused nothing is written.
+time, the memory and the moods of a real one. Up to --slots completions are written at once, each at --seconds-per-token; of
+more, all become slower in proportion. A batch of as many completions as there are slots so takes max_tokens x seconds per
+token, and two such batches take twice as long. While it is paused nothing is written.
 
 - Completions are max_tokens long. Their tokens come from a hash of the prompt and of their place in the group; each is said to
   be as likely as any other of the vocabulary.
@@ -20,13 +20,13 @@ import hashlib
 import math
 from array import array
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
 from typing import Any, Final
 
 from aiohttp import web
 
 from grpo_contract.network import GENERATOR_HEADER, GENERATOR_HEALTH_PATH, GENERATOR_PORT, UNSET_WEIGHT_VERSION
 from grpo_contract.weights import STAGE_PATH
+from perf.pacing import Decoder, Pace
 
 LOWEST_TOKEN: Final = 3
 """Below it are those that end or pad a text, with the tokenizer of the tests."""
@@ -38,21 +38,12 @@ LARGEST_REQUEST_BYTES: Final = 1 << 30
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
-@dataclass(frozen=True)
-class Pace:
-    seconds_per_token: float
-    slots: int
-    vocabulary: int
-
-
 class PacedServer:
     def __init__(self, pace: Pace) -> None:
         self._pace = pace
         self._version = UNSET_WEIGHT_VERSION
         self._staged = ""
-        self._slots = asyncio.Semaphore(pace.slots)
-        self._paused, self._running = asyncio.Event(), asyncio.Event()
-        self._running.set()
+        self._decoder = Decoder(pace)
 
     def routes(self) -> list[web.RouteDef]:
         return [
@@ -75,13 +66,11 @@ class PacedServer:
         return web.json_response({"weight_version": self._version})
 
     async def _pause(self, request: web.Request) -> web.Response:
-        self._running.clear()
-        self._paused.set()
+        self._decoder.pause(True)
         return web.json_response({})
 
     async def _resume(self, request: web.Request) -> web.Response:
-        self._paused.clear()
-        self._running.set()
+        self._decoder.pause(False)
         return web.json_response({})
 
     async def _stage(self, request: web.Request) -> web.Response:
@@ -100,28 +89,12 @@ class PacedServer:
         asked = await request.json()
         num_tokens, num_generations = asked["max_tokens"], asked["n"]
         places = [(prompt, place) for prompt in asked["prompt"] for place in range(num_generations)]
-        await asyncio.gather(*(self._write(num_tokens) for _ in places))
+        await asyncio.gather(*(self._decoder.write(num_tokens) for _ in places))
         choices = [
             {"index": index, **completion(prompt, place, num_tokens, self._pace.vocabulary)}
             for index, (prompt, place) in enumerate(places)
         ]
         return web.json_response({"choices": choices})
-
-    async def _write(self, num_tokens: int) -> None:
-        async with self._slots:
-            await self._spend(num_tokens * self._pace.seconds_per_token)
-
-    async def _spend(self, seconds: float) -> None:
-        """Returns after so many seconds in which it was not paused."""
-        clock = asyncio.get_running_loop().time
-        while seconds > 0:
-            await self._running.wait()
-            started = clock()
-            try:
-                await asyncio.wait_for(self._paused.wait(), seconds)
-            except TimeoutError:
-                return
-            seconds -= clock() - started
 
 
 async def pull(host: str, port: int, line: str) -> int:
@@ -168,7 +141,7 @@ def main() -> None:
     parser.add_argument(
         "--seconds-per-token", type=float, required=True, help="of each completion that is being written"
     )
-    parser.add_argument("--slots", type=int, default=256, help="completions that are written at once")
+    parser.add_argument("--slots", type=int, default=256, help="completions that are written at once at that pace")
     parser.add_argument(
         "--vocabulary", type=int, default=259, help="tokens of the learner's model; by default the tests' one"
     )

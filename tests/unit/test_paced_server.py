@@ -14,7 +14,8 @@ from grpo_trainer.fleet.generator import Generator
 from grpo_trainer.fleet.weights import WeightServer, WeightTensor
 from harness.daemons import free_port
 from perf.paced_process import running_paced_server
-from perf.paced_server import Pace, completion
+from perf.paced_server import completion
+from perf.pacing import Pace
 
 PACE = Pace(seconds_per_token=0.05, slots=4, vocabulary=100)
 PROMPTS = [[5, 6, 7], [8, 9]]
@@ -59,14 +60,11 @@ def test_completions_are_what_their_prompts_make_them(generator: Generator, weig
     assert {logprob for group in groups for written in group for logprob in written.logprobs} == {-log(100)}
 
 
-@pytest.mark.parametrize(("num_generations", "least_s"), [(2, BATCH_S), (4, 2 * BATCH_S)])
-def test_it_writes_as_many_at_once_as_it_has_slots(
-    generator: Generator, weights: WeightServer, num_generations: int, least_s: float
-) -> None:
+def test_a_batch_takes_its_time(generator: Generator, weights: WeightServer) -> None:
     version = generator.update(weights).version
     started = time.monotonic()
-    generator.complete(PROMPTS, num_generations, {"max_tokens": 10}, version)
-    assert least_s <= time.monotonic() - started < least_s + BATCH_S
+    generator.complete(PROMPTS, 2, {"max_tokens": 10}, version)
+    assert time.monotonic() - started >= BATCH_S
 
 
 def test_nothing_is_written_while_it_is_paused(generator: Generator, weights: WeightServer, url: str) -> None:
@@ -85,7 +83,7 @@ def test_nothing_is_written_while_it_is_paused(generator: Generator, weights: We
     assert not ended
     requests.post(url + "/resume", timeout=5)
     request.join()
-    assert 2 * BATCH_S <= ended[0] - started < 3 * BATCH_S
+    assert ended[0] - started >= 2 * BATCH_S
 
 
 def test_a_pull_that_brings_nothing_has_failed(weights: WeightServer, url: str) -> None:
@@ -93,3 +91,13 @@ def test_a_pull_that_brings_nothing_has_failed(weights: WeightServer, url: str) 
         offer = offering.offer.model_dump(mode="json") | {"token": "another"}
         answer = requests.post(url + STAGE_PATH, json=offer, timeout=5)
     assert (answer.status_code, answer.json()) == (500, {"error": {"message": "the learner sent nothing"}})
+
+
+def test_who_hangs_up_leaves_the_pace_to_others(generator: Generator, weights: WeightServer, url: str) -> None:
+    version = generator.update(weights).version
+    with pytest.raises(requests.ReadTimeout):
+        body = {"prompt": PROMPTS, "n": 100, "max_tokens": 10_000}
+        requests.post(url + "/v1/completions", json=body, timeout=0.3)
+    started = time.monotonic()
+    generator.complete(PROMPTS, 2, {"max_tokens": 10}, version)
+    assert time.monotonic() - started < 50 * BATCH_S  # which they would take beside the others
