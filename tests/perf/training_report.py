@@ -21,14 +21,14 @@ def times_learning(ratio: str) -> float:
 
 def learn_s(steps: Sequence[Step]) -> float:
     """Seconds of learning, where nothing goes on beside it."""
-    return median(step.phases["learn"] for step in steps)
+    return mean(step.phases["learn"] for step in steps)
 
 
 def limit_row(
     ranks: int, ratio: str, max_staleness: int, steps: Sequence[Step], generate_s: float, learn_s: float
 ) -> Figures:
     """`generate_s`: what the generators need for a batch; `learn_s`: what learning takes in the synchronous run."""
-    step_s = median(step.seconds for step in steps)
+    step_s = _step_s(steps)
     return {
         "ranks": ranks,
         "ratio": ratio,
@@ -59,6 +59,10 @@ class Training:
             [logged[step.number]["rewards/accuracy/mean"] for step in steps],
         )
 
+    @property
+    def tokens_per_s(self) -> float:
+        return sum(self.tokens) / sum(step.seconds for step in self.steps)
+
     def without_first(self, steps: int) -> "Training":
         return Training(self.steps[steps:], self.tokens[steps:], self.accuracy[steps:])
 
@@ -70,27 +74,27 @@ def real_rows(trainings: Mapping[str, Sequence[Training]]) -> list[Figures]:
 
 
 def _real_row(mode: str, trainings: Sequence[Training]) -> Figures:
-    """Medians of the steps of all of them; the mean of their final accuracies."""
-    steps = [step for training in trainings for step in training.steps]
-    tokens = [count for training in trainings for count in training.tokens]
+    """Seconds and rates are medians of the trainings; the final accuracy is their mean."""
     return {
         "mode": mode,
         "runs": len(trainings),
-        "step_s": _median_s(steps),
-        "tokens_per_s": round(median(count / step.seconds for count, step in zip(tokens, steps, strict=True))),
+        "step_s": round(median(_step_s(training.steps) for training in trainings), 3),
+        "tokens_per_s": round(median(training.tokens_per_s for training in trainings)),
         "final_accuracy": round(mean(mean(training.accuracy[-LAST_STEPS:]) for training in trainings), 3),
-        PHASES: _phases_s(steps),
+        PHASES: _phases_s([step for training in trainings for step in training.steps]),
     }
 
 
-def _median_s(steps: Sequence[Step]) -> float:
-    return round(median(step.seconds for step in steps), 3)
+def _step_s(steps: Sequence[Step]) -> float:
+    """The mean. Where generation goes ahead, a long step may be followed by a short one whose batch was ready: the middle one
+    of such steps would be none, and could be shorter than the limit."""
+    return mean(step.seconds for step in steps)
 
 
 def _phases_s(steps: Sequence[Step]) -> Figures:
-    """Their medians."""
+    """Their means."""
     phases = sorted({phase for step in steps for phase in step.phases})
-    return {phase: round(median(step.phases.get(phase, 0.0) for step in steps), 3) for phase in phases}
+    return {phase: round(mean(step.phases.get(phase, 0.0) for step in steps), 3) for phase in phases}
 
 
 def table(rows: Sequence[Figures]) -> str:

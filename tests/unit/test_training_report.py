@@ -63,16 +63,23 @@ def test_ratios_are_of_generation_to_learning(ratio: str, times: float) -> None:
     assert times_learning(ratio) == times
 
 
-STEPS = [step(3, 3.0, learn=1.0, generate=2.0), step(4, 3.25, learn=1.1), step(5, 9.0, learn=7.0, generate=2.5)]
+STEPS = [step(3, 3.0, learn=1.0, generate=2.0), step(4, 3.5, learn=1.5), step(5, 5.5, learn=3.5, generate=2.5)]
 
 
-def test_learning_is_the_median_of_its_phase() -> None:
-    assert learn_s(STEPS) == 1.1
+def test_learning_is_the_mean_of_its_phase() -> None:
+    assert learn_s(STEPS) == 2.0
+
+
+def test_a_step_is_the_mean_of_long_and_short_ones() -> None:
+    """The middle one of 2, 2, 4, 2, 4 seconds would be shorter than generation, which no step can be for long."""
+    steps = [step(number, seconds) for number, seconds in enumerate((2.0, 2.0, 4.0, 2.0, 4.0, 4.0))]
+    row = limit_row(1, "2:1", 1, steps, 3.0, 1.5)
+    assert (row["step_s"], row["efficiency"]) == (3.0, 1.0)
 
 
 @pytest.mark.parametrize(
     ("generate_s", "learn_s", "efficiency", "overhead"),
-    [(2.0, 1.0, 0.615, 0.077), (0.5, 3.25, 1.0, -0.154), (3.0, 0.125, 0.923, 0.038)],
+    [(2.0, 1.0, 0.5, 0.25), (0.5, 3.0, 0.75, 0.125), (3.0, 0.125, 0.75, 0.219)],
 )
 def test_a_row_of_the_limit(generate_s: float, learn_s: float, efficiency: float, overhead: float) -> None:
     row = limit_row(2, "2:1", 0, STEPS, generate_s, learn_s)
@@ -80,12 +87,12 @@ def test_a_row_of_the_limit(generate_s: float, learn_s: float, efficiency: float
         "ranks": 2,
         "ratio": "2:1",
         "max_staleness": 0,
-        "step_s": 3.25,
+        "step_s": 4.0,
         "generate_s": generate_s,
         "learn_s": learn_s,
         "efficiency": efficiency,
         "overhead": overhead,
-        "phase_s": {"generate": 2.0, "learn": 1.1},
+        "phase_s": {"generate": 1.5, "learn": 2.0},
     }
 
 
@@ -117,10 +124,10 @@ def test_modes_are_compared_with_the_first_of_them() -> None:
         {
             "mode": "synchronous",
             "runs": 2,
-            "step_s": 2.0,
-            "tokens_per_s": 150,
+            "step_s": 3.0,
+            "tokens_per_s": 112,
             "final_accuracy": 0.6,
-            "phase_s": {"learn": 1.0},
+            "phase_s": {"learn": 1.1},
             "times_as_fast": 1.0,
         },
         {
@@ -130,7 +137,7 @@ def test_modes_are_compared_with_the_first_of_them() -> None:
             "tokens_per_s": 300,
             "final_accuracy": 1.0,
             "phase_s": {"learn": 0.5},
-            "times_as_fast": 2.0,
+            "times_as_fast": 3.0,
         },
     ]
 
