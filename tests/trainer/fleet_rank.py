@@ -19,9 +19,9 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from grpo_contract.config import Deadlines
 from grpo_trainer.fleet import courier, roster
+from grpo_trainer.fleet.completion import Completion
 from grpo_trainer.fleet.errors import GeneratorsLost
 from grpo_trainer.fleet.generation import FleetGeneration, FleetSettings
-from grpo_trainer.fleet.generator import Completion
 from trainer.published import logprob_difference
 from trainer.recording_observer import RecordingObserver
 from trainer.running_generator import TOKEN

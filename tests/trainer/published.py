@@ -6,8 +6,8 @@ from weakref import WeakKeyDictionary
 import torch
 from transformers import Qwen2ForCausalLM
 
+from grpo_trainer.fleet.completion import Completion
 from grpo_trainer.fleet.generation import weight_tensor
-from grpo_trainer.fleet.generator import Completion
 from grpo_trainer.fleet.snapshot import Snapshot
 from grpo_trainer.fleet.weights import WeightServer
 from trainer.tiny_model import build_model, build_tokenizer

@@ -11,9 +11,9 @@ from transformers import AutoModelForCausalLM
 
 from grpo_contract.config import Deadlines
 from grpo_trainer.fleet import courier, generation
+from grpo_trainer.fleet.completion import Completion
 from grpo_trainer.fleet.fleet import Ticket
 from grpo_trainer.fleet.generation import FleetGeneration, FleetSettings
-from grpo_trainer.fleet.generator import Completion
 from trainer.recording_observer import RecordingObserver
 
 G = 2

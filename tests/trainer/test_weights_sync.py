@@ -337,10 +337,11 @@ def test_what_is_being_written_goes_on_with_newer_weights(
         groups = writing.result()
     for prompt, group in zip(PROMPTS, groups, strict=True):
         for completion in group:
-            assert (completion.oldest, completion.newest) == (1, 2)
+            (_, first_count), (swapped_at, second_count) = completion.versions
+            assert (first_count, second_count) == (1, 2)
             of_first, of_second = (differences(model, prompt, completion) < IN_SYNC for model in policies)
-            swapped_at = int((~of_first).nonzero()[0])
             assert swapped_at > 0
+            assert of_first[:swapped_at].all()
             assert of_second[swapped_at:].all()
 
 

@@ -6,9 +6,10 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from grpo_contract.config import Deadlines
+from grpo_trainer.fleet.completion import Completion
 from grpo_trainer.fleet.errors import GeneratorLost
 from grpo_trainer.fleet.fleet import Fleet, Ticket
-from grpo_trainer.fleet.generator import Completion, Generator
+from grpo_trainer.fleet.generator import Generator
 from grpo_trainer.fleet.roster import Roster
 from grpo_trainer.fleet.update import Update, WeightSource
 from grpo_trainer.fleet.weights import WeightServer

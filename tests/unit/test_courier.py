@@ -13,10 +13,10 @@ import pytest
 from grpo_contract.failure import PodReason, RunFailure, UserError
 from grpo_trainer.fleet import courier as courier_module
 from grpo_trainer.fleet import wire
+from grpo_trainer.fleet.completion import Completion
 from grpo_trainer.fleet.courier import Courier, receive
 from grpo_trainer.fleet.errors import GeneratorsLost
 from grpo_trainer.fleet.fleet import Ticket
-from grpo_trainer.fleet.generator import Completion
 from grpo_trainer.fleet.inbox import Batch, Inbox
 from grpo_trainer.fleet.wire import Exchange, connect
 from harness.waiting import wait_for

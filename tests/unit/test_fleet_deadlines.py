@@ -13,9 +13,10 @@ import pytest
 from grpo_contract.config import Deadlines
 from grpo_contract.failure import PodReason
 from grpo_trainer.fleet import roster as roster_module
+from grpo_trainer.fleet.completion import Completion
 from grpo_trainer.fleet.errors import GeneratorLost, GeneratorsLost
 from grpo_trainer.fleet.fleet import MOST_SENDS, Fleet
-from grpo_trainer.fleet.generator import Completion, Generator
+from grpo_trainer.fleet.generator import Generator
 from grpo_trainer.fleet.observer import GeneratorState
 from grpo_trainer.fleet.roster import Roster
 from grpo_trainer.fleet.update import Update, WeightSource

@@ -12,8 +12,9 @@ import pytest
 from grpo_contract.config import Deadlines
 from grpo_contract.failure import UserError
 from grpo_trainer.fleet import roster as roster_module
+from grpo_trainer.fleet.completion import Completion
 from grpo_trainer.fleet.errors import GeneratorLost
-from grpo_trainer.fleet.generator import MOST_REQUESTS, Completion, Generator
+from grpo_trainer.fleet.generator import MOST_REQUESTS, Generator
 from grpo_trainer.fleet.observer import GeneratorState
 from grpo_trainer.fleet.roster import Roster
 from grpo_trainer.fleet.weights import WeightServer

@@ -11,8 +11,16 @@ from http import HTTPStatus
 from typing import Any, Final
 
 from grpo_contract import pod
-from grpo_contract.network import GENERATOR_HEADER, GENERATOR_OPEN_PATHS, GENERATOR_READY_PATH, UNSET_WEIGHT_VERSION
+from grpo_contract.network import (
+    GENERATOR_HEADER,
+    GENERATOR_OPEN_PATHS,
+    GENERATOR_READY_PATH,
+    REQUEST_ID_HEADER,
+    SWAPS_HEADER,
+    UNSET_WEIGHT_VERSION,
+)
 from grpo_contract.weights import STAGE_PATH
+from grpo_generator.in_flight import InFlight, as_header
 from grpo_generator.staging import StageFailed, Staging
 
 Message = MutableMapping[str, Any]
@@ -33,6 +41,7 @@ class GeneratorMiddleware:
         self._name = pod.pod_name().encode()
         self._ready = False
         self._staging = Staging()
+        self._in_flight = InFlight()
 
     async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
@@ -78,13 +87,15 @@ class GeneratorMiddleware:
         await _answer(send, status, answer)
 
     async def _observed(self, scope: Message, receive: Receive, send: Send) -> None:
-        answered = False
+        answered, request_id = False, _header(scope, REQUEST_ID_HEADER)
 
         async def observing_send(message: Message) -> None:
             nonlocal answered
             if message["type"] == "http.response.start":
                 answered = True
                 await self._observe(scope, message["status"])
+                if swaps := self._in_flight.take(request_id):
+                    message["headers"] = [*message.get("headers", []), (SWAPS_HEADER.encode(), as_header(swaps))]
             await send(message)
 
         try:
@@ -94,14 +105,23 @@ class GeneratorMiddleware:
             if not answered:
                 await _answer(observing_send, HTTPStatus.INTERNAL_SERVER_ERROR, {"error": str(error)})
             raise
+        finally:
+            self._in_flight.take(request_id)  # of one that nobody waits for any more
 
     async def _observe(self, scope: Message, status: int) -> None:
         """Before the answer to an update leaves, so that its caller finds the readiness that follows from it."""
         if scope["path"] == UPDATE_PATH and status != HTTPStatus.OK:
             self._ready = False
         elif scope["path"] == FINISH_PATH and status == HTTPStatus.OK:
-            version = await scope["app"].state.engine_client.get_weight_version()
+            engine = scope["app"].state.engine_client
+            version = await engine.get_weight_version()
             self._ready = version != UNSET_WEIGHT_VERSION
+            self._in_flight.swapped(engine, version)
+
+
+def _header(scope: Message, name: str) -> str:
+    values = [value for known, value in scope["headers"] if known == name.encode()]
+    return b"".join(values).decode("latin-1")
 
 
 async def _body(receive: Receive) -> bytes:

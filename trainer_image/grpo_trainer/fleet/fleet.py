@@ -18,8 +18,9 @@ from typing import Any, Final
 from weakref import WeakKeyDictionary
 
 from grpo_trainer.fleet.background import in_background
+from grpo_trainer.fleet.completion import Completion
 from grpo_trainer.fleet.errors import GeneratorLost, GeneratorsLost
-from grpo_trainer.fleet.generator import MOST_CONNECTIONS, MOST_REQUESTS, Completion
+from grpo_trainer.fleet.generator import MOST_CONNECTIONS, MOST_REQUESTS
 from grpo_trainer.fleet.observer import FleetObserver
 from grpo_trainer.fleet.pace import Average, Pace
 from grpo_trainer.fleet.roster import Hold, Member, Roster

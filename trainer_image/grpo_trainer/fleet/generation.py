@@ -20,11 +20,12 @@ from accelerate.utils import broadcast_object_list, gather_object, is_peft_model
 from grpo_contract.config import Deadlines
 from grpo_contract.failure import PodReason, UserError
 from grpo_contract.weights import TensorInfo
+from grpo_trainer.fleet.completion import Completion
 from grpo_trainer.fleet.courier import Courier, receive
 from grpo_trainer.fleet.discovery import Discovery
 from grpo_trainer.fleet.fleet import Fleet
 from grpo_trainer.fleet.gathering import gathered
-from grpo_trainer.fleet.generator import Completion, Generator
+from grpo_trainer.fleet.generator import Generator
 from grpo_trainer.fleet.inbox import Batch, Inbox
 from grpo_trainer.fleet.observer import FleetObserver
 from grpo_trainer.fleet.roster import Roster

@@ -4,12 +4,13 @@ A fresh server reports the version "default".
 """
 
 import contextlib
-import math
+import json
 import socket
 import threading
 import time
+import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any, Final
 
 import requests
@@ -17,13 +18,13 @@ from requests.adapters import HTTPAdapter
 
 from grpo_contract.config import Deadlines
 from grpo_contract.failure import QUOTED_CHARACTERS
-from grpo_contract.network import GENERATOR_HEADER, SERVED_MODEL_NAME
+from grpo_contract.network import GENERATOR_HEADER, REQUEST_ID_HEADER, SERVED_MODEL_NAME, SWAPS_HEADER
+from grpo_trainer.fleet.completion import Completion, completions_of
 from grpo_trainer.fleet.errors import GeneratorLost
 from grpo_trainer.fleet.refusal import REFUSALS, refused_completions, words_of
 from grpo_trainer.fleet.update import Update, Updating, WeightSource
 from grpo_trainer.fleet.weights import count_of
 
-FINISHED: Final = {"stop", "length"}
 MOST_REQUESTS: Final = 32
 """For completions, that one share of the prompts is split into. All are under way together: vLLM batches their prompts."""
 MOST_CONNECTIONS: Final = 4 * MOST_REQUESTS
@@ -35,16 +36,6 @@ KEEP_ALIVE: Final = (
     (socket.IPPROTO_TCP, socket.TCP_KEEPCNT, 4),
 )
 """A node that vanished says nothing: 35 s later its requests fail, instead of at their deadline."""
-
-
-@dataclass(frozen=True)
-class Completion:
-    token_ids: list[int]
-    logprobs: list[float | None]
-    """Of each token when it was sampled, in nats, at the sampling temperature."""
-    oldest: int = field(default=0, compare=False)
-    """Version of the weights that its first token was sampled from; `newest`: the last one. Versions are counted."""
-    newest: int = field(default=0, compare=False)
 
 
 class Generator:
@@ -122,12 +113,14 @@ class Generator:
         if self.spell is not spell:  # and nobody knows what it held before that
             raise GeneratorLost("it was given its weights again during a request")
         with _understood(answer) as content:
-            return _groups(content, len(prompts), num_generations, (count_of(version), count_of(held)))
+            swaps = json.loads(answer.headers.get(SWAPS_HEADER, "{}"))
+            return completions_of(content, swaps, version, len(prompts), num_generations)
 
     def _completions(self, request: dict[str, Any]) -> requests.Response:
         body = {"model": SERVED_MODEL_NAME, **request, "return_token_ids": True, "return_tokens_as_token_ids": True}
+        named = {REQUEST_ID_HEADER: uuid.uuid4().hex}
         try:
-            return self._request("POST", "/v1/completions", body, self._deadlines.generate_s)
+            return self._request("POST", "/v1/completions", body, self._deadlines.generate_s, named)
         except GeneratorLost as error:
             if error.status in REFUSALS:
                 raise refused_completions(self.name, error.words) from error
@@ -138,9 +131,16 @@ class Generator:
         with _understood(answer) as content:
             return str(content["weight_version"])
 
-    def _request(self, method: str, path: str, body: dict[str, Any] | None, timeout_s: float) -> requests.Response:
+    def _request(
+        self,
+        method: str,
+        path: str,
+        body: dict[str, Any] | None,
+        timeout_s: float,
+        headers: Mapping[str, str] = MappingProxyType({}),
+    ) -> requests.Response:
         timeouts = (self._deadlines.control_s, timeout_s)
-        headers = {"Authorization": f"Bearer {self._read_token()}"}
+        headers = {"Authorization": f"Bearer {self._read_token()}", **headers}
         try:
             answer = self._session.request(method, self.url + path, json=body, headers=headers, timeout=timeouts)
         except requests.RequestException as error:
@@ -178,20 +178,3 @@ def _understood(answer: requests.Response) -> Iterator[Any]:
         words = " ".join(answer.content[:QUOTED_CHARACTERS].decode(errors="replace").split())
         path = answer.request.path_url
         raise GeneratorLost(f"{path}: {answer.status_code}, but not what vLLM answers: {words or 'nothing'}") from error
-
-
-def _groups(answer: Any, num_prompts: int, num_generations: int, versions: tuple[int, int]) -> list[list[Completion]]:
-    """vLLM orders the choices by prompt, the generations of one prompt next to each other."""
-    choices = sorted(answer["choices"], key=lambda choice: choice["index"])
-    if [choice["index"] for choice in choices] != list(range(num_prompts * num_generations)):
-        raise GeneratorLost(f"{len(choices)} completions for {num_prompts} prompts x {num_generations} generations")
-    completions = [_completion(choice, *versions) for choice in choices]
-    return [completions[start : start + num_generations] for start in range(0, len(completions), num_generations)]
-
-
-def _completion(choice: dict[str, Any], oldest: int, newest: int) -> Completion:
-    token_ids, logprobs, reason = choice["token_ids"], choice["logprobs"]["token_logprobs"], choice["finish_reason"]
-    if reason not in FINISHED or len(token_ids) != len(logprobs):
-        raise GeneratorLost(f"a completion of {len(token_ids)} tokens, {len(logprobs)} with logprobs, ended: {reason}")
-    numbers = [None if logprob is None or math.isnan(logprob) else logprob for logprob in logprobs]
-    return Completion(token_ids, numbers, oldest, newest)

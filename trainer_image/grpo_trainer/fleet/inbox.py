@@ -5,8 +5,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from grpo_contract.failure import Failure, PodReason, RunFailure, UserError
+from grpo_trainer.fleet.completion import Completion
 from grpo_trainer.fleet.errors import GeneratorsLost
-from grpo_trainer.fleet.generator import Completion
 
 Batch = str
 """Name of the prompts that one call of TRL's wants completions of."""
