@@ -102,9 +102,10 @@ def test_training_sees_the_rows_in_the_order_of_a_run_without_overlap(one_ahead:
 
 
 def test_the_difference_to_the_samplers_weights_is_that_of_a_step(one_ahead: tuple[RunConfig, Finished]) -> None:
-    differences = [step["sampling/sampling_logp_difference/max"] for step in one_ahead[1].steps()]
-    assert differences[0] < 1e-4
-    assert 1e-4 < max(differences) < 0.5
+    first, *later = one_ahead[1].steps()
+    assert first["sampling/sampling_logp_difference/max"] < 1e-4
+    for step in later:  # a few tokens differ by more than a nat
+        assert 1e-4 < step["sampling/sampling_logp_difference/mean"] < 0.05
 
 
 def test_an_attempt_goes_on_and_looks_ahead_again(
