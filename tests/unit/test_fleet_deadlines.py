@@ -13,6 +13,7 @@ import pytest
 from grpo_contract.config import Deadlines
 from grpo_contract.failure import PodReason
 from grpo_trainer.fleet import roster as roster_module
+from grpo_trainer.fleet.background import in_background
 from grpo_trainer.fleet.completion import Completion
 from grpo_trainer.fleet.errors import GeneratorLost, GeneratorsLost
 from grpo_trainer.fleet.fleet import MOST_SENDS, Fleet
@@ -320,6 +321,35 @@ def test_a_generator_that_hangs_is_waited_for_once_in_a_sync(
     assert hanging.gives_up.is_set()
     assert hanging.updates == 2
     assert observer.latest == {"a": GeneratorState.LOST}
+
+
+class Fetching(PlayedGenerator):
+    """It has weights, and others take their time to come to it."""
+
+    def __init__(self, url: str) -> None:
+        super().__init__(url, lambda: None)
+        self.have_come = threading.Event()
+
+    def update(self, weights: WeightSource) -> Update:
+        assert self.held_version is None or self.have_come.wait(timeout=5)
+        return super().update(weights)
+
+
+def test_a_generator_can_be_asked_while_new_weights_come_to_it(weights: WeightServer) -> None:
+    fetching, observer = Fetching("http://a"), RecordingObserver()
+    roster = Roster(FixedDiscovery("http://a"), weights, lambda url: fetching, observer, max_staleness=1)
+    roster.look_around()
+    wait_for("its first weights", lambda: roster.holding(1), timeout_s=5, interval_s=0.01)
+    (member,) = roster.holding(1)
+    old = weights.version
+    weights.publish([])
+    roster.look_around()
+    assert in_background(roster.hold, member, 1).result(timeout=5).version == old
+    newer = in_background(roster.hold, member, 2)
+    assert member.is_busy
+    fetching.have_come.set()
+    assert newer.result(timeout=5).version == weights.version
+    assert fetching.updates == 2  # one of them is for both who wanted it
 
 
 def test_a_hung_newcomer_does_not_delay_the_others(weights: WeightServer) -> None:
