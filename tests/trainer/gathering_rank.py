@@ -2,7 +2,8 @@
 
 torchrun ... gathering_rank.py OUT
 
-Writes OUT/rank<R>.json: what was gathered at once, at most, and by how much this rank's memory grew in the second sync.
+Writes OUT/rank<R>.json: what was gathered at once, at most, by how much this rank's memory grew in a sync, and whether what
+was published in the end, of two types, was right.
 """
 
 import json
@@ -38,6 +39,7 @@ def main() -> None:
         with deepspeed.zero.Init(config_dict_or_path={"zero_optimization": {"stage": 3}, "train_batch_size": 2}):
             model = torch.nn.Sequential(*(torch.nn.Linear(WIDTH, WIDTH, bias=False) for _ in range(LAYERS)))
             large = torch.nn.Linear(WIDTH, LARGE_BYTES // 4 // WIDTH, bias=False)
+            small = torch.nn.Linear(WIDTH, WIDTH, bias=False, dtype=torch.bfloat16)
         with closing(WeightServer("127.0.0.1", 0, deadline_s=5)) as server:
             snapshot = Snapshot(server)
             at_once = [sync(model, snapshot, ranks.is_main_process) for _ in range(2)]
@@ -45,6 +47,12 @@ def main() -> None:
             at_once.append(sync(model, snapshot, ranks.is_main_process))
             result = {"at once": max(at_once), "grew by": peak() - before, "shard": shard_bytes(model)}
             result["at once, large"] = sync(model.append(large), snapshot, ranks.is_main_process)
+            sync(model.insert(1, small), snapshot, ranks.is_main_process)
+            with deepspeed.zero.GatheredParameters(list(model.parameters())):
+                whole = [bytes(weight_tensor("", parameter.data).data) for parameter in model.parameters()]
+            if ranks.is_main_process:
+                with server.offering() as offering:
+                    result["right"] = [bytes(tensor.data) for tensor in offering.tensors] == whole
         (OUT / f"rank{ranks.process_index}.json").write_text(json.dumps(result))
         ranks.wait_for_everyone()
 

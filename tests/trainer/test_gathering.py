@@ -51,6 +51,10 @@ def test_the_memory_of_rank_0_grows_by_a_bucket(results: list[dict[str, int]]) -
     assert BUCKET_BYTES // 2 < results[0]["grew by"] < BUCKET_BYTES + changes + comparing
 
 
+def test_what_is_published_is_the_whole_model(results: list[dict[str, int]]) -> None:
+    assert results[0]["right"]
+
+
 def parameters(*sizes_bytes: int) -> list[tuple[str, torch.nn.Parameter]]:
     return [(str(size), torch.nn.Parameter(torch.empty(size // 4))) for size in sizes_bytes]
 

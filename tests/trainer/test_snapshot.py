@@ -92,6 +92,24 @@ def test_a_version_that_is_being_read_stays_until_then(server: WeightServer, mod
     assert [frozen, float32] == before[1:]  # unchanged, and so both versions'
 
 
+def test_a_version_that_is_read_for_long_costs_one_copy(server: WeightServer, model: dict[str, torch.Tensor]) -> None:
+    """Whatever the number of versions meanwhile; and also of a tensor that changes only in a later one."""
+    snapshot = Snapshot(server)
+    publish(model, snapshot)
+    first = bytes_of(model)
+    with server.offering() as reading:
+        change(model, 0)
+        publish(model, snapshot)
+        second = addresses(server)
+        model["frozen"][0] += 1
+        change(model, 1)
+        publish(model, snapshot)
+        third = addresses(server)
+        assert {tensor.info.name: bytes(tensor.data) for tensor in reading.tensors} == first
+    assert kept(server) == bytes_of(model)
+    assert [old == new for old, new in zip(second, third, strict=True)] == [True, False, True]
+
+
 def test_each_block_has_its_own_changes(server: WeightServer, model: dict[str, torch.Tensor]) -> None:
     snapshot = Snapshot(server)
     publish(model, snapshot)

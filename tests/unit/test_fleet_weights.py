@@ -178,17 +178,19 @@ def test_a_closed_server_refuses_connections() -> None:
 
 def test_weights_are_read_until_the_last_offer_and_stream_of_them_have_ended(server: WeightServer) -> None:
     """Until then the next version must not be written in their place."""
-    server.publish(model(bytes(50 << 20)))  # more than sockets buffer
+    tensors = model(bytes(50 << 20))  # more than sockets buffer
+    in_use = {id(tensors[0].data)}
+    server.publish(tensors)
     with server.offering() as offering:
         server.withdraw()
-        assert server.is_read
+        assert server.in_use() == in_use
         connection = socket.create_connection(("127.0.0.1", offering.offer.port))
         connection.sendall(offering.offer.token.encode() + b" \n")
         assert connection.recv(1)
     version = server.version
-    assert server.is_read  # the stream outlives its offer
+    assert server.in_use() == in_use  # the stream outlives its offer
     connection.close()
-    wait_for("the stream's end", lambda: not server.is_read, DEADLINE_S, interval_s=0.01)
+    wait_for("the stream's end", lambda: not server.in_use(), DEADLINE_S, interval_s=0.01)
     assert (server.version, server.count) == (version, 1)  # nothing newer is there yet
 
 

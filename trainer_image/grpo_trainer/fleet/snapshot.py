@@ -2,7 +2,7 @@
 
 A version is made in the place of the last one, block by block, and what changed is kept as well: at the learning rates of
 reinforcement learning, about one in a hundred bfloat16 weights per step. Beside the model and its changes this takes a few
-times BLOCK_BYTES for each thread; a second copy of a tensor only while somebody still reads the first.
+times BLOCK_BYTES for each thread; and a copy of a tensor for each version that somebody still reads.
 """
 
 import os
@@ -29,11 +29,13 @@ class Snapshot:
     def publish(self, tensors: Iterable[WeightTensor]) -> None:
         """A new version. The data of a tensor are copied before the next one is asked for."""
         self._server.withdraw()
+        in_use = self._server.in_use()
         last = {tensor.info: tensor for tensor in self._tensors}
         made, changed = [], []
         for tensor in tensors:
             if tensor.info in last:
-                new, changes = self._successor(last[tensor.info], tensor)
+                is_free = id(last[tensor.info].data) not in in_use
+                new, changes = self._successor(last[tensor.info], tensor, is_free)
                 made.append(new)
                 changed.append(changes)
             else:
@@ -43,8 +45,10 @@ class Snapshot:
         self._tensors = made
         self._server.publish(made, changed if is_same_model else None)
 
-    def _successor(self, last: WeightTensor, tensor: WeightTensor) -> tuple[WeightTensor, list[Changes | None]]:
-        is_free = not self._server.is_read
+    def _successor(
+        self, last: WeightTensor, tensor: WeightTensor, is_free: bool
+    ) -> tuple[WeightTensor, list[Changes | None]]:
+        """In its place, when that is free."""
 
         def update(block: slice) -> Changes | None:
             changes = find_changes(last.data[block], tensor.data[block], tensor.info.element_bytes)

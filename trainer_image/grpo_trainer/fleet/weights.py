@@ -75,7 +75,7 @@ class Delta:
         return sum(len(part.data) for parts in self.tensors for part in parts if part is not None)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class _Published:
     """Replaced as a whole, so that no thread sees the version of one and the tensors of another."""
 
@@ -129,7 +129,8 @@ class WeightServer:
         self._published = _Published(f"{self._process}-0", 0, None)
         self._changed = threading.Condition()
         self._offerings: dict[str, Offering] = {}
-        self._num_readers = 0
+        self._readers: list[_Published] = []
+        """What each offer and each stream is of."""
         threading.Thread(target=self._accept, daemon=True, name="weight-server").start()
 
     @property
@@ -147,11 +148,11 @@ class WeightServer:
         with self._changed:
             self._published = replace(self._published, tensors=None)
 
-    @property
-    def is_read(self) -> bool:
-        """Whether anybody may still read tensors that were published; once withdrawn, they get no new readers."""
+    def in_use(self) -> set[int]:
+        """Of the tensors that were published, those which somebody may still read: the ids of their data. Once withdrawn, they
+        get no new readers."""
         with self._changed:
-            return self._num_readers > 0
+            return {id(tensor.data) for published in self._readers for tensor in published.tensors or ()}
 
     def publish(self, tensors: Sequence[WeightTensor], changed: Sequence[Sequence[Part | None]] | None = None) -> None:
         """`changed`: from the last version to this one, as in Delta; without it everyone gets everything."""
@@ -192,15 +193,15 @@ class WeightServer:
             while self._published.tensors is None:
                 self._changed.wait()
             published = self._published
-            self._num_readers += 1
+            self._readers.append(published)
         try:
             yield published
         finally:
-            self._end_reading()
+            self._end_reading(published)
 
-    def _end_reading(self) -> None:
+    def _end_reading(self, published: _Published) -> None:
         with self._changed:
-            self._num_readers -= 1
+            self._readers.remove(published)
 
     def close(self) -> None:
         with contextlib.suppress(OSError):
@@ -219,20 +220,20 @@ class WeightServer:
         with connection, contextlib.suppress(OSError):  # the generator sees the break and says so in its answer
             connection.settimeout(SILENCE_S)
             token, _, held = _read_line(connection).partition(" ")
-            with self._streaming(token) as offering:
-                if offering is not None:
+            offering = self._begin_stream(token)
+            if offering is not None:
+                try:
                     _stream(connection, offering, held)
+                finally:
+                    self._end_reading(offering.published)
 
-    @contextlib.contextmanager
-    def _streaming(self, token: str) -> Iterator[Offering | None]:
+    def _begin_stream(self, token: str) -> Offering | None:
         """A stream may outlive its offer: of a generator that hangs, whose answer nobody waits for any more."""
         with self._changed:
             offering = self._offerings.get(token)
-            self._num_readers += 1
-        try:
-            yield offering
-        finally:
-            self._end_reading()
+            if offering is not None:
+                self._readers.append(offering.published)
+            return offering
 
 
 def _fitting(deltas: tuple[Delta, ...], room_bytes: int) -> tuple[Delta, ...]:
