@@ -23,6 +23,7 @@ from perf.training_report import Training, learn_s, limit_row, real_rows, table,
 RESULT = ROOT / "build" / "bench" / "train.json"
 RATIOS = ("1:4", "1:2", "1:1", "2:1", "4:1")
 STALENESS = (0, 1, 2)
+SYNCED_GENERATORS = (1, 2, 4)
 WARM_UP = 2
 """Steps that tell nothing of those to come, after the first one."""
 FIRST_PACE_S = 0.1
@@ -34,6 +35,9 @@ def main() -> None:
     parser.add_argument("--ranks", type=int, nargs="*", default=(1, 2), help="of learners with paced generators")
     parser.add_argument("--ratios", nargs="+", default=RATIOS, help="generation to learning")
     parser.add_argument("--steps", type=int, default=12, help="of each of their runs")
+    parser.add_argument(
+        "--parameters", type=int, nargs="*", default=(64_000_000,), help="of models whose weights generators are given"
+    )
     parser.add_argument("--rounds", type=int, default=2, help="of a training in each mode")
     parser.add_argument("--training-steps", type=int, default=40, help="of each of these")
     arguments = parser.parse_args()
@@ -42,6 +46,8 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         for ranks in arguments.ranks:
             _measure_limit(Path(folder, f"limit-{ranks}"), report, ranks, arguments.ratios, arguments.steps)
+        for parameters in arguments.parameters:
+            _measure_sync(report, parameters)
         if arguments.rounds:
             _measure_real(Path(folder, "real"), report, arguments.rounds, arguments.training_steps)
 
@@ -72,6 +78,15 @@ def _measure_limit(folder: Path, report: Report, ranks: int, ratios: Sequence[st
         runs = {staleness: steps(f"{ratio}-{staleness}", generate_s, staleness) for staleness in STALENESS}
         alone_s = learn_s(runs[0])
         report.add("limit", [limit_row(ranks, ratio, stale, run, generate_s, alone_s) for stale, run in runs.items()])
+
+
+def _measure_sync(report: Report, parameters: int) -> None:
+    from perf import weight_sync  # and vLLM, which takes seconds and memory
+
+    training = weight_sync.Training(parameters)
+    _say(f"weights of {training.num_parameters:,} parameters to copying generators, and to vLLM")
+    report.add("sync", weight_sync.rows(training, SYNCED_GENERATORS))
+    report.add("sync", weight_sync.vllm_rows(training))
 
 
 def _measure_real(folder: Path, report: Report, rounds: int, num_steps: int) -> None:
