@@ -1,8 +1,9 @@
-"""Models of Qwen2.5's shapes with random weights and a tokenizer of bytes, and the batch that each is measured with.
+"""`python -m perf.gpu.sizes SIZE FOLDER` writes a model of Qwen2.5's shape with random weights and a tokenizer of bytes.
 
-P prompts, G generations per prompt, T tokens of a completion.
+And the batches that each size is measured with.
 """
 
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -77,10 +78,14 @@ SIZES: Final = {
 """tiny is for a machine without a GPU, to see that all of it runs."""
 
 
-def write_model(size: Size, folder: Path, device: str) -> None:
-    """As bfloat16, in which it is learnt on a GPU. Weights are drawn on the device, where that takes no time."""
+def main() -> None:
+    size, folder = SIZES[sys.argv[1]], Path(sys.argv[2])
     torch.manual_seed(0)
-    with torch.device(device):
+    with torch.device("cuda" if torch.cuda.is_available() else "cpu"):  # a GPU draws weights in no time
         model = Qwen2ForCausalLM(size.config()).to(torch.bfloat16)
     model.save_pretrained(folder)
     build_tokenizer().save_pretrained(folder)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,114 @@
+"""`python -m perf.gpu.changes SIZE MODEL OUT`: how many weights a step changes, and what it costs to find and copy them.
+
+Our learner under ZeRO-3 and TRL's real loss; the completions come at once. In the place of a transfer the weights of each step,
+as bfloat16, are compared with those of the step before. A first part of the training lets AdamW's moments settle, and each
+learning rate is then measured for some steps.
+"""
+
+import sys
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from statistics import median
+from typing import Any, Final
+from unittest.mock import patch
+
+import torch
+from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+
+from grpo_trainer import device
+from grpo_trainer.fleet import generation
+from grpo_trainer.instruments.metrics import LearnerMetrics
+from perf.gpu import run
+from perf.gpu.answers import InstantGenerators
+from perf.gpu.sizes import SIZES
+from perf.gpu.snapshot import Snapshots
+from perf.result import Figures, write
+
+WARM_UP: Final = 20
+RATES: Final = (1e-6, 1e-5)
+STEPS_OF_RATE: Final = 6
+MEASURED: Final = 3
+"""Steps of each rate, its last ones, of which everything is measured; of the others it is counted what changes."""
+STEPS: Final = WARM_UP + len(RATES) * STEPS_OF_RATE
+
+
+def rate_of(step: int) -> float:
+    """`step` counted from 0."""
+    return RATES[max(0, step - WARM_UP) // STEPS_OF_RATE]
+
+
+def is_measured(step: int) -> bool:
+    return step >= WARM_UP and (step - WARM_UP) % STEPS_OF_RATE >= STEPS_OF_RATE - MEASURED
+
+
+class Rates(TrainerCallback):  # type: ignore[misc]
+    """The schedule has set the recipe's rate after each step; a step is made with this one."""
+
+    def on_step_begin(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, *, optimizer: Any, **_: Any
+    ) -> None:
+        for group in optimizer.param_groups:
+            group["lr"] = rate_of(state.global_step)
+
+
+class WatchedGeneration(generation.FleetGeneration):
+    """FleetGeneration's walk over the parameters, without a fleet."""
+
+    def __init__(self, *args: Any, answers: InstantGenerators, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.generate = answers.generate
+        self.snapshots = Snapshots()
+        self.rows: list[Figures] = []
+
+    def _init_vllm(self) -> None:
+        pass
+
+    def sync_weights(self) -> None:
+        """The first one has nothing to compare with."""
+        step = len(self.rows)
+        self.snapshots.take(self._iter_named_params())
+        if self.snapshots.is_first:
+            return
+        row: Figures = {"step": step + 1, "learning_rate": rate_of(step), **self.snapshots.changes()}
+        if is_measured(step):
+            row |= self.snapshots.costs()
+        self.rows.append(row)
+
+
+def main() -> None:
+    name, model, out = sys.argv[1], Path(sys.argv[2]), Path(sys.argv[3])
+    size = SIZES[name]
+    answers = InstantGenerators(size.watched.tokens, size.vocabulary)
+
+    def watched(*args: Any, **kwargs: Any) -> WatchedGeneration:
+        return WatchedGeneration(*args, answers=answers, **kwargs)
+
+    with tempfile.TemporaryDirectory() as folder, patch.object(generation, "FleetGeneration", watched):
+        config = run.run_config(model, Path(folder), size.watched, STEPS)
+        with (
+            device.process_group(config.learners.device, config.deadlines.collective_s),
+            run.learner_of(config, Path(folder), LearnerMetrics(None)) as learner,
+        ):
+            learner.add_callback(Rates())
+            learner.train()
+            seam = learner.vllm_generation
+            seam.sync_weights()  # what the last step has changed
+            gradient_norms = [entry["grad_norm"] for entry in learner.state.log_history if "grad_norm" in entry]
+    shares = [row["changed_share"] for row in seam.rows]
+    write({"rates": rates(seam.rows), "shares": shares, "gradient_norms": gradient_norms}, out)
+
+
+def rates(rows: Sequence[Figures]) -> list[Figures]:
+    """Of each learning rate, medians of the steps of which everything is measured."""
+    return [medians([row for row in rows if row["learning_rate"] == rate and "gather_s" in row]) for rate in RATES]
+
+
+def medians(rows: Sequence[Figures]) -> Figures:
+    values: Figures = {name: median(row[name] for row in rows) for name in rows[0] if name not in ("step", "is_identical")}
+    share = round(values["delta_bytes"] / values["dense_bytes"], 4)
+    return values | {"delta_share_of_bytes": share, "is_identical": all(row["is_identical"] for row in rows)}
+
+
+if __name__ == "__main__":
+    main()
