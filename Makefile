@@ -221,6 +221,11 @@ bench-train: env-trainer ## what a training step takes, against its limit and ag
 	$(call needs,command -v ip,iproute2)
 	$(PATHS) unshare --net sh -c 'ip link set lo up && exec "$$0" "$$@"' $(TRAINER)/python -m perf.training_cost
 
+# In an environment of the GPU's machine; without the one thread that CPUs shared by several ranks are measured with.
+GPU_PYTHON ?= python3
+bench-gpu: ## learner and weight changes on one GPU, printed and written to build/bench/gpu.json (GPU_PYTHON: has what trainer_image/requirements-gpu.txt lists)
+	env -u OMP_NUM_THREADS $(PATHS) $(GPU_PYTHON) -m perf.gpu
+
 bench-lora-rounding: env-trainer ## what merging an adapter into the base at every weight update, and out again, would leave in it, printed
 	$(PATHS) $(TRAINER)/python -m perf.lora_rounding
 

@@ -14,7 +14,7 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import IO, Final
 
 from grpo_contract import environment
 from harness.daemons import WITH_THE_TEST, free_port
@@ -103,7 +103,7 @@ class Bench:
         figures: Figures = json.loads(out.read_text()) if out.exists() else {}
         return figures
 
-    def _run(self, program: Sequence[str], output: object, limit_s: float) -> int | None:
+    def _run(self, program: Sequence[str], output: IO[bytes], limit_s: float) -> int | None:
         """The exit code; None: it took too long."""
         process = subprocess.Popen(
             [*WITH_THE_TEST, *program], env=self._environment(), stdout=output, stderr=output, start_new_session=True

@@ -9,7 +9,7 @@ import sys
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
-from statistics import median
+from statistics import median_low
 from typing import Any, Final
 from unittest.mock import patch
 
@@ -27,8 +27,8 @@ from perf.result import Figures, write
 
 WARM_UP: Final = 20
 RATES: Final = (1e-6, 1e-5)
-STEPS_OF_RATE: Final = 6
-MEASURED: Final = 3
+STEPS_OF_RATE: Final = 5
+MEASURED: Final = 2
 """Steps of each rate, its last ones, of which everything is measured; of the others it is counted what changes."""
 STEPS: Final = WARM_UP + len(RATES) * STEPS_OF_RATE
 
@@ -57,12 +57,15 @@ class WatchedGeneration(generation.FleetGeneration):
 
     def __init__(self, *args: Any, answers: InstantGenerators, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self.generate = answers.generate
+        self._answers = answers
         self.snapshots = Snapshots()
         self.rows: list[Figures] = []
 
     def _init_vllm(self) -> None:
         pass
+
+    def generate(self, *args: Any, **kwargs: Any) -> Any:
+        return self._answers.generate(*args, **kwargs)
 
     def sync_weights(self) -> None:
         """The first one has nothing to compare with."""
@@ -81,10 +84,10 @@ def main() -> None:
     size = SIZES[name]
     answers = InstantGenerators(size.watched.tokens, size.vocabulary)
 
-    def watched(*args: Any, **kwargs: Any) -> WatchedGeneration:
+    def made(*args: Any, **kwargs: Any) -> WatchedGeneration:
         return WatchedGeneration(*args, answers=answers, **kwargs)
 
-    with tempfile.TemporaryDirectory() as folder, patch.object(generation, "FleetGeneration", watched):
+    with tempfile.TemporaryDirectory() as folder, patch.object(generation, "FleetGeneration", made):
         config = run.run_config(model, Path(folder), size.watched, STEPS)
         with (
             device.process_group(config.learners.device, config.deadlines.collective_s),
@@ -95,19 +98,17 @@ def main() -> None:
             seam = learner.vllm_generation
             seam.sync_weights()  # what the last step has changed
             gradient_norms = [entry["grad_norm"] for entry in learner.state.log_history if "grad_norm" in entry]
-    shares = [row["changed_share"] for row in seam.rows]
-    write({"rates": rates(seam.rows), "shares": shares, "gradient_norms": gradient_norms}, out)
+    watched = {"changed_shares": [row["changed_share"] for row in seam.rows], "gradient_norms": gradient_norms}
+    of_host = {"pin_s": round(seam.snapshots.pin_s, 4), "host_threads": torch.get_num_threads()}
+    write({"rates": [figures_of(rate, seam.rows) for rate in RATES], **of_host, **watched}, out)
 
 
-def rates(rows: Sequence[Figures]) -> list[Figures]:
-    """Of each learning rate, medians of the steps of which everything is measured."""
-    return [medians([row for row in rows if row["learning_rate"] == rate and "gather_s" in row]) for rate in RATES]
-
-
-def medians(rows: Sequence[Figures]) -> Figures:
-    values: Figures = {name: median(row[name] for row in rows) for name in rows[0] if name not in ("step", "is_identical")}
+def figures_of(rate: float, rows: Sequence[Figures]) -> Figures:
+    """Medians of the steps of which everything is measured."""
+    measured = [row for row in rows if row["learning_rate"] == rate and "gather_s" in row]
+    values: Figures = {name: median_low(row[name] for row in measured) for name in measured[0] if name != "step"}
     share = round(values["delta_bytes"] / values["dense_bytes"], 4)
-    return values | {"delta_share_of_bytes": share, "is_identical": all(row["is_identical"] for row in rows)}
+    return values | {"delta_share_of_bytes": share, "is_identical": all(row["is_identical"] for row in measured)}
 
 
 if __name__ == "__main__":

@@ -26,7 +26,11 @@ def gpu() -> Figures:
     if not torch.cuda.is_available():
         return {"gpu": None}
     of_gpu = torch.cuda.get_device_properties(0)
-    return {"gpu": of_gpu.name, "gpu_memory_gib": round(of_gpu.total_memory / 2**30, 1), "matrix_tflops": matrix_tflops()}
+    return {
+        "gpu": of_gpu.name,
+        "gpu_memory_gib": round(of_gpu.total_memory / 2**30, 1),
+        "matrix_tflops": matrix_tflops(),
+    }
 
 
 def matrix_tflops() -> float:

@@ -20,7 +20,7 @@ from perf.paced_process import running_paced_server
 from perf.paced_server import Pace
 from perf.result import Figures, write
 
-STEPS: Final = 12
+STEPS: Final = 10
 AT_ONCE: Final = 1e-6
 """Seconds per token."""
 

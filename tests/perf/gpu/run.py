@@ -64,7 +64,9 @@ def write_prompts(file: Path, num_prompts: int) -> Path:
 @contextmanager
 def learner_of(config: RunConfig, folder: Path, metrics: LearnerMetrics) -> Iterator[Learner]:
     """In a process group. Its checkpoints, of which there are none, would lie in `folder`."""
-    recipe = parse_recipe(config.recipe, owned_by_operator(config) | {"output_dir": str(folder / "run" / "checkpoints")})
+    recipe = parse_recipe(
+        config.recipe, owned_by_operator(config) | {"output_dir": str(folder / "run" / "checkpoints")}
+    )
     find_checkpoint(Path(recipe.training.output_dir))
     with start_rewards(config, recipe) as rewards:
         tokenizer = load_tokenizer(recipe)

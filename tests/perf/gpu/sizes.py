@@ -5,7 +5,7 @@ And the batches that each size is measured with.
 
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -69,11 +69,11 @@ def shape(vocabulary: int, hidden: int, intermediate: int, layers: int, heads: i
 
 QWEN: Final = 151_936
 LEARNT: Final = Batch(prompts=8, generations=8, tokens=512, at_once=16)
-WATCHED: Final = Batch(prompts=8, generations=8, tokens=128, at_once=32)
+WATCHED: Final = Batch(prompts=8, generations=8, tokens=128, at_once=16)
 SIZES: Final = {
     "tiny": Size(shape(259, 64, 128, 2, 2, 1), Batch(4, 4, 32, 8), Batch(2, 4, 16, 8)),
     "0.5B": Size(shape(QWEN, 896, 4864, 24, 14, 2), LEARNT, WATCHED),
-    "1.5B": Size(shape(QWEN, 1536, 8960, 28, 12, 2), LEARNT, WATCHED),
+    "1.5B": Size(shape(QWEN, 1536, 8960, 28, 12, 2), replace(LEARNT, at_once=8), WATCHED),
 }
 """tiny is for a machine without a GPU, to see that all of it runs."""
 

@@ -10,14 +10,14 @@ import torch
 from perf.gpu.steps import finish_work
 from perf.result import Figures
 
-BYTES_OF_CHANGE: Final = 4
-"""Two of the gap since the change before it, two of the new value."""
-LARGEST_GAP: Final = 1 << 16
-"""What is further away needs an entry in between that changes nothing."""
+ELEMENT_BYTES: Final = 2
+GAP_BYTES: Final = (1, 2)
+"""Of the gap since the change before it; the largest number that fits stands for so many weights that stay, with no change after
+them. Each tensor takes the width with which it is smaller."""
 
 Weights = dict[str, torch.Tensor]
 Changes = tuple[torch.Tensor, torch.Tensor, torch.Tensor]
-"""Positions, and what travels: gaps in 16 bits, values."""
+"""Positions, and what travels: gaps, here in 16 bits, and new values."""
 
 
 class Snapshots:
@@ -26,7 +26,11 @@ class Snapshots:
     def __init__(self) -> None:
         self._new: Weights = {}
         self._old: Weights = {}
+        self._host: Weights = {}
+        self._host_old: Weights = {}
         self._gather_s = 0.0
+        self.pin_s = 0.0
+        """To take host memory for all of them, once, that the device reads and writes by itself."""
 
     @property
     def is_first(self) -> bool:
@@ -45,31 +49,30 @@ class Snapshots:
 
     def changes(self) -> Figures:
         parameters = sum(weight.numel() for weight in self._new.values())
-        changed = entries = 0
-        for name in self._new:
-            positions, _, _ = changes(self._new[name], self._old[name])
+        changed = size = 0
+        for positions, _, _ in all_changes(self._new, self._old):
             changed += len(positions)
-            entries += len(positions) + fillers(positions)
+            size += delta_bytes(positions)
         return {
             "changed_share": round(changed / parameters, 6),
-            "delta_bytes": entries * BYTES_OF_CHANGE,
-            "dense_bytes": parameters * torch.bfloat16.itemsize,
+            "delta_bytes": size,
+            "dense_bytes": parameters * ELEMENT_BYTES,
         }
 
     def costs(self) -> Figures:
         """Seconds of each way to get the weights, or what has changed of them, into host memory; each over all tensors."""
-        pinned_s, new = timed(lambda: pinned(self._new))
-        again_s, _ = timed(lambda: copy(self._new, new))
-        old = pinned(self._old)
+        if not self._host:
+            self.pin_s, self._host = timed(lambda: pinned_like(self._new))
+            self._host_old = pinned_like(self._old)
+        pinned_copy_s = seconds(lambda: copy(self._new, self._host))
+        copy(self._old, self._host_old)
         return {
             "gather_s": round(self._gather_s, 4),
             "pageable_copy_s": seconds(lambda: [weight.to("cpu", copy=True) for weight in self._new.values()]),
-            "pin_and_copy_s": round(pinned_s, 4),
-            "pinned_copy_s": round(again_s, 4),
-            "changes_on_device_s": seconds(lambda: self._changes_from_device()),
-            "changes_on_host_s": seconds(lambda: list(all_changes(new, old))),
-            "host_threads": torch.get_num_threads(),
-            "checksum_s": seconds(lambda: [zlib.crc32(bytes_of(weight)) for weight in new.values()]),
+            "pinned_copy_s": pinned_copy_s,
+            "changes_on_device_s": seconds(self._changes_from_device),
+            "changes_on_host_s": seconds(lambda: list(all_changes(self._host, self._host_old))),
+            "checksum_s": seconds(lambda: [zlib.crc32(bytes_of(weight)) for weight in self._host.values()]),
             "is_identical": self._is_identical(),
         }
 
@@ -102,8 +105,11 @@ def gaps_of(positions: torch.Tensor) -> torch.Tensor:
     return positions.diff(prepend=positions.new_tensor([-1])) - 1
 
 
-def fillers(positions: torch.Tensor) -> int:
-    return int((gaps_of(positions) // LARGEST_GAP).sum())
+def delta_bytes(positions: torch.Tensor) -> int:
+    gaps = gaps_of(positions)
+    return len(positions) * ELEMENT_BYTES + min(
+        width * (len(positions) + int((gaps // (2 ** (8 * width) - 1)).sum())) for width in GAP_BYTES
+    )
 
 
 def bits(weight: torch.Tensor) -> torch.Tensor:
@@ -114,13 +120,8 @@ def bytes_of(weight: torch.Tensor) -> memoryview:
     return memoryview(bits(weight).numpy())
 
 
-def pinned(weights: Weights) -> Weights:
-    """Copies in host memory that the device reads and writes by itself."""
-    copies = {
-        name: torch.empty_like(weight, device="cpu", pin_memory=weight.is_cuda) for name, weight in weights.items()
-    }
-    copy(weights, copies)
-    return copies
+def pinned_like(weights: Weights) -> Weights:
+    return {name: torch.empty_like(weight, device="cpu", pin_memory=weight.is_cuda) for name, weight in weights.items()}
 
 
 def copy(source: Weights, target: Weights) -> None:

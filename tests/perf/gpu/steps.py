@@ -65,8 +65,8 @@ def step_figures(parameters: int, seconds: Sequence[float], state: TrainerState,
 
 def tokens_of_step(state: TrainerState) -> int:
     """Of prompts and completions, in TRL's own count."""
-    *_, before, last = (entry["num_tokens"] for entry in state.log_history if "num_tokens" in entry)
-    return round(last - before)
+    counts: list[float] = [entry["num_tokens"] for entry in state.log_history if "num_tokens" in entry]
+    return round(counts[-1] - counts[-2])
 
 
 def mfu(parameters: int, tokens: int, seconds: float) -> float:
