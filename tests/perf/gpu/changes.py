@@ -6,21 +6,15 @@ learning rate is then measured for some steps.
 """
 
 import sys
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from statistics import median_low
 from typing import Any, Final
-from unittest.mock import patch
 
 import torch
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
-from grpo_trainer import device
-from grpo_trainer.fleet import generation
-from grpo_trainer.instruments.metrics import LearnerMetrics
-from perf.gpu import run
-from perf.gpu.answers import InstantGenerators
+from perf.gpu.seam import WithoutFleet, learner_with
 from perf.gpu.sizes import SIZES
 from perf.gpu.snapshot import Snapshots
 from perf.result import Figures, write
@@ -28,7 +22,7 @@ from perf.result import Figures, write
 WARM_UP: Final = 20
 RATES: Final = (1e-6, 1e-5)
 STEPS_OF_RATE: Final = 5
-MEASURED: Final = 2
+MEASURED: Final = 3
 """Steps of each rate, its last ones, of which everything is measured; of the others it is counted what changes."""
 STEPS: Final = WARM_UP + len(RATES) * STEPS_OF_RATE
 
@@ -52,20 +46,11 @@ class Rates(TrainerCallback):  # type: ignore[misc]
             group["lr"] = rate_of(state.global_step)
 
 
-class WatchedGeneration(generation.FleetGeneration):
-    """FleetGeneration's walk over the parameters, without a fleet."""
-
-    def __init__(self, *args: Any, answers: InstantGenerators, **kwargs: Any) -> None:
+class Watched(WithoutFleet):
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self._answers = answers
         self.snapshots = Snapshots()
         self.rows: list[Figures] = []
-
-    def _init_vllm(self) -> None:
-        pass
-
-    def generate(self, *args: Any, **kwargs: Any) -> Any:
-        return self._answers.generate(*args, **kwargs)
 
     def sync_weights(self) -> None:
         """The first one has nothing to compare with."""
@@ -81,23 +66,12 @@ class WatchedGeneration(generation.FleetGeneration):
 
 def main() -> None:
     name, model, out = sys.argv[1], Path(sys.argv[2]), Path(sys.argv[3])
-    size = SIZES[name]
-    answers = InstantGenerators(size.watched.tokens, size.vocabulary)
-
-    def made(*args: Any, **kwargs: Any) -> WatchedGeneration:
-        return WatchedGeneration(*args, answers=answers, **kwargs)
-
-    with tempfile.TemporaryDirectory() as folder, patch.object(generation, "FleetGeneration", made):
-        config = run.run_config(model, Path(folder), size.watched, STEPS)
-        with (
-            device.process_group(config.learners.device, config.deadlines.collective_s),
-            run.learner_of(config, Path(folder), LearnerMetrics(None)) as learner,
-        ):
-            learner.add_callback(Rates())
-            learner.train()
-            seam = learner.vllm_generation
-            seam.sync_weights()  # what the last step has changed
-            gradient_norms = [entry["grad_norm"] for entry in learner.state.log_history if "grad_norm" in entry]
+    with learner_with(Watched, SIZES[name], model, STEPS) as learner:
+        learner.add_callback(Rates())
+        learner.train()
+        seam = learner.vllm_generation
+        seam.sync_weights()  # what the last step has changed
+        gradient_norms = [entry["grad_norm"] for entry in learner.state.log_history if "grad_norm" in entry]
     watched = {"changed_shares": [row["changed_share"] for row in seam.rows], "gradient_norms": gradient_norms}
     of_host = {"pin_s": round(seam.snapshots.pin_s, 4), "host_threads": torch.get_num_threads()}
     write({"rates": [figures_of(rate, seam.rows) for rate in RATES], **of_host, **watched}, out)
