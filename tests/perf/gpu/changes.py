@@ -55,7 +55,7 @@ class Watched(WithoutFleet):
     def sync_weights(self) -> None:
         """The first one has nothing to compare with."""
         step = len(self.rows)
-        self.snapshots.take(self._iter_named_params())
+        self.snapshots.take(self.weights())
         if self.snapshots.is_first:
             return
         row: Figures = {"step": step + 1, "learning_rate": rate_of(step), **self.snapshots.changes()}

@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
+import torch
+
 from grpo_trainer import device
 from grpo_trainer.fleet import generation
 from grpo_trainer.instruments.metrics import LearnerMetrics
@@ -14,20 +16,28 @@ from grpo_trainer.learner import Learner
 from perf.gpu import run
 from perf.gpu.answers import InstantGenerators
 from perf.gpu.sizes import Size
+from trainer.played_generation import PlayedGeneration
 
 
-class WithoutFleet(generation.FleetGeneration):
-    """Its walk over the parameters is FleetGeneration's."""
-
-    def __init__(self, *args: Any, answers: InstantGenerators, **kwargs: Any) -> None:
-        self._answers = answers
-        super().__init__(*args, **kwargs)
+class Walk(generation.FleetGeneration):
+    """Over the parameters, and nothing else of it."""
 
     def _init_vllm(self) -> None:
         pass
 
+
+class WithoutFleet(PlayedGeneration):
+    def __init__(self, settings: Any, *, answers: InstantGenerators, **kwargs: Any) -> None:
+        super().__init__()
+        self._answers = answers
+        self._walk = Walk(settings, **kwargs)
+
     def generate(self, *args: Any, **kwargs: Any) -> Any:
         return self._answers.generate(*args, **kwargs)
+
+    def weights(self) -> Iterator[tuple[str, torch.Tensor]]:
+        """As generators would get them, and as bfloat16 also where a machine without a GPU learns in float32."""
+        return ((name, weight.to(torch.bfloat16)) for name, weight in self._walk._iter_named_params())
 
 
 @contextmanager

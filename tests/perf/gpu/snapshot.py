@@ -21,7 +21,7 @@ Changes = tuple[torch.Tensor, torch.Tensor, torch.Tensor]
 
 
 class Snapshots:
-    """As bfloat16, in which generators get them."""
+    """Of bfloat16."""
 
     def __init__(self) -> None:
         self._new: Weights = {}
@@ -44,7 +44,7 @@ class Snapshots:
     def _gather(self, parameters: Iterator[tuple[str, torch.Tensor]]) -> None:
         for name, parameter in parameters:
             if name not in self._new:
-                self._new[name] = torch.empty_like(parameter, dtype=torch.bfloat16)
+                self._new[name] = torch.empty_like(parameter)
             self._new[name].copy_(parameter)
 
     def changes(self) -> Figures:
