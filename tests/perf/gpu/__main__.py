@@ -27,6 +27,10 @@ LIMITS_S: Final = {"machine": 60, "sizes": 90, "ours": 120, "stock": 120, "chang
 """By module. Most of it is a process's start; a step takes a second or two."""
 TAIL_CHARACTERS: Final = 1500
 LEARNERS: Final = ("ours", "stock")
+MEASURED: Final = ("learner", "overlap", "changes")
+"""overlap needs the learner's figures."""
+STALENESS: Final = (0, 1)
+"""Where generation takes as long as learning, and so overlap is worth most."""
 
 
 @dataclass(frozen=True)
@@ -34,6 +38,7 @@ class Measurement:
     module: str
     size: str | None = None
     round: int | None = None
+    max_staleness: int | None = None
 
     @property
     def name(self) -> dict[str, str | int]:
@@ -45,7 +50,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="perf.gpu", description=__doc__)
     parser.add_argument("--sizes", nargs="+", default=["0.5B", "1.5B"], help="of the models: tiny, 0.5B, 1.5B")
     parser.add_argument("--rounds", type=int, default=2, help="of our learner and TRL's, one after the other")
-    parser.add_argument("--measure", nargs="+", default=["learner", "changes"], help="learner, changes")
+    parser.add_argument("--measure", nargs="+", default=list(MEASURED), help=", ".join(MEASURED))
     parser.add_argument("--within-s", type=float, default=1800, help="what has not begun by then is left out")
     arguments = parser.parse_args()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that what was started ends
@@ -64,6 +69,8 @@ def measurements(sizes: Sequence[str], rounds: int, wanted: Sequence[str]) -> It
         for number in range(rounds if "learner" in wanted else 0):
             for module in LEARNERS if number % 2 == 0 else reversed(LEARNERS):
                 yield Measurement(module, size, number + 1)
+        for max_staleness in STALENESS if "overlap" in wanted else ():
+            yield Measurement("ours", size, max_staleness=max_staleness)
         if "changes" in wanted:
             yield Measurement("changes", size)
 
@@ -93,15 +100,29 @@ class Bench:
     def _measured(self, measurement: Measurement, limit_s: float) -> Figures | str:
         out, log = self._folder / "figures.json", self._folder / "log"
         out.unlink(missing_ok=True)
-        model = [] if measurement.size is None else [measurement.size, str(self._folder / measurement.size)]
-        program = [sys.executable, "-m", f"perf.gpu.{measurement.module}", *model]
+        program = [sys.executable, "-m", f"perf.gpu.{measurement.module}", *self._arguments(measurement, out)]
         with log.open("wb") as output:
-            code = self._run([*program, *([] if measurement.module == "sizes" else [str(out)])], output, limit_s)
+            code = self._run(program, output, limit_s)
         if code != 0:
             end = f"exit code {code}" if code is not None else f"not done after {limit_s:.0f} s"
             return f"{end}: {log.read_text(errors='replace')[-TAIL_CHARACTERS:]}"
         figures: Figures = json.loads(out.read_text()) if out.exists() else {}
         return figures
+
+    def _arguments(self, measurement: Measurement, out: Path) -> list[str]:
+        if measurement.size is None:
+            return [str(out)]
+        model = [measurement.size, str(self._folder / measurement.size)]
+        if measurement.module == "sizes":
+            return model
+        pace = [] if measurement.max_staleness is None else [self._learn_s(measurement), str(measurement.max_staleness)]
+        return [*model, str(out), *pace]
+
+    def _learn_s(self, measurement: Measurement) -> str:
+        """Of our learner of that size, whose generator answered at once."""
+        return str(
+            next(row["phase_s"]["learn"] for row in self.figures["rows"] if is_of_same_learner(row, measurement))
+        )
 
     def _run(self, program: Sequence[str], output: IO[bytes], limit_s: float) -> int | None:
         """The exit code; None: it took too long."""
@@ -122,6 +143,10 @@ class Bench:
         rank = {"WORLD_SIZE": "1", "RANK": "0", "LOCAL_RANK": "0", "MASTER_ADDR": "127.0.0.1"}
         own = {environment.TOKEN_FILE: str(self._folder / "token"), "HF_HUB_OFFLINE": "1", "HF_HOME": str(self._folder)}
         return os.environ | rank | own | {"MASTER_PORT": str(free_port())}
+
+
+def is_of_same_learner(row: Figures, measurement: Measurement) -> bool:
+    return bool(row["measurement"] == measurement.module and row["size"] == measurement.size)
 
 
 def say(text: str) -> None:

@@ -1,6 +1,7 @@
-"""`python -m perf.gpu.ours SIZE MODEL OUT`: a rank of our learner under ZeRO-3, whose generator answers at once.
+"""`python -m perf.gpu.ours SIZE MODEL OUT [GENERATE_S MAX_STALENESS]`: a rank of our learner under ZeRO-3.
 
-Everything on the way is production code: requests over HTTP, weights gathered, sent and pulled, rewards in their processes.
+Its generator answers at once, or takes GENERATE_S for a batch. Everything on the way is production code: requests over HTTP,
+weights gathered, sent and pulled, rewards in their processes.
 """
 
 import sys
@@ -21,8 +22,8 @@ from perf.paced_server import Pace
 from perf.result import Figures, write
 
 STEPS: Final = 10
-AT_ONCE: Final = 1e-6
-"""Seconds per token."""
+AT_ONCE: Final = ("0.001", "0")
+"""Seconds for a batch, with generation and learning in turns."""
 
 
 class SeenPhases(LearnerMetrics):
@@ -41,13 +42,15 @@ class SeenPhases(LearnerMetrics):
 
 
 def main() -> None:
-    name, model, out = sys.argv[1], Path(sys.argv[2]), Path(sys.argv[3])
-    size = SIZES[name]
-    batch = size.learnt
-    pace = Pace(AT_ONCE, batch.prompts * batch.generations, size.vocabulary)
-    with tempfile.TemporaryDirectory() as folder, running_paced_server(run.GENERATORS, pace):
-        config = run.run_config(model, Path(folder), batch, STEPS)
-        phases, times = SeenPhases(), StepTimes()
+    name, model, out, *pace = sys.argv[1:]
+    size, batch = SIZES[name], SIZES[name].learnt
+    generate_s, max_staleness = float((pace or AT_ONCE)[0]), int((pace or AT_ONCE)[1])
+    server = running_paced_server(
+        run.GENERATORS, Pace(generate_s / batch.tokens, batch.prompts * batch.generations, size.vocabulary)
+    )
+    phases, times = SeenPhases(), StepTimes()
+    with tempfile.TemporaryDirectory() as folder, server:
+        config = run.run_config(Path(model), Path(folder), batch, STEPS, max_staleness)
         with (
             device.process_group(config.learners.device, config.deadlines.collective_s),
             run.learner_of(config, Path(folder), phases) as learner,
@@ -56,7 +59,15 @@ def main() -> None:
             learner.train()
             completion_tokens = batch.prompts * batch.generations * batch.tokens
             figures = step_figures(size.parameters, times.seconds, learner.state, completion_tokens)
-    write(figures | phase_figures(size.parameters, figures["tokens"], phases.medians()), out)
+    figures |= phase_figures(size.parameters, figures["tokens"], phases.medians())
+    paced = {"max_staleness": max_staleness, "generate_s": generate_s, "efficiency": efficiency(generate_s, figures)}
+    write(figures | (paced if pace else {}), Path(out))
+
+
+def efficiency(generate_s: float, figures: Figures) -> float:
+    """Of 1, which no step exceeds: it is as long as the longer one of generation and learning."""
+    learn_s, step_s = figures["phase_s"][Phase.LEARN.value], figures["step_s"]
+    return float(round(max(generate_s, learn_s) / step_s, 3))
 
 
 def phase_figures(parameters: int, tokens: int, phases: dict[str, float]) -> Figures:

@@ -24,6 +24,7 @@ from trainer.learner_inputs import learner_config, write_rows
 
 GENERATORS: Final = "127.0.0.2"
 REWARD: Final = "perf.gpu.answers:even_share"
+LEARNING_RATE: Final = 1e-6
 PROMPT_CHARACTERS: Final = 128
 NEVER: Final = 1_000_000
 """More steps than any measurement has: nothing is saved on the way."""
@@ -33,7 +34,7 @@ def device() -> Device:
     return "cuda" if torch.cuda.is_available() else "cpu"
 
 
-def run_config(model: Path, folder: Path, batch: Batch, steps: int, learning_rate: float = 1e-6) -> RunConfig:
+def run_config(model: Path, folder: Path, batch: Batch, steps: int, max_staleness: int = 0) -> RunConfig:
     recipe: dict[str, Any] = {
         "reward_funcs": [REWARD],
         "num_generations": batch.generations,
@@ -41,7 +42,7 @@ def run_config(model: Path, folder: Path, batch: Batch, steps: int, learning_rat
         "gradient_accumulation_steps": batch.passes,
         "max_completion_length": batch.tokens,
         "max_steps": steps,
-        "learning_rate": learning_rate,
+        "learning_rate": LEARNING_RATE,
         "lr_scheduler_type": "constant",
         "beta": 0.0,
         # Completions are random: the product over all of their tokens would leave nothing to learn from.
@@ -52,7 +53,7 @@ def run_config(model: Path, folder: Path, batch: Batch, steps: int, learning_rat
     )
     rewards = config.rewards.model_copy(update={"per_group": (REWARD,)})
     learners = config.learners.model_copy(update={"device": device()})
-    generators = config.generators.model_copy(update={"service": GENERATORS})
+    generators = config.generators.model_copy(update={"service": GENERATORS, "max_staleness": max_staleness})
     return config.model_copy(update={"learners": learners, "generators": generators, "rewards": rewards})
 
 

@@ -16,9 +16,14 @@ def learner_lines(rows: Sequence[Figures]) -> list[str]:
         if "step_s" in row:
             phases = row.get("phase_s", {"learn": row["step_s"]})
             share = row.get("learn_mfu", row["step_mfu"])
+            pace = (
+                ""
+                if "efficiency" not in row
+                else f"  staleness {row['max_staleness']}: {row['efficiency']:.2f} of the limit"
+            )
             lines.append(
                 f"{row['size']:<6}{row['measurement']:<12}{row['step_s']:>8.3f}{phases['learn']:>9.3f}"
-                f"{phases.get('weight_sync', 0.0):>8.3f}{row['tokens_per_s']:>10}{share:>7.1%}"
+                f"{phases.get('weight_sync', 0.0):>8.3f}{row['tokens_per_s']:>10}{share:>7.1%}{pace}"
             )
     return [head, *lines]
 
