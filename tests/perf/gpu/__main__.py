@@ -23,11 +23,12 @@ from perf.gpu.table import table
 from perf.result import Figures, write
 
 RESULT: Final = ROOT / "build" / "bench" / "gpu.json"
-LIMITS_S: Final = {"machine": 60, "sizes": 90, "ours": 120, "stock": 120, "changes": 150}
+LIMITS_S: Final = {"machine": 60, "sizes": 90, "ours": 120, "stock": 120, "changes": 150, "transfers": 150}
 """By module. Most of it is a process's start; a step takes a second or two."""
 TAIL_CHARACTERS: Final = 1500
 LEARNERS: Final = ("ours", "stock")
-MEASURED: Final = ("learner", "overlap", "changes")
+WEIGHTS: Final = ("changes", "transfers")
+MEASURED: Final = ("learner", "overlap", "changes", "transfers")
 """overlap needs the learner's figures."""
 STALENESS: Final = (0, 1)
 """Where generation takes as long as learning, and so overlap is worth most."""
@@ -71,8 +72,9 @@ def measurements(sizes: Sequence[str], rounds: int, wanted: Sequence[str]) -> It
                 yield Measurement(module, size, number + 1)
         for max_staleness in STALENESS if "overlap" in wanted else ():
             yield Measurement("ours", size, max_staleness=max_staleness)
-        if "changes" in wanted:
-            yield Measurement("changes", size)
+        for module in WEIGHTS:
+            if module in wanted:
+                yield Measurement(module, size)
 
 
 class Bench:

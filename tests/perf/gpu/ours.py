@@ -1,6 +1,6 @@
 """`python -m perf.gpu.ours SIZE MODEL OUT [GENERATE_S MAX_STALENESS]`: a rank of our learner under ZeRO-3.
 
-Its generator answers at once, or takes GENERATE_S for a batch. Everything on the way is production code: requests over HTTP,
+Its generator answers at once, or takes GENERATE_S for a batch: as long as learning, so that no step can be shorter. Everything on the way is production code: requests over HTTP,
 weights gathered, sent and pulled, rewards in their processes.
 """
 
@@ -18,7 +18,7 @@ from perf.gpu import run
 from perf.gpu.sizes import SIZES
 from perf.gpu.steps import WARM_UP, StepTimes, mfu, step_figures
 from perf.paced_process import running_paced_server
-from perf.paced_server import Pace
+from perf.pacing import Pace
 from perf.result import Figures, write
 
 STEPS: Final = 10
@@ -60,14 +60,9 @@ def main() -> None:
             completion_tokens = batch.prompts * batch.generations * batch.tokens
             figures = step_figures(size.parameters, times.seconds, learner.state, completion_tokens)
     figures |= phase_figures(size.parameters, figures["tokens"], phases.medians())
-    paced = {"max_staleness": max_staleness, "generate_s": generate_s, "efficiency": efficiency(generate_s, figures)}
+    step_s = figures["step_s"]
+    paced = {"max_staleness": max_staleness, "generate_s": generate_s, "efficiency": round(generate_s / step_s, 3)}
     write(figures | (paced if pace else {}), Path(out))
-
-
-def efficiency(generate_s: float, figures: Figures) -> float:
-    """Of 1, which no step exceeds: it is as long as the longer one of generation and learning."""
-    learn_s, step_s = figures["phase_s"][Phase.LEARN.value], figures["step_s"]
-    return float(round(max(generate_s, learn_s) / step_s, 3))
 
 
 def phase_figures(parameters: int, tokens: int, phases: dict[str, float]) -> Figures:

@@ -6,7 +6,7 @@ from perf.result import Figures
 
 
 def table(rows: Sequence[Figures]) -> str:
-    return "\n".join([*learner_lines(rows), "", *change_lines(rows)])
+    return "\n".join([*learner_lines(rows), "", *change_lines(rows), "", *transfer_lines(rows)])
 
 
 def learner_lines(rows: Sequence[Figures]) -> list[str]:
@@ -36,5 +36,16 @@ def change_lines(rows: Sequence[Figures]) -> list[str]:
         f"{rate['changes_on_host_s']:>8.3f}"
         for row in rows
         for rate in row.get("rates", ())
+    ]
+    return [head, *lines]
+
+
+def transfer_lines(rows: Sequence[Figures]) -> list[str]:
+    head = f"{'':<6}{'mode':>8}{'generators':>12}{'MB':>9}{'publish s':>11}{'all s':>8}{'pause s':>9}"
+    lines = [
+        f"{row['size']:<6}{transfer['mode']:>8}{transfer['generators']:>12}{transfer['bytes'] / 1e6:>9.1f}"
+        f"{transfer['publish_s']:>11.3f}{transfer['seconds']:>8.3f}{transfer['pause_s']:>9.3f}"
+        for row in rows
+        for transfer in row.get("transfers", ())
     ]
     return [head, *lines]
