@@ -44,13 +44,18 @@ class PacedGenerator(Generator):
         self.under_way: list[Request] = []
         self.sent: list[list[list[int]]] = []
         """Prompts of each request so far."""
+        self.comes = threading.Event()
+        """Cleared, an update lasts until it is set."""
+        self.comes.set()
 
     def holds(self, version: str) -> bool:
         return self.held_version == version
 
     def update(self, weights: WeightSource) -> Update:
-        self.held_version = weights.version
-        return Update(weights.version, 0.2, 0.1, 0)
+        version = weights.version
+        assert self.comes.wait(timeout=PATIENCE_S)
+        self.held_version = version
+        return Update(version, 0.2, 0.1, 0)
 
     def complete(
         self, prompts: Sequence[list[int]], num_generations: int, sampling: Mapping[str, Any], version: str

@@ -6,11 +6,14 @@ from itertools import pairwise
 
 import pytest
 
+from grpo_trainer.fleet import fleet as fleet_module
 from grpo_trainer.fleet import roster as roster_module
+from grpo_trainer.fleet.fleet import Ticket
 from grpo_trainer.fleet.generator import MOST_CONNECTIONS, MOST_REQUESTS
 from grpo_trainer.fleet.routing import MOST_SEQUENCES
 from grpo_trainer.fleet.weights import WeightServer
-from unit.paced_generators import LENGTH, Played
+from harness.waiting import wait_for
+from unit.paced_generators import LENGTH, PATIENCE_S, Played
 
 G = 2
 GROUP_TOKENS = G * LENGTH
@@ -99,6 +102,41 @@ def test_what_waits_is_not_for_one_generator(weights: WeightServer, monkeypatch:
     assert played.observer.completions == {"a": 10 * LARGE_G}
     assert played.generator("b").sent == [[[1]], [[3]]]
     assert len(played.generator("b").under_way) == 2
+
+
+@pytest.fixture
+def late(weights: WeightServer, monkeypatch: pytest.MonkeyPatch) -> Iterator[Played]:
+    """Two generators, of which the second has newer weights only when it is let."""
+    played = play(weights, monkeypatch, 10.0, 10.0)
+    played.generator("b").comes.clear()
+    weights.publish([])
+    yield played
+    played.generator("b").comes.set()
+
+
+def wait_for_sent(played: Played, tickets: list[Ticket], sent: dict[str, int]) -> None:
+    """Groups that each generator has got."""
+
+    def is_sent() -> bool:
+        played.fleet.wait(tickets, 0.01)
+        return sent == {name: sum(map(len, played.generator(name).sent)) for name in "ab"}
+
+    wait_for("groups are sent", is_sent, PATIENCE_S, 0.01)
+
+
+def test_who_has_new_weights_first_does_not_get_the_groups_of_all(
+    late: Played, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(fleet_module, "COMES_WITHIN_S", PATIENCE_S)
+    tickets = late.submit(8, G)
+    wait_for_sent(late, tickets, {"a": 4, "b": 0})
+    late.generator("b").comes.set()
+    wait_for_sent(late, tickets, {"a": 4, "b": 4})
+
+
+def test_who_takes_too_long_for_new_weights_is_not_waited_for(late: Played, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fleet_module, "COMES_WITHIN_S", 0.05)
+    wait_for_sent(late, late.submit(8, G), {"a": 8, "b": 0})
 
 
 def test_a_group_is_in_one_request_and_sent_once(weights: WeightServer, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -13,7 +13,7 @@ import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, InvalidStateError, wait
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final
 from weakref import WeakKeyDictionary
 
@@ -31,6 +31,8 @@ MOST_SENDS: Final = 5
 """Of one group. A prompt that kills each generator it comes to must not go round for ever."""
 LENGTHS: Final = 256
 """Groups of which the mean length of completions is known, about."""
+COMES_WITHIN_S: Final = 1.0
+"""After the first generator that has new weights, the others are waited for so long at least."""
 VLLM_MAX_TOKENS: Final = 16
 """Of a request that does not say how long a completion may be."""
 
@@ -39,7 +41,7 @@ logger = logging.getLogger(__name__)
 Groups = list[list[Completion]]
 
 
-@dataclass(eq=False, frozen=True)
+@dataclass(eq=False)
 class _Terms:
     """What all groups of a `submit` have in common."""
 
@@ -47,6 +49,9 @@ class _Terms:
     sampling: Mapping[str, Any]
     oldest: int
     """Which version of the weights they may be sampled from, or a later one; versions are counted."""
+    asked_s: float = field(default_factory=time.monotonic)
+    first_there_s: float | None = None
+    """When a first generator had these weights."""
 
     def expected_tokens(self, mean_length: float | None) -> float:
         """Of a group, all of its completions. `mean_length` is that of completions so far; until there is one, each is
@@ -171,12 +176,25 @@ class Fleet:
         """Send what waits to whoever will be through with it first, and has room."""
         for terms in dict.fromkeys(ticket.terms for ticket in self._waiting):
             tickets = [ticket for ticket in self._waiting if ticket.terms is terms]
-            members = self._roster.holding(terms.oldest)
+            holding, coming = self._roster.holding(terms.oldest), self._awaited(terms)
             group = Group(terms.num_generations, self._expected_tokens(terms))
-            shares = route([group] * len(tickets), [self._load(member) for member in members])
-            for member, places in zip(members, shares, strict=True):
+            loads = [*(self._load(member) for member in holding), *(self._load(member, True) for member in coming)]
+            shares = route([group] * len(tickets), loads)
+            for member, places in zip([*holding, *coming], shares, strict=True):
                 if places:
                     self._send_share(member, terms, [tickets[place] for place in places])
+
+    def _awaited(self, terms: _Terms) -> list[Member]:
+        """Generators that will have the weights soon. They get them all at once, and one has them first: it must not get the
+        groups of all. Whoever takes twice as long as that one is not waited for."""
+        now_s = time.monotonic()
+        if terms.first_there_s is None and self._roster.holding(terms.oldest):
+            terms.first_there_s = now_s
+        if terms.first_there_s is not None and now_s > terms.first_there_s + max(
+            COMES_WITHIN_S, terms.first_there_s - terms.asked_s
+        ):
+            return []
+        return self._roster.coming(terms.oldest)
 
     def _note_passed_over(self) -> None:
         busy = {shard.member for shard in self._running.values()}
@@ -184,12 +202,13 @@ class Fleet:
             if member not in busy:
                 self._pace(member).passed_over()
 
-    def _load(self, member: Member) -> Load:
+    def _load(self, member: Member, is_coming: bool = False) -> Load:
         shards = self._shards_of(member)
         return Load(
             sequences=sum(shard.num_sequences for shard in shards),
             tokens=sum(len(shard.tickets) * self._expected_tokens(shard.terms) for shard in shards),
             rate=self._pace(member).tokens_per_s,
+            is_coming=is_coming,
         )
 
     def _shards_of(self, member: Member) -> list[_Shard]:

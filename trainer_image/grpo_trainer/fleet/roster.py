@@ -92,6 +92,14 @@ class Roster:
         """Whose weights are of that version, or of a later one; versions are counted."""
         return [member for member in self._members.values() if member.generator.holds_since(oldest)]
 
+    def coming(self, oldest: int) -> list[Member]:
+        """Who belongs to the fleet and has not those weights yet, but is on its way to them."""
+        return [
+            member
+            for member in self._members.values()
+            if member.is_busy and member.generator.held_version is not None and not member.generator.holds_since(oldest)
+        ]
+
     def bringing_up(self) -> list[Future[None]]:
         return [member.bringing_up for member in self._members.values() if member.bringing_up and member.is_busy]
 

@@ -32,6 +32,8 @@ class Load:
     """As many as these are expected to have."""
     rate: float | None
     """Tokens per second that it writes; None when that is not known."""
+    is_coming: bool = False
+    """It has not the weights yet, and will soon: what is its share waits for it."""
 
 
 @dataclass
@@ -61,7 +63,10 @@ class _Line:
 def route(groups: Sequence[Group], loads: Sequence[Load]) -> list[list[int]]:
     """For each generator, which of the groups (their places) go to it now. The others wait: for a generator that will have
     written them sooner than any that has room, or because none has."""
-    lines = [_Line(rate, load.sequences, load.tokens) for rate, load in zip(_rates(loads), loads, strict=True)]
+    lines = [
+        _Line(rate, load.sequences, load.tokens, is_full=load.is_coming)
+        for rate, load in zip(_rates(loads), loads, strict=True)
+    ]
     for place, group in enumerate(groups):
         if all(line.is_full for line in lines):
             break
