@@ -6,6 +6,7 @@ weights being older: it compares the sampler's log-probabilities with those of t
 """
 
 import copy
+from collections import deque
 from collections.abc import Iterator
 from typing import Any
 
@@ -26,8 +27,8 @@ class OverlappedTrainer(FleetGRPOTrainer):
         self._rows_ahead = RowsAhead()
         self._num_batches_evaluated = 0
         self._batch = ""
-        self._versions: set[int] = set()
-        """Of the weights at the beginnings of training's batches."""
+        self._versions: deque[int] = deque(maxlen=self.max_staleness + 1)
+        """Of the weights at the beginnings of training's last batches: so many that anything too stale is older than them."""
         self.staleness: dict[str, float] = {}
         """Mean and maximum over the batch that was taken last, in versions."""
         self._num_too_stale = 0
@@ -68,7 +69,8 @@ class OverlappedTrainer(FleetGRPOTrainer):
         if not self.model.training:
             generation.ask(self._batch, prompt_ids, self.num_generations_eval)
             return super()._generate_single_turn(prompt_ids, *args, **kwargs)
-        self._versions.add(generation.num_versions)
+        if generation.num_versions not in self._versions:
+            self._versions.append(generation.num_versions)
         if not generation.is_asked_for(self._batch):
             generation.ask(self._batch, prompt_ids, self.num_generations)
         self._ask_ahead()
