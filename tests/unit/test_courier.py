@@ -168,7 +168,7 @@ def test_what_is_asked_for_while_another_batch_is_waited_for_is_asked_for_at_onc
     monkeypatch.setattr(courier_module, "PORTION_S", 10 * SOON_S)
     ranks.ask("a", 1, 2)
     in_time(ranks.ask, "b", 3, 4)
-    assert [ticket.prompt for ticket in ranks.fleet.tickets] == [[1], [2], [3], [4]]
+    wait_until(lambda: [ticket.prompt for ticket in ranks.fleet.tickets] == [[1], [2], [3], [4]])
 
 
 @pytest.mark.parametrize(
@@ -183,6 +183,19 @@ def test_every_rank_learns_why_completions_do_not_come(ranks: Ranks, error: Any)
     ranks.fleet.fail(error)
     assert [(type(found), str(found)) for found in ranks.errors("a")] == [(type(error), str(error))] * RANKS
     assert ranks.fleet.abandoned == [[1], [2]]
+    ranks.ask("b", 3, 4)
+    ranks.fleet.write(3, 4)
+    assert len(ranks.take("b")) == RANKS
+
+
+def test_every_rank_learns_why_completions_cannot_be_asked_for(ranks: Ranks, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: Any) -> list[Ticket]:
+        raise GeneratorsLost("a prompt was sent too often")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(ranks.fleet, "submit", refuse)
+        ranks.ask("a", 1, 2)
+        assert [str(error) for error in ranks.errors("a")] == ["a prompt was sent too often"] * RANKS
     ranks.ask("b", 3, 4)
     ranks.fleet.write(3, 4)
     assert len(ranks.take("b")) == RANKS

@@ -79,17 +79,20 @@ class Courier:
             except BaseException as error:
                 done.set_exception(error)
 
-        self._calls.put(carry_out)
-        self._fleet.wake()
+        self._soon(carry_out)
         return done.result()
 
     def ask(self, batch: Batch, submit: Callable[[Fleet], Sequence[Ticket]]) -> None:
-        """For completions of that batch."""
+        """For completions of that batch. Whoever expects it learns what goes wrong."""
 
-        def submitted(fleet: Fleet) -> None:
-            self._open[batch] = _Open(submit(fleet), self._num_ranks)
+        def submitted() -> None:
+            self._open[batch] = _Open(submit(self._fleet), self._num_ranks)
 
-        self.do(submitted)
+        self._soon(submitted)
+
+    def _soon(self, call: Callable[[], None]) -> None:
+        self._calls.put(call)
+        self._fleet.wake()
 
     def forget(self, batches: Sequence[Batch]) -> None:
         def forgotten(fleet: Fleet) -> None:

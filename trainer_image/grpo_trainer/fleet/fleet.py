@@ -113,10 +113,6 @@ class Fleet:
         """Newer weights were published: returns when each generator of the fleet has them or is lost."""
         self._roster.sync()
 
-    def look_around(self) -> None:
-        """Newer weights were published, and need not be everywhere before generation goes on."""
-        self._roster.look_around()
-
     def submit(self, prompts: Sequence[list[int]], num_generations: int, sampling: Mapping[str, Any]) -> list[Ticket]:
         """Ask for num_generations completions of each prompt; `sampling` is vLLM's, as in a request for completions. All tokens
         are sampled from the weights that are the newest now, or from newer ones."""

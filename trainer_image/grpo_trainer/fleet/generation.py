@@ -94,7 +94,8 @@ class FleetGeneration(VLLMGeneration):  # type: ignore[misc]
             return
         self._snapshot.publish(starmap(weight_tensor, parameters))
         self._settings.observer.published(self._weights.version, self._weights.count)
-        self._courier.do(Fleet.look_around if self.max_staleness else Fleet.sync)
+        if self.max_staleness == 0:  # else generators get them with the next batch that they are asked for
+            self._courier.do(Fleet.sync)
 
     def _iter_named_params(self) -> Iterator[tuple[str, torch.Tensor]]:
         if is_peft_model(self.model):
