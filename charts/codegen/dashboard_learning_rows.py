@@ -225,6 +225,17 @@ def completions() -> list[Line]:
                 "most spec.generators.maxStaleness, which is 0 on-policy; no completion beyond it, ever.",
             ),
             lines(
+                "Replaced groups",
+                "short",
+                by_ref(
+                    (increase("grpo_dynamic_sampling_groups_total", "outcome"), "{{outcome}}"),
+                    (increase("grpo_dynamic_sampling_tokens_total"), "tokens thrown away"),
+                ),
+                "With spec.sampling.dynamic, groups in the window whose rewards were all equal: replaced by groups of other prompts, or "
+                "left after the last round. Healthy: few are left; many that are replaced mean that most of what generators write "
+                "is for nothing. 0 without it.",
+            ),
+            lines(
                 "Failed rewards",
                 "short",
                 by_ref((increase("grpo_reward_errors_total", "reward_func", "reason"), "{{reward_func}} {{reason}}")),

@@ -36,6 +36,7 @@ DEFAULTS: Final[dict[str, Any]] = {
     "recipeDefaults": "current",
     "learners": {"replicas": 1, "gpus": 1},
     "generators": {"replicas": 1, "gpus": 1, "maxStaleness": 0},
+    "sampling": {"dynamic": False, "maxRounds": 3},
     "storage": {"size": "10Gi", "accessModes": ["ReadWriteMany"], "retain": False},
     "checkpoint": {"everySteps": 50, "keep": 2},
     "rewards": {"timeoutSeconds": 60, "maxErrorShare": 0.2},

@@ -6,7 +6,16 @@ Each step takes two seconds, and each phase its share of them; counters grow by 
 import itertools
 from collections.abc import Iterator, Mapping
 
-from grpo_contract.metrics import LEARNER_METRICS, OPERATOR_METRICS, TRL_KEYS_BY_LABEL, Kind, Metric, Phase, StartupPart
+from grpo_contract.metrics import (
+    LEARNER_METRICS,
+    OPERATOR_METRICS,
+    TRL_KEYS_BY_LABEL,
+    GroupOutcome,
+    Kind,
+    Metric,
+    Phase,
+    StartupPart,
+)
 
 START, SECONDS, SCRAPE_S = 1_700_000_000, 1800, 15
 STEP_S = 2.0
@@ -31,6 +40,7 @@ LABEL_VALUES: Mapping[str, tuple[str, ...]] = {
     "kind": ("prompt", "completion"),
     "state": ("ready", "in_sync", "lost"),
     "result": ("pushed", "failed", "skipped"),
+    "outcome": tuple(GroupOutcome),
     "generator": ("first-generator-a", "first-generator-b"),
     "run_namespace": (TARGET["namespace"],),
     "run": (TARGET["run"],),

@@ -1,6 +1,7 @@
 """What rank 0 makes of TRL's logs and the measured phases."""
 
 import json
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
@@ -72,6 +73,7 @@ class Told:
             padding=Padding(),
             staleness={"mean": 0.5, "max": 1.0},
             take_num_too_stale=lambda: 3,
+            take_refills=Counter,
         )
         self.keeper = stand_in(newest=None)
         fleet = FleetReport(self.metrics, self.board)
@@ -170,6 +172,19 @@ def test_what_was_padding_stays_said_while_the_same_completions_are_learnt_from(
         told.happen("on_step_begin", step)
         told.happen("on_step_end", step + 1)
         assert told.value("grpo_padding_ratio") == 0.25
+
+
+def test_groups_that_taught_nothing_are_counted(told: Told) -> None:
+    for outcome in ("replaced", "left"):
+        assert told.value("grpo_dynamic_sampling_groups_total", outcome=outcome) == 0
+    told.learner.take_refills = lambda: Counter(replaced=3, left=1, tokens=640)
+    told.happen("on_train_begin", 0)
+    for step in range(2):
+        told.happen("on_step_begin", step)
+        told.happen("on_step_end", step + 1)
+    assert told.value("grpo_dynamic_sampling_groups_total", outcome="replaced") == 6
+    assert told.value("grpo_dynamic_sampling_groups_total", outcome="left") == 2
+    assert told.value("grpo_dynamic_sampling_tokens_total") == 1280
 
 
 def test_a_wait_for_lost_generators_is_no_generation(

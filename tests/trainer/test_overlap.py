@@ -1,50 +1,19 @@
 """Generators write the next batches while learners learn: two ranks, a real generator, more than two epochs."""
 
-import json
 import shutil
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import datasets
-import pyarrow.parquet as parquet
 import pytest
-from trl.trainer.utils import RepeatSampler
 
 from grpo_contract.config import RunConfig
-from trainer.learner_inputs import NUM_PROBLEMS, OWN_REWARD, learner_config, write_own_reward, write_problems
-from trainer.run_with_generator import run_with_generator
+from trainer.finished_run import SEED, Finished, batches_in_order, run
+from trainer.learner_inputs import OWN_REWARD, learner_config, write_problems
 from trainer.running_generator import RunningGenerator
 
 STEPS = 8
-PROMPTS, G = 4, 4
-SEED = 1
-RUN_S = 300
 RESUMED_FROM = 4
-
-
-@dataclass
-class Finished:
-    volume: Path
-
-    @property
-    def folder(self) -> Path:
-        (folder,) = (self.volume / "runs").iterdir()
-        return folder
-
-    def history(self, key: str) -> list[dict[str, Any]]:
-        """What was logged together with that key."""
-        history = json.loads((self.folder / "model" / "trainer_state.json").read_text())["log_history"]
-        return [entry for entry in history if key in entry]
-
-    def steps(self) -> list[dict[str, Any]]:
-        return self.history("reward")
-
-    def prompts(self) -> dict[int, list[str]]:
-        """By step, each once, in the order of the batch."""
-        files = (self.folder / "checkpoints" / "completions").glob("*.parquet")
-        tables = [parquet.read_table(file).to_pydict() for file in files]
-        return {table["step"][0]: [prompt[-1]["content"] for prompt in table["prompt"][::G]] for table in tables}
 
 
 def config_of(model: Path, folder: Path, max_staleness: int, **recipe: Any) -> RunConfig:
@@ -59,25 +28,6 @@ def config_of(model: Path, folder: Path, max_staleness: int, **recipe: Any) -> R
     config = learner_config(model, write_problems(folder / "train.jsonl"), **keys)
     generators = config.generators.model_copy(update={"max_staleness": max_staleness})
     return config.model_copy(update={"generators": generators})
-
-
-def run(generator: RunningGenerator, folder: Path, config: RunConfig) -> Finished:
-    write_own_reward(folder)
-    with run_with_generator(generator, folder, config) as pod:
-        assert pod.wait(RUN_S) == 0, pod.tail()
-        return Finished(pod.volume)
-
-
-def batches_in_order(num_batches: int) -> list[list[str]]:
-    """What TRL's sampler gives a run that never looks ahead."""
-    sampler = RepeatSampler(range(NUM_PROBLEMS), G, batch_size=PROMPTS, repeat_count=1, shuffle=True, seed=SEED)
-    places: list[int] = []
-    while len(places) < num_batches * PROMPTS:
-        places += list(sampler)[::G]
-    return [
-        [f"What is {place} + 1?" for place in places[start : start + PROMPTS]]
-        for start in range(0, num_batches * PROMPTS, PROMPTS)
-    ]
 
 
 @pytest.fixture(scope="module")

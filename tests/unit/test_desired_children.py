@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from grpo_contract.config import RunConfig
+from grpo_contract.config import RunConfig, SamplingConfig
 from grpo_contract.recipe.defaults import with_defaults
 from grpo_contract.recipe.old_keys import Note
 from grpo_operator.api.run import GRPORun
@@ -93,6 +93,7 @@ def test_the_config_file() -> None:
     run = make_run(
         learners={"replicas": 2, "gpus": 8},
         generators={"replicas": 3, "gpus": 4, "maxStaleness": 1},
+        sampling={"dynamic": True, "maxRounds": 5},
         checkpoint={"everySteps": 7, "keep": 3},
     )
     (text,) = children_of(run)["ConfigMap/math-config"]["data"].values()
@@ -103,6 +104,7 @@ def test_the_config_file() -> None:
     assert config.learners.rendezvous_host == "math-learner.team.svc"
     assert (config.generators.tensor_parallel_size, config.generators.device) == (4, "cuda")
     assert config.generators.max_staleness == 1
+    assert config.sampling == SamplingConfig(dynamic=True, max_rounds=5)
     assert config.generators.service == "math-generator.team.svc"
     assert (config.checkpoint.every_steps, config.checkpoint.keep) == (7, 3)
 
@@ -237,6 +239,7 @@ TOUCHED: dict[str, tuple[GRPORun, set[str]]] = {
     "learners": (make_run(learners={"replicas": 2}), {"ConfigMap/math-config"}),
     "checkpoint": (make_run(checkpoint={"keep": 9}), {"ConfigMap/math-config"}),
     "staleness": (make_run(generators={"maxStaleness": 1}), {"ConfigMap/math-config", "Deployment/math-generator"}),
+    "sampling": (make_run(sampling={"dynamic": True}), {"ConfigMap/math-config", "Deployment/math-generator"}),
     "restarts": (make_run(maxRestarts=9), set()),
 }
 

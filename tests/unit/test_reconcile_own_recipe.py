@@ -113,6 +113,17 @@ class TestRecord:
         spec = whole().spec
         assert recipe_digest(spec) == digest_of_json([spec.recipe, "current"])
 
+    def test_and_so_does_dynamic_sampling(self) -> None:
+        plan = look_at(whole(sampling={"dynamic": True}))
+        assert [child.ref for child in plan.delete] == [("Job", f"{NAME}-learner-1")]
+        assert written(plan) == {CONFIG, DEPLOYMENT}
+        digests = [recipe_digest(whole(sampling=sampling).spec) for sampling in ({}, {"maxRounds": 5})]
+        assert digests == [DIGEST, DIGEST], "without it, rounds make no difference"
+        assert recipe_digest(whole(sampling={"dynamic": True, "maxRounds": 5}).spec) not in {
+            DIGEST,
+            recipe_digest(whole(sampling={"dynamic": True}).spec),
+        }
+
 
 class TestChange:
     def test_nothing_of_the_attempt_is_touched_and_the_condition_says_it(self) -> None:

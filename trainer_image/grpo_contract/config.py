@@ -37,6 +37,13 @@ class GeneratorConfig(_Config):
     generation and learning take turns."""
 
 
+class SamplingConfig(_Config):
+    dynamic: bool = False
+    """Groups whose rewards are all equal are replaced by groups of other prompts."""
+    max_rounds: Positive = 3
+    """How often others are asked for, at most. What is left then is learnt from as it is."""
+
+
 class CheckpointConfig(_Config):
     every_steps: Positive
     keep: Positive
@@ -89,6 +96,7 @@ class RunConfig(_Config):
     generators: GeneratorConfig
     checkpoint: CheckpointConfig
     rewards: RewardsConfig = RewardsConfig()
+    sampling: SamplingConfig = SamplingConfig()
     keeps_models: bool = False
     """Whether the models of the recipe's checkpoints are wanted for benchmarks, after the checkpoints are gone."""
     deadlines: Deadlines = Deadlines()

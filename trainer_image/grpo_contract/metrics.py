@@ -82,6 +82,13 @@ class PushOutcome(StrEnum):
     SKIPPED = "skipped"
 
 
+class GroupOutcome(StrEnum):
+    """What became of a group whose rewards were all equal; the values of grpo_dynamic_sampling_groups_total{outcome}."""
+
+    REPLACED = "replaced"
+    LEFT = "left"
+
+
 class RewardError(StrEnum):
     """Why a reward function gave a completion no score; the values of grpo_reward_errors_total{reason}."""
 
@@ -143,6 +150,9 @@ LEARNER_METRICS: Final = (
            "their first token; 0 is on-policy.", "stat"),
     _counter("grpo_too_stale_completions_total", "Completions that were learnt from although they were more stale than "
              "spec.generators.maxStaleness allows: anything but 0 is a defect."),
+    _counter("grpo_dynamic_sampling_groups_total", "With spec.sampling.dynamic, groups whose rewards were all equal: replaced by groups of other "
+             "prompts, or left as they were after so many rounds as spec.sampling.maxRounds.", "outcome"),
+    _counter("grpo_dynamic_sampling_tokens_total", "Tokens of completions that spec.sampling.dynamic threw away."),
     _gauge("grpo_startup_seconds", "From the start of learner 0's container to the end of the first step of this attempt, in parts that "
            "follow each other.", "part"),
     _seconds("grpo_step_seconds", "Duration of a training step."),

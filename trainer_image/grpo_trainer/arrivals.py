@@ -8,6 +8,7 @@ from typing import Any, Final
 
 from transformers import PreTrainedTokenizerBase, TrainerState
 
+from grpo_trainer.decoding import decode, parses
 from grpo_trainer.fleet.inbox import Batch
 from grpo_trainer.light_trl import is_conversational
 from grpo_trainer.rewards.processes.remote import RemoteReward
@@ -21,8 +22,7 @@ class ScoringOnArrival:
     def __init__(self, functions: Iterable[RemoteReward], tokenizer: PreTrainedTokenizerBase) -> None:
         """Of a tokenizer that parses completions (response_template, response_schema), TRL makes messages of them: then all
         of them wait for it."""
-        parses = getattr(tokenizer, "response_template", None) or getattr(tokenizer, "response_schema", None)
-        self._functions = [function for function in functions if function.scores_parts and parses is None]
+        self._functions = [function for function in functions if function.scores_parts and not parses(tokenizer)]
         self._tokenizer = copy.deepcopy(tokenizer)  # a tokenizer must not work in two threads
         self._is_conversation: dict[Batch, bool] = {}
         """By batch that has begun."""
@@ -39,11 +39,9 @@ class ScoringOnArrival:
         """`completion_ids`: tokens, by the place of their row. In another thread than the rest."""
         if not self._functions or not completion_ids:
             return
-        texts = self._tokenizer.batch_decode(list(completion_ids.values()), skip_special_tokens=True)
-        if self._is_conversation[batch]:
-            completions: list[Any] = [[{"role": "assistant", "content": text}] for text in texts]
-        else:
-            completions = texts
+        completions = decode(
+            self._tokenizer, list(completion_ids.values()), is_conversation=self._is_conversation[batch]
+        )
         for function in self._functions:
             function.add(batch, list(completion_ids), completions, list(completion_ids.values()))
 

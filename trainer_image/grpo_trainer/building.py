@@ -117,6 +117,7 @@ def build_learner(
             keeper=keeper,
             compared_by=arguments.metric_for_best_model if what_compares(config.recipe) else None,
             fleet=fleet_settings(config, fleet),
+            refill_rounds=config.sampling.max_rounds if config.sampling.dynamic else 0,
             peft_config=adapter_of(recipe.model),
             quantization_config=quantisation,
         )

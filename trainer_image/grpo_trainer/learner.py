@@ -14,6 +14,7 @@ from accelerate.utils import gather_object
 from transformers import BitsAndBytesConfig
 
 from grpo_contract.metrics import Phase
+from grpo_trainer.dynamic_sampling import DynamicSamplingTrainer
 from grpo_trainer.evaluating.comparison import check_metric, comparable, compared_key
 from grpo_trainer.evaluating.evaluation import apart_from_training
 from grpo_trainer.evaluating.following import follow
@@ -21,8 +22,8 @@ from grpo_trainer.inputs.streams import Undivided, place_in_stream
 from grpo_trainer.instruments.mismatch import SamplerMismatch
 from grpo_trainer.instruments.padding import Padding
 from grpo_trainer.instruments.phases import PhaseClock
-from grpo_trainer.overlap import OverlappedTrainer
 from grpo_trainer.rewards.watch import RewardErrors, RewardWatch
+from grpo_trainer.spread import without_failed
 from grpo_trainer.storage.checkpoint_files import QUANTISATION
 from grpo_trainer.storage.checkpoints import CheckpointKeeper, wait_until_visible
 from grpo_trainer.storage.starting_states import forget_comparisons
@@ -30,7 +31,7 @@ from grpo_trainer.storage.starting_states import forget_comparisons
 log = logging.getLogger(__name__)
 
 
-class Learner(OverlappedTrainer):
+class Learner(DynamicSamplingTrainer):
     """`clock`, `watch`, `tokens` and `padding` are for the report: seconds per phase, and counts since they were last taken."""
 
     def __init__(
@@ -171,12 +172,16 @@ class Learner(OverlappedTrainer):
         with self.clock.phase(Phase.REWARD):
             scores: torch.Tensor = super()._calculate_rewards(*args, **kwargs)
             of_ranks = gather_object([self.watch.take_batch()])
-        lost_share = torch.isinf(scores).any(dim=1).float().mean().item()
+        lost_share = torch.isinf(self.all_scores).any(dim=1).float().mean().item()
         errors = self.watch.see(of_ranks, lost_share, is_training=self.model.training)
-        self._tell_of(errors, len(scores))
+        self._tell_of(errors, len(self.all_scores))
         self.scored()
         self.watch.check()
         return without_failed(scores)
+
+    def _score(self, *args: Any) -> torch.Tensor:
+        with self.clock.phase(Phase.REWARD):
+            return super()._score(*args)
 
     def _tell_of(self, errors: RewardErrors, num_completions: int) -> None:
         """Once per function and reason, on one rank."""
@@ -255,14 +260,3 @@ class Learner(OverlappedTrainer):
         if is_stream and not self.starts_elsewhere and not self.args.ignore_data_skip:
             return place_in_stream(self.state.epoch or 0, max_steps * self.args.gradient_accumulation_steps)
         return epochs_trained, batches_trained
-
-
-def without_failed(scores: torch.Tensor) -> torch.Tensor:
-    """`scores`: completions x reward functions. A completion with a FAILED among its scores loses all of them.
-
-    TRL sums what is there, so that the scores left over would be the reward of a wrong answer. A row of NaN it takes
-    for unscorable: no part of its group's mean and deviation, advantage 0. What does not depend on rewards (the KL
-    penalty, the entropy bonus, the count of tokens) takes the completion as any other.
-    """
-    failed = torch.isinf(scores).any(dim=1, keepdim=True)
-    return scores.masked_fill(failed, torch.nan)

@@ -27,7 +27,9 @@ from trl import (  # noqa: E402
     get_peft_config,
     is_conversational,
 )
+from trl.chat_template_utils import parse_response  # noqa: E402
 from trl.generation.vllm_generation import VLLMGeneration  # noqa: E402
+from trl.trainer.utils import nanstd  # noqa: E402
 
 __all__ = [
     "GRPOConfig",
@@ -38,4 +40,6 @@ __all__ = [
     "VLLMGeneration",
     "get_peft_config",
     "is_conversational",
+    "nanstd",
+    "parse_response",
 ]

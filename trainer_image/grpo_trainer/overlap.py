@@ -60,6 +60,8 @@ class OverlappedTrainer(FleetGRPOTrainer):
         if not self.vllm_generation.is_asked_for(self._batch):
             self._begin(self._batch, inputs)
         result: dict[str, Any] = super()._generate_and_score_completions(inputs)
+        if self.model.training:
+            self._tell_staleness()
         return result
 
     def _generate_single_turn(self, prompt_ids: list[list[int]], *args: Any, **kwargs: Any) -> Any:
@@ -74,9 +76,7 @@ class OverlappedTrainer(FleetGRPOTrainer):
         if not generation.is_asked_for(self._batch):
             generation.ask(self._batch, prompt_ids, self.num_generations)
         self._ask_ahead()
-        result = super()._generate_single_turn(prompt_ids, *args, **kwargs)
-        self._tell_staleness()
-        return result
+        return super()._generate_single_turn(prompt_ids, *args, **kwargs)
 
     def _calculate_rewards(self, *args: Any, **kwargs: Any) -> torch.Tensor:
         if self._on_arrival is not None:

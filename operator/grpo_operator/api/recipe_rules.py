@@ -25,6 +25,7 @@ def recipe_rules(trl_defaults: Mapping[str, Any]) -> list[Rule]:
         _overlong_rule(trl_defaults),
         *_batch_rules(trl_defaults),
         _STALENESS_RULE,
+        _SAMPLING_RULE,
     ]
 
 
@@ -136,6 +137,14 @@ _STALENESS_RULE: Final = Rule(
     f"{{{present(_CORRECTION, 'self.recipe')} ? '' : 'by spec.recipeDefaults '}}spec.recipe.{_CORRECTION} is false, and nothing "
     "would account for the older weights that wrote the completions; set it to true, or maxStaleness to 0.",
     ".generators.maxStaleness",
+)
+
+_SAMPLING_RULE: Final = Rule(
+    SPEC,
+    f"!self.sampling.dynamic || !{value_of('dataset_streaming', 'false', 'self.recipe')}",
+    "spec.sampling.dynamic is true, but spec.recipe.dataset_streaming is true as well, and of a stream there are no other "
+    "prompts to take; leave one of them out.",
+    ".sampling.dynamic",
 )
 
 

@@ -21,7 +21,7 @@ STORAGE: Final[Path] = ("spec", "storage")
 NAME_LENGTH: Final = 40
 """Leaves room in 63 characters for what the operator and the Job controller append to the names of children."""
 
-MENDABLE: Final = ("recipe", "recipeDefaults", "generators.maxStaleness")
+MENDABLE: Final = ("recipe", "recipeDefaults", "generators.maxStaleness", "sampling")
 """They say what the run computes, and can be mended until it is accepted."""
 
 MUTABLE: Final = frozenset({*MENDABLE, "learners", "generators", "maxRestarts"})

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Final, Literal
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic.alias_generators import to_camel
 
-from grpo_contract.config import Deadlines, RewardsConfig
+from grpo_contract.config import Deadlines, RewardsConfig, SamplingConfig
 from grpo_contract.recipe.defaults import ERAS
 from grpo_contract.rewards import ERROR_WINDOW_STEPS
 from grpo_operator.api.core_types import Affinity, EnvironmentVariables, PodTemplate, Resources, Tolerations
@@ -17,6 +17,8 @@ Object = dict[str, Any]
 Name = Annotated[str, Field(min_length=1, max_length=253)]
 MOST_STALENESS: Final = 16
 """Beyond it there is nothing left to hide, and little to correct."""
+MOST_ROUNDS: Final = 16
+"""Whose prompts have not taught anything by then are rather too easy or too hard altogether."""
 AccessMode = Literal["ReadWriteOnce", "ReadOnlyMany", "ReadWriteMany", "ReadWriteOncePod"]
 
 
@@ -81,6 +83,27 @@ class Generators(PodSettings):
             "learners learn from this one; TRL's importance-sampling correction accounts for the difference.",
         ),
     ] = 0
+
+
+class Sampling(ApiModel):
+    """Which groups of completions are learnt from."""
+
+    dynamic: Annotated[
+        bool,
+        Field(
+            description="DAPO's dynamic sampling: groups whose rewards are all equal teach nothing, and are replaced by groups of "
+            "other prompts whose rewards differ."
+        ),
+    ] = SamplingConfig().dynamic
+    max_rounds: Annotated[
+        int,
+        Field(
+            ge=1,
+            le=MOST_ROUNDS,
+            description="With `dynamic`, how often other groups are asked for in place of those that teach nothing; what is left "
+            "then is learnt from as it is.",
+        ),
+    ] = SamplingConfig().max_rounds
 
 
 class Storage(ApiModel):
@@ -181,8 +204,8 @@ class Rewards(ApiModel):
 
 class GRPORunSpec(ApiModel):
     """What to train, on what, where to keep it. How pods run (image, resources, env, where they are placed, podTemplate),
-    generators.replicas and maxRestarts may change at any time, the recipe and generators.maxStaleness until the run is
-    accepted."""
+    generators.replicas and maxRestarts may change at any time, the recipe, sampling and generators.maxStaleness until the
+    run is accepted."""
 
     recipe: Annotated[
         Object,
@@ -201,6 +224,7 @@ class GRPORunSpec(ApiModel):
     ] = "current"
     learners: Annotated[Learners, Field(description="Pods that learn: torchrun, DeepSpeed ZeRO-3, TRL.")] = Learners()
     generators: Annotated[Generators, Field(description="Pods that write completions: vLLM.")] = Generators()
+    sampling: Sampling = Sampling()
     storage: Storage = Storage()
     checkpoint: Checkpoint = Checkpoint()
     rewards: Rewards = Rewards()

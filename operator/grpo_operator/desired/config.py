@@ -10,6 +10,7 @@ from grpo_contract.config import (
     RewardCode,
     RewardsConfig,
     RunConfig,
+    SamplingConfig,
 )
 from grpo_contract.files import CONFIG_FILE
 from grpo_contract.recipe.old_keys import Recipe
@@ -56,6 +57,7 @@ def run_config(run: GRPORun, settings: Settings) -> RunConfig:
         ),
         checkpoint=CheckpointConfig(every_steps=checkpoint.every_steps, keep=checkpoint.keep),
         rewards=rewards_config(run.spec.rewards),
+        sampling=SamplingConfig(dynamic=run.spec.sampling.dynamic, max_rounds=run.spec.sampling.max_rounds),
         keeps_models=bool(recipe.get("benchmarks")) and bool(settings.benchmarks.image),
         deadlines=deadlines(recipe),
     )

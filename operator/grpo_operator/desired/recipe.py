@@ -14,9 +14,10 @@ RECIPE_ANNOTATION: Final = f"{API_GROUP}/recipe"
 
 
 def recipe_digest(spec: GRPORunSpec) -> str:
-    """Of all that says what is computed. What on-policy runs have on record knows nothing of staleness."""
-    staleness = spec.generators.max_staleness
-    return digest_of_json([spec.recipe, spec.recipe_defaults, *([staleness] if staleness else [])])
+    """Of all that says what is computed. What older operators put on record knows nothing of staleness and sampling."""
+    staleness, sampling = spec.generators.max_staleness, spec.sampling
+    added = [*([staleness] if staleness else []), *([sampling.model_dump()] if sampling.dynamic else [])]
+    return digest_of_json([spec.recipe, spec.recipe_defaults, *added])
 
 
 def recipe_of_pods(run: GRPORun) -> str:

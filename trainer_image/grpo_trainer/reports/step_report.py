@@ -3,13 +3,14 @@
 import logging
 import math
 import time
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
-from grpo_contract.metrics import LEARNER_METRICS, TRL_KEYS_BY_LABEL, Phase, RewardError
+from grpo_contract.metrics import LEARNER_METRICS, TRL_KEYS_BY_LABEL, GroupOutcome, Phase, RewardError
 from grpo_contract.progress import Metrics, Stage
 from grpo_trainer.instruments.idleness import Balance
 from grpo_trainer.instruments.metrics import LearnerMetrics
@@ -51,6 +52,7 @@ class StepReport(TrainerCallback):  # type: ignore[misc]
             for reason in RewardError:
                 metrics.add("grpo_reward_errors_total", 0, name, reason.value)
         metrics.add("grpo_too_stale_completions_total", 0)
+        self.tell_refills(Counter())
         learner.scored = self.tell_rewards
 
     def on_train_begin(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
@@ -76,6 +78,7 @@ class StepReport(TrainerCallback):  # type: ignore[misc]
         for stat, value in self.learner.staleness.items():
             self.metrics.set("grpo_staleness_versions", value, stat)
         self.metrics.add("grpo_too_stale_completions_total", self.learner.take_num_too_stale())
+        self.tell_refills(self.learner.take_refills())
         self.pace.step_ended(time.monotonic(), tokens["completion"], phases[Phase.WAIT])
         waited_s = phases[Phase.GENERATE] + phases[Phase.WAIT]
         self.balance.step_ended(self.seconds, waited_s, self.fleet.take_busy_s(), self.fleet.num_answering)
@@ -113,6 +116,11 @@ class StepReport(TrainerCallback):  # type: ignore[misc]
         for (name, reason), count in self.learner.watch.take_counts().items():
             self.metrics.add("grpo_reward_errors_total", count, name, reason.value)
         self.board.update(reward_health=self.learner.watch.health)
+
+    def tell_refills(self, refills: Counter[str]) -> None:
+        for outcome in GroupOutcome:
+            self.metrics.add("grpo_dynamic_sampling_groups_total", refills[outcome], outcome.value)
+        self.metrics.add("grpo_dynamic_sampling_tokens_total", refills["tokens"])
 
     def tell_position(self, state: TrainerState) -> None:
         self.metrics.set("grpo_step", state.global_step)
