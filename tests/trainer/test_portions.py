@@ -24,11 +24,16 @@ class WritesOneGroupAtATime:
     """The fleet; the last prompt's completions come first."""
 
     waited: ClassVar[list[float]] = []
+    first: ClassVar[list[bool]] = []
+    """Of each batch, whether it came before all that waited."""
 
     def __init__(self, *_: Any) -> None:
         pass
 
-    def submit(self, prompts: Sequence[list[int]], num_generations: int, sampling: Mapping[str, Any]) -> list[Ticket]:
+    def submit(
+        self, prompts: Sequence[list[int]], num_generations: int, sampling: Mapping[str, Any], *, first: bool
+    ) -> list[Ticket]:
+        self.first.append(first)
         return [Ticket(prompt, SimpleNamespace(num_generations=num_generations)) for prompt in prompts]  # type: ignore[arg-type]
 
     def wake(self) -> None:
@@ -40,14 +45,18 @@ class WritesOneGroupAtATime:
         ticket.completions = [Completion([*ticket.prompt, place], [-1.0, -2.0]) for place in range(G)]
 
 
-def test_completions_come_with_their_places_group_by_group(tiny_model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture
+def seam(tiny_model: Path, monkeypatch: pytest.MonkeyPatch) -> FleetGeneration:
     monkeypatch.setattr(generation, "Fleet", WritesOneGroupAtATime)
-    seam = FleetGeneration(
+    return FleetGeneration(
         FleetSettings(SimpleNamespace(urls=list), str, "127.0.0.1", 0, Deadlines(), RecordingObserver()),
         model=AutoModelForCausalLM.from_pretrained(tiny_model),
         accelerator=Accelerator(cpu=True),
         processing_class=None,
     )
+
+
+def test_completions_come_with_their_places_group_by_group(seam: FleetGeneration) -> None:
     portions: list[Mapping[int, list[int]]] = []
     seam.inbox.told = lambda batch, completions: portions.append(completions)
 
@@ -58,3 +67,15 @@ def test_completions_come_with_their_places_group_by_group(tiny_model: Path, mon
     assert logprobs == [[[-1.0], [-2.0]]] * 6
     assert prompts == [[1], [1], [2], [2], [3], [3]]
     assert WritesOneGroupAtATime.waited == [courier.PORTION_S] * 3
+
+
+def test_what_is_wanted_next_comes_before_what_is_asked_for_ahead(
+    seam: FleetGeneration, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(WritesOneGroupAtATime, "first", [])
+    prompts = [prompt for prompt in PROMPTS for _ in range(G)]
+    seam.wanted = "now"
+    seam.ask("ahead", prompts, G)
+    seam.ask("now", prompts, G)
+    seam.generate(prompts, None, G)
+    assert WritesOneGroupAtATime.first == [False, True]

@@ -36,6 +36,7 @@ class PlayedFleet:
         self.changed = threading.Condition()
         self.error: Exception | None = None
         self.is_awake = False
+        self.waited_for: list[list[int]] = []
 
     def submit(self, prompts: Sequence[list[int]], num_generations: int, sampling: Mapping[str, Any]) -> list[Ticket]:
         tickets = [Ticket(prompt, SimpleNamespace(num_generations=G)) for prompt in prompts]  # type: ignore[arg-type]
@@ -50,6 +51,7 @@ class PlayedFleet:
             self.changed.notify_all()
 
     def wait(self, tickets: Sequence[Ticket], timeout_s: float) -> None:
+        self.waited_for = [ticket.prompt for ticket in tickets]
         with self.changed:
             self.changed.wait_for(lambda: self.is_awake or self.error is not None, timeout_s)
             self.is_awake = False
@@ -89,10 +91,10 @@ class Ranks:
     courier: Courier
     ranks: list[Rank]
 
-    def ask(self, batch: Batch, *prompts: int) -> None:
+    def ask(self, batch: Batch, *prompts: int, first: bool = False) -> None:
         for rank in self.ranks:
             rank.inbox.expect(batch, len(prompts) * G // RANKS)
-        self.courier.ask(batch, lambda fleet: fleet.submit([[prompt] for prompt in prompts], G, {}))
+        self.courier.ask(batch, lambda fleet: fleet.submit([[prompt] for prompt in prompts], G, {}), first=first)
 
     def take(self, batch: Batch) -> list[list[list[int]]]:
         """Tokens of completions, by rank."""
@@ -160,6 +162,15 @@ def test_a_later_batch_may_be_there_before_an_earlier_one_is_taken(ranks: Ranks)
     ranks.fleet.write(1, 2)
     assert ranks.take("a") == [[[1, 0], [1, 1]], [[2, 0], [2, 1]]]
     assert ranks.take("b") == [[[3, 0], [3, 1]], [[4, 0], [4, 1]]]
+
+
+def test_what_is_wanted_now_is_waited_for_before_what_was_asked_for_ahead(ranks: Ranks) -> None:
+    ranks.ask("ahead", 1, 2)
+    ranks.ask("now", 3, 4, first=True)
+    wait_until(lambda: ranks.fleet.waited_for == [[3], [4]])
+    ranks.fleet.write(3, 4)
+    assert ranks.take("now") == [[[3, 0], [3, 1]], [[4, 0], [4, 1]]]
+    wait_until(lambda: ranks.fleet.waited_for == [[1], [2]])
 
 
 def test_what_is_asked_for_while_another_batch_is_waited_for_is_asked_for_at_once(

@@ -175,6 +175,16 @@ def test_requests_and_sequences_under_way_are_bounded(weights: WeightServer, mon
         played.write_on(tickets)
 
 
+def test_what_is_wanted_now_is_sent_before_what_waits(weights: WeightServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    played = play(weights, monkeypatch, 1.0)
+    ahead = played.submit(5, LARGE_G)
+    played.settle(ahead)
+    now = played.fleet.submit([[7]], LARGE_G, {"max_tokens": 2 * LENGTH}, first=True)
+    while not all(ticket.completions for ticket in [*ahead, *now]):
+        played.write_on([*ahead, *now])
+    assert [number for [[number]] in played.generator("a").sent] == [0, 1, 7, 2, 3, 4]
+
+
 def test_groups_of_a_failed_generator_go_elsewhere_before_those_that_wait(
     weights: WeightServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:

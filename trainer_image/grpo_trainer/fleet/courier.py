@@ -58,7 +58,7 @@ class _Open:
 
 
 class Courier:
-    """On rank 0. Batches are brought in the order in which they were asked for."""
+    """On rank 0. Of the first batch that is open, the last completions are brought at once."""
 
     def __init__(self, fleet: Fleet, inbox: Inbox, exchange: Exchange) -> None:
         self._fleet = fleet
@@ -82,11 +82,13 @@ class Courier:
         self._soon(carry_out)
         return done.result()
 
-    def ask(self, batch: Batch, submit: Callable[[Fleet], Sequence[Ticket]]) -> None:
-        """For completions of that batch. Whoever expects it learns what goes wrong."""
+    def ask(self, batch: Batch, submit: Callable[[Fleet], Sequence[Ticket]], *, first: bool = False) -> None:
+        """For completions of that batch. `first`: it is waited for before those that are open. Whoever expects it learns what
+        goes wrong."""
 
         def submitted() -> None:
-            self._open[batch] = _Open(submit(self._fleet), self._num_ranks)
+            asked = {batch: _Open(submit(self._fleet), self._num_ranks)}
+            self._open = asked | self._open if first else self._open | asked
 
         self._soon(submitted)
 

@@ -113,12 +113,14 @@ class Fleet:
         """Newer weights were published: returns when each generator of the fleet has them or is lost."""
         self._roster.sync()
 
-    def submit(self, prompts: Sequence[list[int]], num_generations: int, sampling: Mapping[str, Any]) -> list[Ticket]:
+    def submit(
+        self, prompts: Sequence[list[int]], num_generations: int, sampling: Mapping[str, Any], *, first: bool = False
+    ) -> list[Ticket]:
         """Ask for num_generations completions of each prompt; `sampling` is vLLM's, as in a request for completions. All tokens
-        are sampled from the weights that are the newest now, or from newer ones."""
+        are sampled from the weights that are the newest now, or from newer ones. `first`: before all that waits already."""
         terms = _Terms(num_generations, sampling, self._roster.newest)
         tickets = [Ticket(prompt, terms) for prompt in prompts]
-        self._waiting += tickets
+        self._waiting = [*tickets, *self._waiting] if first else [*self._waiting, *tickets]
         self._roster.look_around()
         self._dispatch()
         if tickets:

@@ -133,13 +133,16 @@ class FleetGeneration(VLLMGeneration):  # type: ignore[misc]
         return batch in self._prompts
 
     def ask(self, batch: Batch, prompts: list[list[int]], num_generations: int) -> None:
-        """For completions of `prompts`, which are as in `generate`; they come to the inbox. A collective."""
+        """For completions of `prompts`, which are as in `generate`; they come to the inbox. A collective. What TRL wants next
+        comes before what was asked for ahead."""
         self._prompts[batch] = prompts
         self.inbox.expect(batch, len(prompts))
         groups = gather_object(prompts)[::num_generations]
         if self.accelerator.is_main_process:
-            sampling = self._sampling()
-            self._courier.ask(batch, lambda fleet: fleet.submit(groups, num_generations, sampling))
+            sampling, first = self._sampling(), batch == self.wanted
+            self._courier.ask(
+                batch, lambda fleet: fleet.submit(groups, num_generations, sampling, first=first), first=first
+            )
 
     def forget(self) -> None:
         """What was asked for and is not wanted any more. On every rank."""
