@@ -130,7 +130,7 @@ def test_the_first_word_on_a_completion_counts() -> None:
 def begin(scored: Scored) -> None:
     for function in scored.processes.functions.values():
         function.begin(BATCH, STATE, {"prompts": PROMPTS})
-        function.batch = BATCH
+        function.called_for = BATCH
 
 
 def arrive(scored: Scored, *places: int) -> None:

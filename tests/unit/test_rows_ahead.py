@@ -79,6 +79,7 @@ def test_the_next_epoch_begins_as_it_was_foretold(shuffled: bool) -> None:
     first = ahead.take(iter(loader), EPOCH, now=0)
     assert ahead.at(EPOCH) is None
     foretold = [ahead.after_epoch(loader, loader.batch_sampler, step) for step in (EPOCH, EPOCH + 2)]
+    assert ahead.after_epoch(loader, loader.batch_sampler, 2 * EPOCH) is None
     second = ahead.take(iter(loader), EPOCH, now=EPOCH)
     assert foretold == [second[0], second[2]]
     assert (first == second) is not shuffled

@@ -38,13 +38,12 @@ class RowsAhead:
             self._next += 1
         return self._read[step]
 
-    def after_epoch(self, loader: Any, sampler: Any, step: int) -> Rows:
-        """At a micro-step of the next epoch, once this one's rows were all read. `sampler` is the loader's: whenever it begins, it
-        draws an order from its generator, but for this time."""
+    def after_epoch(self, loader: Any, sampler: Any, step: int) -> Rows | None:
+        """At a micro-step of the next epoch, once this one's rows were all read; None beyond that epoch. `sampler` is the
+        loader's: whenever it begins, it draws an order from its generator, but for this time."""
         generator = getattr(sampler, "generator", None)
         state = None if generator is None else generator.get_state()
-        indices: list[int] = next(islice(iter(loader.batch_sampler), step - self._next, None))
+        indices: list[int] | None = next(islice(iter(loader.batch_sampler), step - self._next, None), None)
         if generator is not None:
             generator.set_state(state)
-        rows: Rows = loader.collate_fn([loader.dataset[index] for index in indices])
-        return rows
+        return None if indices is None else loader.collate_fn([loader.dataset[index] for index in indices])

@@ -37,11 +37,10 @@ class ScoringOnArrival:
 
     def arrived(self, batch: Batch, completion_ids: Mapping[int, list[int]]) -> None:
         """`completion_ids`: tokens, by the place of their row. In another thread than the rest."""
-        if not self._functions or not completion_ids:
+        is_conversation = self._is_conversation.get(batch)
+        if not self._functions or not completion_ids or is_conversation is None:  # None: it has just been forgotten
             return
-        completions = decode(
-            self._tokenizer, list(completion_ids.values()), is_conversation=self._is_conversation[batch]
-        )
+        completions = decode(self._tokenizer, list(completion_ids.values()), is_conversation=is_conversation)
         for function in self._functions:
             function.add(batch, list(completion_ids), completions, list(completion_ids.values()))
 
@@ -49,7 +48,7 @@ class ScoringOnArrival:
         """What TRL calls the functions for next."""
         del self._is_conversation[batch]
         for function in self._functions:
-            function.batch = batch
+            function.called_for = batch
 
     def forget(self) -> None:
         """All that has begun."""

@@ -100,8 +100,8 @@ class OverlappedTrainer(FleetGRPOTrainer):
             self.vllm_generation.ask(batch, self._tokenize_prompts(prompts)[0], self.num_generations)
 
     def _rows_of(self, number: int) -> Rows | None:
-        """Of a generation batch that is still to come. None when training ends before, or where a stream is to be read anew:
-        what it begins with then is not known."""
+        """Of a generation batch that is still to come. None when training ends before, more than one epoch on, or where a
+        stream is to be read anew: what it begins with then is not known."""
         step = number * self._generate_every
         if step >= self.state.max_steps * self.args.gradient_accumulation_steps:
             return None

@@ -100,6 +100,8 @@ class Bench:
         say(json.dumps(told | ({"why": found} if isinstance(found, str) else found)))
 
     def _measured(self, measurement: Measurement, limit_s: float) -> Figures | str:
+        if measurement.max_staleness is not None and self._learn_s(measurement) is None:
+            return "nothing is known of how long learning takes, which --measure learner finds out"
         out, log = self._folder / "figures.json", self._folder / "log"
         out.unlink(missing_ok=True)
         program = [sys.executable, "-m", f"perf.gpu.{measurement.module}", *self._arguments(measurement, out)]
@@ -117,14 +119,13 @@ class Bench:
         model = [measurement.size, str(self._folder / measurement.size)]
         if measurement.module == "sizes":
             return model
-        pace = [] if measurement.max_staleness is None else [self._learn_s(measurement), str(measurement.max_staleness)]
-        return [*model, str(out), *pace]
+        pace = [] if measurement.max_staleness is None else [self._learn_s(measurement), measurement.max_staleness]
+        return [*model, str(out), *map(str, pace)]
 
-    def _learn_s(self, measurement: Measurement) -> str:
-        """Of our learner of that size, whose generator answered at once."""
-        return str(
-            next(row["phase_s"]["learn"] for row in self.figures["rows"] if is_of_same_learner(row, measurement))
-        )
+    def _learn_s(self, measurement: Measurement) -> float | None:
+        """Of our learner of that size, whose generator answered at once, if it has figures."""
+        rows = (row for row in self.figures["rows"] if is_of_same_learner(row, measurement))
+        return next((row["phase_s"]["learn"] for row in rows), None)
 
     def _run(self, program: Sequence[str], output: IO[bytes], limit_s: float) -> int | None:
         """The exit code; None: it took too long."""

@@ -1,14 +1,14 @@
 """`python -m perf.gpu.ours SIZE MODEL OUT [GENERATE_S MAX_STALENESS]`: a rank of our learner under ZeRO-3.
 
-Its generator answers at once, or takes GENERATE_S for a batch: as long as learning, so that no step can be shorter. Everything on the way is production code: requests over HTTP,
-weights gathered, sent and pulled, rewards in their processes.
+Its generator answers at once, or takes GENERATE_S for a batch: as long as learning, so that no step can be shorter.
+Everything on the way is production code: requests over HTTP, weights gathered, sent and pulled, rewards in their processes.
 """
 
 import sys
 import tempfile
 from collections import defaultdict
 from pathlib import Path
-from statistics import median
+from statistics import mean, median
 from typing import Final
 
 from grpo_contract.metrics import Phase
@@ -60,8 +60,8 @@ def main() -> None:
             completion_tokens = batch.prompts * batch.generations * batch.tokens
             figures = step_figures(size.parameters, times.seconds, learner.state, completion_tokens)
     figures |= phase_figures(size.parameters, figures["tokens"], phases.medians())
-    step_s = figures["step_s"]
-    paced = {"max_staleness": max_staleness, "generate_s": generate_s, "efficiency": round(generate_s / step_s, 3)}
+    mean_s = mean(times.seconds[WARM_UP:])  # overlapped, long steps follow short ones
+    paced = {"max_staleness": max_staleness, "generate_s": generate_s, "efficiency": round(generate_s / mean_s, 3)}
     write(figures | (paced if pace else {}), Path(out))
 
 

@@ -11,6 +11,9 @@ Public names, each in the module that is its own:
     errors.GeneratorsLost                        no generator until the deadline (`failure` for the termination file);
                                                  raised, like UserError for a request that vLLM refuses, on every rank
     fleet.Fleet, roster.Roster                   submit -> tickets, which get their completions; who is in sync
-    generator.Generator                          one vLLM server
+    routing, pace                                which generator a group goes to
+    generator.Generator, completion.Completion   one vLLM server, and what it answers; update: how it gets weights
+    courier, wire, inbox                         bring completions to the rank that they are for, beside its training thread
+    gathering                                    parameters, whole, in buckets
     snapshot.Snapshot, weights.WeightServer      versions of the weights; what generators fetch of them
 """

@@ -26,7 +26,7 @@ class Completion:
     logprobs: list[float | None]
     """Of each token when it was sampled, in nats, at the sampling temperature."""
     versions: tuple[Stretch, ...] = field(default=((0, 0),), compare=False)
-    """More than one where the weights were swapped while it was written."""
+    """More than one where the weights were swapped while it was written. Staleness is counted by the first."""
 
     @property
     def oldest(self) -> int:

@@ -17,7 +17,7 @@ from grpo_contract.failure import Failure, PodReason, RunFailure, UserError
 from grpo_trainer.causes import description
 from grpo_trainer.fleet.errors import GeneratorsLost
 from grpo_trainer.fleet.fleet import Fleet, Ticket
-from grpo_trainer.fleet.inbox import Batch, Inbox, Portion
+from grpo_trainer.fleet.inbox import Batch, Delivery, Inbox
 from grpo_trainer.fleet.wire import Exchange
 
 PORTION_S: Final = 1.0
@@ -150,7 +150,7 @@ def receive(connection: Connection, inbox: Inbox, silence_s: float) -> None:
     def run() -> None:
         try:
             while connection.poll(silence_s):
-                message: Failure | tuple[Batch, Portion] | None = connection.recv()
+                message: Failure | tuple[Batch, Delivery] | None = connection.recv()
                 if isinstance(message, Failure):
                     inbox.fail(message)
                 elif message is not None:

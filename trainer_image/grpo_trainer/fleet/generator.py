@@ -88,8 +88,8 @@ class Generator:
             with weights.offering() as offering:
                 staged = self._updating.stage(offering.offer)
             with self.swapping:
-                if self.held_version is None:
-                    self.forget_version()
+                if self.held_version is None:  # something went wrong since its last version
+                    self.spell = []
                 self.spell.append(staged.version)
                 pause_s = self._updating.swap(staged, self.forget_version)
                 self.held_version = staged.version

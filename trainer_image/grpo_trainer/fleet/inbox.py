@@ -11,7 +11,7 @@ from grpo_trainer.fleet.errors import GeneratorsLost
 Batch = str
 """Name of the prompts that one call of TRL's wants completions of."""
 
-Portion = Mapping[int, Completion]
+Delivery = Mapping[int, Completion]
 """By their places in the batch of this rank."""
 
 Told = Callable[[Batch, Mapping[int, list[int]]], None]
@@ -43,14 +43,14 @@ class Inbox:
         with self._changed:
             self._expected[batch] = _Expected(size)
 
-    def deliver(self, batch: Batch, portion: Portion) -> None:
+    def deliver(self, batch: Batch, delivery: Delivery) -> None:
         """What comes of a batch that nobody expects (any more) is left."""
         expected = self._expected.get(batch)
         if expected is None:
             return
-        self.told(batch, {place: completion.token_ids for place, completion in portion.items()})
+        self.told(batch, {place: completion.token_ids for place, completion in delivery.items()})
         with self._changed:
-            expected.there.update(portion)
+            expected.there.update(delivery)
             self._changed.notify_all()
 
     def fail(self, failure: Failure) -> None:

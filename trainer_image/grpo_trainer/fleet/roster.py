@@ -1,6 +1,6 @@
 """Which generators there are and which of them hold the newest weights.
 
-A generator that is not in sync is brought up in the background: it must not delay those that are. One that was in sync
+A generator that has not the newest is brought up in the background: it must not delay those that have. One that was in sync
 once belongs to the fleet, and a sync waits for it until it has the new weights or is lost.
 """
 
@@ -104,12 +104,12 @@ class Roster:
         return [member.bringing_up for member in self._members.values() if member.bringing_up and member.is_busy]
 
     def look_around(self) -> None:
-        """Take note of new and vanished addresses, and start bringing up whoever is not in sync."""
+        """Take note of new and vanished addresses, and start bringing up whoever has not the newest weights."""
         if time.monotonic() - self._looked_at >= LOOKUP_INTERVAL_S:
             self._looked_at = time.monotonic()
             self._look_up()
         for member in self._members.values():
-            if not self._is_in_sync(member) and member.is_due:
+            if not self._has_newest(member) and member.is_due:
                 self._start(member)
         self._observer.states([self._status(member) for member in self._members.values()])
 
@@ -118,7 +118,7 @@ class Roster:
         belonging = [member for member in self._members.values() if member.generator.held_version is not None]
         wait([member.bringing_up for member in belonging if member.bringing_up])
         still_belonging = [member for member in belonging if member.generator.held_version is not None]
-        wait([self._start(member) for member in still_belonging if not self._is_in_sync(member)])
+        wait([self._start(member) for member in still_belonging if not self._has_newest(member)])
         self.look_around()
 
     def hold(self, member: Member, oldest: int) -> Hold:
@@ -195,7 +195,7 @@ class Roster:
         member.retry_at = time.monotonic() + RETRY_S[min(member.failures, len(RETRY_S) - 1)]
         member.failures += 1
 
-    def _is_in_sync(self, member: Member) -> bool:
+    def _has_newest(self, member: Member) -> bool:
         return member.generator.held_version == self._weights.version
 
     def _status(self, member: Member) -> GeneratorStatus:

@@ -85,18 +85,19 @@ class RemoteReward:
         self.scores_parts = name in BUILT_IN or is_url(name) or name in processes.per_group
         """Needs no whole batch."""
         self._begun: dict[str, Batch] = {}
-        self.batch = ""
+        self.called_for = ""
         """Name of the one that TRL calls for next, if that has begun."""
 
     def begin(self, name: str, trainer_state: Any, columns: Mapping[str, Sequence[Any]]) -> None:
         """A batch whose completions are still to be written; `columns` are `prompts` and those of the data set."""
-        self._begun[name] = self._batch(trainer_state, columns)
+        self._begun[name] = self._new_batch(trainer_state, columns)
 
     def add(
         self, name: str, places: Sequence[int], completions: Sequence[Any], completion_ids: Sequence[list[int]]
     ) -> None:
-        """Of a batch that has begun, those that are there now. From any thread."""
-        self._add(self._begun[name], places, completions=completions, completion_ids=completion_ids)
+        """Of a batch that has begun, those that are there now. From any thread, and so perhaps when it has just been forgotten."""
+        if (batch := self._begun.get(name)) is not None:
+            self._add(batch, places, completions=completions, completion_ids=completion_ids)
 
     def forget(self) -> None:
         """What has begun is not called for any more."""
@@ -115,7 +116,7 @@ class RemoteReward:
         **columns: Sequence[Any],
     ) -> list[Score]:
         """FAILED, or None, where there is no score; the watch is told why."""
-        batch = self._begun.pop(self.batch, None) or self._batch(trainer_state, columns)
+        batch = self._begun.pop(self.called_for, None) or self._new_batch(trainer_state, columns)
         batch.ends_at = time.monotonic() + self._processes.scoring_s
         self._add(batch, range(len(completions)), completions=completions, completion_ids=completion_ids)
         left_s = batch.ends_at + LAST_WORDS_S - time.monotonic()
@@ -130,7 +131,7 @@ class RemoteReward:
         mishaps = outcome.mishaps
         return [mishaps[place].score if place in mishaps else score for place, score in enumerate(outcome.scores)]
 
-    def _batch(self, trainer_state: Any, columns: Mapping[str, Sequence[Any]]) -> Batch:
+    def _new_batch(self, trainer_state: Any, columns: Mapping[str, Sequence[Any]]) -> Batch:
         division = divided(self._name, columns["prompts"], per_group=self._name in self._processes.per_group)
         state = None if self._name in BUILT_IN else dict(vars(trainer_state))  # TRL goes on to change it
         return Batch(self._name, self._wanted(columns), state, division)
