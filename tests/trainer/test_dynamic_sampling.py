@@ -12,9 +12,9 @@ from trl import GRPOConfig
 
 from grpo_trainer.fleet import generation
 from grpo_trainer.learner import Learner
-from grpo_trainer.reserve import Reserve
 from grpo_trainer.rewards.score import FAILED
 from grpo_trainer.rewards.watch import RewardWatch
+from grpo_trainer.sampling.reserve import Reserve
 from trainer.played_generation import PlayedGeneration
 
 G = 2

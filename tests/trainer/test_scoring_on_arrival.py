@@ -10,13 +10,13 @@ from accelerate.state import AcceleratorState
 from transformers import AutoTokenizer
 from trl import GRPOConfig
 
-from grpo_trainer.arrivals import ScoringOnArrival
 from grpo_trainer.fleet import generation
 from grpo_trainer.learner import Learner
 from grpo_trainer.rewards.processes.batch import Batch, Job
 from grpo_trainer.rewards.processes.division import Division
 from grpo_trainer.rewards.processes.messages import Mishap, Outcome
 from grpo_trainer.rewards.score import FAILED
+from grpo_trainer.sampling.arrivals import ScoringOnArrival
 from harness.waiting import wait_for
 from trainer.played_generation import PlayedGeneration
 from trainer.scoring import STATE, Scored

@@ -5,9 +5,9 @@ from collections.abc import Mapping
 import pytest
 import torch
 
-from grpo_trainer.reserve import Reserve
 from grpo_trainer.rewards.score import FAILED
-from grpo_trainer.spread import judge
+from grpo_trainer.sampling.reserve import Reserve
+from grpo_trainer.sampling.spread import judge
 
 NAN = float("nan")
 G = 3

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from grpo_trainer.overlap import OverlappedTrainer
+from grpo_trainer.sampling.overlap import OverlappedTrainer
 
 
 def trainer(max_staleness: int, versions: list[int], sampled_from: list[int]) -> Any:

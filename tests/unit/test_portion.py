@@ -2,7 +2,7 @@
 
 import pytest
 
-from grpo_trainer.portion import Layout, Portion
+from grpo_trainer.sampling.portion import Layout, Portion
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from grpo_trainer.ahead import RowsAhead
+from grpo_trainer.sampling.ahead import RowsAhead
 
 EPOCH = 6
 """Micro-steps."""

@@ -17,7 +17,6 @@ from grpo_contract.network import GENERATOR_PORT, WEIGHTS_PORT
 from grpo_contract.pod import read_token
 from grpo_contract.recipe.comparison import what_compares
 from grpo_trainer import device
-from grpo_trainer.arrivals import ScoringOnArrival
 from grpo_trainer.causes import modules_of
 from grpo_trainer.evaluating.early_stopping import early_stopping_of
 from grpo_trainer.evaluating.evaluation import check_rows
@@ -42,6 +41,7 @@ from grpo_trainer.reports.tracker_report import TrackerReport
 from grpo_trainer.rewards.arguments import RewardArguments
 from grpo_trainer.rewards.processes.remote import RewardProcesses
 from grpo_trainer.rewards.watch import RewardWatch
+from grpo_trainer.sampling.arrivals import ScoringOnArrival
 from grpo_trainer.storage.checkpoints import Checkpoint, CheckpointKeeper, CheckpointUser
 from grpo_trainer.trackers.process import TrackerProcess
 from grpo_trainer.trackers.records import Start

@@ -14,7 +14,6 @@ from accelerate.utils import gather_object
 from transformers import BitsAndBytesConfig
 
 from grpo_contract.metrics import Phase
-from grpo_trainer.dynamic_sampling import DynamicSamplingTrainer
 from grpo_trainer.evaluating.comparison import check_metric, comparable, compared_key
 from grpo_trainer.evaluating.evaluation import apart_from_training
 from grpo_trainer.evaluating.following import follow
@@ -23,7 +22,8 @@ from grpo_trainer.instruments.mismatch import SamplerMismatch
 from grpo_trainer.instruments.padding import Padding
 from grpo_trainer.instruments.phases import PhaseClock
 from grpo_trainer.rewards.watch import RewardErrors, RewardWatch
-from grpo_trainer.spread import without_failed
+from grpo_trainer.sampling.dynamic_sampling import DynamicSamplingTrainer
+from grpo_trainer.sampling.spread import without_failed
 from grpo_trainer.storage.checkpoint_files import QUANTISATION
 from grpo_trainer.storage.checkpoints import CheckpointKeeper, wait_until_visible
 from grpo_trainer.storage.starting_states import forget_comparisons

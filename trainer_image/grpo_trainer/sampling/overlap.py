@@ -12,9 +12,9 @@ from typing import Any
 
 import torch
 
-from grpo_trainer.ahead import Rows, RowsAhead
-from grpo_trainer.arrivals import ScoringOnArrival
 from grpo_trainer.fleet.generation import FleetGRPOTrainer
+from grpo_trainer.sampling.ahead import Rows, RowsAhead
+from grpo_trainer.sampling.arrivals import ScoringOnArrival
 
 
 class OverlappedTrainer(FleetGRPOTrainer):

@@ -8,11 +8,11 @@ from typing import Any, Final
 
 from transformers import PreTrainedTokenizerBase, TrainerState
 
-from grpo_trainer.decoding import decode, parses
 from grpo_trainer.fleet.inbox import Batch
 from grpo_trainer.light_trl import is_conversational
 from grpo_trainer.rewards.processes.remote import RemoteReward
 from grpo_trainer.rewards.registry import FROM_TRL
+from grpo_trainer.sampling.decoding import decode, parses
 
 NO_COLUMNS: Final = FROM_TRL | {"prompt", "completion"}
 """Of a row, what TRL hands to no function as a column, or has something else for."""

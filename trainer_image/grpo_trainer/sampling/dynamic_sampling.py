@@ -15,12 +15,12 @@ import torch
 from accelerate.utils import gather_object
 
 from grpo_contract.metrics import GroupOutcome
-from grpo_trainer.ahead import Rows
-from grpo_trainer.decoding import decode_or_parse
-from grpo_trainer.overlap import OverlappedTrainer, training_batch
-from grpo_trainer.portion import Layout, Portion
-from grpo_trainer.reserve import Reserve
-from grpo_trainer.spread import Judgement, judge
+from grpo_trainer.sampling.ahead import Rows
+from grpo_trainer.sampling.decoding import decode_or_parse
+from grpo_trainer.sampling.overlap import OverlappedTrainer, training_batch
+from grpo_trainer.sampling.portion import Layout, Portion
+from grpo_trainer.sampling.reserve import Reserve
+from grpo_trainer.sampling.spread import Judgement, judge
 
 
 class DynamicSamplingTrainer(OverlappedTrainer):
