@@ -25,7 +25,6 @@ from grpo_trainer.fleet.generation import weight_tensor
 from grpo_trainer.fleet.snapshot import Snapshot
 from grpo_trainer.fleet.weights import WeightServer
 
-OUT = Path(sys.argv[1])
 LAYERS, WIDTH = 64, 1024
 """256 MiB of float32, in parameters of 4 MiB."""
 BUCKET_BYTES = 64 << 20
@@ -53,7 +52,7 @@ def main() -> None:
             if ranks.is_main_process:
                 with server.offering() as offering:
                     result["right"] = [bytes(tensor.data) for tensor in offering.tensors] == whole
-        (OUT / f"rank{ranks.process_index}.json").write_text(json.dumps(result))
+        Path(sys.argv[1], f"rank{ranks.process_index}.json").write_text(json.dumps(result))
         ranks.wait_for_everyone()
 
 

@@ -17,9 +17,6 @@ class PlayedGeneration:
     def sync_weights(self) -> None:
         pass
 
-    def is_asked_for(self, batch: Batch) -> bool:
-        return False
-
     def ask(self, batch: Batch, prompts: Sequence[list[int]], num_generations: int) -> None:
         self.sampled_from = [self.num_versions] * len(prompts)
 

@@ -98,7 +98,7 @@ def test_two_versions_ahead_with_batches_that_are_learnt_from_again(
     finished = run(generator, tmp_path, config)
     steps = finished.steps()
     assert [step["step"] for step in steps] == [1, 3, 5, 7]
-    assert max(step["staleness/max"] for step in steps) <= 2
+    assert 0 < max(step["staleness/max"] for step in steps) <= 2
     assert [finished.prompts()[step["step"]] for step in steps] == batches_in_order(len(steps))
     evaluations = finished.history("eval_reward")
     assert [entry["step"] for entry in evaluations] == [3, 6, 8]

@@ -270,6 +270,51 @@ def test_the_time_without_generators_starts_anew_when_one_was_there(weights: Wei
         assert len(collect(fleet, tickets)) == 1
 
 
+class Slow(PlayedGenerator):
+    """Gets each version a moment after it was published."""
+
+    def update(self, weights: WeightSource) -> Update:
+        time.sleep(0.05)
+        return super().update(weights)
+
+
+def test_waits_for_newer_weights_do_not_add_up(weights: WeightServer) -> None:
+    """Each batch finds nobody with its weights, for a moment; together they take longer than the deadline."""
+    fleet, _ = fleet_of(weights, lambda url: Slow(url, lambda: None), "http://a")
+    started = time.monotonic()
+    while time.monotonic() - started < 2 * GENERATORS_S:
+        weights.publish([])
+        assert len(collect(fleet, fleet.submit([[1]], 1, {}))) == 1
+
+
+def test_a_wait_at_the_start_is_no_part_of_one_later(weights: WeightServer) -> None:
+    discovery, observer = FixedDiscovery(), RecordingObserver()
+    roster = Roster(discovery, weights, lambda url: PlayedGenerator(url, lambda: None), observer)
+    fleet = Fleet(roster, observer, GENERATORS_S)
+    tickets = fleet.submit([[1]], 1, {})
+    fleet.wait(tickets, GENERATORS_S * 0.4)
+    discovery.found = ["http://a"]
+    assert len(collect(fleet, tickets)) == 1
+    time.sleep(GENERATORS_S)
+    discovery.found = []
+    started = time.monotonic()
+    with pytest.raises(GeneratorsLost, match="no generator was there for 1 s"):
+        collect(fleet, fleet.submit([[1]], 1, {}))
+    assert time.monotonic() - started >= GENERATORS_S
+
+
+def test_what_was_abandoned_is_no_longer_waited_for(weights: WeightServer) -> None:
+    fleet, _ = fleet_of(weights, lambda url: PlayedGenerator(url, lose))
+    tickets = fleet.submit([[1]], 1, {})
+    fleet.wait(tickets, GENERATORS_S * 0.4)
+    fleet.abandon(tickets)
+    time.sleep(GENERATORS_S)
+    started = time.monotonic()
+    with pytest.raises(GeneratorsLost, match="no generator was there for 1 s"):
+        collect(fleet, fleet.submit([[1]], 1, {}))
+    assert time.monotonic() - started >= GENERATORS_S
+
+
 def test_waiting_ends_empty_handed_at_its_time_out(weights: WeightServer) -> None:
     answers = threading.Event()
 

@@ -50,6 +50,11 @@ def completions_of(
     return [completions[start : start + num_generations] for start in range(0, len(completions), num_generations)]
 
 
+def versions_of(swaps: Swaps) -> set[str]:
+    """All that are in them."""
+    return {version for of_prompt in swaps.values() for swapped in of_prompt.values() for _, version in swapped}
+
+
 def stretches(version: str, swapped: list[tuple[int, str]]) -> tuple[Stretch, ...]:
     """Of a completion that was asked for under that version. Of several that began at one place the last one wrote."""
     by_place = {0: version, **dict(swapped)}

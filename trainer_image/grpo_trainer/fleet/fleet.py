@@ -120,6 +120,8 @@ class Fleet:
         are sampled from the weights that are the newest now, or from newer ones. `first`: before all that waits already."""
         terms = _Terms(num_generations, sampling, self._roster.newest)
         tickets = [Ticket(prompt, terms) for prompt in prompts]
+        if not self._waiting:
+            self._deserted_since = None
         self._waiting = [*tickets, *self._waiting] if first else [*self._waiting, *tickets]
         self._roster.look_around()
         self._dispatch()
@@ -154,7 +156,7 @@ class Fleet:
         if self._waiting:
             self._roster.look_around()
             self._dispatch()
-            self._check_deserted()
+        self._check_deserted()
         happening: list[Future[Any]] = [*self._running, *self._roster.bringing_up(), self._woken]
         wait(happening, timeout_s, FIRST_COMPLETED)
         self._settle_done()
@@ -270,7 +272,7 @@ class Fleet:
         return True
 
     def _check_deserted(self) -> None:
-        if self._running or any(self._roster.holding(ticket.terms.oldest) for ticket in self._waiting):
+        if self._running or not self._waiting or any(self._roster.holding(of.terms.oldest) for of in self._waiting):
             self._deserted_since = None
             return
         if self._deserted_since is None:

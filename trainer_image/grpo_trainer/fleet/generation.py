@@ -129,9 +129,6 @@ class FleetGeneration(VLLMGeneration):  # type: ignore[misc]
         self.sampled_from = [completion.oldest for completion in completions]
         return _in_trl_form(prompts, completions)
 
-    def is_asked_for(self, batch: Batch) -> bool:
-        return batch in self._prompts
-
     def ask(self, batch: Batch, prompts: list[list[int]], num_generations: int) -> None:
         """For completions of `prompts`, which are as in `generate`; they come to the inbox. A collective. What TRL wants next
         comes before what was asked for ahead."""

@@ -19,7 +19,7 @@ from requests.adapters import HTTPAdapter
 from grpo_contract.config import Deadlines
 from grpo_contract.failure import QUOTED_CHARACTERS
 from grpo_contract.network import GENERATOR_HEADER, REQUEST_ID_HEADER, SERVED_MODEL_NAME, SWAPS_HEADER
-from grpo_trainer.fleet.completion import Completion, completions_of
+from grpo_trainer.fleet.completion import Completion, completions_of, versions_of
 from grpo_trainer.fleet.errors import GeneratorLost
 from grpo_trainer.fleet.refusal import REFUSALS, refused_completions, words_of
 from grpo_trainer.fleet.update import Update, Updating, WeightSource
@@ -84,15 +84,18 @@ class Generator:
             GeneratorLost: it does not hold them, or that is not known.
         """
         started = time.perf_counter()
-        with self._knowing_no_version_on_failure():
+        try:
             with weights.offering() as offering:
                 staged = self._updating.stage(offering.offer)
-            with self.swapping:
-                if self.held_version is None:  # something went wrong since its last version
-                    self.spell = []
-                self.spell.append(staged.version)
-                pause_s = self._updating.swap(staged, self.forget_version)
-                self.held_version = staged.version
+        except GeneratorLost:
+            self.held_version = None  # but what it is writing goes on as before
+            raise
+        with self._knowing_no_version_on_failure(), self.swapping:
+            if not self.spell:
+                self.spell = []  # what is being written began before it
+            self.spell.append(staged.version)
+            pause_s = self._updating.swap(staged, self.forget_version)
+            self.held_version = staged.version
         return Update(staged.version, time.perf_counter() - started, pause_s, offering.sent_bytes)
 
     def complete(
@@ -114,6 +117,8 @@ class Generator:
             raise GeneratorLost("it was given its weights again during a request")
         with _understood(answer) as content:
             swaps = json.loads(answer.headers.get(SWAPS_HEADER, "{}"))
+            if not versions_of(swaps) <= set(spell):
+                raise GeneratorLost("it was given weights during a request that are none of this learner's")
             return completions_of(content, swaps, version, len(prompts), num_generations)
 
     def _completions(self, request: dict[str, Any]) -> requests.Response:

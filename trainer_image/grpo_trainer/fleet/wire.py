@@ -12,6 +12,7 @@ from multiprocessing.connection import Connection
 from typing import Any, Final
 
 from grpo_contract.failure import PodReason, RunFailure
+from grpo_trainer.fleet.generator import KEEP_ALIVE
 
 TOKEN_BYTES: Final = 32
 CONNECTED_WITHIN_S: Final = 60.0
@@ -82,6 +83,8 @@ class Exchange:
 
 def connect(address: Address, rank: int) -> Connection:
     connection = socket.create_connection((address.host, address.port), timeout=CONNECTED_WITHIN_S)
+    for level, option, value in KEEP_ALIVE:  # else a node that vanished with half of a message would be waited for
+        connection.setsockopt(level, option, value)
     connection.sendall(address.token + rank.to_bytes(4, "big"))
     connection.settimeout(None)
     return Connection(connection.detach())

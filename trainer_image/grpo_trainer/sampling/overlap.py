@@ -8,6 +8,7 @@ weights being older: it compares the sampler's log-probabilities with those of t
 import copy
 from collections import deque
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -15,6 +16,14 @@ import torch
 from grpo_trainer.fleet.generation import FleetGRPOTrainer
 from grpo_trainer.sampling.ahead import Rows, RowsAhead
 from grpo_trainer.sampling.arrivals import ScoringOnArrival
+
+
+@dataclass(frozen=True)
+class _Asked:
+    """For completions of these, an entry for each."""
+
+    prompts: list[Any]
+    prompt_ids: list[list[int]]
 
 
 class OverlappedTrainer(FleetGRPOTrainer):
@@ -27,6 +36,7 @@ class OverlappedTrainer(FleetGRPOTrainer):
         self._rows_ahead = RowsAhead()
         self._num_batches_evaluated = 0
         self._batch = ""
+        self._asked_ahead: dict[str, _Asked] = {}
         self._versions: deque[int] = deque(maxlen=self.max_staleness + 1)
         """Of the weights at the beginnings of training's last batches: so many that anything too stale is older than them."""
         self.staleness: dict[str, float] = {}
@@ -40,6 +50,7 @@ class OverlappedTrainer(FleetGRPOTrainer):
 
     def train(self, *args: Any, **kwargs: Any) -> Any:
         result = super().train(*args, **kwargs)
+        self._asked_ahead.clear()
         self.vllm_generation.forget()  # when it ended early, some are still being written
         if self._on_arrival is not None:
             self._on_arrival.forget()
@@ -57,8 +68,10 @@ class OverlappedTrainer(FleetGRPOTrainer):
         else:
             self._num_batches_evaluated += 1
             self._batch = f"evaluation {self._num_batches_evaluated}"
-        if not self.vllm_generation.is_asked_for(self._batch):
+        if (asked := self._asked_ahead.get(self._batch)) is None:
             self._begin(self._batch, inputs)
+        else:
+            assert asked.prompts == [row["prompt"] for row in inputs], f"{self._batch} is not what was asked for ahead"
         result: dict[str, Any] = super()._generate_and_score_completions(inputs)
         if self.model.training:
             self._tell_staleness()
@@ -73,8 +86,10 @@ class OverlappedTrainer(FleetGRPOTrainer):
             return super()._generate_single_turn(prompt_ids, *args, **kwargs)
         if generation.num_versions not in self._versions:
             self._versions.append(generation.num_versions)
-        if not generation.is_asked_for(self._batch):
+        if (asked := self._asked_ahead.pop(self._batch, None)) is None:
             generation.ask(self._batch, prompt_ids, self.num_generations)
+        else:
+            prompt_ids[:] = asked.prompt_ids  # a template may say the time: a prompt need not be the same twice
         self._ask_ahead()
         return super()._generate_single_turn(prompt_ids, *args, **kwargs)
 
@@ -91,13 +106,15 @@ class OverlappedTrainer(FleetGRPOTrainer):
     def _ask_ahead(self) -> None:
         for number in range(self._batch_number + 1, self._batch_number + 1 + self.max_staleness):
             batch = training_batch(number)
-            if self.vllm_generation.is_asked_for(batch):
+            if batch in self._asked_ahead:
                 continue
             if (rows := self._rows_of(number)) is None:
                 return
             self._begin(batch, rows)
-            prompts = copy.deepcopy([row["prompt"] for row in rows])  # as TRL does
-            self.vllm_generation.ask(batch, self._tokenize_prompts(prompts)[0], self.num_generations)
+            prompts = [row["prompt"] for row in rows]
+            prompt_ids = self._tokenize_prompts(copy.deepcopy(prompts))[0]  # of a copy, as TRL does
+            self.vllm_generation.ask(batch, prompt_ids, self.num_generations)
+            self._asked_ahead[batch] = _Asked(prompts, prompt_ids)
 
     def _rows_of(self, number: int) -> Rows | None:
         """Of a generation batch that is still to come. None when training ends before, more than one epoch on, or where a

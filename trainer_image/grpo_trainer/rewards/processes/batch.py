@@ -29,6 +29,8 @@ class Batch:
         """`columns`: what is known before there are completions, an entry for each of them."""
         self.function = function
         self.trainer_state = trainer_state
+        self.num_logs = len(trainer_state["log_history"]) if trainer_state else 0
+        """Entries of the log that the function is told of. There may be more of them by then."""
         self.ends_at = math.inf
         """When all of it has to be done; while completions are still to come, only each call has a deadline."""
         self.done: Future[Outcome] = Future()
@@ -42,10 +44,6 @@ class Batch:
         self._lock = threading.Lock()
 
     @property
-    def num_logs(self) -> int:
-        return len(self.trainer_state["log_history"]) if self.trainer_state else 0
-
-    @property
     def has_ready(self) -> bool:
         return bool(self._ready)
 
@@ -53,7 +51,7 @@ class Batch:
         if self.trainer_state is None:
             return None
         fields = {name: value for name, value in self.trainer_state.items() if name != "log_history"}
-        return Training(fields, self.trainer_state["log_history"][num_logs_known:])
+        return Training(fields, self.trainer_state["log_history"][num_logs_known : self.num_logs])
 
     def add(self, places: Sequence[int], columns: Mapping[str, Sequence[Any]]) -> None:
         """Completions that are there now, or were before: `columns` has an entry for each place, in their order."""

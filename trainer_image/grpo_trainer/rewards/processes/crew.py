@@ -101,7 +101,7 @@ class Crew:
         except Exception as error:  # of whatever the columns hold
             why = f"the data set's columns cannot be sent to its process: {first_line(error)}"
             return job.give_up(Mishap(RewardError.EXCEPTION, why))
-        process.num_logs_known = job.batch.num_logs
+        process.num_logs_known = max(process.num_logs_known, job.batch.num_logs)
         num_settled = 0
         for places, outcome in zip(job.calls, process.outcomes(message, job.sizes, job.batch), strict=False):
             job.batch.settle(places, outcome)
