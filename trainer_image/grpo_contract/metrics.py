@@ -147,7 +147,7 @@ LEARNER_METRICS: Final = (
            "Importance-sampling ratio between learner and generator. Absent when vllm_importance_sampling_correction is "
            "false: nothing is corrected then.", "stat"),
     _gauge("grpo_staleness_versions", "How many versions older than the learner's the weights were that completions were sampled from, by "
-           "their first token; 0 is on-policy.", "stat"),
+           "their first token; 0 is on-policy. What is too stale counts as one more than may be.", "stat"),
     _counter("grpo_too_stale_completions_total", "Completions that were learnt from although they were more stale than "
              "spec.generators.maxStaleness allows: anything but 0 is a defect."),
     _counter("grpo_dynamic_sampling_groups_total", "With spec.sampling.dynamic, groups whose rewards were all equal: replaced by groups of other "
@@ -158,7 +158,7 @@ LEARNER_METRICS: Final = (
     _seconds("grpo_step_seconds", "Duration of a training step."),
     _seconds("grpo_phase_seconds", "Duration of a part of a training step; of an evaluation as a whole, with phase evaluate.", "phase"),
     _gauge("grpo_learner_idle_ratio", "Share of a step in which learners waited for completions, mean over about the last ten steps."),
-    _gauge("grpo_generator_idle_ratio", "Share of a step in which no generator had anything to write, over the same steps."),
+    _gauge("grpo_generator_idle_ratio", "Share of a step in which no generator had anything to write, mean over about the last ten steps."),
     _gauge("grpo_padding_ratio", "Share of the tokens of learners' forward passes that are padding, or of cut-off completions that "
            "mask_truncated_completions leaves out."),
     _counter("grpo_tokens_total", "Tokens of prompts and completions that were learnt from.", "kind"),
@@ -174,7 +174,7 @@ LEARNER_METRICS: Final = (
            trl_key="eval_completions/clipped_ratio"),
     _gauge("grpo_weight_version", "Weight updates published in this attempt."),
     _seconds("grpo_weight_sync_seconds", "Duration of a weight update of one generator."),
-    _seconds("grpo_weight_swap_pause_seconds", "Of it, how long the generator wrote nothing."),
+    _seconds("grpo_weight_swap_pause_seconds", "How long a generator wrote nothing in a weight update."),
     _counter("grpo_weight_sync_bytes_total", "Bytes of weights, and of changes of weights, sent to generators."),
     _counter("grpo_weight_sync_failures_total", "Weight updates of a generator that failed."),
     _gauge("grpo_generators", "Generators that the learner knows: in_sync hold weights that are new enough (its current ones, or no older than spec.generators.maxStaleness allows), ready answer and do not, lost do not answer.", "state"),

@@ -128,8 +128,8 @@ class GeneratorStatus(_Status):
     weight_version: str | None = None
     """Version of the learner's current weights."""
     recommended: int | None = None
-    """Pods with which, as far as the last steps tell, neither side would wait much for the other; absent before steps tell, and
-    where the two take turns of like length, so that there is no such number."""
+    """Pods with which, as far as the last steps tell, neither side would wait much for the other, or twice as many as there are
+    where learners mostly wait; absent before steps tell, and where the two take turns of like length: no number helps there."""
     selector: str = ""
     """Label selector of the pods, for the scale subresource."""
 

@@ -6,7 +6,7 @@ STRETCHES: Final = 4
 """Which a pace is the average of, about: the lengths of completions make each a matter of chance."""
 BENEFIT_OF_DOUBT: Final = 1.03
 """By how much faster a generator is thought to be after each batch that it got nothing of. One that was slow for a while (its
-first request compiled kernels) gets another try so, and one that stays ten times slower costs about a batch in forty."""
+first request compiled kernels) gets another try so, and one that stays ten times slower is tried again once in some thirty batches."""
 
 
 class Average:

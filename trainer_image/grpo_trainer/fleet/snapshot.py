@@ -1,7 +1,7 @@
 """The newest weights in learner 0's host memory: once, whatever the number of versions and generators.
 
 A version is made in the place of the last one, block by block, and what changed is kept as well: at the learning rates of
-reinforcement learning, about one in a hundred bfloat16 weights per step. Beside the model and its changes this takes a few
+reinforcement learning, one or two in a hundred bfloat16 weights per step. Beside the model and its changes this takes a few
 times BLOCK_BYTES for each thread; and a copy of a tensor for each version that somebody still reads.
 """
 
