@@ -332,6 +332,7 @@ def test_what_is_being_written_goes_on_with_newer_weights(
     with ThreadPoolExecutor(1) as background:
         writing = background.submit(client.complete, PROMPTS, G, long, first)
         wait_for("requests under way", lambda: requests_running(generator) > 0, BEGUN_S, interval_s=0.01)
+        assert generator.post("/pause?mode=keep").ok  # or they might be written before the new weights are there
         publish(policies[1], weights)
         client.update(weights)
         groups = writing.result()
