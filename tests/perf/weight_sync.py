@@ -17,7 +17,7 @@ import tempfile
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, closing
+from contextlib import closing
 from pathlib import Path
 from statistics import median
 from typing import Final
@@ -26,7 +26,7 @@ import torch
 from transformers import Qwen2Config, Qwen2ForCausalLM
 
 from grpo_contract.config import Deadlines
-from grpo_contract.weights import StageAnswer, StagedWeights
+from grpo_contract.weights import StagedWeights
 from grpo_generator.engine import loadable
 from grpo_generator.staging import Staging
 from grpo_trainer.fleet.generation import weight_tensor
@@ -35,6 +35,8 @@ from grpo_trainer.fleet.snapshot import Snapshot
 from grpo_trainer.fleet.update import Update
 from grpo_trainer.fleet.weights import WeightServer
 from perf.result import Figures
+from perf.staged import stage
+from perf.training_report import table
 from trainer.running_generator import RunningGenerator, run_config
 from trainer.tiny_model import build_tokenizer
 
@@ -162,16 +164,10 @@ async def _update(
 ) -> Update:
     """Of all generators at once; the pause is that of the slowest."""
     started = time.perf_counter()
-    with ExitStack() as offers:
-        offerings = [offers.enter_context(server.offering()) for _ in stagings]
-        orders = [offering.offer.model_dump_json().encode() for offering in offerings]
-        answers = await asyncio.gather(*(staging.stage(order) for staging, order in zip(stagings, orders, strict=True)))
-    offer = offerings[0].offer
-    paths = [StageAnswer.model_validate_json(answer).path for answer in answers]
-    staged = [StagedWeights(path=path, version=offer.version, tensors=offer.tensors) for path in paths]
+    staged, size_bytes = await stage(server, stagings)
     with ThreadPoolExecutor(len(stagings)) as pool:
         pause_s = max(pool.map(_load, staged, models))
-    return Update(offer.version, time.perf_counter() - started, pause_s, offerings[0].sent_bytes)
+    return Update(staged[0].version, time.perf_counter() - started, pause_s, size_bytes)
 
 
 def _load(staged: StagedWeights, model: Sequence[torch.Tensor]) -> float:
@@ -179,11 +175,6 @@ def _load(staged: StagedWeights, model: Sequence[torch.Tensor]) -> float:
     for target, (_, tensor) in zip(model, loadable(staged), strict=True):
         target.copy_(tensor)
     return time.perf_counter() - started
-
-
-def table(rows: Sequence[Figures]) -> str:
-    lines = [rows[0], *(row.values() for row in rows)]
-    return "\n".join("".join(f"{value:>12}" for value in line) for line in lines)
 
 
 def main() -> None:

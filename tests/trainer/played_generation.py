@@ -1,8 +1,12 @@
-"""FleetGeneration's face towards the learner, for tests that write completions themselves: `generate` is theirs."""
+"""FleetGeneration's face towards the learner, for tests that write completions themselves: `generate` is theirs.
+
+Nothing of the product is imported, for stock TRL is given such a one as well.
+"""
 
 from collections.abc import Sequence
+from types import SimpleNamespace
 
-from grpo_trainer.fleet.inbox import Batch, Inbox
+Batch = str
 
 
 class PlayedGeneration:
@@ -10,7 +14,7 @@ class PlayedGeneration:
     num_versions = 1
 
     def __init__(self) -> None:
-        self.inbox = Inbox()
+        self.inbox = SimpleNamespace(told=None)
         self.wanted: Batch = ""
         self.sampled_from: list[int] = []
 

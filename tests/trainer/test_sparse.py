@@ -4,8 +4,8 @@ import numpy
 import pytest
 import torch
 
-from grpo_contract.sparse import BadChanges, Changes, apply_changes, find_changes
-from grpo_contract.weights import PartKind
+from grpo_contract.sparse import BadChanges, apply_changes, find_changes
+from grpo_contract.weights import Changes, PartKind
 
 N = 100_000
 

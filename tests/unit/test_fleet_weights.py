@@ -4,13 +4,12 @@ import socket
 import threading
 import zlib
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 
 import pytest
 
-from grpo_contract.weights import BLOCK_BYTES, PART_HEADER, PartKind, TensorInfo
+from grpo_contract.weights import BLOCK_BYTES, PART_HEADER, Changes, PartKind, TensorInfo
 from grpo_trainer.fleet import weights
-from grpo_trainer.fleet.weights import KEPT_DELTAS, Part, WeightServer, WeightTensor
+from grpo_trainer.fleet.weights import KEPT_DELTAS, WeightServer, WeightTensor
 from harness.waiting import wait_for
 from trainer.broken_senders import encoded
 
@@ -52,17 +51,14 @@ def fetch(server: WeightServer, held: str) -> tuple[bytes, int]:
     return received, offering.sent_bytes
 
 
-@dataclass(frozen=True)
-class Change:
-    data: bytes
-    kind: PartKind = PartKind.SPARSE_8
-    num_changes: int = 1
+def change(data: bytes, kind: PartKind = PartKind.SPARSE_8, num_changes: int = 1) -> Changes:
+    return Changes(kind, num_changes, data)
 
 
-DENSE = Change(b"", PartKind.DENSE, 0)
+DENSE = change(b"", PartKind.DENSE, 0)
 
 
-def parts_of(*changes: Change) -> bytes:
+def parts_of(*changes: Changes) -> bytes:
     return bytes([len(changes)]) + b"".join(
         PART_HEADER.pack(change.kind, change.num_changes, len(change.data)) + change.data for change in changes
     )
@@ -222,13 +218,18 @@ def test_whoever_asks_between_two_versions_gets_the_second(server: WeightServer)
 
 
 OLD, NEW, NEWER, NEWEST = b"0123456789", b"0a23456789", b"0a2345b789", b"0a2345b7cc"
-ONE, TWO, THREE = Change(b"\x01a"), Change(b"\x06b"), Change(b"\x08\x00cc", num_changes=2)
+ONE, TWO, THREE = change(b"\x01a"), change(b"\x06b"), change(b"\x08\x00cc", num_changes=2)
 
 
 def publish_all(server: WeightServer) -> list[str]:
     """Four versions of a tensor that changes, beside one that does not. Returns their names."""
     versions = []
-    changes: list[Sequence[Sequence[Part | None]] | None] = [None, [[ONE], [None]], [[TWO], [None]], [[THREE], [None]]]
+    changes: list[Sequence[Sequence[Changes | None]] | None] = [
+        None,
+        [[ONE], [None]],
+        [[TWO], [None]],
+        [[THREE], [None]],
+    ]
     for content, changed in zip((OLD, NEW, NEWER, NEWEST), changes, strict=True):
         server.publish(model(content, b"same"), changed)
         versions.append(server.version)
@@ -253,7 +254,7 @@ def test_who_holds_no_version_of_ours_gets_everything(server: WeightServer, held
 
 def test_changes_larger_than_the_block_are_not_sent(server: WeightServer) -> None:
     versions = [server.version]
-    changes = [None, [[Change(bytes(5))]], [[Change(bytes(4))]], [[Change(bytes(1))]]]
+    changes = [None, [[change(bytes(5))]], [[change(bytes(4))]], [[change(bytes(1))]]]
     for changed in changes:
         server.publish(model(OLD), changed)
         versions.append(server.version)
@@ -280,7 +281,7 @@ def test_changes_are_kept_for_a_few_versions(server: WeightServer) -> None:
     server.publish(model(bytes(1000)))
     versions = [server.version]
     for number in range(KEPT_DELTAS + 1):
-        server.publish(model(bytes(number + 1) + bytes(999 - number)), [[Change(bytes(2))]])
+        server.publish(model(bytes(number + 1) + bytes(999 - number)), [[change(bytes(2))]])
         versions.append(server.version)
     assert fetch(server, versions[0])[1] == 1000
     assert fetch(server, versions[1])[1] == 2 * KEPT_DELTAS
@@ -290,10 +291,10 @@ def test_kept_changes_take_no_more_memory_than_the_model(server: WeightServer) -
     """Beside a tensor that changes much there is one that does not, for which old changes would be of use."""
     server.publish(model(OLD, OLD))
     first = server.version
-    server.publish(model(OLD, OLD), [[Change(bytes(8))], [Change(bytes(3))]])
+    server.publish(model(OLD, OLD), [[change(bytes(8))], [change(bytes(3))]])
     second = server.version
-    server.publish(model(OLD, OLD), [[Change(bytes(9))], [None]])
+    server.publish(model(OLD, OLD), [[change(bytes(9))], [None]])
     assert fetch(server, first)[1] == 10 + 3
-    server.publish(model(OLD, OLD), [[Change(bytes(1))], [None]])
+    server.publish(model(OLD, OLD), [[change(bytes(1))], [None]])
     assert fetch(server, first)[1] == 20
     assert fetch(server, second)[1] == 10

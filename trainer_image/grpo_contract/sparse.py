@@ -6,25 +6,17 @@ so many that stay, with no change after them. Elements are compared and sent as 
 what it is.
 """
 
-from dataclasses import dataclass
 from typing import Any, Final
 
 import numpy
 
-from grpo_contract.weights import PartKind
+from grpo_contract.weights import Changes, PartKind
 
 GAP_DTYPES: Final = {PartKind.SPARSE_8: numpy.dtype("u1"), PartKind.SPARSE_16: numpy.dtype("<u2")}
 
 
 class BadChanges(ValueError):
     """They cannot be those of the block. A sentence."""
-
-
-@dataclass(frozen=True)
-class Changes:
-    kind: PartKind
-    num_changes: int
-    data: bytes
 
 
 def find_changes(old: memoryview, new: memoryview, element_bytes: int) -> Changes | None:

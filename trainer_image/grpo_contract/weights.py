@@ -20,6 +20,7 @@ After the last one the learner closes the connection.
 import struct
 import zlib
 from collections.abc import Iterator
+from dataclasses import dataclass
 from enum import IntEnum
 from math import prod
 from typing import Final
@@ -49,6 +50,16 @@ class PartKind(IntEnum):
     SPARSE_8 = 1
     """Changes, with gaps of 8 bits."""
     SPARSE_16 = 2
+
+
+@dataclass(frozen=True)
+class Changes:
+    """Of a block (grpo_contract.sparse makes and applies them); of kind DENSE they stand for the block as it is now, and have no
+    data of their own."""
+
+    kind: PartKind
+    num_changes: int
+    data: bytes
 
 
 class UnknownDtype(ValueError):

@@ -8,10 +8,11 @@ import socket
 import time
 from typing import Final
 
-from grpo_contract.sparse import BadChanges, Changes, apply_changes
+from grpo_contract.sparse import BadChanges, apply_changes
 from grpo_contract.weights import (
     CHECKSUM_BYTES,
     PART_HEADER,
+    Changes,
     PartKind,
     TensorInfo,
     UnknownDtype,

@@ -9,13 +9,13 @@ import sys
 import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, closing
+from contextlib import closing
 from pathlib import Path
 from typing import Any, Final
 
 import torch
 
-from grpo_contract.weights import StageAnswer, StagedWeights
+from grpo_contract.weights import StagedWeights
 from grpo_generator.mirror import tensors_of
 from grpo_generator.staging import Staging
 from grpo_trainer.fleet.generation import weight_tensor
@@ -26,6 +26,7 @@ from perf.gpu.seam import WithoutFleet, learner_with
 from perf.gpu.sizes import SIZES
 from perf.gpu.snapshot import timed
 from perf.result import Figures, write
+from perf.staged import stage
 
 GENERATORS: Final = (1, 2, 4)
 STEPS: Final = WARM_UP + 2 * len(GENERATORS)
@@ -70,21 +71,6 @@ class Transferring(WithoutFleet):
             "seconds": round(time.perf_counter() - started, 4),
             "pause_s": round(pause_s, 4),
         }
-
-
-async def stage(server: WeightServer, stagings: Sequence[Staging]) -> tuple[list[StagedWeights], int]:
-    """In all of them at once; and the bytes for one."""
-    with ExitStack() as offers:
-        offerings = [offers.enter_context(server.offering()) for _ in stagings]
-        orders = [offering.offer.model_dump_json().encode() for offering in offerings]
-        answers = await asyncio.gather(*(staging.stage(order) for staging, order in zip(stagings, orders, strict=True)))
-    staged = [
-        StagedWeights(
-            path=StageAnswer.model_validate_json(answer).path, version=offering.version, tensors=offering.offer.tensors
-        )
-        for answer, offering in zip(answers, offerings, strict=True)
-    ]
-    return staged, offerings[0].sent_bytes
 
 
 def load(staged: StagedWeights) -> float:

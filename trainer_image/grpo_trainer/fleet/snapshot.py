@@ -12,8 +12,8 @@ from typing import Final
 
 import numpy
 
-from grpo_contract.sparse import Changes, find_changes
-from grpo_contract.weights import BLOCK_BYTES, blocks
+from grpo_contract.sparse import find_changes
+from grpo_contract.weights import BLOCK_BYTES, Changes, blocks
 from grpo_trainer.fleet.weights import WeightServer, WeightTensor
 
 MOST_THREADS: Final = 8

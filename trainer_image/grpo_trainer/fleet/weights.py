@@ -11,12 +11,13 @@ import socket
 import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Final, Protocol
+from typing import Final
 
 from grpo_contract.weights import (
     BLOCK_BYTES,
     LINE_BYTES,
     PART_HEADER,
+    Changes,
     PartKind,
     TensorInfo,
     WeightOffer,
@@ -28,19 +29,6 @@ SILENCE_S: Final = 60.0
 """A generator that takes no part for so long is gone."""
 KEPT_DELTAS: Final = 8
 """Of the last versions, for generators that skipped some; fewer where together they are larger than the model."""
-
-
-class Part(Protocol):
-    """Changes of a block; of kind DENSE it stands for the block as it is now, and has no data of its own."""
-
-    @property
-    def kind(self) -> PartKind: ...
-
-    @property
-    def num_changes(self) -> int: ...
-
-    @property
-    def data(self) -> bytes: ...
 
 
 def count_of(version: str) -> int:
@@ -67,7 +55,7 @@ class Delta:
     """What changed from one version to the next."""
 
     base: str
-    tensors: Sequence[Sequence[Part | None]]
+    tensors: Sequence[Sequence[Changes | None]]
     """Of each tensor its blocks; None where one stayed as it was."""
 
     @property
@@ -98,14 +86,20 @@ class Offering:
     """An offer of one version and what was sent of it so far."""
 
     def __init__(self, offer: WeightOffer, published: _Published) -> None:
-        assert published.tensors is not None
         self.offer = offer
-        self.version = published.version
-        self.tensors = published.tensors
         self.published = published
         self.sent_bytes = 0
         """Of tensors and of their changes."""
         self._lock = threading.Lock()
+
+    @property
+    def version(self) -> str:
+        return self.published.version
+
+    @property
+    def tensors(self) -> Sequence[WeightTensor]:
+        assert self.published.tensors is not None
+        return self.published.tensors
 
     def count(self, sent: int) -> None:
         with self._lock:
@@ -154,7 +148,9 @@ class WeightServer:
         with self._changed:
             return {id(tensor.data) for published in self._readers for tensor in published.tensors or ()}
 
-    def publish(self, tensors: Sequence[WeightTensor], changed: Sequence[Sequence[Part | None]] | None = None) -> None:
+    def publish(
+        self, tensors: Sequence[WeightTensor], changed: Sequence[Sequence[Changes | None]] | None = None
+    ) -> None:
         """`changed`: from the last version to this one, as in Delta; without it everyone gets everything."""
         last = self._published
         deltas = () if changed is None else (*last.deltas, Delta(last.version, changed))
@@ -270,7 +266,9 @@ def _stream(connection: socket.socket, offering: Offering, held: str) -> None:
                     stream.write(tensor.checksum(block))
 
 
-def _parts(changed: Sequence[Part | None] | None, block: memoryview) -> list[tuple[PartKind, int, bytes | memoryview]]:
+def _parts(
+    changed: Sequence[Changes | None] | None, block: memoryview
+) -> list[tuple[PartKind, int, bytes | memoryview]]:
     """The changes one after the other, or the whole block where that is less."""
     sparse = [part for part in changed or () if part is not None]
     is_dense = changed is None or any(part.kind is PartKind.DENSE for part in sparse)
