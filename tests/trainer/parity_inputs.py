@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from trainer.played_generation import PlayedGeneration
+from trainer.played_generation import PlayedGeneration, in_trl_form
 
 LOSS_TYPES = ("grpo", "dapo", "dr_grpo", "bnpo")
 SCALES = ("group", "batch", "none")
@@ -47,9 +47,7 @@ class ScriptedGenerators(PlayedGeneration):
 
     def generate(self, prompts: list[list[int]], images: Any, num_generations: int, profiler: Any = None) -> Any:
         answers = [self.script[str(prompt)][number % num_generations] for number, prompt in enumerate(prompts)]
-        completions = [tokens for tokens, _ in answers]
-        logprobs = [[[logprob] for logprob in logprobs] for _, logprobs in answers]
-        return prompts, completions, logprobs, [[[token] for token in tokens] for tokens in completions]
+        return in_trl_form(prompts, [tokens for tokens, _ in answers], [logprobs for _, logprobs in answers])
 
 
 def scripted(script: Path) -> Callable[..., ScriptedGenerators]:

@@ -5,6 +5,7 @@ Nothing of the product is imported, for stock TRL is given such a one as well.
 
 from collections.abc import Sequence
 from types import SimpleNamespace
+from typing import Any
 
 Batch = str
 
@@ -26,3 +27,17 @@ class PlayedGeneration:
 
     def forget(self) -> None:
         pass
+
+
+def in_trl_form(
+    prompts: list[list[int]], completions: list[list[int]], logprobs: Sequence[Sequence[float | None]] | None = None
+) -> Any:
+    """What TRL takes from `generate`; by default every token was sampled with log-probability -1."""
+    if logprobs is None:
+        logprobs = [[-1.0] * len(completion) for completion in completions]
+    return (
+        prompts,
+        completions,
+        [[[logprob] for logprob in of_tokens] for of_tokens in logprobs],
+        [[[token] for token in completion] for completion in completions],
+    )

@@ -26,7 +26,7 @@ from grpo_trainer.instruments.metrics import LearnerMetrics
 from grpo_trainer.instruments.progress import ProgressBoard
 from grpo_trainer.learner import Learner
 from grpo_trainer.reports.partition import held_and_whole
-from trainer.played_generation import PlayedGeneration
+from trainer.played_generation import PlayedGeneration, in_trl_form
 
 PARTS = ["<think>\n", "\n</think>\n", "<answer>\n", "\n</answer>", "\\boxed{5}", "\\boxed{7}", "6 + 1", " = "]
 
@@ -40,8 +40,7 @@ class ScriptedGeneration(PlayedGeneration):
 
     def generate(self, prompts: list[list[int]], images: Any, num_generations: int, profiler: Any = None) -> Any:
         completions = [self.write(prompt, number % num_generations) for number, prompt in enumerate(prompts)]
-        logprobs = [[[-1.0]] * len(completion) for completion in completions]
-        return prompts, completions, logprobs, [[[token] for token in completion] for completion in completions]
+        return in_trl_form(prompts, completions)
 
     def write(self, prompt: list[int], number: int) -> list[int]:
         script = random.Random(f"{prompt} {number}")

@@ -15,7 +15,7 @@ from grpo_trainer.learner import Learner
 from grpo_trainer.rewards.score import FAILED
 from grpo_trainer.rewards.watch import RewardWatch
 from grpo_trainer.sampling.reserve import Reserve
-from trainer.played_generation import PlayedGeneration
+from trainer.played_generation import PlayedGeneration, in_trl_form
 
 G = 2
 SEED = 3
@@ -47,8 +47,7 @@ class WritesPlaces(PlayedGeneration):
             [*self.tokenizer("x" * (1 + place_of(prompt) + number % G))["input_ids"], self.tokenizer.eos_token_id]
             for number, prompt in enumerate(self.tokenizer.batch_decode(prompts))
         ]
-        logprobs = [[[-float(len(ids))]] * len(ids) for ids in completions]
-        return prompts, completions, logprobs, [[[token] for token in ids] for ids in completions]
+        return in_trl_form(prompts, completions, [[-float(len(ids))] * len(ids) for ids in completions])
 
 
 def place_of(prompt: str) -> int:

@@ -17,7 +17,7 @@ from grpo_contract.failure import UserError
 from grpo_contract.metrics import RewardError
 from grpo_trainer.fleet import generation
 from grpo_trainer.learner import Learner
-from trainer.played_generation import PlayedGeneration
+from trainer.played_generation import PlayedGeneration, in_trl_form
 from trainer.scoring import Scored
 
 G = 4
@@ -58,8 +58,7 @@ class WrittenCompletions(PlayedGeneration):
 
     def generate(self, prompts: list[list[int]], images: Any, num_generations: int, profiler: Any = None) -> Any:
         completions = [[*self.tokenizer(text)["input_ids"], self.tokenizer.eos_token_id] for text in COMPLETIONS]
-        logprobs = [[[-1.0]] * len(completion) for completion in completions]
-        return prompts, completions, logprobs, [[[token] for token in completion] for completion in completions]
+        return in_trl_form(prompts, completions)
 
 
 DEADLINE_S = 3.0

@@ -16,7 +16,7 @@ from grpo_trainer.fleet import generation
 from grpo_trainer.instruments.mismatch import SamplerMismatch
 from grpo_trainer.learner import Learner
 from grpo_trainer.rewards.watch import RewardWatch
-from trainer.played_generation import PlayedGeneration
+from trainer.played_generation import PlayedGeneration, in_trl_form
 
 MEAN, MAX = "sampling/sampling_logp_difference/mean", "sampling/sampling_logp_difference/max"
 RATIO = "sampling/importance_sampling_ratio/mean"
@@ -50,8 +50,8 @@ class UnsureGenerators(PlayedGeneration):
 
     def generate(self, prompts: list[list[int]], images: Any, num_generations: int, profiler: Any = None) -> Any:
         completions = [[*range(40, 42 + number % 3), self.end] for number in range(len(prompts))]
-        logprobs = [[[None if token == 42 else -token / 10] for token in completion] for completion in completions]
-        return prompts, completions, logprobs, [[[token] for token in completion] for completion in completions]
+        logprobs = [[None if token == 42 else -token / 10 for token in completion] for completion in completions]
+        return in_trl_form(prompts, completions, logprobs)
 
 
 @pytest.fixture(autouse=True)

@@ -15,7 +15,7 @@ from grpo_trainer.fleet import generation
 from grpo_trainer.instruments.padding import Padding
 from grpo_trainer.learner import Learner
 from grpo_trainer.rewards.watch import RewardWatch
-from trainer.played_generation import PlayedGeneration
+from trainer.played_generation import PlayedGeneration, in_trl_form
 
 LENGTHS = (1, 3, 1, 7)
 """Of the completions of a generation, the last one cut off."""
@@ -30,8 +30,7 @@ class UnevenGenerators(PlayedGeneration):
 
     def generate(self, prompts: list[list[int]], images: Any, num_generations: int, profiler: Any = None) -> Any:
         completions = [[*[40] * (length - 1), self.end] for length in LENGTHS[:-1]] + [[40] * LENGTHS[-1]]
-        logprobs = [[[-1.0] for _ in completion] for completion in completions]
-        return prompts, completions, logprobs, [[[token] for token in completion] for completion in completions]
+        return in_trl_form(prompts, completions)
 
 
 def batch(prompts: list[list[int]], completions: list[list[int]]) -> dict[str, torch.Tensor]:

@@ -18,7 +18,7 @@ from grpo_trainer.rewards.processes.messages import Mishap, Outcome
 from grpo_trainer.rewards.score import FAILED
 from grpo_trainer.sampling.arrivals import ScoringOnArrival
 from harness.waiting import wait_for
-from trainer.played_generation import PlayedGeneration
+from trainer.played_generation import PlayedGeneration, in_trl_form
 from trainer.scoring import STATE, Scored
 from trainer.scoring_service import Answer, Service, running, scores
 
@@ -245,8 +245,7 @@ class WritesTheFirstGroupFirst(PlayedGeneration):
         self.inbox.told(self.wanted, dict(enumerate(completions[:G])))
         wait_for("a request for the first group", lambda: asked(self.service), SOON_S, interval_s=0.05)
         self.inbox.told(self.wanted, {place: ids for place, ids in enumerate(completions) if place >= G})
-        logprobs = [[[-1.0]] * len(completion) for completion in completions]
-        return prompts, completions, logprobs, [[[token] for token in completion] for completion in completions]
+        return in_trl_form(prompts, completions)
 
 
 @pytest.fixture
