@@ -144,7 +144,7 @@ class Controller:
             children=children,
             users_claim=await self._users_claim(run) if needs_users_claim(run, is_full_pass) else None,
             missing_config_maps=await self._missing_config_maps(run, sorted_children),
-            reading=await self._reading(sorted_children, memory),
+            reading=await self._reading(key, sorted_children, memory),
             markers=memory.markers,
             is_full_pass=is_full_pass,
             token=secrets.token_hex(TOKEN_BYTES),
@@ -160,7 +160,7 @@ class Controller:
         names, namespace = config_maps_to_look_for(run, children), run.metadata.namespace
         return tuple([name for name in names if await self._kube.get(CONFIG_MAP, namespace, name) is None])
 
-    async def _reading(self, children: Children, memory: _Memory) -> Reading:
+    async def _reading(self, key: Key, children: Children, memory: _Memory) -> Reading:
         first_learner = children.first_learner
         uid = first_learner.uid if first_learner else None
         if memory.asked_pod not in (None, uid):
@@ -170,7 +170,8 @@ class Controller:
             return Reading()
         if any(pod.is_deleting for pod in children.learners):
             return Reading()  # to wait for its answer now is to miss what happens to the others
-        return await self._reader.read(first_learner.uid, first_learner.ip, datetime.now(UTC))
+        answer = self._reader.read(first_learner.uid, first_learner.ip, datetime.now(UTC))
+        return await self._queue.unless_added(key, answer) or Reading()
 
     async def _write(self, run: GRPORun, children: Sequence[Child], memory: _Memory) -> _Written:
         """The claim goes first: where somebody else's has its name, pods would write to somebody else's volume."""

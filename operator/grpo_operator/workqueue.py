@@ -4,7 +4,7 @@ A key waits at most once and is in work at most once; a key that is added while 
 """
 
 import asyncio
-from collections.abc import Hashable
+from collections.abc import Awaitable, Hashable
 from itertools import count
 from typing import Final, Generic, TypeVar
 
@@ -12,6 +12,7 @@ BACKOFF_FIRST_S: Final = 0.5
 BACKOFF_MOST_S: Final = 60.0
 
 K = TypeVar("K", bound=Hashable)
+T = TypeVar("T")
 
 
 class WorkQueue(Generic[K]):
@@ -22,6 +23,7 @@ class WorkQueue(Generic[K]):
         self._working: dict[K, float] = {}  # since when
         self._delayed: dict[K, asyncio.TimerHandle] = {}
         self._failures: dict[K, int] = {}
+        self._yielding: dict[K, asyncio.Timeout] = {}
 
     @property
     def depth(self) -> int:
@@ -40,6 +42,8 @@ class WorkQueue(Generic[K]):
         self._waiting.add(key)
         if key not in self._working:
             self._put(key, goes_first)
+        elif yielding := self._yielding.get(key):
+            yielding.reschedule(_now())
 
     def add_after(self, key: K, delay_s: float) -> None:
         """Of several delays for a key the one that ends first counts."""
@@ -72,6 +76,19 @@ class WorkQueue(Generic[K]):
         if delayed := self._delayed.pop(key, None):
             delayed.cancel()
         return key
+
+    async def unless_added(self, key: K, work: Awaitable[T]) -> T | None:
+        """What `work` gives, a part of the work on this key; None when the key is added before that, which ends the part."""
+        try:
+            async with asyncio.timeout(0 if key in self._waiting else None) as yielding:
+                self._yielding[key] = yielding
+                return await work
+        except TimeoutError:
+            if not yielding.expired():
+                raise
+            return None
+        finally:
+            del self._yielding[key]
 
     def done(self, key: K) -> None:
         del self._working[key]

@@ -10,10 +10,12 @@ from grpo_contract.progress import Progress
 
 
 class ProgressServer:
-    """`progress` may be replaced at any time; `requests` counts what was asked."""
+    """`progress` may be replaced at any time; `requests` counts what was asked. While `answers` is not set nobody hears."""
 
     def __init__(self, address: str, progress: Progress) -> None:
         self.address, self.progress, self.requests = address, progress, 0
+        self.answers = threading.Event()
+        self.answers.set()
 
 
 @contextmanager
@@ -24,6 +26,7 @@ def serving_progress(address: str, progress: Progress) -> Iterator[ProgressServe
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
             server.requests += 1
+            server.answers.wait()
             content = server.progress.to_json().encode()
             self.send_response(200 if self.path == PROGRESS_PATH else 404)
             self.send_header("Content-Length", str(len(content)))
@@ -39,5 +42,6 @@ def serving_progress(address: str, progress: Progress) -> Iterator[ProgressServe
         try:
             yield server
         finally:
+            server.answers.set()
             http.shutdown()
             thread.join()

@@ -5,15 +5,18 @@ from collections.abc import Iterator
 import pytest
 
 from grpo_contract.failure import USER_ERROR_EXIT_CODE, Failure, PodReason
+from grpo_contract.progress import Progress, Stage
 from grpo_operator.reconcile.restart import GONE_GRACE_S
 from harness.kubectl import Kubectl, condition
 from harness.runs import SOON_S, children, pods, wait_for_condition, wait_for_phase
 from harness.waiting import wait_for
 from simulated.observed import count, events, wait_for_look
 from simulated.operator_process import Operator
+from simulated.progress_server import serving_progress
 from simulated.runs import (
     delete_pod,
     end_pod,
+    give_address,
     keep_waiting,
     lose_readiness,
     name_of_a_run,
@@ -80,6 +83,23 @@ def test_a_deleted_learner_is_a_restart(kubectl: Kubectl, name: str) -> None:
     victim = pods(kubectl, name, "learner")[1]
     delete_pod(kubectl, victim)
     wait_for("attempt 2", lambda: kubectl.find("job", f"{name}-learner-2"), SOON_S, 0.1)
+    last = kubectl.get("grporun", name)["status"]["lastFailure"]
+    assert (last["reason"], last["message"]) == ("LearnerPodLost", f"Pod {victim['metadata']['name']} was deleted.")
+
+
+def test_a_deleted_learner_is_seen_while_learner_0_is_asked(kubectl: Kubectl, name: str) -> None:
+    """Learner 0 does not answer, and learner 1 is gone before the question is given up."""
+    start_run(kubectl, name)
+    first, victim = pods(kubectl, name, "learner")
+    with serving_progress("127.9.6.1", Progress(attempt=1, stage=Stage.TRAINING)) as server:
+        give_address(kubectl, first, server.address)
+        wait_for_phase(kubectl, name, "Running")
+        server.answers.clear()
+        asked = server.requests
+        wait_for("a question", lambda: server.requests > asked, SOON_S, 0.01)
+        delete_pod(kubectl, victim)
+        kubectl("delete", "pod", victim["metadata"]["name"], "--force", "--wait=false")
+        wait_for("attempt 2", lambda: kubectl.find("job", f"{name}-learner-2"), SOON_S, 0.1)
     last = kubectl.get("grporun", name)["status"]["lastFailure"]
     assert (last["reason"], last["message"]) == ("LearnerPodLost", f"Pod {victim['metadata']['name']} was deleted.")
 

@@ -130,6 +130,13 @@ def test_who_ended_when_the_job_had_failed_missed_the_one_that_is_gone(ended_s: 
     assert (both.reason, both.pod.index) == (PodReason.LEARNER_ERROR, 1)
 
 
+def test_who_is_being_deleted_when_another_is_gone_was_deleted_by_the_job() -> None:
+    """`FAILURE` is of 10 s ago, and was told of a second after the Job controller had deleted learner 0."""
+    cause = cause_of(FAILURE, [deleted(0, asked_s=11, ended_s=10)], 2, NOW)
+    assert cause is not None
+    assert cause.message.startswith("The pod of learner 1 was deleted, or is gone with its node (")
+
+
 def test_of_several_that_are_gone_none_is_blamed() -> None:
     """Somebody deleted one, by force, and the Job then those that were left."""
     cause = cause_of(FAILURE, [], 2, NOW)

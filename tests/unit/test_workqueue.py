@@ -127,3 +127,35 @@ def test_work_that_hangs_shows(is_done: bool) -> None:
         assert queue.longest_in_work_s == (0 if is_done else 10)
 
     with_queue(test)
+
+
+@pytest.mark.parametrize(("added_after_s", "given", "took_s"), [(3, None, 3), (0, None, 0), (5, "answer", 4)])
+def test_a_part_of_the_work_gives_way_to_news(added_after_s: float, given: str | None, took_s: float) -> None:
+    async def answer() -> str:
+        await asyncio.sleep(4)
+        return "answer"
+
+    async def test(queue: WorkQueue[str]) -> None:
+        queue.add("a")
+        await queue.take()
+        began = now()
+        queue.add_after("a", added_after_s) if added_after_s else queue.add("a")
+        assert await queue.unless_added("a", answer()) == given
+        assert now() - began == took_s
+        queue.done("a")
+        assert await queue.take() == "a"
+
+    with_queue(test)
+
+
+def test_a_part_of_the_work_may_run_into_a_deadline_of_its_own() -> None:
+    async def late() -> None:
+        raise TimeoutError
+
+    async def test(queue: WorkQueue[str]) -> None:
+        queue.add("a")
+        await queue.take()
+        with pytest.raises(TimeoutError):
+            await queue.unless_added("a", late())
+
+    with_queue(test)

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Final
 
 from grpo_contract.failure import Failure, PodReason
@@ -18,6 +18,9 @@ from grpo_operator.reconcile.termination import failure_in, is_users_mistake
 
 CAUSE_GRACE_S: Final = 3.0
 """The Job's failure and its pods come over two watches, in any order."""
+
+SAID_AFTER_DELETIONS_S: Final = 3.0
+"""The Job controller deletes the pods of a Job that has failed, then writes that it has."""
 
 MISTAKE_GRACE_S: Final = 60.0
 """When the Job itself says that a learner found a mistake in the run, what the learner says of it is worth waiting for."""
@@ -64,12 +67,20 @@ def cause_of(
     """
     causes = [cause for pod in learners if (cause := _cause_in(pod, failure.since))]
     if gone := sorted({*range(wanted)} - {pod.index for pod in learners}):
-        # Who ended when the Job had failed only missed the one that is gone. In the same second it may have been why.
-        causes = [cause for cause in causes if _rank(cause) != _MAY_FOLLOW or cause.began_at <= failure.since]
+        causes = [cause for cause in causes if not _follows_from_one_that_is_gone(cause, failure)]
     first = min(causes, key=_weight, default=None)
     if witnessed and (first is None or (_rank(first) == _MAY_FOLLOW and first.reason != witnessed.reason)):
         return witnessed
     return first or _told_by_job(failure, gone, now)
+
+
+def _follows_from_one_that_is_gone(cause: Cause, failure: JobFailure) -> bool:
+    """Who ended when the Job had failed only missed the one that is gone. In the same second it may have been why.
+
+    The Job controller deletes those who are left, and says a little later that the Job has failed.
+    """
+    before_s = SAID_AFTER_DELETIONS_S if cause.reason == Reason.LEARNER_POD_LOST else 0
+    return _rank(cause) == _MAY_FOLLOW and cause.began_at > failure.since - timedelta(seconds=before_s)
 
 
 def _told_by_job(failure: JobFailure, gone: Sequence[int], now: datetime) -> Cause | None:
