@@ -24,7 +24,13 @@ from typing import Any, Final
 
 from aiohttp import web
 
-from grpo_contract.network import GENERATOR_HEADER, GENERATOR_HEALTH_PATH, GENERATOR_PORT, UNSET_WEIGHT_VERSION
+from grpo_contract.network import (
+    GENERATOR_HEADER,
+    GENERATOR_HEALTH_PATH,
+    GENERATOR_PORT,
+    UNSET_WEIGHT_VERSION,
+    WEIGHTS_HEADER,
+)
 from grpo_contract.weights import STAGE_PATH
 from perf.pacing import Decoder, Pace
 
@@ -41,7 +47,7 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 class PacedServer:
     def __init__(self, pace: Pace) -> None:
         self._pace = pace
-        self._version = UNSET_WEIGHT_VERSION
+        self.version = UNSET_WEIGHT_VERSION
         self._staged = ""
         self._decoder = Decoder(pace)
 
@@ -63,7 +69,7 @@ class PacedServer:
         return web.json_response({})
 
     async def _weight_info(self, request: web.Request) -> web.Response:
-        return web.json_response({"weight_version": self._version})
+        return web.json_response({"weight_version": self.version})
 
     async def _pause(self, request: web.Request) -> web.Response:
         self._decoder.pause(True)
@@ -82,7 +88,7 @@ class PacedServer:
 
     async def _finish(self, request: web.Request) -> web.Response:
         # What a learner left open is finished without a version, which stays the old one.
-        self._version = (await request.json()).get("weight_version", self._version)
+        self.version = (await request.json()).get("weight_version", self.version)
         return web.json_response({})
 
     async def _complete(self, request: web.Request) -> web.Response:
@@ -121,14 +127,16 @@ def completion(prompt: list[int], place: int, num_tokens: int, vocabulary: int) 
 def application(pace: Pace, name: str) -> web.Application:
     """To be called within the loop that serves it."""
 
+    server = PacedServer(pace)
+
     @web.middleware
-    async def named(request: web.Request, handler: Handler) -> web.StreamResponse:
+    async def signed(request: web.Request, handler: Handler) -> web.StreamResponse:
         answer = await handler(request)
-        answer.headers[GENERATOR_HEADER] = name
+        answer.headers.update({GENERATOR_HEADER: name, WEIGHTS_HEADER: server.version})
         return answer
 
-    served = web.Application(middlewares=[named], client_max_size=LARGEST_REQUEST_BYTES)
-    served.add_routes(PacedServer(pace).routes())
+    served = web.Application(middlewares=[signed], client_max_size=LARGEST_REQUEST_BYTES)
+    served.add_routes(server.routes())
     return served
 
 

@@ -27,6 +27,8 @@ class RefusingServer(ThreadingHTTPServer):
     request_queue_size = MOST_REQUESTS
     status = 400
     body = ""
+    version: str | None = "version"
+    """Of the weights that it says it computes with."""
 
     @staticmethod
     def on_completions() -> object:
@@ -48,6 +50,8 @@ class RefusalHandler(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         self.send_response(self.server.status)
         self.send_header("X-Grpo-Generator", "generator-1")
+        if self.server.version is not None:
+            self.send_header("X-Grpo-Weights", self.server.version)
         self.end_headers()
         self.wfile.write(self.server.body.encode())
 
@@ -79,18 +83,17 @@ def complete(server: RefusingServer) -> None:
 
 
 OTHER_ANSWERS = {
-    # 200 and this: (the request whose answer is not vLLM's, what came)
-    "<html>\nWelcome</html>": ("/weight_info", "<html> Welcome</html>"),
-    "": ("/weight_info", "nothing"),
-    "[]": ("/weight_info", "[]"),
-    '{"version": "version"}': ("/weight_info", '{"version": "version"}'),
+    # 200 and this: what is told of it
+    "<html>\nWelcome</html>": "<html> Welcome</html>",
+    "": "nothing",
     **{
-        body: ("/v1/completions", body)
+        body: body
         for body in (
-            '{"weight_version": "version"}',
-            '{"weight_version": "version", "choices": null}',
-            '{"weight_version": "version", "choices": [{"text": "a"}, {"text": "b"}]}',
-            '{"weight_version": "version", "choices": [{"index": 0, "text": "a"}, {"index": 1, "text": "b"}]}',
+            "[]",
+            "{}",
+            '{"choices": null}',
+            '{"choices": [{"text": "a"}, {"text": "b"}]}',
+            '{"choices": [{"index": 0, "text": "a"}, {"index": 1, "text": "b"}]}',
         )
     },
 }
@@ -99,10 +102,25 @@ OTHER_ANSWERS = {
 @pytest.mark.parametrize("body", OTHER_ANSWERS)
 def test_what_is_not_vllms_answer_is_a_lost_generator(server: RefusingServer, body: str) -> None:
     server.status, server.body = 200, body
-    path, words = OTHER_ANSWERS[body]
     with pytest.raises(GeneratorLost) as caught:
         complete(server)
-    assert str(caught.value) == f"{path}: 200, but not what vLLM answers: {words}"
+    assert str(caught.value) == f"/v1/completions: 200, but not what vLLM answers: {OTHER_ANSWERS[body]}"
+
+
+@pytest.mark.parametrize(
+    ("version", "words"),
+    [
+        (None, "/v1/completions: 200, but not what vLLM answers: {}"),
+        ("default", "it holds weights default after a request that wanted version"),
+    ],
+)
+def test_completions_of_weights_that_were_not_wanted_are_not_taken(
+    server: RefusingServer, version: str | None, words: str
+) -> None:
+    server.status, server.body, server.version = 200, "{}", version
+    with pytest.raises(GeneratorLost) as caught:
+        complete(server)
+    assert str(caught.value) == words
 
 
 def test_a_request_under_which_the_weights_were_given_again_is_lost(
@@ -113,8 +131,8 @@ def test_a_request_under_which_the_weights_were_given_again_is_lost(
     weights.publish([])
     generator = Generator(f"http://127.0.0.1:{server.server_port}", lambda: "token", Deadlines())
     choice = {"index": 0, "token_ids": [7], "logprobs": {"token_logprobs": [-1.0]}, "finish_reason": "stop"}
-    answers = {"weight_version": weights.version, "choices": [choice], "path": "/proc/1/fd/3"}
-    server.status, server.body = 200, json.dumps(answers)
+    answers = {"choices": [choice], "path": "/proc/1/fd/3"}
+    server.status, server.body, server.version = 200, json.dumps(answers), weights.version
     assert generator.complete([[1]], 1, {}, weights.version) == [[Completion([7], [-1.0])]]
     monkeypatch.setattr(server, "on_completions", lambda: generator.update(weights))
     with pytest.raises(GeneratorLost, match="it was given its weights again during a request"):
@@ -128,7 +146,7 @@ def test_all_requests_of_a_share_have_connections(
     together = threading.Barrier(MOST_REQUESTS)
     monkeypatch.setattr(server, "on_completions", lambda: together.wait(timeout=5))
     generator = Generator(f"http://127.0.0.1:{server.server_port}", lambda: "token", Deadlines())
-    server.status, server.body = 200, json.dumps({"weight_version": "version-1", "choices": []})
+    server.status, server.body, server.version = 200, json.dumps({"choices": []}), "version-1"
     with ThreadPoolExecutor(MOST_REQUESTS) as pool:
         answers = [pool.submit(generator.complete, [], 1, {}, "version-1") for _ in range(MOST_REQUESTS)]
     assert [answer.result() for answer in answers] == [[]] * MOST_REQUESTS

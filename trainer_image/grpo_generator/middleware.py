@@ -1,5 +1,5 @@
-"""What stands before every route of vLLM: the run's token, readiness, the generator's name, and a route of ours that fetches
-weights. Plain ASGI.
+"""What stands before every route of vLLM: the run's token, readiness, the generator's name and its weights' version, and a
+route of ours that fetches weights. Plain ASGI.
 
 vLLM's own --api-key guards only /v1, not the routes that change weights.
 """
@@ -18,6 +18,7 @@ from grpo_contract.network import (
     REQUEST_ID_HEADER,
     SWAPS_HEADER,
     UNSET_WEIGHT_VERSION,
+    WEIGHTS_HEADER,
 )
 from grpo_contract.weights import STAGE_PATH
 from grpo_generator.in_flight import InFlight, as_header
@@ -40,6 +41,7 @@ class GeneratorMiddleware:
         self._app = app
         self._name = pod.pod_name().encode()
         self._ready = False
+        self._version = UNSET_WEIGHT_VERSION
         self._staging = Staging()
         self._in_flight = InFlight()
 
@@ -47,7 +49,7 @@ class GeneratorMiddleware:
         if scope["type"] == "lifespan":
             await self._app(scope, receive, send)
         elif scope["type"] == "http":
-            await self._http(scope, receive, self._named(send))
+            await self._http(scope, receive, self._signed(send))
         elif self._is_authorized(scope):
             await self._app(scope, receive, send)
         else:
@@ -69,13 +71,14 @@ class GeneratorMiddleware:
         # Read anew: the Secret may have been made again.
         return len(presented) == 1 and hmac.compare_digest(presented[0], f"Bearer {pod.read_token()}".encode())
 
-    def _named(self, send: Send) -> Send:
-        async def named(message: Message) -> None:
+    def _signed(self, send: Send) -> Send:
+        async def signed(message: Message) -> None:
             if message["type"] == "http.response.start":
-                message["headers"] = [*message.get("headers", []), (GENERATOR_HEADER.encode(), self._name)]
+                signature = [(GENERATOR_HEADER.encode(), self._name), (WEIGHTS_HEADER.encode(), self._version.encode())]
+                message["headers"] = [*message.get("headers", []), *signature]
             await send(message)
 
-        return named
+        return signed
 
     async def _stage(self, receive: Receive, send: Send) -> None:
         """Readiness stays as it is: whatever comes of it, vLLM computes with the same weights as before."""
@@ -114,9 +117,9 @@ class GeneratorMiddleware:
             self._ready = False
         elif scope["path"] == FINISH_PATH and status == HTTPStatus.OK:
             engine = scope["app"].state.engine_client
-            version = await engine.get_weight_version()
-            self._ready = version != UNSET_WEIGHT_VERSION
-            self._in_flight.swapped(engine, version)
+            self._version = await engine.get_weight_version()
+            self._ready = self._version != UNSET_WEIGHT_VERSION
+            self._in_flight.swapped(engine, self._version)
 
 
 def _header(scope: Message, name: str) -> str:

@@ -18,7 +18,13 @@ from requests.adapters import HTTPAdapter
 
 from grpo_contract.config import Deadlines
 from grpo_contract.failure import QUOTED_CHARACTERS
-from grpo_contract.network import GENERATOR_HEADER, REQUEST_ID_HEADER, SERVED_MODEL_NAME, SWAPS_HEADER
+from grpo_contract.network import (
+    GENERATOR_HEADER,
+    REQUEST_ID_HEADER,
+    SERVED_MODEL_NAME,
+    SWAPS_HEADER,
+    WEIGHTS_HEADER,
+)
 from grpo_trainer.fleet.completion import Completion, completions_of, versions_of
 from grpo_trainer.fleet.errors import GeneratorLost
 from grpo_trainer.fleet.refusal import REFUSALS, refused_completions, words_of
@@ -110,12 +116,12 @@ class Generator:
         """
         spell = self.spell
         answer = self._completions({"prompt": list(prompts), "n": num_generations, **sampling})
-        held = self._version()
-        if held != version and not (held in spell and count_of(held) > count_of(version)):
-            raise GeneratorLost(f"it holds weights {held} after a request that wanted {version}")
-        if self.spell is not spell:  # and nobody knows what it held before that
-            raise GeneratorLost("it was given its weights again during a request")
         with _understood(answer) as content:
+            held = answer.headers[WEIGHTS_HEADER]
+            if held != version and not (held in spell and count_of(held) > count_of(version)):
+                raise GeneratorLost(f"it holds weights {held} after a request that wanted {version}")
+            if self.spell is not spell:  # and nobody knows what it held before that
+                raise GeneratorLost("it was given its weights again during a request")
             swaps = json.loads(answer.headers.get(SWAPS_HEADER, "{}"))
             if not versions_of(swaps) <= set(spell):
                 raise GeneratorLost("it was given weights during a request that are none of this learner's")
