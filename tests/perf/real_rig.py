@@ -40,10 +40,10 @@ class RealRig:
     def __init__(self, folder: Path, generator: RunningGenerator, num_steps: int) -> None:
         self._folder, self._generator, self._num_steps = folder, generator, num_steps
 
-    def train(self, mode: Mode, name: str) -> Training:
-        folder = self._folder / name
+    def train(self, mode: Mode, seed: int) -> Training:
+        folder = self._folder / f"{mode}-{seed}"
         folder.mkdir()
-        with self._learner(mode, folder) as pod:
+        with self._learner(mode, seed, folder) as pod:
             steps = follow(pod, self._num_steps, RUN_S) if mode in MAX_STALENESS else []
             assert pod.wait(RUN_S) == 0, pod.tail()
             (state,) = pod.volume.glob(f"**/model/{STATE}") if mode in MAX_STALENESS else pod.volume.glob(STATE)
@@ -51,20 +51,21 @@ class RealRig:
             return Training.of(steps or steps_without_phases(pod.log.read_text()), history, completions_per_step())
 
     @contextmanager
-    def _learner(self, mode: Mode, folder: Path) -> Iterator[LearnerPod]:
+    def _learner(self, mode: Mode, seed: int, folder: Path) -> Iterator[LearnerPod]:
+        config = self._config(seed, MAX_STALENESS.get(mode, 0))
         if mode in MAX_STALENESS:
-            with run_with_generator(self._generator, folder, self._config(MAX_STALENESS[mode])) as pod:
+            with run_with_generator(self._generator, folder, config) as pod:
                 yield pod
             return
         program = [*TORCHRUN, stock_learner.__file__]
-        pod = LearnerPod(folder, self._config(0), program=program, alone=False, env={"PYTHONPATH": WITH_TESTS})
+        pod = LearnerPod(folder, config, program=program, alone=False, env={"PYTHONPATH": WITH_TESTS})
         try:
             yield pod
         finally:
             pod.kill()
 
-    def _config(self, max_staleness: int) -> RunConfig:
-        own = {"model_name_or_path", "dataset_name", "max_steps"}
+    def _config(self, seed: int, max_staleness: int) -> RunConfig:
+        own = {"model_name_or_path", "dataset_name", "max_steps", "seed"}
         recipe = {key: value for key, value in demo_recipe().items() if key not in own}
         config = learner_config(
             self._folder / "demo" / "base",
@@ -72,6 +73,7 @@ class RealRig:
             processes=RANKS,
             every_steps=self._num_steps,
             max_steps=self._num_steps,
+            seed=seed,
             **recipe,
         )
         generators = config.generators.model_copy(update={"max_staleness": max_staleness})

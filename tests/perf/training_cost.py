@@ -38,8 +38,9 @@ def main() -> None:
     parser.add_argument(
         "--parameters", type=int, nargs="*", default=(64_000_000,), help="of models whose weights generators are given"
     )
-    parser.add_argument("--rounds", type=int, default=2, help="of a training in each mode")
-    parser.add_argument("--training-steps", type=int, default=40, help="of each of these")
+    parser.add_argument("--seeds", type=int, default=2, help="how many trainings in each mode")
+    parser.add_argument("--modes", nargs="+", type=Mode, default=list(Mode), help=", ".join(Mode))
+    parser.add_argument("--training-steps", type=int, default=40, help="of each training")
     arguments = parser.parse_args()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that what was started ends
     report = Report()
@@ -48,8 +49,8 @@ def main() -> None:
             _measure_limit(Path(folder, f"limit-{ranks}"), report, ranks, arguments.ratios, arguments.steps)
         for parameters in arguments.parameters:
             _measure_sync(report, parameters)
-        if arguments.rounds:
-            _measure_real(Path(folder, "real"), report, arguments.rounds, arguments.training_steps)
+        if arguments.seeds:
+            _measure_real(Path(folder, "real"), report, arguments.modes, arguments.seeds, arguments.training_steps)
 
 
 class Report:
@@ -89,15 +90,15 @@ def _measure_sync(report: Report, parameters: int) -> None:
     report.add("sync", weight_sync.vllm_rows(training))
 
 
-def _measure_real(folder: Path, report: Report, rounds: int, num_steps: int) -> None:
+def _measure_real(folder: Path, report: Report, modes: Sequence[Mode], num_seeds: int, num_steps: int) -> None:
     folder.mkdir()
     _say("the demo's model, and a generator until vLLM answers")
-    trainings: dict[str, list[Training]] = {mode: [] for mode in Mode}
+    trainings: dict[str, list[Training]] = {mode: [] for mode in modes}
     with real_rig(folder, num_steps) as rig:
-        for number in range(rounds):
-            for mode in Mode:  # in turns, so that what else the machine does meets all of them
-                _say(f"training {number + 1} of {rounds}, {mode}")
-                trainings[mode].append(rig.train(mode, f"{mode}-{number}").without_first(WARM_UP))
+        for seed in range(num_seeds):
+            for mode in modes:  # in turns, so that what else the machine does meets all of them
+                _say(f"seed {seed} of {num_seeds}, {mode}")
+                trainings[mode].append(rig.train(mode, seed).without_first(WARM_UP))
     report.add("real", real_rows(trainings))
 
 

@@ -60,6 +60,10 @@ class Training:
         )
 
     @property
+    def final_accuracy(self) -> float:
+        return mean(self.accuracy[-LAST_STEPS:])
+
+    @property
     def tokens_per_s(self) -> float:
         return sum(self.tokens) / sum(step.seconds for step in self.steps)
 
@@ -80,7 +84,8 @@ def _real_row(mode: str, trainings: Sequence[Training]) -> Figures:
         "runs": len(trainings),
         "step_s": round(median(_step_s(training.steps) for training in trainings), 3),
         "tokens_per_s": round(median(training.tokens_per_s for training in trainings)),
-        "final_accuracy": round(mean(mean(training.accuracy[-LAST_STEPS:]) for training in trainings), 3),
+        "final_accuracy": round(mean(training.final_accuracy for training in trainings), 3),
+        "of_each_seed": " ".join(f"{training.final_accuracy:.3f}" for training in trainings),
         PHASES: _phases_s([step for training in trainings for step in training.steps]),
     }
 
