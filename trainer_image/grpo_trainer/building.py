@@ -42,6 +42,7 @@ from grpo_trainer.rewards.arguments import RewardArguments
 from grpo_trainer.rewards.processes.remote import RewardProcesses
 from grpo_trainer.rewards.watch import RewardWatch
 from grpo_trainer.sampling.arrivals import ScoringOnArrival
+from grpo_trainer.settled import SettledObjects
 from grpo_trainer.storage.checkpoints import Checkpoint, CheckpointKeeper, CheckpointUser
 from grpo_trainer.trackers.process import TrackerProcess
 from grpo_trainer.trackers.records import Start
@@ -113,7 +114,7 @@ def build_learner(
             train_dataset=data.training,
             eval_dataset=data.evaluation,
             processing_class=tokenizer,
-            callbacks=[OnceAStep(), keeper, PartitionReport(), *early_stopping_of(recipe.script)],
+            callbacks=[SettledObjects(), OnceAStep(), keeper, PartitionReport(), *early_stopping_of(recipe.script)],
             keeper=keeper,
             compared_by=arguments.metric_for_best_model if what_compares(config.recipe) else None,
             fleet=fleet_settings(config, fleet),
