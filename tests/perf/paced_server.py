@@ -47,7 +47,7 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 class PacedServer:
     def __init__(self, pace: Pace) -> None:
         self._pace = pace
-        self.version = UNSET_WEIGHT_VERSION
+        self._version = UNSET_WEIGHT_VERSION
         self._staged = ""
         self._decoder = Decoder(pace)
 
@@ -69,7 +69,7 @@ class PacedServer:
         return web.json_response({})
 
     async def _weight_info(self, request: web.Request) -> web.Response:
-        return web.json_response({"weight_version": self.version})
+        return web.json_response({"weight_version": self._version})
 
     async def _pause(self, request: web.Request) -> web.Response:
         self._decoder.pause(True)
@@ -88,7 +88,7 @@ class PacedServer:
 
     async def _finish(self, request: web.Request) -> web.Response:
         # What a learner left open is finished without a version, which stays the old one.
-        self.version = (await request.json()).get("weight_version", self.version)
+        self._version = (await request.json()).get("weight_version", self._version)
         return web.json_response({})
 
     async def _complete(self, request: web.Request) -> web.Response:
@@ -100,7 +100,7 @@ class PacedServer:
             {"index": index, **completion(prompt, place, num_tokens, self._pace.vocabulary)}
             for index, (prompt, place) in enumerate(places)
         ]
-        return web.json_response({"choices": choices})
+        return web.json_response({"choices": choices}, headers={WEIGHTS_HEADER: self._version})
 
 
 async def pull(host: str, port: int, line: str) -> int:
@@ -127,16 +127,14 @@ def completion(prompt: list[int], place: int, num_tokens: int, vocabulary: int) 
 def application(pace: Pace, name: str) -> web.Application:
     """To be called within the loop that serves it."""
 
-    server = PacedServer(pace)
-
     @web.middleware
-    async def signed(request: web.Request, handler: Handler) -> web.StreamResponse:
+    async def named(request: web.Request, handler: Handler) -> web.StreamResponse:
         answer = await handler(request)
-        answer.headers.update({GENERATOR_HEADER: name, WEIGHTS_HEADER: server.version})
+        answer.headers[GENERATOR_HEADER] = name
         return answer
 
-    served = web.Application(middlewares=[signed], client_max_size=LARGEST_REQUEST_BYTES)
-    served.add_routes(server.routes())
+    served = web.Application(middlewares=[named], client_max_size=LARGEST_REQUEST_BYTES)
+    served.add_routes(PacedServer(pace).routes())
     return served
 
 

@@ -28,13 +28,12 @@ GENERATOR_OPEN_PATHS: Final = frozenset({GENERATOR_HEALTH_PATH, GENERATOR_READY_
 GENERATOR_HEADER: Final = "x-grpo-generator"
 """On every answer of a generator: the name of its pod. Addresses are reused by the cluster, names of pods are not."""
 
-WEIGHTS_HEADER: Final = "x-grpo-weights"
-"""On every answer of a generator: the version of the weights that it computes with."""
-
 REQUEST_ID_HEADER: Final = "x-request-id"
 """On a request for completions: what vLLM is to call it."""
+WEIGHTS_HEADER: Final = "x-grpo-weights"
+"""On the answer to it: the version of its weights, by vLLM's own word, when the last completion was through."""
 SWAPS_HEADER: Final = "x-grpo-swaps"
-"""On the answer to it, if weights were swapped meanwhile: JSON, {place of the prompt: {generation: [[tokens that were there,
+"""On it too, if weights were swapped meanwhile: JSON, {place of the prompt: {generation: [[tokens that were there,
 version that wrote those after them], ...]}}."""
 
 UNSET_WEIGHT_VERSION: Final = "default"

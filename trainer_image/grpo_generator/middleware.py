@@ -1,5 +1,5 @@
-"""What stands before every route of vLLM: the run's token, readiness, the generator's name and its weights' version, and a
-route of ours that fetches weights. Plain ASGI.
+"""What stands before every route of vLLM: the run's token, readiness, the generator's name, what weights wrote completions,
+and a route of ours that fetches weights. Plain ASGI.
 
 vLLM's own --api-key guards only /v1, not the routes that change weights.
 """
@@ -29,6 +29,7 @@ Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 App = Callable[[Message, Receive, Send], Awaitable[None]]
 
+COMPLETIONS_PATH: Final = "/v1/completions"
 UPDATE_PATH: Final = "/update_weights"
 FINISH_PATH: Final = "/finish_weight_update"
 POLICY_VIOLATION: Final = 1008
@@ -41,7 +42,6 @@ class GeneratorMiddleware:
         self._app = app
         self._name = pod.pod_name().encode()
         self._ready = False
-        self._version = UNSET_WEIGHT_VERSION
         self._staging = Staging()
         self._in_flight = InFlight()
 
@@ -49,7 +49,7 @@ class GeneratorMiddleware:
         if scope["type"] == "lifespan":
             await self._app(scope, receive, send)
         elif scope["type"] == "http":
-            await self._http(scope, receive, self._signed(send))
+            await self._http(scope, receive, self._named(send))
         elif self._is_authorized(scope):
             await self._app(scope, receive, send)
         else:
@@ -71,14 +71,13 @@ class GeneratorMiddleware:
         # Read anew: the Secret may have been made again.
         return len(presented) == 1 and hmac.compare_digest(presented[0], f"Bearer {pod.read_token()}".encode())
 
-    def _signed(self, send: Send) -> Send:
-        async def signed(message: Message) -> None:
+    def _named(self, send: Send) -> Send:
+        async def named(message: Message) -> None:
             if message["type"] == "http.response.start":
-                signature = [(GENERATOR_HEADER.encode(), self._name), (WEIGHTS_HEADER.encode(), self._version.encode())]
-                message["headers"] = [*message.get("headers", []), *signature]
+                _add_header(message, GENERATOR_HEADER, self._name)
             await send(message)
 
-        return signed
+        return named
 
     async def _stage(self, receive: Receive, send: Send) -> None:
         """Readiness stays as it is: whatever comes of it, vLLM computes with the same weights as before."""
@@ -97,8 +96,10 @@ class GeneratorMiddleware:
             if message["type"] == "http.response.start":
                 answered = True
                 await self._observe(scope, message["status"])
+                if scope["path"] == COMPLETIONS_PATH and message["status"] == HTTPStatus.OK:
+                    _add_header(message, WEIGHTS_HEADER, (await _weight_version(scope)).encode())
                 if swaps := self._in_flight.take(request_id):
-                    message["headers"] = [*message.get("headers", []), (SWAPS_HEADER.encode(), as_header(swaps))]
+                    _add_header(message, SWAPS_HEADER, as_header(swaps))
             await send(message)
 
         try:
@@ -116,10 +117,23 @@ class GeneratorMiddleware:
         if scope["path"] == UPDATE_PATH and status != HTTPStatus.OK:
             self._ready = False
         elif scope["path"] == FINISH_PATH and status == HTTPStatus.OK:
-            engine = scope["app"].state.engine_client
-            self._version = await engine.get_weight_version()
-            self._ready = self._version != UNSET_WEIGHT_VERSION
-            self._in_flight.swapped(engine, self._version)
+            version = await _weight_version(scope)
+            self._ready = version != UNSET_WEIGHT_VERSION
+            self._in_flight.swapped(_engine(scope), version)
+
+
+def _engine(scope: Message) -> Any:
+    """vLLM's client of it."""
+    return scope["app"].state.engine_client
+
+
+async def _weight_version(scope: Message) -> str:
+    version: str = await _engine(scope).get_weight_version()
+    return version
+
+
+def _add_header(message: Message, name: str, value: bytes) -> None:
+    message["headers"] = [*message.get("headers", []), (name.encode(), value)]
 
 
 def _header(scope: Message, name: str) -> str:
