@@ -11,12 +11,12 @@ from demo.evaluation import evaluate
 from demo.report import Stopwatch, summarize
 from demo.volume import on_local_cluster
 from e2e.access import Access, look_at_access
+from e2e.operator_pod import kill_operator
 from e2e.port_forward import read_through
 from grpo_contract.network import GENERATOR_PORT, LEARNER_HTTP_PORT, METRICS_PATH
 from harness.installation import OPERATOR_NAMESPACE
 from harness.kubectl import Kubectl, Manifest
 from harness.layout import MANIFESTS
-from harness.outages import wait_through_outages
 from harness.runs import pods, versions, wait_for_phase, wait_for_step, wait_until_all_ready
 
 VLLMS_OWN = re.compile(
@@ -62,7 +62,8 @@ def observe_demo(cluster: Kubectl, namespace: Kubectl, elsewhere: Kubectl) -> Ob
     second_apply = apply_again(namespace, manifest)
     lint = lint_endpoints(cluster, namespace, learner, generators[0])
     access = look_at_access([namespace, elsewhere], learner, generators[0])
-    killed_at_step = kill_operator(cluster, namespace)
+    killed_at_step = int(namespace.get("grporun", "demo")["status"]["progress"]["step"])
+    kill_operator(cluster)
     run = wait_for_phase(namespace, "demo", "Succeeded", 600)
     with stopwatch.part("evaluation"):
         evaluation = evaluate(namespace, on_local_cluster, run["status"]["model"])
@@ -116,22 +117,3 @@ def promtool_check(programs: Path, exposition: bytes) -> list[str]:
     complaints = done.stdout.decode().splitlines()
     assert (done.returncode != 0) is bool(complaints), f"promtool ended with {done.returncode} and said {complaints}"
     return [line for line in complaints if not VLLMS_OWN.fullmatch(line)]
-
-
-def kill_operator(cluster: Kubectl, namespace: Kubectl) -> int:
-    """At which step that was."""
-    inside = cluster.within(OPERATOR_NAMESPACE)
-    step = int(namespace.get("grporun", "demo")["status"]["progress"]["step"])
-    (pod,) = inside.find_all("pod", "app.kubernetes.io/name=grpo-operator")
-    inside("delete", "pod", pod["metadata"]["name"], "--grace-period=0", "--force")
-    wait_through_outages("a new operator pod", lambda: is_replaced(inside, pod["metadata"]["uid"]), 60)
-    return step
-
-
-def is_replaced(inside: Kubectl, old_uid: str) -> bool:
-    running = [
-        pod
-        for pod in inside.find_all("pod", "app.kubernetes.io/name=grpo-operator")
-        if pod["metadata"]["uid"] != old_uid
-    ]
-    return any(status["ready"] for pod in running for status in pod["status"].get("containerStatuses", []))

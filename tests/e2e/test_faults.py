@@ -1,8 +1,9 @@
 """A run survives its pods, and nothing of it touches others: one run loses a generator, one beside it a learner, and one in
-another namespace has the name of the first.
+another namespace, which has the name of the first, its operator.
 """
 
 import re
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -13,9 +14,11 @@ import pytest
 from cluster.cgroups import kill, processes_of_pod
 from e2e.demo_runs import small_run
 from e2e.namespaces import namespaces_with_volume
+from e2e.operator_pod import kill_operator
 from grpo_contract.files import SCRATCH
 from harness.kubectl import Kubectl, Manifest
 from harness.outages import wait_through_outages
+from harness.prometheus import Prometheus
 from harness.runs import (
     ALL_KINDS,
     children,
@@ -99,7 +102,7 @@ class HurtInLearner(Hurt):
 
 @dataclass(frozen=True)
 class Namesake:
-    """The run that nobody hurt."""
+    """The run whose pods nobody hurt."""
 
     run: Manifest
     """When it had succeeded."""
@@ -110,15 +113,17 @@ class Namesake:
 
 @dataclass(frozen=True)
 class Hurts:
+    max_staleness: int
     generator: Hurt
     learner: HurtInLearner
     namesake: Namesake
+    started: float
 
 
 @pytest.fixture(scope="module", params=[0, 1], ids=["in-turns", "overlapped"])
 def hurt(request: pytest.FixtureRequest, cluster: Kubectl, demo_namespace: Kubectl) -> Iterator[Hurts]:
     """All three start at once; generation and learning take turns, or generators write a batch ahead."""
-    staleness = {"maxStaleness": request.param}
+    staleness, started = {"maxStaleness": request.param}, time.time()
     with namespaces_with_volume(cluster, demo_namespace) as make_namespace, ThreadPoolExecutor() as pool:
         kubectl, elsewhere = make_namespace(), make_namespace()
         gate = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "gate"}, "data": {"gate.py": GATE_CODE}}
@@ -138,9 +143,9 @@ def hurt(request: pytest.FixtureRequest, cluster: Kubectl, demo_namespace: Kubec
         less_generators = pool.submit(kill_a_generator, kubectl, "less-generators")
         less_learners = pool.submit(delete_a_learner, kubectl, "less-learners")
         wait_until_all_ready(elsewhere, "less-generators", START_S)
-        generator = less_generators.result()
-        namesake = outlive_namesake(kubectl, elsewhere, "less-generators")
-        yield Hurts(generator, less_learners.result(), namesake)
+        generator, learner = less_generators.result(), less_learners.result()
+        namesake = outlive_namesake(cluster, kubectl, elsewhere, "less-generators")
+        yield Hurts(request.param, generator, learner, namesake, started)
 
 
 def kill_a_generator(kubectl: Kubectl, name: str) -> Hurt:
@@ -160,13 +165,14 @@ def kill_a_generator(kubectl: Kubectl, name: str) -> Hurt:
     )
 
 
-def outlive_namesake(kubectl: Kubectl, elsewhere: Kubectl, name: str) -> Namesake:
-    """Delete the run in the first namespace while the one in the other trains, and let that go on."""
+def outlive_namesake(cluster: Kubectl, kubectl: Kubectl, elsewhere: Kubectl, name: str) -> Namesake:
+    """Delete the run in the first namespace while the one in the other trains, then the operator, and let it go on."""
     before = set(children(elsewhere, name))
     kubectl("delete", "grporun", name, "--timeout=60s")
     wait_through_outages("the end of its children", lambda: not children(kubectl, name, ALL_KINDS), 60)
     after = set(children(elsewhere, name))
     assert phase(elsewhere.get("grporun", name)) == "Running"
+    kill_operator(cluster)
     open_gate(elsewhere, name)
     run = wait_for_phase(elsewhere, name, "Succeeded", RUN_S)
     return Namesake(run, owners_of(elsewhere, name), (before, after))
@@ -251,3 +257,17 @@ def test_runs_do_not_touch_each_other(hurt: Hurts) -> None:
     before, after = hurt.namesake.children
     assert before == after
     assert {"Job/less-generators-learner-1", "Deployment/less-generators-generator"} <= before
+
+
+def test_nothing_was_learnt_from_that_is_older_than_allowed(hurt: Hurts, prometheus: Prometheus) -> None:
+    """By what Prometheus holds of each run, whatever happened to its pods."""
+
+    def largest(metric: str, run: Manifest) -> float:
+        of_run = f'namespace="{run["metadata"]["namespace"]}",run="{run["metadata"]["name"]}"'
+        series = metric.replace("{", f"{{{of_run},") + f"[{int(time.time() - hurt.started)}s]"
+        (found,) = prometheus.query(f"max(max_over_time({series}))")
+        return float(found["value"][1])
+
+    for run in (hurt.generator.run, hurt.learner.run, hurt.namesake.run):
+        assert largest("grpo_too_stale_completions_total{}", run) == 0
+        assert largest('grpo_staleness_versions{stat="max"}', run) == hurt.max_staleness
