@@ -17,6 +17,7 @@ Needs aiohttp and grpo_contract, and so neither torch nor vLLM.
 import argparse
 import asyncio
 import hashlib
+import json
 import math
 from array import array
 from collections.abc import Awaitable, Callable
@@ -95,12 +96,13 @@ class PacedServer:
         asked = await request.json()
         num_tokens, num_generations = asked["max_tokens"], asked["n"]
         places = [(prompt, place) for prompt in asked["prompt"] for place in range(num_generations)]
-        await asyncio.gather(*(self._decoder.write(num_tokens) for _ in places))
         choices = [
             {"index": index, **completion(prompt, place, num_tokens, self._pace.vocabulary)}
             for index, (prompt, place) in enumerate(places)
         ]
-        return web.json_response({"choices": choices}, headers={WEIGHTS_HEADER: self._version})
+        answer = json.dumps({"choices": choices})  # now, so that this takes no time once they are written
+        await asyncio.gather(*(self._decoder.write(num_tokens) for _ in places))
+        return web.json_response(text=answer, headers={WEIGHTS_HEADER: self._version})
 
 
 async def pull(host: str, port: int, line: str) -> int:

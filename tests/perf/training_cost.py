@@ -18,14 +18,12 @@ from perf.learner_steps import Step
 from perf.limit_rig import LimitRig
 from perf.real_rig import Mode, real_rig
 from perf.result import Figures, write
-from perf.training_report import Training, learn_s, limit_row, real_rows, table, times_learning
+from perf.training_report import WARM_UP, Training, learn_s, limit_row, real_rows, steady, table, times_learning
 
 RESULT = ROOT / "build" / "bench" / "train.json"
 RATIOS = ("1:4", "1:2", "1:1", "2:1", "4:1")
 STALENESS = (0, 1, 2)
 SYNCED_GENERATORS = (1, 2, 4)
-WARM_UP = 2
-"""Steps that tell nothing of those to come, after the first one."""
 FIRST_PACE_S = 0.1
 """A batch, where it is not yet known how long learning takes."""
 
@@ -34,7 +32,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="perf.training_cost", description=__doc__)
     parser.add_argument("--ranks", type=int, nargs="*", default=(1, 2), help="of learners with paced generators")
     parser.add_argument("--ratios", nargs="+", default=RATIOS, help="generation to learning")
-    parser.add_argument("--steps", type=int, default=12, help="of each of their runs")
+    parser.add_argument("--steps", type=int, default=16, help="of each of their runs")
     parser.add_argument(
         "--parameters", type=int, nargs="*", default=(64_000_000,), help="of models whose weights generators are given"
     )
@@ -70,7 +68,7 @@ def _measure_limit(folder: Path, report: Report, ranks: int, ratios: Sequence[st
     rig = LimitRig(folder, ranks)
 
     def steps(name: str, generate_s: float, max_staleness: int) -> Sequence[Step]:
-        return rig.steps(name, generate_s, max_staleness, num_steps)[WARM_UP:]
+        return steady(rig.steps(name, generate_s, max_staleness, num_steps), max_staleness)
 
     first_learn_s = learn_s(steps("first", FIRST_PACE_S, 0))
     _say(f"{ranks} ranks learn from a batch in {first_learn_s:.2f} s")

@@ -8,6 +8,8 @@ from typing import Any
 from perf.learner_steps import Step
 from perf.result import Figures
 
+WARM_UP = 2
+"""Steps that tell nothing of those to come, after the first one."""
 LAST_STEPS = 5
 """Whose accuracy is the final one."""
 PHASES = "phase_s"
@@ -17,6 +19,17 @@ def times_learning(ratio: str) -> float:
     """How often learning fits into generation: "1:4" is a quarter."""
     generation, learning = map(float, ratio.split(":"))
     return generation / learning
+
+
+def steady(steps: Sequence[Step], max_staleness: int) -> Sequence[Step]:
+    """Those that tell what each of many takes, of all but the first.
+
+    Left out are, after WARM_UP, the ones for which generators began ahead of learning, and at the end those before which
+    nothing was asked for any more. Where generation is the longer one, two batches that are under way together share the
+    generators and a long step follows on a short one: what is left is a multiple of what recurs.
+    """
+    left = steps[WARM_UP + max_staleness : len(steps) - max_staleness]
+    return left[len(left) % (max_staleness + 1) :]
 
 
 def learn_s(steps: Sequence[Step]) -> float:

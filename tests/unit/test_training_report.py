@@ -6,7 +6,7 @@ import pytest
 
 from perf.learner_steps import Step, ends, phase_sums, steps_of, steps_without_phases
 from perf.result import Figures
-from perf.training_report import Training, learn_s, limit_row, real_rows, table, times_learning
+from perf.training_report import Training, learn_s, limit_row, real_rows, steady, table, times_learning
 
 LOG = """\
 2026-11-27 10:00:00,000 INFO step 0 of 4: training begins
@@ -98,6 +98,14 @@ def test_a_row_of_the_limit(generate_s: float, learn_s: float, efficiency: float
 
 def test_overhead_is_said_of_the_synchronous_mode_alone() -> None:
     assert limit_row(2, "2:1", 1, STEPS, 2.0, 1.0)["overhead"] is None
+
+
+@pytest.mark.parametrize(
+    ("max_staleness", "numbers"), [(0, range(4, 17)), (1, range(6, 16)), (2, range(6, 15)), (3, range(10, 14))]
+)
+def test_steps_that_begin_ahead_or_end_alone_are_left_out(max_staleness: int, numbers: range) -> None:
+    steps = [step(number, 1.0) for number in range(2, 17)]
+    assert [step.number for step in steady(steps, max_staleness)] == list(numbers)
 
 
 def entry(step: int, accuracy: float, length: float) -> dict[str, Any]:
