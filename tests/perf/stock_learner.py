@@ -9,18 +9,17 @@ step as a learner does, and leaves STATE on the volume.
 import json
 import logging
 import sys
-from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
-from trl import GRPOConfig, GRPOTrainer
+from trl import GRPOTrainer
 
-from grpo_trainer.device import process_group, training_arguments
+from grpo_trainer.device import process_group
 from grpo_trainer.instruments.logs import set_up_logging
 from grpo_trainer.rewards.arguments import RewardArguments
 from grpo_trainer.rewards.registry import load
-from grpo_trainer.zero3 import zero3_config
+from perf.stock_config import stock_config
 from trainer.parity_trl import prompts_of
 
 OUTPUT = "/volume"
@@ -43,7 +42,7 @@ def main() -> None:
         trainer = GRPOTrainer(
             model=recipe["model_name_or_path"],
             reward_funcs=[load(name, RewardArguments()) for name in names],
-            args=config_of(recipe),
+            args=stock_config(recipe, OUTPUT, "cpu", use_vllm=False),
             train_dataset=prompts_of(recipe["dataset_name"]),
             callbacks=[StepLine()],
         )
@@ -51,20 +50,6 @@ def main() -> None:
         trainer.train()
         if trainer.is_world_process_zero():
             trainer.state.save_to_json(f"{OUTPUT}/trainer_state.json")
-
-
-def config_of(recipe: dict[str, Any]) -> GRPOConfig:
-    known = {field.name for field in fields(GRPOConfig)}
-    said = {key: value for key, value in recipe.items() if key in known}
-    stock: dict[str, Any] = {
-        "output_dir": OUTPUT,
-        "deepspeed": zero3_config("cpu"),
-        "use_vllm": False,
-        "save_strategy": "no",
-        "report_to": "none",
-        "disable_tqdm": True,
-    }
-    return GRPOConfig(**said | stock | training_arguments("cpu"))
 
 
 if __name__ == "__main__":

@@ -8,6 +8,7 @@ medians; it judges nothing.
 - load: with copy, what stands for a generator's load is a copy of all tensors out of the mirror; vLLM is a real generator.
 - changed: share of the weights whose bits differ from the version before; bytes: sent to one generator.
 - publish_s: until the learner has made the version. With maxStaleness it goes on to learn after that.
+- checksum_s: of these, what the checksums of all blocks take on one core; as long again in each generator's pod.
 - seconds: from there until all generators compute with it; pause_s: of these, how long the slowest wrote nothing.
 """
 
@@ -26,7 +27,7 @@ import torch
 from transformers import Qwen2Config, Qwen2ForCausalLM
 
 from grpo_contract.config import Deadlines
-from grpo_contract.weights import StagedWeights
+from grpo_contract.weights import StagedWeights, checksum
 from grpo_generator.engine import loadable
 from grpo_generator.staging import Staging
 from grpo_trainer.fleet.generation import weight_tensor
@@ -81,6 +82,14 @@ class Training:
         """Returns the seconds that it took."""
         started = time.perf_counter()
         snapshot.publish(weight_tensor(name, parameter) for name, parameter in self.model.named_parameters())
+        return time.perf_counter() - started
+
+    def checksum(self) -> float:
+        """Returns the seconds that it takes, of the model at once."""
+        contents = [weight_tensor(name, parameter).data for name, parameter in self.model.named_parameters()]
+        started = time.perf_counter()
+        for content in contents:
+            checksum(content)
         return time.perf_counter() - started
 
 
@@ -154,6 +163,7 @@ def _figures(
         "changed": round(changed, 4),
         "bytes": updated.size_bytes,
         "publish_s": round(publish_s, 3),
+        "checksum_s": round(training.checksum(), 3),
         "seconds": round(updated.seconds, 3),
         "pause_s": round(updated.pause_s, 3),
     }

@@ -43,7 +43,12 @@ class Measurement:
 
     @property
     def name(self) -> dict[str, str | int]:
-        named = {"measurement": self.module, "size": self.size, "round": self.round}
+        named = {
+            "measurement": self.module,
+            "size": self.size,
+            "round": self.round,
+            "max_staleness": self.max_staleness,
+        }
         return {key: value for key, value in named.items() if value is not None}
 
 

@@ -6,21 +6,19 @@ weights go anywhere: a step is what TRL and DeepSpeed take to learn from them, a
 
 import sys
 import tempfile
-from dataclasses import fields
 from pathlib import Path
-from typing import Any
 
-from trl import GRPOConfig, GRPOTrainer
+from trl import GRPOTrainer
 from trl.trainer import grpo_trainer
 
 from grpo_trainer import device
-from grpo_trainer.zero3 import zero3_config
 from perf.gpu import run
 from perf.gpu.answers import InstantGenerators, even_share
 from perf.gpu.ours import STEPS
 from perf.gpu.sizes import SIZES
 from perf.gpu.steps import StepTimes, step_figures
 from perf.result import write
+from perf.stock_config import stock_config
 from trainer.parity_trl import prompts_of
 
 
@@ -36,27 +34,13 @@ def main() -> None:
             trainer = GRPOTrainer(
                 model=recipe["model_name_or_path"],
                 reward_funcs=even_share,
-                args=config_of(recipe, folder),
+                args=stock_config(recipe, folder, run.device(), use_vllm=True),
                 train_dataset=prompts_of(recipe["dataset_name"]),
                 callbacks=[times],
             )
             trainer.train()
     completion_tokens = batch.prompts * batch.generations * batch.tokens
     write(step_figures(size.parameters, times.seconds, trainer.state, completion_tokens), out)
-
-
-def config_of(recipe: dict[str, Any], folder: str) -> GRPOConfig:
-    known = {field.name for field in fields(GRPOConfig)}
-    said = {key: value for key, value in recipe.items() if key in known}
-    stock: dict[str, Any] = {
-        "output_dir": folder,
-        "use_vllm": True,
-        "deepspeed": zero3_config(run.device()),
-        "report_to": "none",
-        "save_strategy": "no",
-        "disable_tqdm": True,
-    }
-    return GRPOConfig(**said | stock | device.training_arguments(run.device()))
 
 
 if __name__ == "__main__":
