@@ -171,7 +171,7 @@ class Controller:
         if any(pod.is_deleting for pod in children.learners):
             return Reading()  # to wait for its answer now is to miss what happens to the others
         answer = self._reader.read(first_learner.uid, first_learner.ip, datetime.now(UTC))
-        return await self._queue.unless_added(key, answer) or Reading()
+        return await self._queue.unless_added(key, answer) or self._reader.newest(first_learner.uid)
 
     async def _write(self, run: GRPORun, children: Sequence[Child], memory: _Memory) -> _Written:
         """The claim goes first: where somebody else's has its name, pods would write to somebody else's volume."""

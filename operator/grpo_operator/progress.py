@@ -48,9 +48,9 @@ class ProgressReader:
     async def read(self, pod_uid: str, ip: str, now: datetime) -> Reading:
         """The newest answer of this pod: of now, or of less than an interval ago."""
         memory, time = self._memory.get(pod_uid), asyncio.get_running_loop().time()
+        before = self.newest(pod_uid)
         if memory and time < memory.ask_again_at:
-            return memory.reading
-        before = memory.reading if memory else Reading()
+            return before
         host = f"[{ip}]" if ":" in ip else ip
         try:
             progress = await self._ask(f"http://{host}:{LEARNER_HTTP_PORT}{PROGRESS_PATH}")
@@ -62,6 +62,11 @@ class ProgressReader:
         pause_s = min(LONGEST_PAUSE_S, self._interval_s * 2**failures) if failures else self._interval_s
         self._memory[pod_uid] = _Memory(reading, time + pause_s, failures)
         return reading
+
+    def newest(self, pod_uid: str) -> Reading:
+        """What is known of it without asking."""
+        memory = self._memory.get(pod_uid)
+        return memory.reading if memory else Reading()
 
     def forget(self, pod_uid: str) -> None:
         self._memory.pop(pod_uid, None)

@@ -222,9 +222,8 @@ def test_a_killed_generator_costs_no_step(hurt: Hurts) -> None:
     run = hurt.generator
     assert [int(step) for step in STEP.findall(run.log)] == list(range(1, STEPS + 1))
     assert run.run["status"]["attempt"] == 1
-    ((reason, note),) = run.warnings
-    assert reason == "GeneratorEnded"
-    assert f"Pod {run.victim} ended (exit code 137)" in note
+    assert [reason for reason, _ in run.warnings] == ["GeneratorEnded"], run.warnings
+    assert f"Pod {run.victim} ended (exit code 137)" in run.warnings[0][1]
 
 
 def test_a_deleted_learner_resumes_from_the_newest_checkpoint(hurt: Hurts) -> None:
@@ -235,9 +234,8 @@ def test_a_deleted_learner_resumes_from_the_newest_checkpoint(hurt: Hurts) -> No
     assert run.checkpoint_step <= resumed_at < STEPS
     assert [int(step) for step in STEP.findall(run.log)] == list(range(resumed_at + 1, STEPS + 1))
     assert "Job/less-learners-learner-1" not in run.children
-    ((reason, note),) = run.warnings
-    assert reason == "LearnerPodLost"
-    assert f"Pod {run.victim} was deleted." in note
+    assert [reason for reason, _ in run.warnings] == ["LearnerPodLost"], run.warnings
+    assert f"Pod {run.victim} was deleted." in run.warnings[0][1]
 
 
 def test_generators_stay_warm_when_learners_start_again(hurt: Hurts) -> None:

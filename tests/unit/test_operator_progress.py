@@ -83,8 +83,9 @@ def compressed() -> web.Response:
 
 def test_an_answer_is_read_once_per_interval() -> None:
     async def test(reader: ProgressReader, learner: Learner) -> None:
+        assert reader.newest("pod") == Reading()
         first, second = await reader.read("pod", ADDRESS, NOW), await reader.read("pod", ADDRESS, NOW)
-        assert first == second
+        assert first == second == reader.newest("pod")
         assert first.progress == PROGRESS
         assert learner.asked == 1
         await reader.read("another pod", ADDRESS, NOW)
