@@ -216,7 +216,7 @@ bench-operator: env-dev cluster-build ## cost of the operator itself, printed an
 bench-startup: env-trainer | $(if $(filter bench,$(MAKECMDGOALS)),bench-operator) ## seconds from a learner's start to its first step, in parts, printed and written to build/bench/startup.json
 	$(PATHS) $(TRAINER)/python -m perf.startup_cost
 
-# Half an hour and more, and so no part of `bench`. In a network of its own, for the ports of learners and generators are fixed.
+# More than an hour, and so no part of `bench`. In a network of its own, for the ports of learners and generators are fixed.
 bench-train: env-trainer ## what a training step takes, against its limit and against TRL alone, printed and written to build/bench/train.json
 	$(call needs,command -v ip,iproute2)
 	$(PATHS) unshare --net sh -c 'ip link set lo up && exec "$$0" "$$@"' $(TRAINER)/python -m perf.training_cost

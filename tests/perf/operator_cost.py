@@ -1,6 +1,6 @@
 """`python -m perf.operator_cost`: what the operator itself costs, on simulated clusters of this machine.
 
-Prints the figures and writes them to build/bench/operator.json. It judges nothing; see docs/performance.md.
+Prints the figures and writes them to build/bench/operator.json. It judges nothing; see docs/operator-cost.md.
 """
 
 import argparse
