@@ -19,10 +19,16 @@ class RecordingGeneration(PlayedGeneration):
     def __init__(self) -> None:
         super().__init__()
         self.asked: list[tuple[str, list[list[int]]]] = []
+        self.events: list[str] = []
+        """Batches that are asked for and taken."""
 
     def ask(self, batch: str, prompts: Any, num_generations: int) -> None:
         super().ask(batch, prompts, num_generations)
         self.asked.append((batch, [list(prompt) for prompt in prompts]))
+        self.events.append(f"{batch} asked for")
+
+    def take(self) -> None:
+        self.events.append(f"{self.wanted} taken")
 
 
 @pytest.fixture
@@ -58,7 +64,7 @@ def trainer(monkeypatch: pytest.MonkeyPatch) -> Any:
     learner._tokenize_prompts = tokenize
     learner._tell_staleness = lambda: None
     monkeypatch.setattr(FleetGRPOTrainer, "_generate_and_score_completions", generate_and_score)
-    monkeypatch.setattr(FleetGRPOTrainer, "_generate_single_turn", lambda *_: None)
+    monkeypatch.setattr(FleetGRPOTrainer, "_generate_single_turn", lambda *_: learner.vllm_generation.take())
     return learner
 
 
@@ -69,6 +75,21 @@ def test_trl_goes_on_with_the_tokens_that_were_asked_for(trainer: Any) -> None:
     assert [batch for batch, _ in trainer.vllm_generation.asked] == ["training 0", "training 1", "training 2"]
     assert trainer.learnt == [tokens for _, tokens in trainer.vllm_generation.asked]
     assert trainer.learnt == [[[0, 0, 1], [0, 1, 1]], [[1, 0, 2], [1, 1, 2]], [[2, 0, 4], [2, 1, 4]]]
+
+
+def test_the_first_batch_does_not_share_the_generators(trainer: Any) -> None:
+    """Learners have nothing else to do until it is there; later ones follow each other without a gap."""
+    for step, rows in enumerate(ROWS):
+        trainer._step = step
+        trainer._generate_and_score_completions([dict(row) for row in rows])
+    assert trainer.vllm_generation.events == [
+        "training 0 asked for",
+        "training 0 taken",
+        "training 1 asked for",
+        "training 2 asked for",
+        "training 1 taken",
+        "training 2 taken",
+    ]
 
 
 def test_other_rows_than_were_asked_for_are_a_defect(trainer: Any) -> None:

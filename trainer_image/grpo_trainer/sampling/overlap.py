@@ -1,8 +1,9 @@
 """Generation ahead of learning: generators write completions of the next batches while learners learn from this one.
 
 With a staleness of at most k, each batch is asked for k batches before TRL wants it, with weights that are the newest ones
-then; with k = 0 generation and learning take turns, as with TRL. TRL's importance-sampling correction accounts for the
-weights being older: it compares the sampler's log-probabilities with those of the weights that learn.
+then; with k = 0 generation and learning take turns, as with TRL. Until an attempt has its first batch, nothing is asked for
+ahead. TRL's importance-sampling correction accounts for the weights being older: it compares the sampler's log-probabilities
+with those of the weights that learn.
 """
 
 import copy
@@ -88,9 +89,11 @@ class OverlappedTrainer(FleetGRPOTrainer):
             self._versions.append(generation.num_versions)
         if (asked := self._asked_ahead.pop(self._batch, None)) is None:
             generation.ask(self._batch, prompt_ids, self.num_generations)
-        else:
-            prompt_ids[:] = asked.prompt_ids  # a template may say the time: a prompt need not be the same twice
-        self._ask_ahead()
+            written = super()._generate_single_turn(prompt_ids, *args, **kwargs)
+            self._ask_ahead()  # not before: learners have nothing to learn from until this batch has been written
+            return written
+        prompt_ids[:] = asked.prompt_ids  # a template may say the time: a prompt need not be the same twice
+        self._ask_ahead()  # before it waits: the next batch fills generators that have little left of this one
         return super()._generate_single_turn(prompt_ids, *args, **kwargs)
 
     def _calculate_rewards(self, *args: Any, **kwargs: Any) -> torch.Tensor:
