@@ -86,6 +86,7 @@ class Played:
             f"http://{name}": PacedGenerator(f"http://{name}", speed)
             for name, speed in zip("abcdefgh", speeds, strict=False)
         }
+        self._weights = weights
         roster = Roster(self, weights, self.generators.__getitem__, self.observer)
         self.fleet = Fleet(roster, self.observer, generators_s=PATIENCE_S)
         wait_for("all are in sync", self._are_in_sync, PATIENCE_S, 0.01)
@@ -99,6 +100,9 @@ class Played:
 
     def generator(self, name: str) -> PacedGenerator:
         return self.generators[f"http://{name}"]
+
+    def has_newest(self, name: str) -> bool:
+        return self.generator(name).holds(self._weights.version)
 
     def submit(self, num_groups: int, num_generations: int) -> list[Ticket]:
         return self.fleet.submit(

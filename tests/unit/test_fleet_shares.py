@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterator
+from functools import partial
 from itertools import pairwise
 
 import pytest
@@ -10,6 +11,7 @@ from grpo_trainer.fleet import fleet as fleet_module
 from grpo_trainer.fleet import roster as roster_module
 from grpo_trainer.fleet.fleet import Ticket
 from grpo_trainer.fleet.generator import MOST_CONNECTIONS, MOST_REQUESTS
+from grpo_trainer.fleet.pace import BENEFIT_OF_DOUBT
 from grpo_trainer.fleet.routing import MOST_SEQUENCES
 from grpo_trainer.fleet.weights import WeightServer
 from harness.waiting import wait_for
@@ -215,6 +217,57 @@ def test_a_very_slow_generator_is_tried_again_after_a_while(
         assert played.write(4, G) == {"a": 4, "b": 0}
     assert played.write(4, G) == {"a": 3, "b": 1}
     assert played.write(4, G) == {"a": 2, "b": 2}
+
+
+def test_so_it_is_when_each_batch_comes_with_new_weights(weights: WeightServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody has them when the batch comes, and the slow one when the other has got its share of it."""
+    monkeypatch.setattr(fleet_module, "COMES_WITHIN_S", PATIENCE_S)
+    played = play(weights, monkeypatch, 10.0, 1.0)
+
+    def write() -> dict[str, int]:
+        before = played.observer.completions.copy()
+        for name in "ab":
+            played.generator(name).comes.clear()
+        weights.publish([])
+        tickets = played.submit(4, G)
+        for name in "ab":
+            played.generator(name).comes.set()
+            wait_for("it has them", partial(played.has_newest, name), PATIENCE_S, 0.001)
+            played.fleet.wait(tickets, 0.001)
+        while not all(ticket.completions for ticket in tickets):
+            played.write_on(tickets)
+        return {name: (played.observer.completions[name] - before[name]) // G for name in "ab"}
+
+    assert write() == {"a": 2, "b": 2}
+    played.generator("b").speed = 10.0
+    assert [write() for _ in range(31)] == [{"a": 4, "b": 0}] * 31
+    assert write() == {"a": 3, "b": 1}
+    assert write() == {"a": 2, "b": 2}
+
+
+def test_a_batch_counts_once_that_went_elsewhere_in_parts(
+    weights: WeightServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    played = play(weights, monkeypatch, 10.0, 10.0, 1.0)
+    played.write(6, G)
+    [slow] = [pace for member, pace in played.fleet._paces.items() if member.generator is played.generator("c")]
+    assert slow.tokens_per_s == pytest.approx(1.0)
+    tickets = played.submit(4, G)
+    played.settle(tickets)
+    assert slow.tokens_per_s == pytest.approx(BENEFIT_OF_DOUBT)
+    played.generator("b").die()
+    while not all(ticket.completions for ticket in tickets):
+        played.write_on(tickets)
+    assert slow.tokens_per_s == pytest.approx(BENEFIT_OF_DOUBT)
+
+
+def test_who_wrote_of_a_batch_was_not_passed_over(weights: WeightServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It has been through with its group for a while, and has nothing to do, when the last one goes to the other."""
+    played = play(weights, monkeypatch, 9.0, 2.0)
+    assert played.write(2, LARGE_G) == {"a": 1, "b": 1}
+    [pace] = [pace for member, pace in played.fleet._paces.items() if member.generator is played.generator("b")]
+    assert played.write(9, LARGE_G) == {"a": 8, "b": 1}
+    assert pace.tokens_per_s == pytest.approx(2.0)
 
 
 def test_tokens_and_seconds_of_each_generator_are_told(weights: WeightServer, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -52,6 +52,10 @@ class _Terms:
     asked_s: float = field(default_factory=time.monotonic)
     first_there_s: float | None = None
     """When a first generator had these weights."""
+    writers: set[Member] = field(default_factory=set)
+    """Who got some of the groups."""
+    are_sent: bool = False
+    """All of the groups, once at least."""
 
     def expected_tokens(self, mean_length: float | None) -> float:
         """Of a group, all of its completions. `mean_length` is that of completions so far; until there is one, each is
@@ -125,8 +129,6 @@ class Fleet:
         self._waiting = [*tickets, *self._waiting] if first else [*self._waiting, *tickets]
         self._roster.look_around()
         self._dispatch()
-        if tickets:
-            self._note_passed_over()
         return tickets
 
     def abandon(self, tickets: Sequence[Ticket]) -> None:
@@ -183,6 +185,8 @@ class Fleet:
             for member, places in zip([*holding, *coming], shares, strict=True):
                 if places:
                     self._send_share(member, terms, [tickets[place] for place in places])
+            if sum(map(len, shares)) == len(tickets):
+                self._note_passed_over(terms, [*holding, *coming])
 
     def _awaited(self, terms: _Terms) -> list[Member]:
         """Generators that will have the weights soon. They get them all at once, and one has them first: it must not get the
@@ -196,10 +200,14 @@ class Fleet:
             return []
         return self._roster.coming(terms.oldest)
 
-    def _note_passed_over(self) -> None:
+    def _note_passed_over(self, terms: _Terms, members: Sequence[Member]) -> None:
+        """The last group has been sent. Not before: when a batch comes with new weights nobody has them yet."""
+        if terms.are_sent:  # it was one that failed elsewhere
+            return
+        terms.are_sent = True
         busy = {shard.member for shard in self._running.values()}
-        for member in self._roster.holding(self._roster.newest):
-            if member not in busy:
+        for member in members:
+            if member not in busy | terms.writers:
                 self._pace(member).passed_over()
 
     def _load(self, member: Member, is_coming: bool = False) -> Load:
@@ -222,6 +230,7 @@ class Fleet:
 
     def _send_share(self, member: Member, terms: _Terms, share: list[Ticket]) -> None:
         """In many requests, so that what is finished is kept, and fewer where many are under way."""
+        terms.writers.add(member)
         leaving = set(share)
         self._waiting = [ticket for ticket in self._waiting if ticket not in leaving]
         hold = in_background(self._roster.hold, member, terms.oldest)
