@@ -92,6 +92,16 @@ def test_the_first_batch_does_not_share_the_generators(trainer: Any) -> None:
     ]
 
 
+def test_generators_are_told_which_versions_training_takes(trainer: Any) -> None:
+    """Of the last two batches: the versions in between were for evaluations."""
+    taken = []
+    for step, version in enumerate((1, 4, 7)):
+        trainer._step, trainer.vllm_generation.num_versions = step, version
+        trainer._generate_and_score_completions(ROWS[step])
+        taken.append(trainer.vllm_generation.oldest_taken)
+    assert taken == [1, 1, 4]
+
+
 def test_other_rows_than_were_asked_for_are_a_defect(trainer: Any) -> None:
     trainer._generate_and_score_completions(ROWS[0])
     trainer._step = 1

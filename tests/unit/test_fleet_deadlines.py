@@ -382,7 +382,7 @@ class Fetching(PlayedGenerator):
 
 def test_a_generator_can_be_asked_while_new_weights_come_to_it(weights: WeightServer) -> None:
     fetching, observer = Fetching("http://a"), RecordingObserver()
-    roster = Roster(FixedDiscovery("http://a"), weights, lambda url: fetching, observer, max_staleness=1)
+    roster = Roster(FixedDiscovery("http://a"), weights, lambda url: fetching, observer)
     roster.look_around()
     wait_for("its first weights", lambda: roster.holding(1), timeout_s=5, interval_s=0.01)
     (member,) = roster.holding(1)
@@ -395,6 +395,22 @@ def test_a_generator_can_be_asked_while_new_weights_come_to_it(weights: WeightSe
     fetching.have_come.set()
     assert newer.result(timeout=5).version == weights.version
     assert fetching.updates == 2  # one of them is for both who wanted it
+
+
+def test_a_generator_is_in_sync_while_training_takes_what_it_writes(weights: WeightServer) -> None:
+    """Though evaluations have had weights of their own since then."""
+    fetching, observer, oldest_taken = Fetching("http://a"), RecordingObserver(), 1
+    roster = Roster(FixedDiscovery("http://a"), weights, lambda url: fetching, observer, lambda: oldest_taken)
+    roster.look_around()
+    wait_for("its first weights", lambda: roster.holding(1), timeout_s=5, interval_s=0.01)
+    for _ in range(2):
+        weights.publish([])
+    roster.look_around()
+    assert observer.latest == {"a": GeneratorState.IN_SYNC}
+    oldest_taken = 2
+    roster.look_around()
+    assert observer.latest == {"a": GeneratorState.READY}
+    fetching.have_come.set()
 
 
 def test_a_hung_newcomer_does_not_delay_the_others(weights: WeightServer) -> None:

@@ -219,7 +219,9 @@ def test_a_very_slow_generator_is_tried_again_after_a_while(
     assert played.write(4, G) == {"a": 2, "b": 2}
 
 
-def test_so_it_is_when_each_batch_comes_with_new_weights(weights: WeightServer, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_so_it_is_when_each_batch_comes_with_new_weights(
+    weights: WeightServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Nobody has them when the batch comes, and the slow one when the other has got its share of it."""
     monkeypatch.setattr(fleet_module, "COMES_WITHIN_S", PATIENCE_S)
     played = play(weights, monkeypatch, 10.0, 1.0)

@@ -57,6 +57,8 @@ class FleetGeneration(VLLMGeneration):  # type: ignore[misc]
         self.inbox = Inbox()
         self.num_versions = 0
         """Of the weights, published so far."""
+        self.oldest_taken: int | None = None
+        """Of them, which training still takes completions of; None: the newest."""
         self.wanted: Batch | None = None
         """Which batch TRL wants next; None for one that was not asked for."""
         self.sampled_from: Sequence[int] = ()
@@ -75,7 +77,9 @@ class FleetGeneration(VLLMGeneration):  # type: ignore[misc]
             exchange.wait_for(self.accelerator.num_processes - 1)
             self._weights = WeightServer(settings.weights_host, settings.weights_port, deadlines.weight_sync_s)
             self._snapshot = Snapshot(self._weights)
-            roster = Roster(settings.discovery, self._weights, self._connect, settings.observer, settings.max_staleness)
+            roster = Roster(
+                settings.discovery, self._weights, self._connect, settings.observer, lambda: self.oldest_taken
+            )
             self._courier = Courier(Fleet(roster, settings.observer, deadlines.generators_s), self.inbox, exchange)
         self.accelerator.wait_for_everyone()
 

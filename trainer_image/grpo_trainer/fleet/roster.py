@@ -73,13 +73,15 @@ class Roster:
         weights: WeightSource,
         connect: Connect,
         observer: FleetObserver,
-        max_staleness: int = 0,
+        oldest_taken: Callable[[], int | None] = lambda: None,
     ) -> None:
+        """`oldest_taken` says which version of the weights completions are still taken of; None: the newest. Versions are
+        counted."""
         self._discovery = discovery
         self._weights = weights
         self._connect = connect
         self._observer = observer
-        self._max_staleness = max_staleness
+        self._oldest_taken = oldest_taken
         self._members: dict[str, Member] = {}
         self._looked_at = -LOOKUP_INTERVAL_S
 
@@ -199,7 +201,8 @@ class Roster:
         return member.generator.held_version == self._weights.version
 
     def _status(self, member: Member) -> GeneratorStatus:
-        if member.generator.holds_since(self.newest - self._max_staleness):
+        oldest = self._oldest_taken()
+        if member.generator.holds_since(self.newest if oldest is None else oldest):
             state = GeneratorState.IN_SYNC
         else:
             state = GeneratorState.READY if member.answers else GeneratorState.LOST

@@ -87,6 +87,7 @@ class OverlappedTrainer(FleetGRPOTrainer):
             return super()._generate_single_turn(prompt_ids, *args, **kwargs)
         if generation.num_versions not in self._versions:
             self._versions.append(generation.num_versions)
+            generation.oldest_taken = self._versions[0]
         if (asked := self._asked_ahead.pop(self._batch, None)) is None:
             generation.ask(self._batch, prompt_ids, self.num_generations)
             written = super()._generate_single_turn(prompt_ids, *args, **kwargs)
