@@ -11,6 +11,7 @@ import pytest
 
 from grpo_contract.config import Deadlines
 from grpo_contract.failure import UserError
+from grpo_trainer.fleet import generator as generator_module
 from grpo_trainer.fleet import roster as roster_module
 from grpo_trainer.fleet.completion import Completion
 from grpo_trainer.fleet.errors import GeneratorLost
@@ -137,6 +138,23 @@ def test_a_request_under_which_the_weights_were_given_again_is_lost(
     monkeypatch.setattr(server, "on_completions", lambda: generator.update(weights))
     with pytest.raises(GeneratorLost, match="it was given its weights again during a request"):
         generator.complete([[1]], 1, {}, weights.version)
+    weights.close()
+
+
+def test_the_last_versions_of_a_spell_are_remembered(server: RefusingServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A run makes more and more of them, and with nothing going wrong the spell does not end."""
+    monkeypatch.setattr(generator_module, "SPELL_VERSIONS", 3)
+    weights, versions = WeightServer("127.0.0.1", 0, deadline_s=1), []
+    generator = Generator(f"http://127.0.0.1:{server.server_port}", lambda: "token", Deadlines())
+    server.status, server.body = 200, json.dumps({"path": "/proc/1/fd/3"})
+    weights.publish([])
+    generator.update(weights)
+    spell = generator.spell
+    for _ in range(5):
+        weights.publish([])
+        versions.append(generator.update(weights).version)
+    assert generator.spell is spell
+    assert generator.spell == versions[-3:]
     weights.close()
 
 

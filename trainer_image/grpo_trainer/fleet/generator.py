@@ -35,6 +35,9 @@ MOST_REQUESTS: Final = 32
 """For completions, that one share of the prompts is split into. All are under way together: vLLM batches their prompts."""
 MOST_CONNECTIONS: Final = 4 * MOST_REQUESTS
 """Shares of several batches are under way together, and groups of a lost generator come on top."""
+SPELL_VERSIONS: Final = 1024
+"""Of a spell that are remembered, the last ones: more than come while a request is under way. Those are the versions that
+maxStaleness allows, and those of evaluations in between."""
 KEEP_ALIVE: Final = (
     (socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1),
     (socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, 15),
@@ -55,7 +58,8 @@ class Generator:
         self.swapping = threading.Lock()
         """Held while its weights are swapped, and while they are asked for; not while new ones are on their way to it."""
         self.spell: list[str] = []
-        """Versions that it was given one after the other, with nothing going wrong in between; after that, another list."""
+        """The last versions that it was given one after the other, with nothing going wrong in between; after that, another
+        list."""
         self._read_token, self._deadlines = read_token, deadlines
         self._session = requests.Session()
         self._session.trust_env = False  # a proxy for the hub is none for pods
@@ -100,6 +104,7 @@ class Generator:
             if not self.spell:
                 self.spell = []  # what is being written began before it
             self.spell.append(staged.version)
+            del self.spell[:-SPELL_VERSIONS]
             pause_s = self._updating.swap(staged, self.forget_version)
             self.held_version = staged.version
         return Update(staged.version, time.perf_counter() - started, pause_s, offering.sent_bytes)
@@ -123,7 +128,7 @@ class Generator:
             if self.spell is not spell:  # and nobody knows what it held before that
                 raise GeneratorLost("it was given its weights again during a request")
             swaps = json.loads(answer.headers.get(SWAPS_HEADER, "{}"))
-            if not versions_of(swaps) <= set(spell):
+            if versions_of(swaps).difference(spell):
                 raise GeneratorLost("it was given weights during a request that are none of this learner's")
             return completions_of(content, swaps, version, len(prompts), num_generations)
 
