@@ -31,6 +31,7 @@ from grpo_contract.network import (
     GENERATOR_PORT,
     UNSET_WEIGHT_VERSION,
     WEIGHTS_HEADER,
+    WIDTH_HEADER,
 )
 from grpo_contract.weights import STAGE_PATH
 from perf.pacing import Decoder, Pace
@@ -38,6 +39,8 @@ from perf.pacing import Decoder, Pace
 LOWEST_TOKEN: Final = 3
 """Below it are those that end or pad a text, with the tokenizer of the tests."""
 READ_BYTES: Final = 1 << 20
+WIDTH: Final = 1_000_000
+"""How many completions it says that it writes at once: all that come, whatever --slots says of their pace."""
 NOWHERE: Final = "/dev/null"
 """Where the staged weights are."""
 LARGEST_REQUEST_BYTES: Final = 1 << 30
@@ -70,7 +73,7 @@ class PacedServer:
         return web.json_response({})
 
     async def _weight_info(self, request: web.Request) -> web.Response:
-        return web.json_response({"weight_version": self._version})
+        return web.json_response({"weight_version": self._version}, headers={WIDTH_HEADER: str(WIDTH)})
 
     async def _pause(self, request: web.Request) -> web.Response:
         self._decoder.pause(True)

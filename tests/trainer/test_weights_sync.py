@@ -1,6 +1,7 @@
 """A real vLLM server holds exactly the weights that it was given, whatever went wrong before."""
 
 import contextlib
+import math
 import os
 import signal
 import socket
@@ -47,6 +48,8 @@ from trainer.published import (
 from trainer.running_generator import RunningGenerator, requests_running
 
 G = 2
+VLLM_WIDTH_ON_CPUS = 128
+"""Its default for a server, of one process."""
 BEGUN_S = 60.0
 GREEDY = SAMPLING | {"temperature": 0.0}
 Q_PROJ, K_PROJ, LAST = 1, 3, 24
@@ -84,6 +87,12 @@ def test_log_probabilities_equal_those_of_transformers_after_each_update(
         assert difference(client, model, weights.version) < IN_SYNC
         before = model
     assert client.name == generator.name
+
+
+def test_a_generator_says_how_many_sequences_it_writes_at_once(client: Generator) -> None:
+    assert client.width == math.inf
+    assert not client.holds("version")
+    assert client.width == VLLM_WIDTH_ON_CPUS
 
 
 @pytest.mark.parametrize("changed", ["embed_tokens", "layers.1.mlp", "self_attn.k_proj", "model.norm"])

@@ -18,6 +18,8 @@ from trainer.recording_observer import RecordingObserver
 
 LENGTH: Final = 5
 """Tokens of each completion."""
+WIDTH: Final = 1024
+"""How many sequences a generator says that it writes at once."""
 PATIENCE_S: Final = 10.0
 
 
@@ -41,6 +43,9 @@ class PacedGenerator(Generator):
     def __init__(self, url: str, speed: float) -> None:
         super().__init__(url, lambda: "token", Deadlines())
         self.speed = speed
+        self.width = WIDTH
+        self.longest = LENGTH
+        """Tokens of the last completion of each group; it takes no longer."""
         self.under_way: list[Request] = []
         self.sent: list[list[list[int]]] = []
         """Prompts of each request so far."""
@@ -66,7 +71,8 @@ class PacedGenerator(Generator):
         assert request.ends.wait(timeout=PATIENCE_S)
         if request.fails:
             raise GeneratorLost("the engine died")
-        return [[Completion(prompt * LENGTH, [0.0] * LENGTH)] * num_generations for prompt in prompts]
+        lengths = [*[LENGTH] * (num_generations - 1), self.longest]
+        return [[Completion(prompt * length, [0.0] * length) for length in lengths] for prompt in prompts]
 
     def die(self) -> None:
         """So that no other request comes."""

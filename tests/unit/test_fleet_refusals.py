@@ -30,6 +30,7 @@ class RefusingServer(ThreadingHTTPServer):
     body = ""
     version: str | None = "version"
     """Of the weights that it says it computes with."""
+    width: str | None = None
 
     @staticmethod
     def on_completions() -> object:
@@ -53,6 +54,8 @@ class RefusalHandler(BaseHTTPRequestHandler):
         self.send_header("X-Grpo-Generator", "generator-1")
         if self.server.version is not None:
             self.send_header("X-Grpo-Weights", self.server.version)
+        if self.server.width is not None:
+            self.send_header("X-Grpo-Width", self.server.width)
         self.end_headers()
         self.wfile.write(self.server.body.encode())
 
@@ -122,6 +125,18 @@ def test_completions_of_weights_that_were_not_wanted_are_not_taken(
     with pytest.raises(GeneratorLost) as caught:
         complete(server)
     assert str(caught.value) == words
+
+
+def test_who_does_not_say_how_much_it_writes_at_once_is_not_asked_to_write(server: RefusingServer) -> None:
+    server.status, server.body = 200, '{"weight_version": "default"}'
+    generator = Generator(f"http://127.0.0.1:{server.server_port}", lambda: "token", Deadlines())
+    with pytest.raises(
+        GeneratorLost, match=r'/weight_info: 200, but not what vLLM answers: {"weight_version": "default"}'
+    ):
+        generator.holds("default")
+    server.width = "128"
+    assert not generator.holds("version")
+    assert generator.width == 128
 
 
 def test_a_request_under_which_the_weights_were_given_again_is_lost(

@@ -2,19 +2,21 @@
 
 import pytest
 
-from grpo_trainer.fleet.routing import MOST_SEQUENCES, Group, Load, route
+from grpo_trainer.fleet.routing import RESERVE, Group, Load, enough, route
 
+MOST_SEQUENCES = 1024
+"""That any of them has under way."""
 G = 8
 GROUP = Group(G, G * 100.0)
 HALF = MOST_SEQUENCES // 2
 
 
 def idle(rate: float | None = None) -> Load:
-    return Load(0, 0.0, rate)
+    return Load(0, 0.0, rate, MOST_SEQUENCES)
 
 
 def with_groups(number: int, rate: float | None = None) -> Load:
-    return Load(number * GROUP.sequences, number * GROUP.tokens, rate)
+    return Load(number * GROUP.sequences, number * GROUP.tokens, rate, MOST_SEQUENCES)
 
 
 def full(rate: float | None = None) -> Load:
@@ -59,7 +61,7 @@ TABLE: dict[str, tuple[list[Group], list[Load], list[list[int]]]] = {
     ),
     "the slow one gets the last of many that wait for the fast one": (
         [Group(HALF, 1.0)] * 20,
-        [Load(2 * HALF, 2.0, 1.0), idle(0.1)],
+        [Load(2 * HALF, 2.0, 1.0, MOST_SEQUENCES), idle(0.1)],
         [[], [8, 19]],
     ),
     "a group that is larger than the bound goes to one with nothing under way": (
@@ -67,10 +69,15 @@ TABLE: dict[str, tuple[list[Group], list[Load], list[list[int]]]] = {
         [with_groups(1), idle(), idle()],
         [[], [0], [1]],
     ),
-    "who waits for room is not overtaken by smaller ones": (
+    "a large group goes to one that has not enough, and whatever comes after waits": (
         [Group(MOST_SEQUENCES, 100.0), Group(1, 100.0)],
-        [Load(1, 100.0, 1.0)],
-        [[]],
+        [Load(MOST_SEQUENCES - 1, 100.0, 1.0, MOST_SEQUENCES)],
+        [[0]],
+    ),
+    "who writes more at once gets more before the others wait": (
+        [GROUP] * 8,
+        [Load(0, 0.0, None, 4 * G), Load(0, 0.0, None, 2 * G)],
+        [[0, 2, 4, 6], [1, 3]],
     ),
     "groups of other sizes": (
         [Group(4, 400.0), Group(4, 100.0), Group(4, 100.0), Group(4, 100.0)],
@@ -85,9 +92,15 @@ def test_routes(groups: list[Group], loads: list[Load], shares: list[list[int]])
     assert route(groups, loads) == shares
 
 
-def test_the_bound_is_reached_and_not_exceeded() -> None:
+def test_the_bound_is_reached_with_the_last_group() -> None:
     fitting = MOST_SEQUENCES // G
     [share] = route([GROUP] * (fitting + 3), [idle()])
     assert share == list(range(fitting))
     [share] = route([Group(3, 3.0)] * MOST_SEQUENCES, [idle()])
-    assert len(share) == MOST_SEQUENCES // 3
+    assert share == list(range(342))
+
+
+def test_as_much_is_under_way_as_is_written_at_once_and_a_reserve() -> None:
+    assert enough(128, None, None) == 128 * RESERVE == 160
+    assert enough(128, 100.0, 100.0) == 160
+    assert enough(128, 100.0, 250.0) == 400

@@ -12,15 +12,16 @@ from grpo_trainer.fleet import roster as roster_module
 from grpo_trainer.fleet.fleet import Ticket
 from grpo_trainer.fleet.generator import MOST_CONNECTIONS, MOST_REQUESTS
 from grpo_trainer.fleet.pace import BENEFIT_OF_DOUBT
-from grpo_trainer.fleet.routing import MOST_SEQUENCES
+from grpo_trainer.fleet.routing import RESERVE
 from grpo_trainer.fleet.weights import WeightServer
 from harness.waiting import wait_for
-from unit.paced_generators import LENGTH, PATIENCE_S, Played
+from unit.paced_generators import LENGTH, PATIENCE_S, WIDTH, Played
 
 G = 2
 GROUP_TOKENS = G * LENGTH
 ONE_SLOW = (10.0, 10.0, 10.0, 5.0)
 """Tokens per second: a group takes a second, and two on the last of them."""
+MOST_SEQUENCES = int(RESERVE * WIDTH)
 LARGE_G = MOST_SEQUENCES // 2
 """Two such groups are all that may be under way on a generator."""
 
@@ -175,6 +176,53 @@ def test_requests_and_sequences_under_way_are_bounded(weights: WeightServer, mon
         assert len(generator.under_way) <= MOST_CONNECTIONS
         assert sum(request.num_sequences for request in generator.under_way) <= MOST_SEQUENCES
         played.write_on(tickets)
+
+
+def under_way(played: Played) -> dict[str, int]:
+    return {name: sum(request.num_sequences for request in played.generator(name).under_way) for name in "ab"}
+
+
+def test_what_a_generator_could_not_write_at_once_waits_for_who_falls_idle(
+    weights: WeightServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The narrow one is stuck with three groups of twenty, the first two of which it writes."""
+    played = play(weights, monkeypatch, 10.0, 1e-9)
+    played.generator("a").width, played.generator("b").width = 8, 4
+    tickets = played.submit(20, G)
+    played.settle(tickets)
+    assert under_way(played) == {"a": 10, "b": 6}
+    for _ in range(17):
+        played.write_on(tickets)
+    assert played.observer.completions == {"a": 17 * G}
+    assert under_way(played) == {"a": 0, "b": 6}
+
+
+def test_a_group_that_is_wider_than_its_generator_is_written(
+    weights: WeightServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    played = play(weights, monkeypatch, 10.0, 10.0)
+    played.generator("a").width = played.generator("b").width = 4
+    tickets = played.submit(6, 16)
+    played.settle(tickets)
+    assert under_way(played) == {"a": 16, "b": 16}
+    while not all(ticket.completions for ticket in tickets):
+        played.write_on(tickets)
+    assert played.observer.completions == {"a": 3 * 16, "b": 3 * 16}
+
+
+def test_more_is_under_way_where_requests_wait_for_their_longest_completion(
+    weights: WeightServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is three times as long as the other: of two that are under way four thirds are being written."""
+    played = play(weights, monkeypatch, 10.0)
+    [generator] = played.generators.values()
+    generator.width, generator.longest = 8, 3 * LENGTH
+    for most in (10, 16):  # 8 * RESERVE, and once it is known as often 3/2, each up to the end of a group
+        tickets = played.submit(20, G)
+        played.settle(tickets)
+        assert sum(request.num_sequences for request in generator.under_way) == most
+        while not all(ticket.completions for ticket in tickets):
+            played.write_on(tickets)
 
 
 def test_what_is_wanted_now_is_sent_before_what_waits(weights: WeightServer, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -50,6 +50,12 @@ def test_it_pulls_what_it_is_offered_and_says_so(generator: Generator, weights: 
     assert generator.holds(weights.version)
 
 
+def test_two_batches_may_be_under_way_together(generator: Generator, weights: WeightServer) -> None:
+    """Of as many completions as there are slots: learners that look ahead are measured with it."""
+    assert not generator.holds(weights.version)
+    assert generator.width == 1_000_000
+
+
 def test_completions_are_what_their_prompts_make_them(generator: Generator, weights: WeightServer) -> None:
     version = generator.update(weights).version
     groups = generator.complete(PROMPTS, 2, {"max_tokens": 10, "logprobs": 0}, version)

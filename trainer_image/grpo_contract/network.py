@@ -36,6 +36,9 @@ SWAPS_HEADER: Final = "x-grpo-swaps"
 """On it too, if weights were swapped meanwhile: JSON, {place of the prompt: {generation: [[tokens that were there,
 version that wrote those after them], ...]}}."""
 
+WIDTH_HEADER: Final = "x-grpo-width"
+"""On the answer to the question for the version of its weights: how many sequences vLLM writes at once."""
+
 UNSET_WEIGHT_VERSION: Final = "default"
 """What vLLM reports as weight version from its start until a first update: the exact sign of a restart."""
 

@@ -19,6 +19,7 @@ from grpo_contract.network import (
     SWAPS_HEADER,
     UNSET_WEIGHT_VERSION,
     WEIGHTS_HEADER,
+    WIDTH_HEADER,
 )
 from grpo_contract.weights import STAGE_PATH
 from grpo_generator.in_flight import InFlight, as_header
@@ -30,6 +31,7 @@ Send = Callable[[Message], Awaitable[None]]
 App = Callable[[Message, Receive, Send], Awaitable[None]]
 
 COMPLETIONS_PATH: Final = "/v1/completions"
+WEIGHT_INFO_PATH: Final = "/weight_info"
 UPDATE_PATH: Final = "/update_weights"
 FINISH_PATH: Final = "/finish_weight_update"
 POLICY_VIOLATION: Final = 1008
@@ -98,6 +100,8 @@ class GeneratorMiddleware:
                 await self._observe(scope, message["status"])
                 if scope["path"] == COMPLETIONS_PATH and message["status"] == HTTPStatus.OK:
                     _add_header(message, WEIGHTS_HEADER, (await _weight_version(scope)).encode())
+                if scope["path"] == WEIGHT_INFO_PATH and message["status"] == HTTPStatus.OK:
+                    _add_header(message, WIDTH_HEADER, str(_width(scope)).encode())
                 if swaps := self._in_flight.take(request_id):
                     _add_header(message, SWAPS_HEADER, as_header(swaps))
             await send(message)
@@ -130,6 +134,11 @@ def _engine(scope: Message) -> Any:
 async def _weight_version(scope: Message) -> str:
     version: str = await _engine(scope).get_weight_version()
     return version
+
+
+def _width(scope: Message) -> int:
+    width: int = _engine(scope).vllm_config.scheduler_config.max_num_seqs
+    return width
 
 
 def _add_header(message: Message, name: str, value: bytes) -> None:

@@ -24,7 +24,7 @@ from grpo_trainer.fleet.generator import MOST_CONNECTIONS, MOST_REQUESTS
 from grpo_trainer.fleet.observer import FleetObserver
 from grpo_trainer.fleet.pace import Average, Pace
 from grpo_trainer.fleet.roster import Hold, Member, Roster
-from grpo_trainer.fleet.routing import Group, Load, route
+from grpo_trainer.fleet.routing import Group, Load, enough, route
 
 POLL_S: Final = 0.5
 MOST_SENDS: Final = 5
@@ -103,7 +103,8 @@ class Fleet:
         self._generators_s = generators_s
         self._running: dict[Future[Groups], _Shard] = {}
         self._waiting: list[Ticket] = []
-        self._lengths = Average(LENGTHS)
+        self._lengths, self._longest = Average(LENGTHS), Average(LENGTHS)
+        """Of a completion, and of the longest one of a request."""
         self._paces: WeakKeyDictionary[Member, Pace] = WeakKeyDictionary()
         self._deserted_since: float | None = None
         self._woken: Future[None] = Future()
@@ -216,6 +217,7 @@ class Fleet:
             sequences=sum(shard.num_sequences for shard in shards),
             tokens=sum(len(shard.tickets) * self._expected_tokens(shard.terms) for shard in shards),
             rate=self._pace(member).tokens_per_s,
+            most=enough(member.generator.width, self._lengths.value, self._longest.value),
             is_coming=is_coming,
         )
 
@@ -271,10 +273,12 @@ class Fleet:
             self._observer.wrote(name, 0, pace.failed(request, now_s))
             return False
         num_tokens = 0
+        longest = max(len(completion.token_ids) for group in groups for completion in group)
         for ticket, completions in zip(shard.tickets, groups, strict=True):
             ticket.completions = completions
             num_tokens_of_group = sum(len(completion.token_ids) for completion in completions)
             self._lengths.add(num_tokens_of_group / len(completions))
+            self._longest.add(longest)
             num_tokens += num_tokens_of_group
         self._observer.completed(name, shard.num_sequences)
         self._observer.wrote(name, num_tokens, pace.answered(request, num_tokens, now_s))

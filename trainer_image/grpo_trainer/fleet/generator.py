@@ -5,6 +5,7 @@ A fresh server reports the version "default".
 
 import contextlib
 import json
+import math
 import socket
 import threading
 import time
@@ -24,6 +25,7 @@ from grpo_contract.network import (
     SERVED_MODEL_NAME,
     SWAPS_HEADER,
     WEIGHTS_HEADER,
+    WIDTH_HEADER,
 )
 from grpo_trainer.fleet.completion import Completion, completions_of, versions_of
 from grpo_trainer.fleet.errors import GeneratorLost
@@ -53,6 +55,8 @@ class Generator:
         self.url = url
         self.name = url.removeprefix("http://")
         """Of its pod, once it answered."""
+        self.width: float = math.inf
+        """How many sequences it writes at once, by its own word; it is asked before it is given anything to write."""
         self.held_version: str | None = None
         """What it is known to hold; None when it was never updated or anything went wrong since."""
         self.swapping = threading.Lock()
@@ -145,6 +149,7 @@ class Generator:
     def _version(self) -> str:
         answer = self._request("GET", "/weight_info", None, self._deadlines.control_s)
         with _understood(answer) as content:
+            self.width = int(answer.headers[WIDTH_HEADER])
             return str(content["weight_version"])
 
     def _request(

@@ -8,10 +8,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
-MOST_SEQUENCES: Final = 1024
-"""Under way on one generator. What exceeds it waits in the fleet, where any generator may still take it, and not in vLLM's
-queue. It is the most that vLLM 0.31 writes together by default (max_num_seqs: 1024 on GPUs of 70 GiB and more, 256 on
-others, 128 per worker on CPUs): with less the large ones would have too little to do."""
+RESERVE: Final = 1.25
+"""Of what a generator writes at once, so much is given to it, so that it never waits for the next group."""
 
 
 @dataclass(frozen=True)
@@ -32,6 +30,8 @@ class Load:
     """As many as these are expected to have."""
     rate: float | None
     """Tokens per second that it writes; None when that is not known."""
+    most: float
+    """With so many sequences under way it gets no other group."""
     is_coming: bool = False
     """It has not the weights yet, and will soon: what is its share waits for it."""
 
@@ -43,6 +43,7 @@ class _Line:
     rate: float
     sequences: int
     tokens: float
+    most: float
     is_full: bool = False
     places: list[int] = field(default_factory=list)
     """Of the groups that go to it now."""
@@ -52,9 +53,9 @@ class _Line:
         return (self.tokens + group.tokens) / self.rate
 
     def take(self, place: int, group: Group) -> None:
-        """Now, or when it has room: then whatever comes after waits too, so that a large group gets its turn."""
+        """Now, or when it has room."""
         self.tokens += group.tokens
-        self.is_full = self.is_full or 0 < self.sequences > MOST_SEQUENCES - group.sequences
+        self.is_full = self.is_full or self.sequences >= self.most
         if not self.is_full:
             self.sequences += group.sequences
             self.places.append(place)
@@ -64,7 +65,7 @@ def route(groups: Sequence[Group], loads: Sequence[Load]) -> list[list[int]]:
     """For each generator, which of the groups (their places) go to it now. The others wait: for a generator that will have
     written them sooner than any that has room, or because none has."""
     lines = [
-        _Line(rate, load.sequences, load.tokens, is_full=load.is_coming)
+        _Line(rate, load.sequences, load.tokens, load.most, is_full=load.is_coming)
         for rate, load in zip(_rates(loads), loads, strict=True)
     ]
     for place, group in enumerate(groups):
@@ -72,6 +73,17 @@ def route(groups: Sequence[Group], loads: Sequence[Load]) -> list[list[int]]:
             break
         _soonest(lines, group).take(place, group)
     return [line.places for line in lines]
+
+
+def enough(width: float, mean_length: float | None, longest: float | None) -> float:
+    """Sequences under way on a generator that writes so many at once. What exceeds it waits in the fleet, where any generator
+    may still take it, and not in vLLM's queue.
+
+    A request is answered when the longest of its completions is written. The others are finished by then, each when it was:
+    of what is under way, mean length / longest is being written, on average.
+    """
+    spread = longest / mean_length if mean_length and longest else 1.0
+    return RESERVE * width * spread
 
 
 def _soonest(lines: Sequence[_Line], group: Group) -> _Line:
