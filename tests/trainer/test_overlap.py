@@ -8,12 +8,16 @@ import datasets
 import pytest
 
 from grpo_contract.config import RunConfig
-from trainer.finished_run import SEED, Finished, batches_in_order, run
-from trainer.learner_inputs import OWN_REWARD, learner_config, write_problems
-from trainer.running_generator import RunningGenerator
+from grpo_contract.network import UNSET_WEIGHT_VERSION
+from harness.waiting import wait_for
+from trainer.finished_run import RUN_S, SEED, Finished, batches_in_order, run
+from trainer.learner_inputs import OWN_REWARD, learner_config, write_own_reward, write_problems
+from trainer.run_with_generator import run_with_generator
+from trainer.running_generator import RunningGenerator, requests_running
 
 STEPS = 8
 RESUMED_FROM = 4
+LOST_S = 300
 
 
 def config_of(model: Path, folder: Path, max_staleness: int, **recipe: Any) -> RunConfig:
@@ -74,6 +78,30 @@ def test_an_attempt_goes_on_and_looks_ahead_again(
     assert max(step["staleness/max"] for step in steps) == 1
     prompts = lost.prompts()
     assert [prompts[step] for step in range(RESUMED_FROM + 1, STEPS + 1)] == batches_in_order(STEPS)[RESUMED_FROM:]
+
+
+def test_nothing_is_too_stale_that_was_written_again_with_late_weights(
+    generator: RunningGenerator, tiny_model: Path, tmp_path: Path
+) -> None:
+    """The generator says what a restarted one says, while it writes."""
+    config = config_of(tiny_model, tmp_path, max_staleness=1, max_completion_length=64)
+    write_own_reward(tmp_path)
+    with run_with_generator(generator, tmp_path, config) as pod:
+
+        def has_lost_groups() -> bool:
+            assert pod.process.poll() is None, pod.tail()
+            log = pod.log.read_text()
+            if f"step 2/{STEPS}" in log and requests_running(generator):
+                generator.post("/update_weight_version", {"new_version": UNSET_WEIGHT_VERSION})
+            return f"groups of generator {generator.name} go elsewhere" in log
+
+        wait_for("it has lost what it was writing", has_lost_groups, LOST_S, interval_s=0.1)
+        assert pod.wait(RUN_S) == 0, pod.tail()
+    finished = Finished(pod.volume)
+    steps = finished.steps()
+    assert [finished.prompts()[step["step"]] for step in steps] == batches_in_order(STEPS)
+    assert max(step["staleness/max"] for step in steps) == 1
+    assert max(step["sampling/sampling_logp_difference/mean"] for step in steps) < 0.05
 
 
 def test_two_versions_ahead_with_batches_that_are_learnt_from_again(
