@@ -3,12 +3,15 @@
 torchrun ... fleet_rank.py MODEL URL OUT
 
 Writes OUT/rank<R>.json: the completions that this rank got, how far their log-probabilities are from its model's, how
-it learnt that all generators were gone, and how many tensors are in another place of memory in the next version.
+it learnt that all generators were gone (when those of rank 1 were there, and before any was), and how many tensors are in
+another place of memory in the next version.
 """
 
 import json
+import os
 import sys
-from collections.abc import Mapping
+import threading
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
@@ -20,14 +23,16 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 from grpo_contract.config import Deadlines
 from grpo_trainer.fleet import courier, roster
 from grpo_trainer.fleet.completion import Completion
-from grpo_trainer.fleet.errors import GeneratorsLost
+from grpo_trainer.fleet.errors import GeneratorLost, GeneratorsLost
 from grpo_trainer.fleet.generation import FleetGeneration, FleetSettings
+from grpo_trainer.fleet.generator import Generator
 from trainer.published import logprob_difference
 from trainer.recording_observer import RecordingObserver
 from trainer.running_generator import TOKEN
 
 G = 2
 MODEL, URL, OUT = sys.argv[1], sys.argv[2], Path(sys.argv[3])
+TOKENIZER = AutoTokenizer.from_pretrained(MODEL)
 
 
 class LosableGenerators:
@@ -46,7 +51,6 @@ def settings(discovery: LosableGenerators) -> FleetSettings:
 def main() -> None:
     accelerator = Accelerator(cpu=True)
     rank = accelerator.process_index
-    tokenizer = AutoTokenizer.from_pretrained(MODEL)
     model = AutoModelForCausalLM.from_pretrained(MODEL)
     with torch.no_grad():
         for parameter in model.parameters():
@@ -56,32 +60,61 @@ def main() -> None:
         settings(discovery),
         model=model,
         accelerator=accelerator,
-        processing_class=tokenizer,
+        processing_class=TOKENIZER,
         max_completion_length=12,
         generation_kwargs={"seed": 7},
     )
     seam.sync_weights()
-    prompts: list[list[int]] = tokenizer([f"rank {rank} first", f"rank {rank} second"])["input_ids"]
+    prompts: list[list[int]] = TOKENIZER([f"rank {rank} first", f"rank {rank} second"])["input_ids"]
     repeated = [prompt for prompt in prompts for _ in range(G)]
     portions: list[Mapping[int, list[int]]] = []
     seam.inbox.told = lambda batch, completions: portions.append(completions)
     with patch.object(courier, "PORTION_S", 0.01):
         answer = seam.generate(repeated, None, G)
-    discovery.found = []
+    arrived = arrivals(portions)
     with (
         patch.object(roster, "LOOKUP_INTERVAL_S", 0.0),
         patch.object(courier, "PORTION_S", 0.2),  # several of them while the deadline passes
     ):
+        with patch.object(Generator, "complete", ending_after(accelerator.num_processes * len(prompts), discovery)):
+            lost_late = lost(seam, repeated)
+        late = arrivals(portions)
         bad_news = lost(seam, repeated)
     result = {
         "completions": answer[1],
-        "arrived": sorted(item for portion in portions for item in portion.items()),
+        "arrived": arrived,
+        "arrived before all was lost": [place for place, _ in late],
+        "lost late": lost_late,
         "difference": difference(model, answer),
         "lost": bad_news,
         "second copies": second_copies(seam),
     }
     (OUT / f"rank{rank}.json").write_text(json.dumps(result))
     accelerator.end_training()
+
+
+def arrivals(portions: list[Mapping[int, list[int]]]) -> list[tuple[int, list[int]]]:
+    """Since the last call, by place."""
+    arrived = sorted(item for portion in portions for item in portion.items())
+    portions.clear()
+    return arrived
+
+
+def ending_after(num_requests: int, discovery: LosableGenerators) -> Callable[..., list[list[Completion]]]:
+    """`Generator.complete` of one that has so many requests, writes those of the last rank, and is gone before any other."""
+    complete, together = Generator.complete, threading.Barrier(num_requests)
+    last_rank = f"rank {int(os.environ['WORLD_SIZE']) - 1} "
+
+    def ending(generator: Generator, prompts: list[list[int]], *arguments: Any) -> list[list[Completion]]:
+        is_of_last_rank = all(TOKENIZER.decode(prompt).startswith(last_rank) for prompt in prompts)
+        groups = complete(generator, prompts, *arguments) if is_of_last_rank else []
+        together.wait(timeout=60)
+        if is_of_last_rank:
+            return groups
+        discovery.found = []
+        raise GeneratorLost("it is gone")
+
+    return ending
 
 
 def second_copies(seam: FleetGeneration) -> int:

@@ -46,12 +46,19 @@ def test_each_rank_is_told_of_its_own_completions_as_they_come(results: list[dic
         assert result["arrived"] == [list(item) for item in enumerate(result["completions"])]
 
 
+BAD_NEWS = (
+    "GeneratorsLost: no generator was there for 1 s (no generator has an address); look at the run's condition "
+    "GeneratorsReady and at the generators' logs."
+)
+
+
 def test_every_rank_learns_that_the_generators_are_gone(results: list[dict[str, Any]]) -> None:
-    bad_news = (
-        "GeneratorsLost: no generator was there for 1 s (no generator has an address); look at the run's condition "
-        "GeneratorsReady and at the generators' logs."
-    )
-    assert [result["lost"] for result in results] == [bad_news] * RANKS
+    assert [result["lost"] for result in results] == [BAD_NEWS] * RANKS
+
+
+def test_a_rank_that_has_all_of_its_completions_learns_it_too(results: list[dict[str, Any]]) -> None:
+    assert [result["arrived before all was lost"] for result in results] == [[], list(range(PROMPTS_PER_RANK * G))]
+    assert [result["lost late"] for result in results] == [BAD_NEWS] * RANKS
 
 
 def test_the_next_weights_take_the_place_of_the_last_ones(results: list[dict[str, Any]]) -> None:

@@ -199,6 +199,16 @@ def test_every_rank_learns_why_completions_do_not_come(ranks: Ranks, error: Any)
     assert len(ranks.take("b")) == RANKS
 
 
+@pytest.mark.parametrize("written", [1, 2])
+def test_a_rank_that_has_all_of_its_completions_waits_for_those_of_the_others(ranks: Ranks, written: int) -> None:
+    """Outside of a collective, whose time-out is none of the fleet's; so it learns what went wrong with theirs."""
+    ranks.ask("a", 1, 2)
+    ranks.fleet.write(written)
+    wait_until(lambda: ranks.ranks[written - 1].told == [("a", {0: [written, 0], 1: [written, 1]})])
+    ranks.fleet.fail(GeneratorsLost("no generator was there"))
+    assert [str(error) for error in ranks.errors("a")] == ["no generator was there"] * RANKS
+
+
 def test_every_rank_learns_why_completions_cannot_be_asked_for(ranks: Ranks, monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*_: Any) -> list[Ticket]:
         raise GeneratorsLost("a prompt was sent too often")

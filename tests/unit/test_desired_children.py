@@ -126,7 +126,7 @@ def test_the_config_file_holds_the_recipe_in_todays_keys() -> None:
 
 @pytest.mark.parametrize(("longest", "seconds"), [(None, 1800), (7200, 1800), (7201, 1800.25), (32768, 8192)])
 def test_long_completions_have_the_time_they_take(longest: int | None, seconds: float) -> None:
-    """Learners that have their completions wait for those of another, in a collective."""
+    """Generators to write them, and collectives of those that learn from them."""
     run = make_run(recipe=make_run().spec.recipe | {"max_completion_length": longest})
     (text,) = children_of(run)["ConfigMap/math-config"]["data"].values()
     deadlines = RunConfig.model_validate_json(text).deadlines

@@ -77,7 +77,7 @@ def rewards_config(rewards: Rewards) -> RewardsConfig:
 
 
 def deadlines(recipe: Recipe) -> Deadlines:
-    """The longest completion decides how long learners wait for a generator, and so for each other."""
+    """The longest completion decides how long learners wait for a generator; and for each other, with what they make of it."""
     usual, longest = Deadlines(), recipe.get("max_completion_length") or 0
     generate_s = max(usual.generate_s, SECONDS_PER_TOKEN * longest)
     return usual.model_copy(

@@ -131,10 +131,12 @@ class Courier:
             portions = known.take_fresh()
             own = portions.pop(0, None)
             self._exchange.send({rank: (batch, portion) for rank, portion in portions.items()})
-            if known.is_complete:
-                del self._open[batch]
             if own:
                 self._inbox.deliver(batch, own)
+            if known.is_complete:
+                del self._open[batch]
+                self._exchange.send(dict.fromkeys(self._exchange.ranks, batch))
+                self._inbox.complete(batch)
 
     def _tell_failure(self, failure: Failure) -> None:
         open_batches, self._open = self._open, {}
@@ -150,11 +152,14 @@ def receive(connection: Connection, inbox: Inbox, silence_s: float) -> None:
     def run() -> None:
         try:
             while connection.poll(silence_s):
-                message: Failure | tuple[Batch, Delivery] | None = connection.recv()
-                if isinstance(message, Failure):
-                    inbox.fail(message)
-                elif message is not None:
-                    inbox.deliver(*message)
+                message: Failure | tuple[Batch, Delivery] | Batch | None = connection.recv()
+                match message:
+                    case Failure():
+                        inbox.fail(message)
+                    case (batch, delivery):
+                        inbox.deliver(batch, delivery)
+                    case Batch():
+                        inbox.complete(message)
             why = f"has said nothing for {silence_s:g} s"
         except (OSError, EOFError) as error:
             why = f"is gone ({description(error)})"

@@ -22,15 +22,17 @@ Told = Callable[[Batch, Mapping[int, list[int]]], None]
 class _Expected:
     size: int
     there: dict[int, Completion] = field(default_factory=dict)
+    is_complete: bool = False
+    """On all ranks."""
     failure: Failure | None = None
 
     @property
     def is_settled(self) -> bool:
-        return len(self.there) == self.size or self.failure is not None
+        return self.is_complete or self.failure is not None
 
 
 class Inbox:
-    """`deliver`, `fail` and `break_down` are called in another thread than the rest."""
+    """`deliver`, `complete`, `fail` and `break_down` are called in another thread than the rest."""
 
     def __init__(self) -> None:
         self.told: Told = lambda batch, completions: None
@@ -51,10 +53,16 @@ class Inbox:
         self.told(batch, {place: completion.token_ids for place, completion in delivery.items()})
         with self._changed:
             expected.there.update(delivery)
+
+    def complete(self, batch: Batch) -> None:
+        """All ranks have all of its completions."""
+        with self._changed:
+            if (expected := self._expected.get(batch)) is not None:
+                expected.is_complete = True
             self._changed.notify_all()
 
     def fail(self, failure: Failure) -> None:
-        """Of all batches that are not there yet."""
+        """Of all batches that are not complete."""
         with self._changed:
             for expected in self._expected.values():
                 if not expected.is_settled:
@@ -68,8 +76,8 @@ class Inbox:
             self._changed.notify_all()
 
     def take(self, batch: Batch) -> Sequence[Completion]:
-        """All of its completions, in the order of their places, once they are there. The fleet has a deadline for everything
-        that this waits for.
+        """All of its completions, in the order of their places, once the other ranks have theirs too: next all meet in a
+        collective, whose time-out is none of the fleet's. The fleet has a deadline for everything that this waits for.
 
         Raises:
             GeneratorsLost, UserError, RunFailure: they will not come.
