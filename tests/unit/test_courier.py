@@ -1,6 +1,7 @@
 """Completions come to the rank that they are for, apart from its main thread; so does bad news."""
 
 import socket
+import struct
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -271,3 +272,46 @@ def test_whoever_has_no_token_is_no_rank(monkeypatch: pytest.MonkeyPatch) -> Non
     with pytest.raises(RunFailure, match="1 of 1 ranks do not connect to rank 0 for completions"):
         exchange.wait_for(1)
     assert stranger.recv(1) == b""
+
+
+def silent(stranger: socket.socket) -> None:
+    pass
+
+
+def gone(stranger: socket.socket) -> None:
+    stranger.close()
+
+
+def torn(stranger: socket.socket) -> None:
+    """With a reset, which comes to who reads from it."""
+    stranger.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    stranger.close()
+
+
+@pytest.mark.parametrize("behave", [silent, gone, torn])
+def test_a_stranger_does_not_keep_ranks_out(
+    behave: Callable[[socket.socket], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(wire, "HELLO_WITHIN_S", 0.2)
+    exchange = Exchange("127.0.0.1")
+    stranger = socket.create_connection((exchange.address.host, exchange.address.port), timeout=SOON_S)
+    behave(stranger)
+    with connect(exchange.address, 1):
+        assert in_time(ranks_of, exchange) == [1]
+    exchange.close()
+
+
+def ranks_of(exchange: Exchange) -> list[int]:
+    exchange.wait_for(1)
+    return exchange.ranks
+
+
+def test_a_rank_may_say_who_it_is_in_pieces() -> None:
+    exchange = Exchange("127.0.0.1")
+    rank = socket.create_connection((exchange.address.host, exchange.address.port), timeout=SOON_S)
+    hello = exchange.address.token + (3).to_bytes(4, "big")
+    rank.sendall(hello[:10])
+    threading.Timer(0.2, rank.sendall, [hello[10:]]).start()
+    exchange.wait_for(1)
+    assert exchange.ranks == [3]
+    exchange.close()

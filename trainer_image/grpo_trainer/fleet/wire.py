@@ -6,6 +6,7 @@ disturb. Rank 0 sends each of them its own completions only.
 
 import secrets
 import socket
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
@@ -15,7 +16,10 @@ from grpo_contract.failure import PodReason, RunFailure
 from grpo_trainer.fleet.generator import KEEP_ALIVE
 
 TOKEN_BYTES: Final = 32
+HELLO_BYTES: Final = TOKEN_BYTES + 4
 CONNECTED_WITHIN_S: Final = 60.0
+HELLO_WITHIN_S: Final = 5.0
+"""After that rank 0 goes on to the next connection. Ranks say who they are as soon as they are connected."""
 
 
 @dataclass(frozen=True)
@@ -43,9 +47,10 @@ class Exchange:
         Raises:
             RunFailure: not in time.
         """
-        self._listener.settimeout(CONNECTED_WITHIN_S)
+        deadline_s = time.monotonic() + CONNECTED_WITHIN_S
         try:
             while len(self._connections) < num_ranks:
+                self._listener.settimeout(_left_s(deadline_s))
                 self._admit(self._listener.accept()[0])
         except TimeoutError as error:
             message = (
@@ -55,8 +60,11 @@ class Exchange:
         self._listener.close()
 
     def _admit(self, connection: socket.socket) -> None:
-        connection.settimeout(CONNECTED_WITHIN_S)
-        hello = connection.recv(TOKEN_BYTES + 4, socket.MSG_WAITALL)
+        """If it is a rank's; whatever a stranger does, the others' turn comes."""
+        try:
+            hello = _hello(connection)
+        except OSError:
+            hello = b""
         if not secrets.compare_digest(hello[:TOKEN_BYTES], self.address.token):
             connection.close()
             return
@@ -79,6 +87,26 @@ class Exchange:
     @property
     def ranks(self) -> list[int]:
         return list(self._connections)
+
+
+def _hello(connection: socket.socket) -> bytes:
+    """
+    Raises:
+        OSError: it is not all there in time, or the connection ended before.
+    """
+    hello, deadline_s = b"", time.monotonic() + HELLO_WITHIN_S
+    while len(hello) < HELLO_BYTES:
+        connection.settimeout(_left_s(deadline_s))
+        if not (more := connection.recv(HELLO_BYTES - len(hello))):
+            raise ConnectionAbortedError
+        hello += more
+    return hello
+
+
+def _left_s(deadline_s: float) -> float:
+    if (left_s := deadline_s - time.monotonic()) <= 0:
+        raise TimeoutError
+    return left_s
 
 
 def connect(address: Address, rank: int) -> Connection:
