@@ -38,6 +38,8 @@ class PlayedFleet:
         self.error: Exception | None = None
         self.is_awake = False
         self.waited_for: list[list[int]] = []
+        self.tail: list[int] = []
+        """Of each completion, all of which are as long as that makes them."""
 
     def submit(self, prompts: Sequence[list[int]], num_generations: int, sampling: Mapping[str, Any]) -> list[Ticket]:
         tickets = [Ticket(prompt, SimpleNamespace(num_generations=G)) for prompt in prompts]  # type: ignore[arg-type]
@@ -68,7 +70,7 @@ class PlayedFleet:
             assert self.changed.wait_for(lambda: {p for t in self.tickets for p in t.prompt} >= set(prompts), SOON_S)
             for ticket in self.tickets:
                 if ticket.prompt[0] in prompts:
-                    ticket.completions = [Completion([*ticket.prompt, place], [-1.0]) for place in range(G)]
+                    ticket.completions = [Completion([*ticket.prompt, place, *self.tail], [-1.0]) for place in range(G)]
         self.wake()
 
     def fail(self, error: Exception) -> None:
@@ -243,6 +245,24 @@ def test_what_is_forgotten_is_abandoned_and_comes_to_nobody(ranks: Ranks) -> Non
     ranks.fleet.write(3, 4)
     assert ranks.take("b") == [[[3, 0], [3, 1]], [[4, 0], [4, 1]]]
     assert {batch for rank in ranks.ranks for batch, _ in rank.told} == {"b"}
+
+
+def test_a_rank_that_takes_nothing_keeps_nobody_waiting() -> None:
+    """Its process is stopped, say: the others' collective has a time-out, and what they do before has none."""
+    exchange, others, fleet = Exchange("127.0.0.1"), [Rank() for _ in range(3)], PlayedFleet()
+    with connect(exchange.address, 1):
+        receive(connect(exchange.address, 2), others[2].inbox, SILENCE_S)
+        exchange.wait_for(2)
+        courier = Courier(fleet, others[0].inbox, exchange)  # type: ignore[arg-type]
+        for rank in others:
+            rank.inbox.expect("a", G)
+        fleet.tail = [7] * (8 << 20)  # more than sockets buffer
+        courier.ask("a", lambda played: played.submit([[1], [2], [3]], G, {}))
+        fleet.write(1, 2, 3)
+        assert [completion.token_ids[:2] for completion in in_time(others[0].inbox.take, "a")] == [[1, 0], [1, 1]]
+        assert [completion.token_ids[:2] for completion in in_time(others[2].inbox.take, "a")] == [[3, 0], [3, 1]]
+        assert in_time(courier.do, lambda played: len(played.tickets)) == 3
+    exchange.close()
 
 
 def test_a_rank_notices_that_rank_0_is_gone() -> None:

@@ -9,7 +9,7 @@ import logging
 import queue
 import threading
 from collections.abc import Callable, Sequence
-from concurrent.futures import Future
+from concurrent.futures import Future, wait
 from multiprocessing.connection import Connection
 from typing import Any, Final, TypeVar
 
@@ -24,6 +24,8 @@ PORTION_S: Final = 1.0
 """How often finished groups of a batch go to the ranks; the last ones of it go at once."""
 SIGN_OF_LIFE_S: Final = 10.0
 """How often rank 0 says something, at least, also when there is nothing to bring."""
+TOLD_WITHIN_S: Final = 10.0
+"""Of a failure, until it comes to rank 0 itself; a rank may take nothing any more."""
 
 T = TypeVar("T")
 
@@ -142,7 +144,8 @@ class Courier:
         open_batches, self._open = self._open, {}
         for known in open_batches.values():
             self._fleet.abandon(known.tickets)
-        self._exchange.send(dict.fromkeys(self._exchange.ranks, failure))
+        told = self._exchange.send(dict.fromkeys(self._exchange.ranks, failure))
+        wait(told, TOLD_WITHIN_S)  # what follows may be this process's end
         self._inbox.fail(failure)
 
 

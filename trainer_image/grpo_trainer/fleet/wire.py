@@ -4,10 +4,14 @@ A collective would have to be called by all ranks at the same moment of training
 disturb. Rank 0 sends each of them its own completions only.
 """
 
+import contextlib
+import queue
 import secrets
 import socket
+import threading
 import time
 from collections.abc import Mapping
+from concurrent.futures import Future
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from typing import Any, Final
@@ -32,6 +36,33 @@ class Address:
     token: bytes
 
 
+class _Outbox:
+    """What goes to one rank, from a thread of its own: one that takes nothing keeps neither the fleet nor the others
+    waiting."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+        self._messages: queue.SimpleQueue[tuple[Any, Future[None]] | None] = queue.SimpleQueue()
+        threading.Thread(target=self._run, daemon=True, name="sender of completions").start()
+
+    def put(self, message: Any) -> Future[None]:
+        """Done when it is on its way."""
+        sent: Future[None] = Future()
+        self._messages.put((message, sent))
+        return sent
+
+    def close(self) -> None:
+        self._messages.put(None)
+
+    def _run(self) -> None:
+        with self._connection:
+            while (item := self._messages.get()) is not None:
+                message, sent = item
+                with contextlib.suppress(OSError):  # a rank that is gone has ended the run, and says so itself
+                    self._connection.send(message)
+                sent.set_result(None)
+
+
 class Exchange:
     """Rank 0's end."""
 
@@ -39,7 +70,7 @@ class Exchange:
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
         self._listener = socket.create_server((host, 0), family=family)
         self.address = Address(host, self._listener.getsockname()[1], secrets.token_bytes(TOKEN_BYTES))
-        self._connections: dict[int, Connection] = {}
+        self._outboxes: dict[int, _Outbox] = {}
 
     def wait_for(self, num_ranks: int) -> None:
         """Until that many others are connected.
@@ -49,12 +80,12 @@ class Exchange:
         """
         deadline_s = time.monotonic() + CONNECTED_WITHIN_S
         try:
-            while len(self._connections) < num_ranks:
+            while len(self._outboxes) < num_ranks:
                 self._listener.settimeout(_left_s(deadline_s))
                 self._admit(self._listener.accept()[0])
         except TimeoutError as error:
             message = (
-                f"{num_ranks - len(self._connections)} of {num_ranks} ranks do not connect to rank 0 for completions."
+                f"{num_ranks - len(self._outboxes)} of {num_ranks} ranks do not connect to rank 0 for completions."
             )
             raise RunFailure(PodReason.RENDEZVOUS_TIMEOUT, message) from error
         self._listener.close()
@@ -69,24 +100,20 @@ class Exchange:
             connection.close()
             return
         connection.settimeout(None)
-        self._connections[int.from_bytes(hello[TOKEN_BYTES:], "big")] = Connection(connection.detach())
+        self._outboxes[int.from_bytes(hello[TOKEN_BYTES:], "big")] = _Outbox(Connection(connection.detach()))
 
-    def send(self, messages: Mapping[int, Any]) -> None:
-        """By rank. A rank that is gone has ended the run, and says so itself."""
-        for rank, message in messages.items():
-            try:
-                self._connections[rank].send(message)
-            except OSError:
-                continue
+    def send(self, messages: Mapping[int, Any]) -> list[Future[None]]:
+        """By rank. Each is done when its message is on its way."""
+        return [self._outboxes[rank].put(message) for rank, message in messages.items()]
 
     def close(self) -> None:
         self._listener.close()
-        for connection in self._connections.values():
-            connection.close()
+        for outbox in self._outboxes.values():
+            outbox.close()
 
     @property
     def ranks(self) -> list[int]:
-        return list(self._connections)
+        return list(self._outboxes)
 
 
 def _hello(connection: socket.socket) -> bytes:
