@@ -284,6 +284,28 @@ def test_a_rank_notices_that_rank_0_is_silent() -> None:
     assert str(error) == ("completions cannot be had: rank 0, which brings completions, has said nothing for 0.2 s.")
 
 
+def test_rank_0_shows_that_it_lives_while_the_fleet_is_busy(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A sync may take longer than ranks put up with silence."""
+    monkeypatch.setattr(wire, "SIGN_OF_LIFE_S", 0.1)
+    exchange, fleet = Exchange("127.0.0.1"), PlayedFleet()
+    busy, end = threading.Event(), threading.Event()
+
+    def sync(played: Any) -> None:
+        busy.set()
+        end.wait()
+
+    with connect(exchange.address, 1) as connection:
+        exchange.wait_for(1)
+        courier = Courier(fleet, Inbox(), exchange)  # type: ignore[arg-type]
+        threading.Thread(target=courier.do, args=[sync], daemon=True).start()
+        assert busy.wait(SOON_S)
+        for _ in range(3):
+            assert connection.poll(SOON_S)
+            assert connection.recv() is None
+        end.set()
+    exchange.close()
+
+
 def test_whoever_has_no_token_is_no_rank(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(wire, "CONNECTED_WITHIN_S", 0.5)
     exchange = Exchange("127.0.0.1")

@@ -22,8 +22,6 @@ from grpo_trainer.fleet.wire import Exchange
 
 PORTION_S: Final = 1.0
 """How often finished groups of a batch go to the ranks; the last ones of it go at once."""
-SIGN_OF_LIFE_S: Final = 10.0
-"""How often rank 0 says something, at least, also when there is nothing to bring."""
 TOLD_WITHIN_S: Final = 10.0
 """Of a failure, until it comes to rank 0 itself; a rank may take nothing any more."""
 
@@ -111,7 +109,6 @@ class Courier:
             try:
                 self._carry_out_calls()
                 self._bring()
-                self._exchange.send(dict.fromkeys(self._exchange.ranks))  # a sign of life
             except (GeneratorsLost, UserError) as error:
                 self._tell_failure(error.failure)
             except Exception as error:  # outermost in this thread: the ranks would wait for what never comes
@@ -122,7 +119,7 @@ class Courier:
         """What is there; where nothing else is to do, wait for something."""
         with contextlib.suppress(queue.Empty):
             while True:
-                self._calls.get(block=not self._open, timeout=SIGN_OF_LIFE_S)()
+                self._calls.get(block=not self._open)()
 
     def _bring(self) -> None:
         if not self._open:

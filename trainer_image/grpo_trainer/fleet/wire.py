@@ -24,6 +24,8 @@ HELLO_BYTES: Final = TOKEN_BYTES + 4
 CONNECTED_WITHIN_S: Final = 60.0
 HELLO_WITHIN_S: Final = 5.0
 """After that rank 0 goes on to the next connection. Ranks say who they are as soon as they are connected."""
+SIGN_OF_LIFE_S: Final = 10.0
+"""How often rank 0 says something, at least, also when there is nothing to bring and while the fleet is busy."""
 
 
 @dataclass(frozen=True)
@@ -56,11 +58,17 @@ class _Outbox:
 
     def _run(self) -> None:
         with self._connection:
-            while (item := self._messages.get()) is not None:
+            while (item := self._next()) is not None:
                 message, sent = item
                 with contextlib.suppress(OSError):  # a rank that is gone has ended the run, and says so itself
                     self._connection.send(message)
                 sent.set_result(None)
+
+    def _next(self) -> tuple[Any, Future[None]] | None:
+        try:
+            return self._messages.get(timeout=SIGN_OF_LIFE_S)
+        except queue.Empty:
+            return None, Future()  # a sign of life
 
 
 class Exchange:
