@@ -3,14 +3,15 @@
 torchrun ... fleet_rank.py MODEL URL OUT
 
 Writes OUT/rank<R>.json: the completions that this rank got, how far their log-probabilities are from its model's, how
-it learnt that all generators were gone (when those of rank 1 were there, and before any was), and how many tensors are in
-another place of memory in the next version.
+it learnt that all generators were gone (when those of rank 1 were there, and before any was), whether its first sync ended
+when rank 0's had, and how many tensors are in another place of memory in the next version.
 """
 
 import json
 import os
 import sys
 import threading
+import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,7 @@ from grpo_contract.config import Deadlines
 from grpo_trainer.fleet import courier, roster
 from grpo_trainer.fleet.completion import Completion
 from grpo_trainer.fleet.errors import GeneratorLost, GeneratorsLost
+from grpo_trainer.fleet.fleet import Fleet
 from grpo_trainer.fleet.generation import FleetGeneration, FleetSettings
 from grpo_trainer.fleet.generator import Generator
 from trainer.published import logprob_difference
@@ -64,7 +66,9 @@ def main() -> None:
         max_completion_length=12,
         generation_kwargs={"seed": 7},
     )
-    seam.sync_weights()
+    with patch.object(Fleet, "sync", noted(Fleet.sync, OUT / "synced")):
+        seam.sync_weights()
+    is_synced = (OUT / "synced").exists()
     prompts: list[list[int]] = TOKENIZER([f"rank {rank} first", f"rank {rank} second"])["input_ids"]
     repeated = [prompt for prompt in prompts for _ in range(G)]
     portions: list[Mapping[int, list[int]]] = []
@@ -81,6 +85,7 @@ def main() -> None:
         late = arrivals(portions)
         bad_news = lost(seam, repeated)
     result = {
+        "is synced": is_synced,
         "completions": answer[1],
         "arrived": arrived,
         "arrived before all was lost": [place for place, _ in late],
@@ -91,6 +96,17 @@ def main() -> None:
     }
     (OUT / f"rank{rank}.json").write_text(json.dumps(result))
     accelerator.end_training()
+
+
+def noted(sync: Callable[[Fleet], None], end: Path) -> Callable[[Fleet], None]:
+    """One that takes its time, and leaves a file."""
+
+    def noted(fleet: Fleet) -> None:
+        sync(fleet)
+        time.sleep(1)
+        end.touch()
+
+    return noted
 
 
 def arrivals(portions: list[Mapping[int, list[int]]]) -> list[tuple[int, list[int]]]:

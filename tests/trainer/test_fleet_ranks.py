@@ -34,6 +34,11 @@ def results(
     return [json.loads((out / f"rank{rank}.json").read_text()) for rank in range(RANKS)]
 
 
+def test_every_rank_waits_for_the_generators_weights_in_its_sync(results: list[dict[str, Any]]) -> None:
+    """And not in the next collective, whose time-out knows nothing of what a sync may take."""
+    assert [result["is synced"] for result in results] == [True] * RANKS
+
+
 def test_each_rank_gets_the_completions_of_its_own_prompts(results: list[dict[str, Any]]) -> None:
     for result in results:
         assert len(result["completions"]) == PROMPTS_PER_RANK * G

@@ -225,6 +225,26 @@ def test_every_rank_learns_why_completions_cannot_be_asked_for(ranks: Ranks, mon
     assert len(ranks.take("b")) == RANKS
 
 
+def test_all_ranks_go_on_when_what_they_wait_for_is_done(ranks: Ranks) -> None:
+    done = list[str]()
+    for rank in ranks.ranks:
+        rank.inbox.expect("sync", 0)
+    ranks.courier.tell_end("sync", lambda fleet: done.append("sync"))
+    assert ranks.take("sync") == [[], []]
+    assert done == ["sync"]
+
+
+def test_all_ranks_learn_why_what_they_wait_for_is_not_done(ranks: Ranks) -> None:
+    def fail(fleet: Any) -> None:
+        raise KeyError("lost")
+
+    for rank in ranks.ranks:
+        rank.inbox.expect("sync", 0)
+    ranks.courier.tell_end("sync", fail)
+    for error in ranks.errors("sync"):
+        assert str(error).startswith("completions cannot be had: KeyError: 'lost'")
+
+
 def test_a_defect_of_the_fleet_ends_the_wait(ranks: Ranks) -> None:
     ranks.ask("a", 1, 2)
     ranks.fleet.fail(KeyError("lost"))

@@ -92,6 +92,15 @@ class Courier:
 
         self._soon(submitted)
 
+    def tell_end(self, batch: Batch, call: Callable[[Fleet], None]) -> None:
+        """With the fleet, in its thread: then that batch, which has no completions, is complete."""
+
+        def carry_out() -> None:
+            call(self._fleet)
+            self._complete(batch)
+
+        self._soon(carry_out)
+
     def _soon(self, call: Callable[[], None]) -> None:
         self._calls.put(call)
         self._fleet.wake()
@@ -134,8 +143,11 @@ class Courier:
                 self._inbox.deliver(batch, own)
             if known.is_complete:
                 del self._open[batch]
-                self._exchange.send(dict.fromkeys(self._exchange.ranks, batch))
-                self._inbox.complete(batch)
+                self._complete(batch)
+
+    def _complete(self, batch: Batch) -> None:
+        self._exchange.send(dict.fromkeys(self._exchange.ranks, batch))
+        self._inbox.complete(batch)
 
     def _tell_failure(self, failure: Failure) -> None:
         open_batches, self._open = self._open, {}

@@ -12,7 +12,7 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import starmap
-from typing import Any
+from typing import Any, Final
 
 import torch
 from accelerate.utils import broadcast_object_list, gather_object, is_peft_model
@@ -33,6 +33,9 @@ from grpo_trainer.fleet.snapshot import Snapshot
 from grpo_trainer.fleet.weights import WeightServer, WeightTensor
 from grpo_trainer.fleet.wire import Exchange, connect
 from grpo_trainer.light_trl import GRPOTrainer, VLLMGeneration
+
+SYNC: Final[Batch] = "sync"
+"""A batch of nothing, which is complete when generators have the newest weights."""
 
 
 @dataclass(frozen=True)
@@ -93,13 +96,21 @@ class FleetGeneration(VLLMGeneration):  # type: ignore[misc]
     def sync_weights(self) -> None:
         self.num_versions += 1
         parameters = self._iter_named_params()  # gathers: every rank takes part
-        if not self.accelerator.is_main_process:
+        if self.accelerator.is_main_process:
+            self._snapshot.publish(starmap(weight_tensor, parameters))
+            self._settings.observer.published(self._weights.version, self._weights.count)
+        else:
             deque(parameters, maxlen=0)
-            return
-        self._snapshot.publish(starmap(weight_tensor, parameters))
-        self._settings.observer.published(self._weights.version, self._weights.count)
         if self.max_staleness == 0:  # else generators get them with the next batch that they are asked for
-            self._courier.do(Fleet.sync)
+            self._await_sync()
+
+    def _await_sync(self) -> None:
+        """On every rank: a collective's time-out knows nothing of what a sync may take."""
+        self.inbox.expect(SYNC, 0)
+        self.accelerator.wait_for_everyone()  # until all expect it
+        if self.accelerator.is_main_process:
+            self._courier.tell_end(SYNC, Fleet.sync)
+        self.inbox.take(SYNC)
 
     def _iter_named_params(self) -> Iterator[tuple[str, torch.Tensor]]:
         if is_peft_model(self.model):
