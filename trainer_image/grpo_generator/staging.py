@@ -1,6 +1,7 @@
 """The server's end of a stage: hands offers to the process that keeps the mirror, and its answers back."""
 
 import asyncio
+import contextlib
 import sys
 from asyncio.subprocess import PIPE, Process
 from typing import Final
@@ -25,7 +26,8 @@ class Staging:
             StageFailed: as is said there.
         """
         if self._one_at_a_time.locked() and self._process is not None:
-            self._process.kill()
+            with contextlib.suppress(ProcessLookupError):  # it has ended, and the stage waits for a new one
+                self._process.kill()
         async with self._one_at_a_time:
             process = await self._running()
             assert process.stdin is not None
