@@ -1,7 +1,9 @@
 """What generators of different speed get to write, in time that only passes while they write."""
 
+import threading
 from collections import Counter
 from collections.abc import Iterator
+from concurrent.futures import wait
 from functools import partial
 from itertools import pairwise
 
@@ -135,6 +137,26 @@ def test_who_has_new_weights_first_does_not_get_the_groups_of_all(
     wait_for_sent(late, tickets, {"a": 4, "b": 0})
     late.generator("b").comes.set()
     wait_for_sent(late, tickets, {"a": 4, "b": 4})
+
+
+def test_weights_that_come_between_two_looks_are_noticed_at_once(late: Played, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fleet_module, "COMES_WITHIN_S", PATIENCE_S)
+    monkeypatch.setattr(fleet_module, "POLL_S", PATIENCE_S)
+    tickets = late.submit(8, G)
+    wait_for_sent(late, tickets, {"a": 4, "b": 0})
+    dispatch, coming = late.fleet._dispatch, late.fleet._roster.bringing_up()
+
+    def dispatch_before_they_come() -> None:
+        dispatch()
+        late.generator("b").comes.set()
+        wait(coming)
+
+    monkeypatch.setattr(late.fleet, "_dispatch", dispatch_before_they_come)
+    waiting = threading.Thread(target=late.fleet.wait, args=[tickets, PATIENCE_S])
+    waiting.start()
+    wait_for("groups of b", lambda: len(late.generator("b").sent) == 4, PATIENCE_S / 2, 0.01)
+    late.fleet.wake()
+    waiting.join()
 
 
 def test_who_takes_too_long_for_new_weights_is_not_waited_for(late: Played, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -158,9 +158,10 @@ class Fleet:
     def _work(self, timeout_s: float) -> None:
         if self._waiting:
             self._roster.look_around()
-            self._dispatch()
+        bringing_up = self._roster.bringing_up()  # before it is seen who holds what, or one might be through in between
+        self._dispatch()
         self._check_deserted()
-        happening: list[Future[Any]] = [*self._running, *self._roster.bringing_up(), self._woken]
+        happening: list[Future[Any]] = [*self._running, *bringing_up, self._woken]
         wait(happening, timeout_s, FIRST_COMPLETED)
         self._settle_done()
         self._dispatch()
@@ -179,7 +180,9 @@ class Fleet:
         """Send what waits to whoever will be through with it first, and has room."""
         for terms in dict.fromkeys(ticket.terms for ticket in self._waiting):
             tickets = [ticket for ticket in self._waiting if ticket.terms is terms]
-            holding, coming = self._roster.holding(terms.oldest), self._awaited(terms)
+            awaited = self._awaited(terms)  # first: who comes to hold them now is in one of the two
+            holding = self._roster.holding(terms.oldest)
+            coming = [member for member in awaited if member not in holding]
             group = Group(terms.num_generations, self._expected_tokens(terms))
             loads = [*(self._load(member) for member in holding), *(self._load(member, True) for member in coming)]
             shares = route([group] * len(tickets), loads)
