@@ -51,11 +51,14 @@ class ProgressReader:
         before = self.newest(pod_uid)
         if memory and time < memory.ask_again_at:
             return before
+        failures = memory.failures if memory else 0
+        # Before the answer: the question may be given up for something more urgent.
+        self._memory[pod_uid] = _Memory(before, time + self._interval_s, failures)
         host = f"[{ip}]" if ":" in ip else ip
         try:
             progress = await self._ask(f"http://{host}:{LEARNER_HTTP_PORT}{PROGRESS_PATH}")
         except (aiohttp.ClientError, TimeoutError, ValidationError, _AnswerError) as error:
-            failures = memory.failures + 1 if memory else 1
+            failures += 1
             reading = Reading(before.progress, _said(error), before.failing_since or now)
         else:
             failures, reading = 0, Reading(progress)

@@ -23,6 +23,7 @@ from perf.training_report import WARM_UP, Training, learn_s, limit_row, real_row
 RESULT = ROOT / "build" / "bench" / "train.json"
 RATIOS = ("1:4", "1:2", "1:1", "2:1", "4:1")
 STALENESS = (0, 1, 2)
+FEWEST_STEPS = 10
 SYNCED_GENERATORS = (1, 2, 4)
 FIRST_PACE_S = 0.1
 """A batch, where it is not yet known how long learning takes."""
@@ -40,6 +41,8 @@ def main() -> None:
     parser.add_argument("--modes", nargs="+", type=Mode, default=list(Mode), help=", ".join(Mode))
     parser.add_argument("--training-steps", type=int, default=40, help="of each training")
     arguments = parser.parse_args()
+    if arguments.steps < FEWEST_STEPS:
+        parser.error(f"--steps: of fewer than {FEWEST_STEPS}, none would be left that tells of those to come")
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that what was started ends
     report = Report()
     with tempfile.TemporaryDirectory() as folder:

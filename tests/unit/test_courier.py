@@ -3,7 +3,8 @@
 import socket
 import struct
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection
 from types import SimpleNamespace
@@ -132,13 +133,12 @@ def wait_until(condition: Callable[[], bool]) -> None:
 
 
 @pytest.fixture
-def ranks() -> Iterator[Ranks]:
+def ranks() -> Ranks:
     exchange, others = Exchange("127.0.0.1"), [Rank() for _ in range(RANKS)]
     receive(connect(exchange.address, 1), others[1].inbox, SILENCE_S)
     exchange.wait_for(1)
     fleet = PlayedFleet()
-    yield Ranks(fleet, Courier(fleet, others[0].inbox, exchange), others)  # type: ignore[arg-type]
-    exchange.close()
+    return Ranks(fleet, Courier(fleet, others[0].inbox, exchange), others)  # type: ignore[arg-type]
 
 
 def test_each_rank_gets_its_own_completions_in_their_order(ranks: Ranks) -> None:
@@ -226,12 +226,21 @@ def test_every_rank_learns_why_completions_cannot_be_asked_for(ranks: Ranks, mon
 
 
 def test_all_ranks_go_on_when_what_they_wait_for_is_done(ranks: Ranks) -> None:
-    done = list[str]()
+    begun, end = threading.Event(), threading.Event()
+
+    def sync(fleet: Any) -> None:
+        begun.set()
+        end.wait(SOON_S)
+
     for rank in ranks.ranks:
         rank.inbox.expect("sync", 0)
-    ranks.courier.tell_end("sync", lambda fleet: done.append("sync"))
-    assert ranks.take("sync") == [[], []]
-    assert done == ["sync"]
+    ranks.courier.tell_end("sync", sync)
+    assert begun.wait(SOON_S)
+    with ThreadPoolExecutor(RANKS) as pool:
+        taken = [pool.submit(rank.inbox.take, "sync") for rank in ranks.ranks]
+        assert wait(taken, timeout=0.2).done == set()
+        end.set()
+        assert [future.result(SOON_S) for future in taken] == [[], []]
 
 
 def test_all_ranks_learn_why_what_they_wait_for_is_not_done(ranks: Ranks) -> None:
@@ -276,13 +285,12 @@ def test_a_rank_that_takes_nothing_keeps_nobody_waiting() -> None:
         courier = Courier(fleet, others[0].inbox, exchange)  # type: ignore[arg-type]
         for rank in others:
             rank.inbox.expect("a", G)
-        fleet.tail = [7] * (8 << 20)  # more than sockets buffer
+        fleet.tail = [7] * (4 << 20)  # more than sockets buffer
         courier.ask("a", lambda played: played.submit([[1], [2], [3]], G, {}))
         fleet.write(1, 2, 3)
         assert [completion.token_ids[:2] for completion in in_time(others[0].inbox.take, "a")] == [[1, 0], [1, 1]]
         assert [completion.token_ids[:2] for completion in in_time(others[2].inbox.take, "a")] == [[3, 0], [3, 1]]
-        assert in_time(courier.do, lambda played: len(played.tickets)) == 3
-    exchange.close()
+        in_time(courier.forget, [])  # the fleet's thread is free
 
 
 def test_a_rank_notices_that_rank_0_is_gone() -> None:
@@ -317,13 +325,12 @@ def test_rank_0_shows_that_it_lives_while_the_fleet_is_busy(monkeypatch: pytest.
     with connect(exchange.address, 1) as connection:
         exchange.wait_for(1)
         courier = Courier(fleet, Inbox(), exchange)  # type: ignore[arg-type]
-        threading.Thread(target=courier.do, args=[sync], daemon=True).start()
+        courier.tell_end("sync", sync)
         assert busy.wait(SOON_S)
         for _ in range(3):
             assert connection.poll(SOON_S)
             assert connection.recv() is None
         end.set()
-    exchange.close()
 
 
 def test_whoever_has_no_token_is_no_rank(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -360,7 +367,6 @@ def test_a_stranger_does_not_keep_ranks_out(
     behave(stranger)
     with connect(exchange.address, 1):
         assert in_time(ranks_of, exchange) == [1]
-    exchange.close()
 
 
 def ranks_of(exchange: Exchange) -> list[int]:
@@ -376,4 +382,3 @@ def test_a_rank_may_say_who_it_is_in_pieces() -> None:
     threading.Timer(0.2, rank.sendall, [hello[10:]]).start()
     exchange.wait_for(1)
     assert exchange.ranks == [3]
-    exchange.close()

@@ -96,14 +96,9 @@ class GeneratorMiddleware:
         async def observing_send(message: Message) -> None:
             nonlocal answered
             if message["type"] == "http.response.start":
+                for name, value in (await self._observe(scope, message["status"], request_id)).items():
+                    _add_header(message, name, value)
                 answered = True
-                await self._observe(scope, message["status"])
-                if scope["path"] == COMPLETIONS_PATH and message["status"] == HTTPStatus.OK:
-                    _add_header(message, WEIGHTS_HEADER, (await _weight_version(scope)).encode())
-                if scope["path"] == WEIGHT_INFO_PATH and message["status"] == HTTPStatus.OK:
-                    _add_header(message, WIDTH_HEADER, str(_width(scope)).encode())
-                if swaps := self._in_flight.take(request_id):
-                    _add_header(message, SWAPS_HEADER, as_header(swaps))
             await send(message)
 
         try:
@@ -116,14 +111,23 @@ class GeneratorMiddleware:
         finally:
             self._in_flight.take(request_id)  # of one that nobody waits for any more
 
-    async def _observe(self, scope: Message, status: int) -> None:
-        """Before the answer to an update leaves, so that its caller finds the readiness that follows from it."""
-        if scope["path"] == UPDATE_PATH and status != HTTPStatus.OK:
-            self._ready = False
-        elif scope["path"] == FINISH_PATH and status == HTTPStatus.OK:
+    async def _observe(self, scope: Message, status: int, request_id: str) -> dict[str, bytes]:
+        """Before an answer of vLLM leaves, so that who asked for an update finds the readiness that follows from it. Returns
+        the headers that the answer is to have."""
+        path, headers = scope["path"], {}
+        if status != HTTPStatus.OK:
+            self._ready = self._ready and path != UPDATE_PATH
+        elif path == FINISH_PATH:
             version = await _weight_version(scope)
             self._ready = version != UNSET_WEIGHT_VERSION
             self._in_flight.swapped(_engine(scope), version)
+        elif path == WEIGHT_INFO_PATH:
+            headers[WIDTH_HEADER] = str(_width(scope)).encode()
+        elif path == COMPLETIONS_PATH:
+            headers[WEIGHTS_HEADER] = (await _weight_version(scope)).encode()
+            if swaps := self._in_flight.take(request_id):
+                headers[SWAPS_HEADER] = as_header(swaps)
+        return headers
 
 
 def _engine(scope: Message) -> Any:

@@ -20,7 +20,7 @@ class Staging:
         self._one_at_a_time = asyncio.Lock()
 
     async def stage(self, offer: bytes) -> bytes:
-        """An offer in JSON, the answer in JSON. It ends a stage that is under way: its learner has given up on it.
+        """An offer in JSON, the answer in JSON. It ends a stage that its process works on: its learner has given up on it.
 
         Raises:
             StageFailed: as is said there.

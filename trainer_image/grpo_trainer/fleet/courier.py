@@ -11,7 +11,7 @@ import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, wait
 from multiprocessing.connection import Connection
-from typing import Any, Final, TypeVar
+from typing import Any, Final
 
 from grpo_contract.failure import Failure, PodReason, RunFailure, UserError
 from grpo_trainer.causes import description
@@ -24,8 +24,6 @@ PORTION_S: Final = 1.0
 """How often finished groups of a batch go to the ranks; the last ones of it go at once."""
 TOLD_WITHIN_S: Final = 10.0
 """Of a failure, until it comes to rank 0 itself; a rank may take nothing any more."""
-
-T = TypeVar("T")
 
 log = logging.getLogger(__name__)
 
@@ -69,19 +67,6 @@ class Courier:
         self._calls: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
         threading.Thread(target=self._run, daemon=True, name="courier").start()
 
-    def do(self, call: Callable[[Fleet], T]) -> T:
-        """With the fleet, in its thread."""
-        done: Future[T] = Future()
-
-        def carry_out() -> None:
-            try:
-                done.set_result(call(self._fleet))
-            except BaseException as error:
-                done.set_exception(error)
-
-        self._soon(carry_out)
-        return done.result()
-
     def ask(self, batch: Batch, submit: Callable[[Fleet], Sequence[Ticket]], *, first: bool = False) -> None:
         """For completions of that batch. `first`: it is waited for before those that are open. Whoever expects it learns what
         goes wrong."""
@@ -106,12 +91,17 @@ class Courier:
         self._fleet.wake()
 
     def forget(self, batches: Sequence[Batch]) -> None:
-        def forgotten(fleet: Fleet) -> None:
+        """Returns when nobody will be told of their completions any more."""
+        forgotten: Future[None] = Future()
+
+        def carry_out() -> None:
             for batch in batches:
                 if (known := self._open.pop(batch, None)) is not None:
-                    fleet.abandon(known.tickets)
+                    self._fleet.abandon(known.tickets)
+            forgotten.set_result(None)
 
-        self.do(forgotten)
+        self._soon(carry_out)
+        forgotten.result()
 
     def _run(self) -> None:
         while True:

@@ -23,7 +23,7 @@ class _Expected:
     size: int
     there: dict[int, Completion] = field(default_factory=dict)
     is_complete: bool = False
-    """On all ranks."""
+    """On all ranks, or on its way to them."""
     failure: Failure | None = None
 
     @property
@@ -55,7 +55,7 @@ class Inbox:
             expected.there.update(delivery)
 
     def complete(self, batch: Batch) -> None:
-        """All ranks have all of its completions."""
+        """All of its completions are with their ranks, or on their way to them."""
         with self._changed:
             if (expected := self._expected.get(batch)) is not None:
                 expected.is_complete = True
@@ -76,8 +76,9 @@ class Inbox:
             self._changed.notify_all()
 
     def take(self, batch: Batch) -> Sequence[Completion]:
-        """All of its completions, in the order of their places, once the other ranks have theirs too: next all meet in a
-        collective, whose time-out is none of the fleet's. The fleet has a deadline for everything that this waits for.
+        """All of its completions, in the order of their places, once those of the other ranks are written too: next all
+        meet in a collective, whose time-out is none of the fleet's. The fleet has a deadline for everything that this waits
+        for.
 
         Raises:
             GeneratorsLost, UserError, RunFailure: they will not come.

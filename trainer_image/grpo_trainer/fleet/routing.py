@@ -77,7 +77,7 @@ def route(groups: Sequence[Group], loads: Sequence[Load]) -> list[list[int]]:
 
 def enough(width: float, mean_length: float | None, longest: float | None) -> float:
     """Sequences under way on a generator that writes so many at once. What exceeds it waits in the fleet, where any generator
-    may still take it, and not in vLLM's queue.
+    may still take it.
 
     A request is answered when the longest of its completions is written. The others are finished by then, each when it was:
     of what is under way, mean length / longest is being written, on average.

@@ -44,7 +44,7 @@ class _Outbox:
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
-        self._messages: queue.SimpleQueue[tuple[Any, Future[None]] | None] = queue.SimpleQueue()
+        self._messages: queue.SimpleQueue[tuple[Any, Future[None]]] = queue.SimpleQueue()
         threading.Thread(target=self._run, daemon=True, name="sender of completions").start()
 
     def put(self, message: Any) -> Future[None]:
@@ -53,18 +53,14 @@ class _Outbox:
         self._messages.put((message, sent))
         return sent
 
-    def close(self) -> None:
-        self._messages.put(None)
-
     def _run(self) -> None:
-        with self._connection:
-            while (item := self._next()) is not None:
-                message, sent = item
-                with contextlib.suppress(OSError):  # a rank that is gone has ended the run, and says so itself
-                    self._connection.send(message)
-                sent.set_result(None)
+        while True:
+            message, sent = self._next()
+            with contextlib.suppress(OSError):  # a rank that is gone has ended the run, and says so itself
+                self._connection.send(message)
+            sent.set_result(None)
 
-    def _next(self) -> tuple[Any, Future[None]] | None:
+    def _next(self) -> tuple[Any, Future[None]]:
         try:
             return self._messages.get(timeout=SIGN_OF_LIFE_S)
         except queue.Empty:
@@ -113,11 +109,6 @@ class Exchange:
     def send(self, messages: Mapping[int, Any]) -> list[Future[None]]:
         """By rank. Each is done when its message is on its way."""
         return [self._outboxes[rank].put(message) for rank, message in messages.items()]
-
-    def close(self) -> None:
-        self._listener.close()
-        for outbox in self._outboxes.values():
-            outbox.close()
 
     @property
     def ranks(self) -> list[int]:
