@@ -8,7 +8,7 @@ medians; it judges nothing.
 - load: with copy, what stands for a generator's load is a copy of all tensors out of the mirror; vLLM is a real generator.
 - changed: share of the weights whose bits differ from the version before; bytes: sent to one generator.
 - publish_s: until the learner has made the version. With maxStaleness it goes on to learn after that.
-- checksum_s: of these, what the checksums of all blocks take on one core; as long again in each generator's pod.
+- checksum_s: what the checksums of all blocks take on one core: at the learner's end once, and in each generator's pod.
 - seconds: from there until all generators compute with it; pause_s: of these, how long the slowest wrote nothing.
 """
 
