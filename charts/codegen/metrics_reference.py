@@ -24,6 +24,10 @@ When `beta` is 0 TRL computes no KL divergence, and `grpo_kl` is absent rather t
 What comes from a key of TRL's is what TRL logged last: means over the steps since the log before, which is one step unless the recipe sets `logging_steps` or `logging_strategy`.
 """
 
+PHASES = """\
+Values of `phase`.
+"""
+
 PARTS = """\
 Values of `part`, in their order. The gauge is there when the first step is done, and the log then says the same in one line.
 """
@@ -44,7 +48,8 @@ def metrics_reference() -> str:
     return "\n".join([
         HEAD,
         _section("Learners (port 9400)", "Learner 0 serves all of these; every learner serves its process's own.", LEARNER_METRICS),
-        f"Values of `phase`: {', '.join(f'`{phase}`' for phase in Phase)}.\n",
+        PHASES,
+        table(("phase", "seconds of"), members(Phase)),
         PARTS,
         table(("part", "seconds of"), members(StartupPart)),
         REASONS,

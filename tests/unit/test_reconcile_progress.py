@@ -205,6 +205,10 @@ class TestProgress:
         plan = look(make_run(), make_job(), make_pod(ready=True), reading=Reading(report))
         assert said(plan, WEIGHTS) == ("True", "InSync")
         assert message(plan, WEIGHTS) == "1 of 1 generators hold the learner's current weights."
+        plan = look(make_run(generators={"maxStaleness": 1}), make_job(), make_pod(ready=True), reading=Reading(report))
+        assert message(plan, WEIGHTS) == (
+            "1 of 1 generators hold the learner's weights, current or as old as spec.generators.maxStaleness allows."
+        )
 
     def test_the_first_step_of_an_attempt(self) -> None:
         steps = {None: "The first step of attempt 1 is being made.", 2.0: "Steps are being made."}

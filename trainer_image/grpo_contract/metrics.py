@@ -43,12 +43,20 @@ class Phase(StrEnum):
     """Parts of a training step, and what happens between steps; the values of grpo_phase_seconds{phase}."""
 
     GENERATE = "generate"
+    """Until the completions of the batch are there and in TRL's form: all of their writing, or with
+    spec.generators.maxStaleness what learners still have to wait for."""
     REWARD = "reward"
+    """What scoring takes after that; completions are scored as they come."""
     LEARN = "learn"
+    """All the rest of the step: log-probabilities, loss, gradients, the optimizer."""
     WEIGHT_SYNC = "weight_sync"
+    """Until the new version of the weights is made, and without maxStaleness until all generators have it."""
     CHECKPOINT = "checkpoint"
+    """A checkpoint, between two steps."""
     WAIT = "wait"
+    """What of generation passed while no generator was there to write."""
     EVALUATE = "evaluate"
+    """An evaluation as a whole, between two steps."""
 
 
 class StartupPart(StrEnum):

@@ -47,7 +47,7 @@ class ConditionType(StrEnum):
     LEARNERS_READY = "LearnersReady"
     """All learner pods of the current attempt run."""
     WEIGHTS_IN_SYNC = "WeightsInSync"
-    """All ready generators hold the learner's current weights."""
+    """All ready generators hold the learner's weights: the current ones, or some that spec.generators.maxStaleness allows."""
     PROGRESSING = "Progressing"
     """Steps are being made, or something on the way there is."""
     BENCHMARKED = "Benchmarked"
@@ -124,7 +124,7 @@ class GeneratorStatus(_Status):
     first_ready_at: Time | None = None
     """When the first of them was ready. From then on one that cannot work does not end the run."""
     in_sync: int = 0
-    """Pods that hold the learner's current weights."""
+    """Pods that hold the learner's weights: the current ones, or some that spec.generators.maxStaleness allows."""
     weight_version: str | None = None
     """Version of the learner's current weights."""
     recommended: int | None = None

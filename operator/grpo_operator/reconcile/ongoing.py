@@ -29,7 +29,7 @@ def judge_ongoing(
     return [
         generators,
         learners,
-        judge_weights(progress),
+        judge_weights(progress, run.spec.generators.max_staleness),
         judge_progress(run, attempt, progress, reading, learners, generators, now),
     ]
 

@@ -76,12 +76,15 @@ def has_made_steps(progress: Progress) -> bool:
     return progress.progress.seconds_per_step is not None
 
 
-def judge_weights(progress: Progress | None) -> Statement:
+def judge_weights(progress: Progress | None, max_staleness: int) -> Statement:
     known = sum(not generator.has_left for generator in progress.generators) if progress else 0
     if progress is None or progress.weight_version is None or not known:
         return Statement(ConditionType.WEIGHTS_IN_SYNC, "Unknown", Reason.NOT_KNOWN_YET, "No weights were sent yet.")
     in_sync = generators_in_sync(progress)
-    message = f"{in_sync} of {known} generators hold the learner's current weights."
+    wanted = (
+        "current weights" if max_staleness == 0 else "weights, current or as old as spec.generators.maxStaleness allows"
+    )
+    message = f"{in_sync} of {known} generators hold the learner's {wanted}."
     if in_sync == known:
         return Statement(ConditionType.WEIGHTS_IN_SYNC, "True", Reason.IN_SYNC, message)
     return Statement(ConditionType.WEIGHTS_IN_SYNC, "False", Reason.OUT_OF_SYNC, message)

@@ -96,9 +96,9 @@ class Reason(StrEnum):
 
     # WeightsInSync
     IN_SYNC = "InSync"
-    """Every generator that the learner knows holds its current weights."""
+    """Every generator that the learner knows holds its current weights, or some that spec.generators.maxStaleness allows."""
     OUT_OF_SYNC = "OutOfSync"
-    """Some generator does not hold the current weights; it gets no prompts until it does."""
+    """Some generator does not hold such weights; it gets no prompts until it does."""
     NOT_KNOWN_YET = "NotKnownYet"
     """The learner has not reported yet."""
 
