@@ -260,12 +260,11 @@ def test_runs_do_not_touch_each_other(hurt: Hurts) -> None:
 def test_nothing_was_learnt_from_that_is_older_than_allowed(hurt: Hurts, prometheus: Prometheus) -> None:
     """By what Prometheus holds of each run, whatever happened to its pods."""
 
-    def largest(metric: str, run: Manifest) -> float:
-        of_run = f'namespace="{run["metadata"]["namespace"]}",run="{run["metadata"]["name"]}"'
-        series = metric.replace("{", f"{{{of_run},") + f"[{int(time.time() - hurt.started)}s]"
-        (found,) = prometheus.query(f"max(max_over_time({series}))")
+    def largest(run: Manifest, metric: str, matcher: str = "") -> float:
+        labels = f'namespace="{run["metadata"]["namespace"]}",run="{run["metadata"]["name"]}",{matcher}'
+        (found,) = prometheus.query(f"max(max_over_time({metric}{{{labels}}}[{int(time.time() - hurt.started)}s]))")
         return float(found["value"][1])
 
     for run in (hurt.generator.run, hurt.learner.run, hurt.namesake.run):
-        assert largest("grpo_too_stale_completions_total{}", run) == 0
-        assert largest('grpo_staleness_versions{stat="max"}', run) == hurt.max_staleness
+        assert largest(run, "grpo_too_stale_completions_total") == 0
+        assert largest(run, "grpo_staleness_versions", 'stat="max"') == hurt.max_staleness

@@ -1,15 +1,30 @@
 """Weights on their way to the processes that keep generators' mirrors."""
 
 import asyncio
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 
 from grpo_contract.weights import StageAnswer, StagedWeights
 from grpo_generator.staging import Staging
+from grpo_trainer.fleet.update import Update
 from grpo_trainer.fleet.weights import WeightServer
 
 
-async def stage(server: WeightServer, stagings: Sequence[Staging]) -> tuple[list[StagedWeights], int]:
+async def update(
+    server: WeightServer, stagings: Sequence[Staging], loads: Sequence[Callable[[StagedWeights], float]]
+) -> Update:
+    """Of all generators at once, each of which loads in its own way and says in how many seconds; the pause is that of the
+    slowest."""
+    started = time.perf_counter()
+    staged, size_bytes = await _stage(server, stagings)
+    with ThreadPoolExecutor(len(stagings)) as pool:
+        pause_s = max(pool.map(lambda load, weights: load(weights), loads, staged))
+    return Update(staged[0].version, time.perf_counter() - started, pause_s, size_bytes)
+
+
+async def _stage(server: WeightServer, stagings: Sequence[Staging]) -> tuple[list[StagedWeights], int]:
     """In all of them at once; and the bytes for one."""
     with ExitStack() as offers:
         offerings = [offers.enter_context(server.offering()) for _ in stagings]

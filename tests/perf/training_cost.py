@@ -23,7 +23,8 @@ from perf.training_report import WARM_UP, Training, learn_s, limit_row, real_row
 RESULT = ROOT / "build" / "bench" / "train.json"
 RATIOS = ("1:4", "1:2", "1:1", "2:1", "4:1")
 STALENESS = (0, 1, 2)
-FEWEST_STEPS = 10
+FEWEST_STEPS = 1 + WARM_UP + 3 * max(STALENESS) + 1
+"""So that `steady` leaves some of the largest staleness."""
 SYNCED_GENERATORS = (1, 2, 4)
 FIRST_PACE_S = 0.1
 """A batch, where it is not yet known how long learning takes."""
@@ -77,10 +78,10 @@ def _measure_limit(folder: Path, report: Report, ranks: int, ratios: Sequence[st
     _say(f"{ranks} ranks learn from a batch in {first_learn_s:.2f} s")
     for ratio in ratios:
         generate_s = first_learn_s * times_learning(ratio)
-        alone_s = 0.0
         for staleness in STALENESS:
             run = steps(f"{ratio}-{staleness}", generate_s, staleness)
-            alone_s = alone_s or learn_s(run)  # of the first, which is the one in turns
+            if staleness == 0:
+                alone_s = learn_s(run)
             report.add("limit", [limit_row(ranks, ratio, staleness, run, generate_s, alone_s)])
 
 

@@ -17,8 +17,8 @@ import asyncio
 import tempfile
 import time
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 from statistics import median
 from typing import Final
@@ -35,8 +35,8 @@ from grpo_trainer.fleet.generator import Generator
 from grpo_trainer.fleet.snapshot import Snapshot
 from grpo_trainer.fleet.update import Update
 from grpo_trainer.fleet.weights import WeightServer
+from perf import staged
 from perf.result import Figures
-from perf.staged import stage
 from perf.training_report import table
 from trainer.running_generator import RunningGenerator, run_config
 from trainer.tiny_model import build_tokenizer
@@ -130,8 +130,9 @@ def vllm_rows(training: Training) -> list[Figures]:
 def _copied_rows(training: Training, generators: int) -> list[Figures]:
     models = [[torch.empty_like(parameter) for parameter in training.model.parameters()] for _ in range(generators)]
     stagings = [Staging() for _ in models]
+    loads = [partial(_load, model) for model in models]
     with asyncio.Runner() as runner:
-        return _rows(training, generators, "copy", lambda server: runner.run(_update(server, stagings, models)))
+        return _rows(training, generators, "copy", lambda server: runner.run(staged.update(server, stagings, loads)))
 
 
 def _rows(training: Training, generators: int, load: str, update: Callable[[WeightServer], Update]) -> list[Figures]:
@@ -169,20 +170,9 @@ def _figures(
     }
 
 
-async def _update(
-    server: WeightServer, stagings: Sequence[Staging], models: Sequence[Sequence[torch.Tensor]]
-) -> Update:
-    """Of all generators at once; the pause is that of the slowest."""
+def _load(model: Sequence[torch.Tensor], weights: StagedWeights) -> float:
     started = time.perf_counter()
-    staged, size_bytes = await stage(server, stagings)
-    with ThreadPoolExecutor(len(stagings)) as pool:
-        pause_s = max(pool.map(_load, staged, models))
-    return Update(staged[0].version, time.perf_counter() - started, pause_s, size_bytes)
-
-
-def _load(staged: StagedWeights, model: Sequence[torch.Tensor]) -> float:
-    started = time.perf_counter()
-    for target, (_, tensor) in zip(model, loadable(staged), strict=True):
+    for target, (_, tensor) in zip(model, loadable(weights), strict=True):
         target.copy_(tensor)
     return time.perf_counter() - started
 

@@ -6,9 +6,7 @@ are the real ones, over the loopback. What a generator does while it stands stil
 
 import asyncio
 import sys
-import time
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
 from typing import Any, Final
@@ -26,7 +24,7 @@ from perf.gpu.seam import WithoutFleet, learner_with
 from perf.gpu.sizes import SIZES
 from perf.gpu.snapshot import timed
 from perf.result import Figures, write
-from perf.staged import stage
+from perf.staged import update
 
 GENERATORS: Final = (1, 2, 4)
 STEPS: Final = WARM_UP + 2 * len(GENERATORS)
@@ -59,17 +57,14 @@ class Transferring(WithoutFleet):
 
     def _sync(self, mode: str, snapshot: Snapshot, server: WeightServer, stagings: Sequence[Staging]) -> Figures:
         publish_s, _ = timed(lambda: snapshot.publish(weight_tensor(name, weight) for name, weight in self.weights()))
-        started = time.perf_counter()
-        staged, size = self._loop.run_until_complete(stage(server, stagings))
-        with ThreadPoolExecutor(len(staged)) as pool:
-            pause_s = max(pool.map(load, staged))
+        updated = self._loop.run_until_complete(update(server, stagings, [load] * len(stagings)))
         return {
             "mode": mode,
             "generators": len(stagings),
-            "bytes": size,
+            "bytes": updated.size_bytes,
             "publish_s": round(publish_s, 4),
-            "seconds": round(time.perf_counter() - started, 4),
-            "pause_s": round(pause_s, 4),
+            "seconds": round(updated.seconds, 4),
+            "pause_s": round(updated.pause_s, 4),
         }
 
 

@@ -209,9 +209,9 @@ class Fleet:
         if terms.are_sent:  # it was one that failed elsewhere
             return
         terms.are_sent = True
-        busy = {shard.member for shard in self._running.values()}
+        busy = {shard.member for shard in self._running.values()} | terms.writers
         for member in members:
-            if member not in busy | terms.writers:
+            if member not in busy:
                 self._pace(member).passed_over()
 
     def _load(self, member: Member, is_coming: bool = False) -> Load:
