@@ -218,11 +218,12 @@ def test_what_the_fleet_tells(learner_0: Served) -> None:
 
 
 def test_waiting_for_generators_is_a_stage_and_is_timed(learner_0: Served, monkeypatch: pytest.MonkeyPatch) -> None:
-    clock = iter([10.0, 12.5, 13.0])
+    clock = iter([10.0, 12.5, 13.0, 14.0])
     monkeypatch.setattr("grpo_trainer.reports.fleet_report.time.perf_counter", lambda: next(clock))
     report = FleetReport(learner_0.metrics, learner_0.board)
     nobody = [GeneratorStatus("g0", GeneratorState.LOST)]
     somebody = [GeneratorStatus("g0", GeneratorState.IN_SYNC)]
+    getting_weights = [GeneratorStatus("g0", GeneratorState.LOST), GeneratorStatus("g1", GeneratorState.READY)]
 
     report.states(nobody)
     assert learner_0.board.read().stage is Stage.LOADING  # training has not begun
@@ -232,4 +233,6 @@ def test_waiting_for_generators_is_a_stage_and_is_timed(learner_0: Served, monke
     report.states(somebody)
     assert learner_0.board.read().stage is Stage.TRAINING
     assert report.take_waited_s() == 3.0
+    report.states(getting_weights)
+    assert learner_0.board.read().stage is Stage.TRAINING
     assert report.take_waited_s() == 0.0

@@ -78,7 +78,7 @@ class FleetReport:
             self.board.update(generators=self._progress())
 
     def take_waited_s(self) -> float:
-        """Seconds without any generator in sync, since the last call."""
+        """Seconds in which all generators were lost, since the last call."""
         with self._lock:
             taken, self._waited_s = self._waited_s, 0.0
             return taken
@@ -88,7 +88,7 @@ class FleetReport:
         return self._busy.take(time.perf_counter())
 
     def _count_waiting(self) -> None:
-        anybody = any(self._in_sync.values())
+        anybody = self.num_answering > 0  # one on its way to newer weights is waited for as part of a step
         now = time.perf_counter()
         if self._waiting_since is not None:
             self._waited_s += now - self._waiting_since
