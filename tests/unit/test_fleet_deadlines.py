@@ -413,6 +413,40 @@ def test_a_generator_is_in_sync_while_training_takes_what_it_writes(weights: Wei
     fetching.have_come.set()
 
 
+class Late(PlayedGenerator):
+    """Its first weights come, and its completions are written, when somebody lets them."""
+
+    def __init__(self, url: str) -> None:
+        super().__init__(url, lambda: None)
+        self.have_come, self.is_known = threading.Event(), threading.Event()
+
+    def update(self, weights: WeightSource) -> Update:
+        assert self.have_come.wait(timeout=5)
+        return super().update(weights)
+
+    def complete(self, *args: Any) -> list[list[Completion]]:
+        assert self.is_known.wait(timeout=5)
+        return super().complete(*args)
+
+
+def test_it_is_told_at_once_that_a_generator_is_there(weights: WeightServer) -> None:
+    """And not when completions are asked for again: until then the run would be said to wait for generators."""
+    late = Late("http://a")
+    fleet, observer = fleet_of(weights, lambda url: late, "http://a")
+    tickets = fleet.submit([[1]], 2, {})
+    assert observer.latest == {"a": GeneratorState.LOST}
+    late.have_come.set()
+
+    def is_known() -> bool:
+        fleet.wait(tickets, 0.01)
+        return observer.latest == {"a": GeneratorState.IN_SYNC}
+
+    wait_for("that it is there", is_known, timeout_s=5, interval_s=0)
+    assert not are_there(tickets)
+    late.is_known.set()
+    collect(fleet, tickets)
+
+
 def test_a_hung_newcomer_does_not_delay_the_others(weights: WeightServer) -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
         hung = f"http://127.0.0.1:{silent.getsockname()[1]}"

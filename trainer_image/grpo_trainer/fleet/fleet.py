@@ -163,6 +163,7 @@ class Fleet:
         self._check_deserted()
         happening: list[Future[Any]] = [*self._running, *bringing_up, self._woken]
         wait(happening, timeout_s, FIRST_COMPLETED)
+        self._roster.tell()
         self._settle_done()
         self._dispatch()
 

@@ -113,6 +113,10 @@ class Roster:
         for member in self._members.values():
             if not self._has_newest(member) and member.is_due:
                 self._start(member)
+        self.tell()
+
+    def tell(self) -> None:
+        """How the generators are."""
         self._observer.states([self._status(member) for member in self._members.values()])
 
     def sync(self) -> None:
