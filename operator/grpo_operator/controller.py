@@ -244,7 +244,7 @@ class Controller:
             stored = await self._kube.apply_status(metadata.namespace, metadata.name, metadata.uid, _as_json(status))
             self._cache.put_written(GRPORUN.kind, stored)
             memory.unposted += events_of(run, status)
-            if status.attempt > run.status.attempt and status.last_failure:
+            if status.learners.restarts > run.status.learners.restarts and status.last_failure:
                 self._metrics.restarted(Role.LEARNER, status.last_failure.reason)
         await self._post_events(run, memory)
 

@@ -41,6 +41,7 @@ DEFAULTS: Final[dict[str, Any]] = {
     "checkpoint": {"everySteps": 50, "keep": 2},
     "rewards": {"timeoutSeconds": 60, "maxErrorShare": 0.2},
     "maxRestarts": 5,
+    "suspend": False,
 }
 """What the API server adds to the spec of BASE."""
 RULES: Final[list[Case]] = yaml.safe_load((HERE / "rules.yaml").read_text())

@@ -61,6 +61,7 @@ def full_status() -> GRPORunStatus:
         benchmarks=[filled(BenchmarkStatus, phase=BenchmarkPhase.RUNNING, scores={"math_500|0": {"pass@1": 0.5}})],
         last_failure=filled(LastFailure, time=TIME),
         started_at=TIME,
+        suspended_at=TIME,
         finished_at=TIME,
     )
     return status

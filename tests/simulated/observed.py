@@ -1,7 +1,7 @@
 """What a test sees of a run and of its operator."""
 
 from harness.kubectl import Kubectl
-from harness.runs import events_of, versions
+from harness.runs import children, events_of, versions
 from simulated.operator_process import Operator
 from simulated.runs import name_of_a_run, start_run
 
@@ -11,6 +11,16 @@ WRITES = ("PATCH", "POST", "DELETE")
 def all_versions(kubectl: Kubectl, name: str) -> dict[str, str]:
     """Of the run and of everything that was made for it."""
     return versions(kubectl, name) | {"run": kubectl.get("grporun", name)["metadata"]["resourceVersion"]}
+
+
+def kept(kubectl: Kubectl, name: str) -> dict[str, str]:
+    """Uids of what is no pod and makes none."""
+    found = children(kubectl, name, "configmap,secret,pvc,service,networkpolicy")
+    return {child: manifest["metadata"]["uid"] for child, manifest in found.items()}
+
+
+def makers(kubectl: Kubectl, name: str) -> set[str]:
+    return set(children(kubectl, name, "deployment,job,pod"))
 
 
 def wait_for_look(kubectl: Kubectl) -> None:

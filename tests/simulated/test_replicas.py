@@ -9,15 +9,19 @@ import pytest
 from grpo_operator.leader import DURATION_S, RENEW_EVERY_S
 from harness.installation import OPERATOR_NAMESPACE, RELEASE
 from harness.kubectl import Kubectl
-from harness.runs import SOON_S
+from harness.runs import SOON_S, children, pods, wait_for_phase, wait_until_all_ready
 from harness.waiting import wait_for
-from simulated.observed import WRITES, all_versions, count
+from simulated.observed import WRITES, all_versions, count, kept, makers
 from simulated.operator_process import running_operator
-from simulated.runs import start_run
+from simulated.runs import change, hold, release, start_run
 
 
 @pytest.fixture(autouse=True)
 def _free_lease(kubectl: Kubectl) -> None:
+    free_lease(kubectl)
+
+
+def free_lease(kubectl: Kubectl) -> None:
     kubectl.within(OPERATOR_NAMESPACE)("delete", "lease", RELEASE, "--ignore-not-found")
 
 
@@ -66,6 +70,37 @@ def test_one_replica_works_at_a_time(kubectl: Kubectl, kubeconfig: Path, folder:
             assert time.monotonic() - stopped_at < DURATION_S - RENEW_EVERY_S, "the lease was not given back"
             wait_for("a look", lambda: count(two, "controller_runtime_reconcile_total") >= 1, SOON_S, 0.1)
             assert count(two, "grpo_runs") == 1
+
+
+def test_an_operator_that_is_killed_costs_a_suspended_run_nothing(
+    kubectl: Kubectl, kubeconfig: Path, folder: Path, name: str
+) -> None:
+    with running_operator(kubeconfig, folder, "suspending", fullPassS=3600) as operator:
+        start_run(kubectl, name)
+        before = kept(kubectl, name)
+        learner = pods(kubectl, name, "learner")[0]
+        hold(kubectl, learner)
+        change(kubectl, name, suspend=True)
+        wait_for_phase(kubectl, name, "Suspending")
+        operator.stop(signal.SIGKILL)
+    release(kubectl, learner)
+    free_lease(kubectl)
+    with running_operator(kubeconfig, folder, "holding", fullPassS=3600) as operator:
+        wait_for_phase(kubectl, name, "Suspended")
+        assert makers(kubectl, name) == set()
+        operator.stop(signal.SIGKILL)
+    change(kubectl, name, suspend=False)
+    free_lease(kubectl)
+    with running_operator(kubeconfig, folder, "going-on", fullPassS=3600) as operator:
+        wait_for("attempt 2", lambda: kubectl.find("job", f"{name}-learner-2"), SOON_S, 0.1)
+        operator.stop(signal.SIGKILL)
+    free_lease(kubectl)
+    with running_operator(kubeconfig, folder, "training", fullPassS=3600):
+        wait_until_all_ready(kubectl, name)
+        status = kubectl.get("grporun", name)["status"]
+        assert (status["attempt"], status["suspensions"], status["learners"]["restarts"]) == (2, 1, 0)
+        assert kept(kubectl, name) == before
+        assert set(children(kubectl, name, "job")) == {f"Job/{name}-learner-2"}
 
 
 def test_a_killed_leader_is_followed_when_its_lease_runs_out(kubectl: Kubectl, kubeconfig: Path, folder: Path) -> None:

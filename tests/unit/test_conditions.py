@@ -23,6 +23,7 @@ from unit.observed_inputs import NOW, make_condition, with_conditions
 ACCEPTED, STORAGE = ConditionType.ACCEPTED, ConditionType.STORAGE_READY
 LEARNERS, GENERATORS = ConditionType.LEARNERS_READY, ConditionType.GENERATORS_READY
 PROGRESSING, SUCCEEDED, FAILED = ConditionType.PROGRESSING, ConditionType.SUCCEEDED, ConditionType.FAILED
+SUSPENDED = ConditionType.SUSPENDED
 NOW_TEXT, LATER, LATER_TEXT = "2026-06-01T12:00:00Z", NOW + timedelta(minutes=1), "2026-06-01T12:01:00Z"
 
 
@@ -76,6 +77,16 @@ PHASES: dict[str, tuple[list[Condition], Phase]] = {
     "all generators lost": ([YES, make_condition(PROGRESSING, "False", "WaitingForGenerators")], Phase.RUNNING),
     "succeeded": ([YES, make_condition(SUCCEEDED, "True", "Completed")], Phase.SUCCEEDED),
     "failed": ([YES, make_condition(FAILED, "True", "DatasetNotFound")], Phase.FAILED),
+    "suspending": ([YES, make_condition(SUSPENDED, "False", "Suspending")], Phase.SUSPENDING),
+    "suspended": (
+        [YES, make_condition(PROGRESSING, "False", "Suspended"), make_condition(SUSPENDED, "True", "Suspended")],
+        Phase.SUSPENDED,
+    ),
+    "suspended before it was accepted": ([make_condition(SUSPENDED, "True", "Suspended")], Phase.SUSPENDED),
+    "going on": (
+        [YES, make_condition(PROGRESSING, "True", "Training"), make_condition(SUSPENDED, "False", "Resumed")],
+        Phase.RUNNING,
+    ),
     "failed before it was accepted": ([make_condition(FAILED, "True", "ClaimNotFound")], Phase.FAILED),
 }
 
@@ -138,6 +149,17 @@ EVENTS: dict[str, tuple[list[Condition], list[Condition], list[tuple[str, str]]]
         [make_condition(FAILED, "True", "MaxRestartsExceeded"), make_condition(PROGRESSING, "False", "RunEnded")],
         [make_condition(PROGRESSING, "True", "Restarting")], [("Normal", "Resumed")],
     ),
+    "suspending": (
+        [make_condition(PROGRESSING, "True", "Training")],
+        [make_condition(SUSPENDED, "False", "Suspending"), make_condition(LEARNERS, "False", "Suspended"), make_condition(PROGRESSING, "False", "Suspended")],
+        [("Normal", "Suspending")],
+    ),
+    "suspended": ([make_condition(SUSPENDED, "False", "Suspending")], [make_condition(SUSPENDED, "True", "Suspended")], [("Normal", "Suspended")]),
+    "a suspended run goes on": (
+        [make_condition(SUSPENDED, "True", "Suspended"), make_condition(PROGRESSING, "False", "Suspended")],
+        [make_condition(SUSPENDED, "False", "Resumed"), make_condition(PROGRESSING, "True", "Restarting")], [("Normal", "Resumed")],
+    ),
+    "still suspended": ([make_condition(SUSPENDED, "True", "Suspended")], [make_condition(SUSPENDED, "True", "Suspended")], []),
     "a recipe that lost a key": ([YES], [make_condition(ACCEPTED, "True", "RecipeChanged")], [("Warning", "RecipeChanged")]),
 }  # fmt: skip
 
@@ -159,6 +181,14 @@ def test_a_lost_generator_is_told_and_a_wanted_one_is_not(before: int, after: in
     run = with_conditions(make_run(), ready, generators=GeneratorStatus(ready=before))
     told = events_of(run, GRPORunStatus(conditions=[not_ready], generators=GeneratorStatus(ready=after)))
     assert [event.reason for event in told] == expected
+
+
+@pytest.mark.parametrize("reason", ["Suspended", "RunEnded"])
+def test_generators_that_go_with_all_else_are_no_loss(reason: str) -> None:
+    ready = make_condition(GENERATORS, "True", "AllReady")
+    run = with_conditions(make_run(), ready, generators=GeneratorStatus(ready=2))
+    after = GRPORunStatus(conditions=[make_condition(GENERATORS, "False", reason)])
+    assert events_of(run, after) == []
 
 
 def test_generators_that_the_user_took_away_are_no_loss() -> None:

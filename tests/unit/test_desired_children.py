@@ -241,6 +241,7 @@ TOUCHED: dict[str, tuple[GRPORun, set[str]]] = {
     "staleness": (make_run(generators={"maxStaleness": 1}), {"ConfigMap/math-config", "Deployment/math-generator"}),
     "sampling": (make_run(sampling={"dynamic": True}), {"ConfigMap/math-config", "Deployment/math-generator"}),
     "restarts": (make_run(maxRestarts=9), set()),
+    "a suspension": (make_run(suspend=True), set()),
 }
 
 

@@ -204,8 +204,8 @@ class Rewards(ApiModel):
 
 class GRPORunSpec(ApiModel):
     """What to train, on what, where to keep it. How pods run (image, resources, env, where they are placed, podTemplate),
-    generators.replicas and maxRestarts may change at any time, the recipe, sampling and generators.maxStaleness until the
-    run is accepted."""
+    generators.replicas, maxRestarts and suspend may change at any time, the recipe, sampling and generators.maxStaleness
+    until the run is accepted."""
 
     recipe: Annotated[
         Object,
@@ -236,3 +236,11 @@ class GRPORunSpec(ApiModel):
             "newest checkpoint.",
         ),
     ] = 5
+    suspend: Annotated[
+        bool,
+        Field(
+            description="While true the run has no pods: learners save a checkpoint and end, then generators do; the volume "
+            "stays. With false again it goes on from its newest checkpoint. That counts as no restart; a run that has ended "
+            "is left as it is."
+        ),
+    ] = False

@@ -30,7 +30,12 @@ class Phase(StrEnum):
     RUNNING = "Running"
     """Steps are being made, or were until all generators were lost."""
     RESTARTING = "Restarting"
-    """An attempt failed; the next one starts from the newest checkpoint, or from the beginning when there is none."""
+    """An attempt failed, or was ended by spec.suspend; the next one starts from the newest checkpoint, or from the beginning
+    when there is none."""
+    SUSPENDING = "Suspending"
+    """spec.suspend is true, and pods of the run are still ending."""
+    SUSPENDED = "Suspended"
+    """spec.suspend is true, and the run has no pods."""
     SUCCEEDED = "Succeeded"
     """All steps were made and the model is saved."""
     FAILED = "Failed"
@@ -55,6 +60,8 @@ class ConditionType(StrEnum):
     REWARDS_HEALTHY = "RewardsHealthy"
     """No more completions lose their reward to failures of reward functions than spec.rewards.maxErrorShare allows; said
     once steps are made."""
+    SUSPENDED = "Suspended"
+    """spec.suspend is true, and the run has no pods; absent of a run that never was."""
     SUCCEEDED = "Succeeded"
     """The run ended well; its model is saved."""
     FAILED = "Failed"
@@ -111,7 +118,7 @@ class LearnerStatus(_Status):
     ready: int = 0
     """Pods of the current attempt that are ready."""
     restarts: int = 0
-    """Attempts that failed before this one."""
+    """Attempts that failed before this one; those that a suspension ended are none of them."""
 
 
 class GeneratorStatus(_Status):
@@ -230,6 +237,10 @@ class GRPORunStatus(_Status):
     pushed: str | None = None
     """Commit on the hub that the run pushed last, of a checkpoint or of the trained model."""
     started_at: Time | None = None
-    """When the run was accepted, or the first of its objects made. From then on its recipe cannot change."""
+    """When the run was accepted and not suspended, or the first of its objects made. From then on its recipe cannot change."""
+    suspended_at: Time | None = None
+    """Since when spec.suspend has held the run."""
+    suspensions: int = 0
+    """How often the run has gone on, with another attempt, after a suspension."""
     finished_at: Time | None = None
     """When the run succeeded or failed."""

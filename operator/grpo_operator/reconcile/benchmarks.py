@@ -81,7 +81,7 @@ def judge_benchmarks(
         job=None if taken else wanted,
         withdrawn=[
             *_too_slow(entries, children),
-            *([job] if job and not (may_start or _has_node(job, children)) else []),
+            *([job] if job and _must_give_way(job, status, children) else []),
         ],
         look_again_s=REPORT_GRACE_S if job and _ended_at(job) else None,
     )
@@ -114,6 +114,13 @@ def learners_have_all(status: GRPORunStatus) -> bool:
     """What they need; of a run that is over, for ever."""
     ended = (ConditionType.SUCCEEDED, ConditionType.FAILED)
     return any(is_true(status.conditions, kind) for kind in (ConditionType.LEARNERS_READY, *ended))
+
+
+def _must_give_way(job: ObservedJob, status: GRPORunStatus, children: Children) -> bool:
+    """To learners, while it has no node; to a suspension, which leaves no pod, until it has ended."""
+    if status.suspended_at is not None:
+        return _ended_at(job) is None
+    return not (learners_have_all(status) or _has_node(job, children))
 
 
 def _too_slow(entries: Iterable[BenchmarkStatus], children: Children) -> list[ObservedJob]:

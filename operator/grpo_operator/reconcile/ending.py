@@ -11,7 +11,7 @@ from grpo_operator.api.status import ConditionType
 from grpo_operator.reconcile.conditions import Statement, find
 from grpo_operator.reconcile.failure import Cause
 from grpo_operator.reconcile.reasons import Reason
-from grpo_operator.reconcile.restart import origin_of
+from grpo_operator.reconcile.restart import counted, origin_of
 
 _TO_TRY_AGAIN: Final = "To try again, delete this run and apply the corrected one."
 _VOLUME_GOES_ALONG: Final = (
@@ -27,7 +27,7 @@ def judge_failure(run: GRPORun, attempt: int, cause: Cause) -> Statement:
         return Statement(ConditionType.FAILED, "True", cause.reason, f"{cause.message} {remedy}")
     message = (
         f"Attempt {attempt} failed and maxRestarts is {run.spec.max_restarts}: {cause.message} Raise spec.maxRestarts to "
-        f"{attempt} or more, and the run goes on from {origin_of(run)}."
+        f"{counted(run, attempt)} or more, and the run goes on from {origin_of(run)}."
     )
     return Statement(ConditionType.FAILED, "True", Reason.MAX_RESTARTS_EXCEEDED, message)
 
@@ -43,4 +43,4 @@ def should_resume(run: GRPORun, attempt: int) -> bool:
     failed = find(run.status.conditions, ConditionType.FAILED)
     if failed is None or failed.status != "True" or failed.reason != Reason.MAX_RESTARTS_EXCEEDED:
         return False
-    return attempt <= run.spec.max_restarts
+    return counted(run, attempt) <= run.spec.max_restarts

@@ -27,6 +27,12 @@ _LOSSES: Final = (Reason.GENERATOR_ENDED, Reason.GENERATOR_NOT_READY)
 """News also when no fewer generators are ready than before: another may have become ready, or one that ended have stopped
 answering first."""
 
+_GOOD_NEWS: Final = (ConditionType.SUCCEEDED, ConditionType.SUSPENDED)
+"""Whatever they say is what was wanted."""
+
+_WITHOUT_PODS: Final = (Reason.RUN_ENDED, Reason.SUSPENDED, Reason.RESTARTING)
+"""What is said of pods that nobody asks for."""
+
 EventType = Literal["Normal", "Warning"]
 
 
@@ -90,7 +96,7 @@ def _of_conditions(before: GRPORunStatus, after: GRPORunStatus) -> Iterator[_New
     for condition in after.conditions:
         old = find(before.conditions, condition.type)
         is_new = old is None or (old.status, old.reason) != (condition.status, condition.reason)
-        if is_new and (condition.type is ConditionType.SUCCEEDED or condition.reason == Reason.TRAINING):
+        if is_new and (condition.type in _GOOD_NEWS or condition.reason == Reason.TRAINING):
             yield _News("Normal", condition.reason, condition.message, condition.last_transition_time)
         elif (is_new and _is_bad(condition)) or _is_loss(condition, before, after):
             yield _News("Warning", condition.reason, condition.message, condition.last_transition_time)
@@ -114,7 +120,7 @@ def _is_bad(condition: Condition) -> bool:
 
 
 def _is_trouble(condition: Condition) -> bool:
-    if condition.status != "False" or condition.reason in (Reason.RUN_ENDED, Reason.RESTARTING):
+    if condition.status != "False" or condition.reason in _WITHOUT_PODS:
         return False
     if condition.type in _PODS:
         return condition.reason in POD_TROUBLES or condition.reason in _LOSSES
@@ -128,7 +134,7 @@ def _is_trouble(condition: Condition) -> bool:
 def _is_loss(condition: Condition, before: GRPORunStatus, after: GRPORunStatus) -> bool:
     """A generator that was ready is so no more, and the run goes on."""
     fewer = after.generators.ready < before.generators.ready
-    is_wanted = condition.status == "True" or condition.reason == Reason.RUN_ENDED
+    is_wanted = condition.status == "True" or condition.reason in (Reason.RUN_ENDED, Reason.SUSPENDED)
     return condition.type is ConditionType.GENERATORS_READY and fewer and not is_wanted
 
 

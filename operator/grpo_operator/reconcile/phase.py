@@ -15,6 +15,12 @@ _BY_PROGRESS: Final[dict[tuple[str, str], Phase]] = {
 }
 """Of a run that goes on, by status and reason of Progressing; all else is on the way there."""
 
+_BY_SUSPENSION: Final[dict[str, Phase]] = {
+    Reason.SUSPENDING: Phase.SUSPENDING,
+    Reason.SUSPENDED: Phase.SUSPENDED,
+}
+"""Of a run that is held, by the reason of Suspended."""
+
 
 def phase_of(conditions: Sequence[Condition], attempt: int, before: Phase) -> Phase:
     """`before`: what the phase was."""
@@ -22,6 +28,9 @@ def phase_of(conditions: Sequence[Condition], attempt: int, before: Phase) -> Ph
         return Phase.FAILED
     if is_true(conditions, ConditionType.SUCCEEDED):
         return Phase.SUCCEEDED
+    suspended = find(conditions, ConditionType.SUSPENDED)
+    if suspended and suspended.reason in _BY_SUSPENSION:
+        return _BY_SUSPENSION[suspended.reason]
     storage = find(conditions, ConditionType.STORAGE_READY)
     if not is_true(conditions, ConditionType.ACCEPTED) or (storage and storage.reason == Reason.CLAIM_NOT_FOUND):
         return Phase.PENDING

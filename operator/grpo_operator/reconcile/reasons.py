@@ -115,7 +115,8 @@ class Reason(StrEnum):
     EVALUATING = "Evaluating"
     """The trained model is saved, and is being evaluated."""
     RESTARTING = "Restarting"
-    """An attempt failed; the next one starts from the newest checkpoint, or from the beginning when there is none."""
+    """An attempt failed, or was ended by `suspend`; the next one starts from the newest checkpoint, or from the beginning when
+    there is none."""
     LEARNER_LEFT_BEHIND = "LearnerLeftBehind"
     """A learner of an earlier attempt runs on although its Job was deleted (`--cascade=orphan`). Delete the pod."""
     PROGRESS_UNREADABLE = "ProgressUnreadable"
@@ -140,6 +141,12 @@ class Reason(StrEnum):
     SCORING = "Scoring"
     """Reward functions score all completions, or fail for no more of them than `rewards.maxErrorShare` allows."""
 
+    # Suspended; the second also of what has no pods then: LearnersReady, GeneratorsReady, WeightsInSync and Progressing
+    SUSPENDING = "Suspending"
+    """`suspend` is true. Learners save a checkpoint and end; then the generators do."""
+    SUSPENDED = "Suspended"
+    """`suspend` is true, and the run has no pods. Set it to false, and the run goes on."""
+
     # Succeeded, Failed
     COMPLETED = "Completed"
     """All steps are done and the model is saved."""
@@ -147,11 +154,13 @@ class Reason(StrEnum):
     """An attempt failed and `maxRestarts` allows no other. `status.lastFailure` says why the last one did. Raise
     `maxRestarts`, and the run goes on from its newest checkpoint."""
 
+    # Suspended, and an Event
+    RESUMED = "Resumed"
+    """The run goes on: `suspend` is false again, or, when it had used up its restarts, `maxRestarts` was raised."""
+
     # An Event alone
     RECIPE_TRANSLATED = "RecipeTranslated"
     """The recipe holds keys of an older TRL or Open-R1. `status.recipe.notes` says what became of each."""
-    RESUMED = "Resumed"
-    """The run had used up its restarts, and goes on because `maxRestarts` was raised."""
 
     # Why an attempt failed, when no pod has left a reason
     LEARNER_POD_LOST = "LearnerPodLost"

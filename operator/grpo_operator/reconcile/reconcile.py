@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import Final
 
 from grpo_operator.api.run import GRPORun
+from grpo_operator.api.status import ConditionType
 from grpo_operator.desired.children import Child, build_children
 from grpo_operator.desired.recipe import recipe_of_pods
 from grpo_operator.reconcile import report
@@ -20,7 +21,7 @@ from grpo_operator.reconcile.acceptance import (
 from grpo_operator.reconcile.benchmarks import judge_benchmarks
 from grpo_operator.reconcile.changes import children_to_write, ref_of
 from grpo_operator.reconcile.completion import REPORT_GRACE_S, final_progress, is_complete
-from grpo_operator.reconcile.conditions import Statement
+from grpo_operator.reconcile.conditions import Statement, find
 from grpo_operator.reconcile.ending import judge_failure, should_resume
 from grpo_operator.reconcile.failure import (
     CAUSE_GRACE_S,
@@ -38,10 +39,18 @@ from grpo_operator.reconcile.phase import has_ended
 from grpo_operator.reconcile.plan import LogSource, Plan
 from grpo_operator.reconcile.pod_trouble import seconds_until_settled
 from grpo_operator.reconcile.readiness import has_had_generators, seconds_until_pods_are_missed
-from grpo_operator.reconcile.restart import judge_left_behind, seconds_to_wait, seconds_until_given_up
+from grpo_operator.reconcile.restart import counted, judge_left_behind, seconds_to_wait, seconds_until_given_up
 from grpo_operator.reconcile.reward_code import LOOK_AGAIN_S, missing_code
 from grpo_operator.reconcile.rewards import failing_rewards, judge_rewards
 from grpo_operator.reconcile.storage import StorageVerdict, judge_storage
+from grpo_operator.reconcile.suspension import (
+    generators_may_go,
+    judge_suspension,
+    pods_left,
+    seconds_until_news,
+    should_go_on,
+    should_suspend,
+)
 from grpo_operator.reconcile.world import Children, World, current_attempt, sort_children
 from grpo_operator.resources import CONFIG_MAP, JOB
 from grpo_operator.settings import Settings
@@ -71,15 +80,24 @@ def reconcile(run: GRPORun, world: World, settings: Settings, now: datetime) -> 
 
 
 def _decide(look: _Look) -> Plan:
-    run, world, children, now = look.run, look.world, look.children, look.now
+    run = look.run
     if has_ended(run.status.conditions):
         return _after_the_end(look)
     if objection := judge_era(run):
-        return Plan(report.refused(run, objection, now))
+        return Plan(report.refused(run, objection, look.now))
+    if should_go_on(run):
+        return Plan(report.unsuspended(run, look.attempt, look.now), look_again_s=0)
     if run.status.started_at is None and (objection := judge_recipe(run) or judge_benchmark_names(run, look.settings)):
-        return Plan(report.refused(run, objection, now))
+        return Plan(report.refused(run, objection, look.now))
+    if should_suspend(run, look.children.job):
+        return _suspend(look)
+    return _pursue(look)
 
-    storage = judge_storage(run, world.users_claim, children.claim, now)
+
+def _pursue(look: _Look) -> Plan:
+    """The run is to go on, if it can, until it has ended."""
+    run, children, now = look.run, look.children, look.now
+    storage = judge_storage(run, look.world.users_claim, children.claim, now)
     if storage.is_hopeless:
         return _fail(look, _cause_in_storage(storage), [storage.statement])
     if not storage.may_start:
@@ -146,6 +164,19 @@ def _carry_on(look: _Look, storage: StorageVerdict, news_due_s: float | None = N
     )
 
 
+def _suspend(look: _Look) -> Plan:
+    """Nothing is written meanwhile: what the run has beside its pods stays as it is."""
+    run, children, now = look.run, look.children, look.now
+    left = pods_left(children, now)
+    status = report.suspended(run, children, look.attempt, judge_suspension(run, children, left), now)
+    generators = children.deployment if generators_may_go(run, left, now) else None
+    return Plan(
+        status,
+        delete=_not_deleting((children.job, *children.previous_jobs, generators)),
+        look_again_s=seconds_until_news(run, left, now),
+    )
+
+
 def _after_failure(look: _Look, failure: JobFailure, storage: StorageVerdict) -> Plan:
     witnessed = witnessed_loss(look.run.status.conditions, failure)
     cause = cause_of(failure, look.children.learners, look.run.spec.learners.replicas, look.now, witnessed)
@@ -156,7 +187,7 @@ def _after_failure(look: _Look, failure: JobFailure, storage: StorageVerdict) ->
 
 def _try_again_or_fail(look: _Look, cause: Cause) -> Plan:
     """The failure is put on record first; the next look, which follows at once, does what follows from it."""
-    if should_restart(cause, look.attempt, look.run.spec.max_restarts):
+    if should_restart(cause, counted(look.run, look.attempt), look.run.spec.max_restarts):
         status = report.restarting(look.run, look.attempt, cause, look.now)
         return Plan(status, log_source=_log_source(cause), look_again_s=0)
     if look.run.status.model:  # what is lost is what came after, whoever's mistake it is: its evaluation, a push
@@ -209,18 +240,25 @@ def _pause_before_attempt(look: _Look) -> float:
         return 0.0
     # Learners of this attempt without its Job: somebody deleted the Job, and it is made again when they are gone.
     leftovers = (*children.previous_learners, *children.learners)
-    return seconds_to_wait(look.attempt, _failed_at(look.run), leftovers, look.now)
+    return seconds_to_wait(counted(look.run, look.attempt), _failed_at(look.run), leftovers, look.now)
 
 
 def _left_behind(look: _Look) -> Statement | None:
     if look.children.job or look.children.previous_jobs:  # a Job that is on its way out takes its pods along
         return None
-    return judge_left_behind(look.attempt, _failed_at(look.run), look.children.previous_learners, look.now)
+    return judge_left_behind(look.attempt, _last_ended_at(look.run), look.children.previous_learners, look.now)
 
 
 def _failed_at(run: GRPORun) -> datetime | None:
     """When the last attempt did."""
     return time_of(run.status.last_failure.time) if run.status.last_failure else None
+
+
+def _last_ended_at(run: GRPORun) -> datetime | None:
+    """When the last attempt did, by a failure or at the latest when a suspension was over."""
+    suspended = find(run.status.conditions, ConditionType.SUSPENDED)
+    ends = [_failed_at(run), time_of(suspended.last_transition_time) if suspended else None]
+    return max((end for end in ends if end), default=None)
 
 
 def _waits(look: _Look) -> Iterable[float | None]:

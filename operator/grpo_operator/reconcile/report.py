@@ -1,6 +1,6 @@
 """The status of a run, put together from what the policies said."""
 
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
 from datetime import datetime
 from typing import Final
 
@@ -10,6 +10,7 @@ from grpo_contract.progress import EvaluationProgress, Metrics, Progress, Steps
 from grpo_operator.api.run import GRPORun
 from grpo_operator.api.status import (
     BenchmarkStatus,
+    Condition,
     ConditionType,
     GeneratorStatus,
     GRPORunStatus,
@@ -29,7 +30,7 @@ from grpo_operator.reconcile.progressing import generators_in_sync
 from grpo_operator.reconcile.readiness import has_had_generators, ready_generators, ready_learners
 from grpo_operator.reconcile.reasons import Reason
 from grpo_operator.reconcile.recommendation import recommend
-from grpo_operator.reconcile.restart import start_of
+from grpo_operator.reconcile.restart import counted, start_of
 from grpo_operator.reconcile.world import Children
 
 SIGNIFICANT_DIGITS: Final = 4
@@ -38,12 +39,13 @@ _PACE: Final = ("seconds_per_step", "tokens_per_second", "generator_seconds", "l
 _NO_PACE: Final = {**dict.fromkeys(_PACE), "eta_seconds": None}
 """Of an attempt that has made no steps."""
 
-_OVER: Final = (
+_OF_PODS: Final = (
     ConditionType.GENERATORS_READY,
     ConditionType.LEARNERS_READY,
     ConditionType.WEIGHTS_IN_SYNC,
     ConditionType.PROGRESSING,
 )
+"""What they speak of is no more when a run has no pods."""
 
 
 def refused(run: GRPORun, statement: Statement, now: datetime) -> GRPORunStatus:
@@ -101,14 +103,42 @@ def restarting(run: GRPORun, failed_attempt: int, cause: Cause, now: datetime) -
 def resumed(run: GRPORun, failed_attempt: int, now: datetime) -> GRPORunStatus:
     """Of a run that had failed by this attempt. `last_failure` tells of that until another attempt fails."""
     attempt = failed_attempt + 1
-    others = [condition for condition in run.status.conditions if condition.type is not ConditionType.FAILED]
-    status = _before_attempt(run, attempt).model_copy(update={"conditions": others, "finished_at": None})
+    conditions = _without(run.status.conditions, {ConditionType.FAILED})
+    status = _before_attempt(run, attempt).model_copy(update={"conditions": conditions, "finished_at": None})
     start = start_of(run, attempt)
     message = f"spec.maxRestarts is {run.spec.max_restarts} now, and the run goes on. {start}"
-    generators = Statement(
-        ConditionType.GENERATORS_READY, "False", Reason.STARTING, "Generators are being created and started."
+    return _stated(run, status, [_STARTING_GENERATORS, *_on_the_way(run, message)], now)
+
+
+def suspended(run: GRPORun, children: Children, attempt: int, statement: Statement, now: datetime) -> GRPORunStatus:
+    """One that was created so has not started: nothing of it is there, and its recipe may still be corrected."""
+    status = _before_attempt(run, attempt)
+    status = status.model_copy(
+        update={
+            "started_at": run.status.started_at or (timestamp(now) if children.own else None),
+            "suspended_at": run.status.suspended_at or timestamp(now),
+            "generators": _no_generators(run, status.generators),
+        }
     )
-    return _stated(run, status, [generators, *_on_the_way(run, message)], now)
+    held = _of_no_pods(Reason.SUSPENDED, "The run is suspended.")
+    return _stated(run, status, [accepted(run), *held, statement], now)
+
+
+def unsuspended(run: GRPORun, held_attempt: int, now: datetime) -> GRPORunStatus:
+    """Of a run that `spec.suspend` has held. The next look makes its pods."""
+    if run.status.started_at is None:
+        message = "spec.suspend is false, and the run starts."
+        going_on = Statement(ConditionType.SUSPENDED, "False", Reason.RESUMED, message)
+        conditions = _without(run.status.conditions, _OF_PODS)
+        status = run.status.model_copy(update={"conditions": conditions, "suspended_at": None})
+        return _stated(run, status, [going_on], now)
+    attempt = held_attempt + 1
+    fields = {"suspensions": run.status.suspensions + 1, "suspended_at": None}
+    run = run.model_copy(update={"status": run.status.model_copy(update=fields)})
+    message = f"spec.suspend is false again, and the run goes on. {start_of(run, attempt)}"
+    going_on = Statement(ConditionType.SUSPENDED, "False", Reason.RESUMED, message)
+    statements = [_STARTING_GENERATORS, *_on_the_way(run, message), going_on]
+    return _stated(run, _before_attempt(run, attempt), statements, now)
 
 
 def _before_attempt(run: GRPORun, attempt: int) -> GRPORunStatus:
@@ -121,6 +151,11 @@ def _before_attempt(run: GRPORun, attempt: int) -> GRPORunStatus:
             "generators": run.status.generators.model_copy(update={"in_sync": 0, "weight_version": None}),
         }
     )
+
+
+_STARTING_GENERATORS: Final = Statement(
+    ConditionType.GENERATORS_READY, "False", Reason.STARTING, "Generators are being created and started."
+)
 
 
 def _on_the_way(run: GRPORun, message: str) -> list[Statement]:
@@ -180,22 +215,38 @@ def still_ended(run: GRPORun) -> GRPORunStatus:
 def _ended(
     run: GRPORun, attempt: int, status: GRPORunStatus, statements: Iterable[Statement], now: datetime
 ) -> GRPORunStatus:
+    was_suspending = status.suspended_at is not None  # its learners were quicker
     status = status.model_copy(
         update={
             "attempt": attempt,
+            "conditions": _without(status.conditions, {ConditionType.SUSPENDED} if was_suspending else set()),
             "finished_at": timestamp(now),
+            "suspended_at": None,
             "learners": _learners(run, attempt, ready=0),
-            "generators": GeneratorStatus(
-                desired=run.spec.generators.replicas,
-                first_ready_at=status.generators.first_ready_at,
-                weight_version=status.generators.weight_version,
-                recommended=status.generators.recommended,
-                selector=_selector(run),
-            ),
+            "generators": _no_generators(run, status.generators),
         }
     )
-    over = [Statement(condition_type, "False", Reason.RUN_ENDED, "The run has ended.") for condition_type in _OVER]
+    over = _of_no_pods(Reason.RUN_ENDED, "The run has ended.")
     return _stated(run, status, [accepted(run), *over, *statements], now)
+
+
+def _of_no_pods(reason: Reason, message: str) -> list[Statement]:
+    return [Statement(condition_type, "False", reason, message) for condition_type in _OF_PODS]
+
+
+def _without(conditions: Iterable[Condition], types: Container[ConditionType]) -> list[Condition]:
+    return [condition for condition in conditions if condition.type not in types]
+
+
+def _no_generators(run: GRPORun, before: GeneratorStatus) -> GeneratorStatus:
+    """What is to be said of the role while it has no pods."""
+    return GeneratorStatus(
+        desired=run.spec.generators.replicas,
+        first_ready_at=before.first_ready_at,
+        weight_version=before.weight_version,
+        recommended=before.recommended,
+        selector=_selector(run),
+    )
 
 
 def _stated(run: GRPORun, status: GRPORunStatus, statements: Iterable[Statement], now: datetime) -> GRPORunStatus:
@@ -277,7 +328,7 @@ def rounded(value: float) -> float:
 
 
 def _learners(run: GRPORun, attempt: int, ready: int) -> LearnerStatus:
-    return LearnerStatus(desired=run.spec.learners.replicas, ready=ready, restarts=attempt - 1)
+    return LearnerStatus(desired=run.spec.learners.replicas, ready=ready, restarts=counted(run, attempt) - 1)
 
 
 def _last_failure(attempt: int, cause: Cause, now: datetime) -> LastFailure:

@@ -26,6 +26,11 @@ def pause_s(attempt: int) -> float:
     return pause
 
 
+def counted(run: GRPORun, attempt: int) -> int:
+    """Which attempt it is of those that count: one that a suspension ended has not failed."""
+    return attempt - run.status.suspensions
+
+
 def start_of(run: GRPORun, attempt: int) -> str:
     """Where the attempt begins, in a sentence."""
     return f"Attempt {attempt} starts from {origin_of(run)}."

@@ -1,0 +1,63 @@
+"""Suspended: whether `spec.suspend` holds the run, and how far its pods are in leaving.
+
+Learners go first, and generators when they have gone: a learner saves a checkpoint, and may need completions to come to where
+it can. An attempt that has ended by itself is not suspended: its Job says how.
+"""
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from grpo_contract.labels import Role
+from grpo_operator.api.run import GRPORun
+from grpo_operator.api.status import ConditionType
+from grpo_operator.reconcile.conditions import Statement
+from grpo_operator.reconcile.observed import ObservedJob, ObservedPod, time_of
+from grpo_operator.reconcile.reasons import Reason
+from grpo_operator.reconcile.restart import GONE_GRACE_S, is_given_up, origin_of, seconds_until_given_up
+from grpo_operator.reconcile.world import Children
+
+
+def should_suspend(run: GRPORun, job: ObservedJob | None) -> bool:
+    """`job`: of the current attempt."""
+    has_ended = job is not None and (job.completed_at is not None or job.failure is not None)
+    return run.spec.suspend and not has_ended
+
+
+def should_go_on(run: GRPORun) -> bool:
+    return run.status.suspended_at is not None and not run.spec.suspend
+
+
+def pods_left(children: Children, now: datetime) -> list[ObservedPod]:
+    """Those that may still hold something. The word of a node that answers nobody is not waited for."""
+    pods = (*children.previous_learners, *children.learners, *children.generators, *children.benchmark_pods)
+    return [pod for pod in pods if not pod.is_over and not is_given_up(pod, now)]
+
+
+def generators_may_go(run: GRPORun, left: Sequence[ObservedPod], now: datetime) -> bool:
+    """No learner may be saving. One whose Job was deleted without it, so that nobody ends it, is not waited for."""
+    learners = [pod for pod in left if pod.role is Role.LEARNER]
+    return not any(pod.gone_at for pod in learners) and (not learners or _seconds_held(run, now) >= GONE_GRACE_S)
+
+
+def judge_suspension(run: GRPORun, children: Children, left: Sequence[ObservedPod]) -> Statement:
+    if left:
+        whose = f"{len(left)} of its pods have not ended yet, {left[0].name} among them"
+        message = f"spec.suspend is true, and the run is being ended: {whose}. Learners save a checkpoint first."
+        return Statement(ConditionType.SUSPENDED, "False", Reason.SUSPENDING, message)
+    if children.job or children.previous_jobs or children.deployment:  # they may make pods yet
+        message = "spec.suspend is true, and the run is being ended."
+        return Statement(ConditionType.SUSPENDED, "False", Reason.SUSPENDING, message)
+    then = f"goes on from {origin_of(run)}" if run.status.started_at else "starts"
+    message = f"spec.suspend is true, and the run has no pods. Set it to false, and the run {then}."
+    return Statement(ConditionType.SUSPENDED, "True", Reason.SUSPENDED, message)
+
+
+def seconds_until_news(run: GRPORun, left: Sequence[ObservedPod], now: datetime) -> float | None:
+    """When to look again at pods that are left."""
+    waits = [seconds_until_given_up(left, now), GONE_GRACE_S - _seconds_held(run, now) if left else None]
+    return min((wait for wait in waits if wait is not None and wait > 0), default=None)
+
+
+def _seconds_held(run: GRPORun, now: datetime) -> float:
+    since = run.status.suspended_at
+    return (now - time_of(since)).total_seconds() if since else 0.0
