@@ -11,6 +11,7 @@ from grpo_cli.checkpoints import no_recovery_checkpoint
 from grpo_cli.finding import Finding, error, note, waste
 from grpo_cli.plan import Plan
 from grpo_cli.processes import other_processes
+from grpo_contract.hub import pushes
 from grpo_contract.recipe.prompts import too_few_prompts
 
 SUMS_OVER_TOKENS: Final = ("bnpo", "dr_grpo", "dapo", "cispo")
@@ -175,6 +176,17 @@ def sequences_by_length(plan: Plan) -> Iterator[Finding]:
         )
 
 
+def model_that_goes_with_the_run(plan: Plan) -> Iterator[Finding]:
+    kept_s, storage = plan.spec.ttl_seconds_after_finished, plan.spec.storage
+    if kept_s is None or storage.retain or storage.claim_name or pushes(plan.recipe):
+        return
+    yield note(
+        "spec.ttlSecondsAfterFinished",
+        f"spec.ttlSecondsAfterFinished is {kept_s}, and with the run goes its volume, with the trained model; set "
+        "spec.storage.retain to true, or push the model to the hub, unless it may go.",
+    )
+
+
 CHECKS: Final[tuple[Check, ...]] = (
     both_precisions,
     reference_without_kl,
@@ -193,5 +205,6 @@ CHECKS: Final[tuple[Check, ...]] = (
     epochs_and_steps,
     sequences_by_length,
     other_processes,
+    model_that_goes_with_the_run,
     *BROUGHT_ALONG,
 )

@@ -40,6 +40,8 @@ LOG_LINES: Final = 20
 TOKEN_BYTES: Final = 32
 EVENTS_AGAIN_S: Final = 5.0
 """Until the next try of an Event that could not be posted. Clusters limit Events by rate, for all of a namespace."""
+REMOVED_WITHIN_S: Final = 5.0
+"""Until the next try to remove a run: somebody may have changed it at the same time."""
 
 logger = logging.getLogger(__name__)
 
@@ -130,7 +132,19 @@ class Controller:
             await self._kube.delete(BY_KIND[child.kind], run.metadata.namespace, child.name, child.uid)
         if written.error:
             raise written.error
+        if plan.removes_run:
+            await self._remove(run)
+            return REMOVED_WITHIN_S
         return self._next_look(run, plan, memory)
+
+    async def _remove(self, run: GRPORun) -> None:
+        """As it is now: a watch may be late with news of its author's, and what is removed cannot be had back."""
+        seen, (namespace, name) = run.metadata, _key(run)
+        found = await self._kube.get(GRPORUN, namespace, name)
+        if found is None or (found["metadata"]["uid"], found["metadata"]["generation"]) != (seen.uid, seen.generation):
+            return
+        logger.info("%s/%s: spec.ttlSecondsAfterFinished have passed since its end; it is removed", namespace, name)
+        await self._kube.delete(GRPORUN, namespace, name, seen.uid, found["metadata"]["resourceVersion"])
 
     async def _observe(self, key: Key, run: GRPORun, memory: _Memory) -> World:
         children = self._cache.children(key)

@@ -110,9 +110,11 @@ class Kube:
         resource, namespace, name = _place(manifest)
         return await self._json("PUT", resource.path(namespace, name), manifest, field_manager=FIELD_MANAGER)
 
-    async def delete(self, resource: Resource, namespace: str, name: str, uid: str) -> None:
-        """Together with all that it owns. Nothing happens when it is gone, or another object has its name."""
-        options = {"preconditions": {"uid": uid}, "propagationPolicy": "Background"}
+    async def delete(self, resource: Resource, namespace: str, name: str, uid: str, version: str | None = None) -> None:
+        """Together with all that it owns. Nothing happens when it is gone, or another object has its name, or it is no more of
+        this version."""
+        preconditions = {"uid": uid} | ({"resourceVersion": version} if version else {})
+        options = {"preconditions": preconditions, "propagationPolicy": "Background"}
         try:
             await self._json("DELETE", resource.path(namespace, name), options)
         except NotFoundError:

@@ -37,7 +37,12 @@ APPLY: Final = ("create", "patch")
 """Server-side apply of an object that may not exist yet needs both."""
 
 PERMISSIONS: Final = (
-    Permission(GRPORUN.group, (GRPORUN.plural,), WATCH, "to see the runs"),
+    Permission(
+        GRPORUN.group,
+        (GRPORUN.plural,),
+        (*WATCH, "get", "delete"),
+        "to see the runs; ended ones go by ttlSecondsAfterFinished",
+    ),
     Permission(GRPORUN.group, (f"{GRPORUN.plural}/status",), ("patch",), "to report on them"),
     Permission(
         GRPORUN.group,

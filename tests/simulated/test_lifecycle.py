@@ -1,4 +1,6 @@
-"""Runs that are suspended, at their creation and while they train, and go on."""
+"""Runs that are suspended and go on, that have a limit to their time, and that go by themselves after their end."""
+
+from datetime import UTC, datetime
 
 import pytest
 
@@ -9,7 +11,7 @@ from harness.waiting import wait_for
 from simulated.observed import count, events, kept, makers
 from simulated.operator_process import Operator
 from simulated.progress_server import serving_progress
-from simulated.runs import change, give_address, hold, release, run_manifest, start_run, volume
+from simulated.runs import change, end_pod, give_address, hold, release, run_manifest, start_run, volume
 
 TRAINING = Progress(
     attempt=1,
@@ -74,3 +76,40 @@ def test_a_run_that_is_created_suspended_starts_when_it_is_so_no_more(kubectl: K
     run = kubectl.get("grporun", name)
     assert (phase(run), run["status"]["attempt"]) == ("Starting", 1)
     assert events(kubectl, name) == [("Normal", "Resumed"), ("Normal", "Suspended")]
+
+
+def seconds_since(time: str) -> int:
+    return int((datetime.now(UTC) - datetime.fromisoformat(time)).total_seconds())
+
+
+@pytest.mark.usefixtures("operator")
+def test_a_run_that_has_used_up_its_time_has_failed_and_keeps_its_volume(kubectl: Kubectl, name: str) -> None:
+    started_at = start_run(kubectl, name)["status"]["startedAt"]
+    before = kept(kubectl, name)
+    limit_s = seconds_since(started_at) + 4
+    change(kubectl, name, activeDeadlineSeconds=limit_s)
+    run = wait_for_phase(kubectl, name, "Failed")
+    assert seconds_since(started_at) >= limit_s
+    failed = condition(run, "Failed")
+    assert failed is not None
+    assert failed["reason"] == "DeadlineExceeded"
+    sentence = f"spec.activeDeadlineSeconds is {limit_s}, and the run has been active for as long."
+    assert failed["message"].startswith(f"{sentence} To try again, ")
+    assert (run["status"]["attempt"], run["status"]["lastFailure"]["message"]) == (1, sentence)
+    wait_for("the end of all pods", lambda: makers(kubectl, name) == set(), SOON_S)
+    assert kept(kubectl, name) == before
+    wait_for("the Event", lambda: events(kubectl, name) == [("Warning", "DeadlineExceeded")], SOON_S)
+
+
+@pytest.mark.usefixtures("operator")
+def test_a_run_goes_by_itself_after_its_end(kubectl: Kubectl, name: str) -> None:
+    start_run(kubectl, name, ttlSecondsAfterFinished=3600)
+    for learner in pods(kubectl, name, "learner"):
+        end_pod(kubectl, learner, 0, TRAINING.to_json(), "Completed")
+    run = wait_for_phase(kubectl, name, "Succeeded")
+    wait_for("the end of the generators", lambda: kubectl.find("deployment", f"{name}-generator") is None, SOON_S)
+    kept_s = seconds_since(run["status"]["finishedAt"]) + 4
+    change(kubectl, name, ttlSecondsAfterFinished=kept_s)
+    wait_for("the removal of the run", lambda: kubectl.find("grporun", name) is None, SOON_S, 0.1)
+    assert seconds_since(run["status"]["finishedAt"]) >= kept_s
+    wait_for("the end of what was made for it", lambda: children(kubectl, name) == {}, SOON_S)

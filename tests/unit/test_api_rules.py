@@ -87,7 +87,10 @@ def test_no_field_is_forgotten_when_the_run_is_frozen() -> None:
     }  # fmt: skip
     of_spec = {("spec", alias(GRPORunSpec, name)) for name in GRPORunSpec.model_fields}
     by_field = {("spec", "learners"), ("spec", "generators")}
-    may_change = {("spec", "maxRestarts"), ("spec", "suspend"), ("spec", "generators", "replicas"), *how_pods_run}
+    lasts = {
+        ("spec", field) for field in ("maxRestarts", "suspend", "activeDeadlineSeconds", "ttlSecondsAfterFinished")
+    }
+    may_change = {*lasts, ("spec", "generators", "replicas"), *how_pods_run}
     assert frozen == (of_spec | pods) - by_field - may_change
 
 

@@ -231,6 +231,33 @@ RUNS: list[tuple[Level, dict[str, Any], dict[str, Any], dict[str, Any], str, str
         "spec.recipe.push_to_hub is set, and spec.learners.env has no HF_TOKEN; set it from a Secret there, unless the "
         "operator's settings do.",
     ),
+    (
+        Level.NOTE,
+        {"ttlSecondsAfterFinished": 600},
+        {"ttlSecondsAfterFinished": 600, "storage": {"retain": True}},
+        {},
+        "spec.ttlSecondsAfterFinished",
+        "spec.ttlSecondsAfterFinished is 600, and with the run goes its volume, with the trained model; set spec.storage.retain to "
+        "true, or push the model to the hub, unless it may go.",
+    ),
+    (
+        Level.NOTE,
+        {"ttlSecondsAfterFinished": 600},
+        {"ttlSecondsAfterFinished": 600, "storage": {"size": None, "claimName": "mine"}},
+        {},
+        "spec.ttlSecondsAfterFinished",
+        "spec.ttlSecondsAfterFinished is 600, and with the run goes its volume, with the trained model; set spec.storage.retain to "
+        "true, or push the model to the hub, unless it may go.",
+    ),
+    (
+        Level.NOTE,
+        {"ttlSecondsAfterFinished": 600},
+        {"ttlSecondsAfterFinished": None},
+        {},
+        "spec.ttlSecondsAfterFinished",
+        "spec.ttlSecondsAfterFinished is 600, and with the run goes its volume, with the trained model; set spec.storage.retain to "
+        "true, or push the model to the hub, unless it may go.",
+    ),
 ]
 
 
@@ -271,6 +298,11 @@ def test_of_a_run(
     found = report_of(run_of(recipe, **spec))
     assert said(found) == said(found, level) == [(field, sentence)]
     assert said(report_of(run_of(recipe, **neighbour))) == []
+
+
+def test_a_model_that_is_on_the_hub_may_go_with_its_run() -> None:
+    run = run_of({"push_to_hub": True}, ttlSecondsAfterFinished=600, learners={"env": [HF_TOKEN]})
+    assert said(report_of(run)) == []
 
 
 def test_rows_that_make_no_generation() -> None:

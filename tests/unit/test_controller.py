@@ -34,6 +34,7 @@ class FakeApi:
         self.events_to_break = 0
         self.deleted: list[str] = []
         self.has_deleted = asyncio.Event()
+        self.has_found_run = asyncio.Event()
         self.has_event = asyncio.Event()
         for manifest in objects:
             self._store(manifest)
@@ -53,11 +54,13 @@ class FakeApi:
             raise ApiError("500: Internal error occurred: failed calling webhook")
         return self._store(manifest)
 
-    async def delete(self, resource: Resource, namespace: str, name: str, uid: str) -> None:
-        self.deleted.append(f"{resource.kind}/{name}")
+    async def delete(self, resource: Resource, namespace: str, name: str, uid: str, version: str | None = None) -> None:
+        self.deleted.append(f"{resource.kind}/{name}" + (f" {version}" if version else ""))
         self.has_deleted.set()
 
     async def get(self, resource: Resource, namespace: str, name: str) -> Manifest | None:
+        if resource.kind == "GRPORun":
+            self.has_found_run.set()
         return self.objects.get(f"{resource.kind}/{name}")
 
     async def apply_status(self, namespace: str, name: str, uid: str, status: Manifest) -> Manifest:
@@ -213,6 +216,26 @@ def test_an_event_that_could_not_be_posted_is_tried_again(monkeypatch: pytest.Mo
     events = [manifest["reason"] for reference, manifest in api.objects.items() if reference.startswith("Event/")]
     assert events[0] == "Resumed"
     assert len(events) == len(set(events))
+
+
+def run_to_be_removed() -> Manifest:
+    succeeded = make_condition(ConditionType.SUCCEEDED, "True", "Completed").model_dump(mode="json", by_alias=True)
+    status = {"conditions": [succeeded], "finishedAt": ago(60), "phase": "Succeeded", "observedGeneration": 1}
+    return run_manifest(ttlSecondsAfterFinished=60) | {"status": status}
+
+
+def test_a_run_is_removed_as_it_was_found() -> None:
+    api = FakeApi(run_to_be_removed())
+    look(api, run_to_be_removed(), until=api.has_deleted)
+    assert api.deleted == [f"GRPORun/{NAME} 1"]
+
+
+def test_a_run_that_was_changed_meanwhile_stays() -> None:
+    changed = run_to_be_removed()
+    changed["metadata"] = changed["metadata"] | {"generation": 2}
+    api = FakeApi(changed)
+    look(api, run_to_be_removed(), until=api.has_found_run)
+    assert api.deleted == []
 
 
 @pytest.mark.parametrize("is_there", [True, False])

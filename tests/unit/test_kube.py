@@ -100,6 +100,14 @@ def test_deleting_what_is_gone_or_replaced_is_done(status: int) -> None:
     Server([failure(status, told("gone"))]).ask(lambda kube: kube.delete(POD, "default", "pod", "uid"))
 
 
+@pytest.mark.parametrize(("version", "expected"), [(None, {"uid": "u"}), ("7", {"uid": "u", "resourceVersion": "7"})])
+def test_only_the_object_that_was_seen_is_deleted(version: str | None, expected: dict[str, str]) -> None:
+    server = Server([Answer(b"{}")])
+    server.ask(lambda kube: kube.delete(POD, "default", "pod", "u", version))
+    (asked,) = server.asked
+    assert asked["body"] == {"preconditions": expected, "propagationPolicy": "Background"}
+
+
 def test_deleting_what_may_not_be_deleted_is_refused() -> None:
     with pytest.raises(RefusedError):
         Server([failure(403, told("no"))]).ask(lambda kube: kube.delete(POD, "default", "pod", "uid"))

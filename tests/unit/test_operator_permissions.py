@@ -33,7 +33,7 @@ def test_everything_that_is_written_may_be_written() -> None:
     for resource in CREATED:
         assert verbs(resource) >= {"create", "get"}
         assert not verbs(resource) & {"patch", "update"}
-    assert verbs(GRPORUN) == {"list", "watch"}, "a run is its author's"
+    assert verbs(GRPORUN) == {"list", "watch", "get", "delete"}, "what a run says is its author's"
     assert verbs(GRPORUN, "/status") == {"patch"}
     assert verbs(EVENT) == {"create"}
 

@@ -24,7 +24,17 @@ NAME_LENGTH: Final = 40
 MENDABLE: Final = ("recipe", "recipeDefaults", "generators.maxStaleness", "sampling")
 """They say what the run computes, and can be mended until it is accepted."""
 
-MUTABLE: Final = frozenset({*MENDABLE, "learners", "generators", "maxRestarts", "suspend"})
+MUTABLE: Final = frozenset(
+    {
+        *MENDABLE,
+        "learners",
+        "generators",
+        "maxRestarts",
+        "suspend",
+        "activeDeadlineSeconds",
+        "ttlSecondsAfterFinished",
+    }
+)
 """Fields that are not frozen as a whole: the recipe has rules of its own, pods have one per field."""
 
 MUTABLE_OF_PODS: Final = frozenset({*PodSettings.model_fields})

@@ -22,6 +22,10 @@ MOST_ROUNDS: Final = 16
 AccessMode = Literal["ReadWriteOnce", "ReadOnlyMany", "ReadWriteMany", "ReadWriteOncePod"]
 
 
+Seconds = Annotated[int, Field(le=2**31 - 1)]
+"""As many as fields of this kind of Kubernetes' own objects take."""
+
+
 class ApiModel(BaseModel):
     # Unknown fields are the API server's to refuse. One of them here is of a newer CRD than this operator.
     model_config = ConfigDict(alias_generator=to_camel, populate_by_name=True, extra="ignore", frozen=True)
@@ -204,8 +208,8 @@ class Rewards(ApiModel):
 
 class GRPORunSpec(ApiModel):
     """What to train, on what, where to keep it. How pods run (image, resources, env, where they are placed, podTemplate),
-    generators.replicas, maxRestarts and suspend may change at any time, the recipe, sampling and generators.maxStaleness
-    until the run is accepted."""
+    generators.replicas, maxRestarts, suspend, activeDeadlineSeconds and ttlSecondsAfterFinished may change at any time, the
+    recipe, sampling and generators.maxStaleness until the run is accepted."""
 
     recipe: Annotated[
         Object,
@@ -244,3 +248,20 @@ class GRPORunSpec(ApiModel):
             "is left as it is."
         ),
     ] = False
+    active_deadline_seconds: Annotated[
+        Seconds | None,
+        Field(
+            ge=1,
+            description="Seconds that the run may be active, from its start, time suspended not counted. After that it has failed "
+            "(DeadlineExceeded), with no other attempt; its pods go, its checkpoints stay. Absent: as long as it takes.",
+        ),
+    ] = None
+    ttl_seconds_after_finished: Annotated[
+        Seconds | None,
+        Field(
+            ge=0,
+            description="Seconds after its end, successful or not, until this object is deleted, with all that was made for it: the "
+            "claim, with the trained model, too, unless storage.retain or storage.claimName keeps it. It waits for the run's "
+            "benchmarks. Absent: it stays.",
+        ),
+    ] = None

@@ -242,5 +242,8 @@ class GRPORunStatus(_Status):
     """Since when spec.suspend has held the run."""
     suspensions: int = 0
     """How often the run has gone on, with another attempt, after a suspension."""
+    inactive_seconds: int = 0
+    """Seconds since startedAt, as far as they are over, in which the run was suspended, or had failed until spec.maxRestarts was
+    raised. spec.activeDeadlineSeconds does not count them."""
     finished_at: Time | None = None
     """When the run succeeded or failed."""

@@ -73,6 +73,10 @@ class ObservedJob(ObservedChild):
     failure: JobFailure | None
     """Set as soon as the Job is bound to fail, before its last pods are gone."""
 
+    @property
+    def has_ended(self) -> bool:
+        return self.completed_at is not None or self.failure is not None
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ObservedDeployment(ObservedChild):

@@ -1,4 +1,4 @@
-"""What one look at a run decided. The executor does it in this order: write, report, delete."""
+"""What one look at a run decided. The executor does it in this order: write, report, delete, and the run itself last."""
 
 from dataclasses import dataclass
 
@@ -21,6 +21,7 @@ class Plan:
     """What the run's status should be; written when it differs from what it is."""
     write: tuple[Child, ...] = ()
     delete: tuple[ObservedChild, ...] = ()
+    removes_run: bool = False
     log_source: LogSource | None = None
     look_again_s: float | None = None
     """When to look again although nothing was reported; None when only news matter."""

@@ -153,6 +153,8 @@ class Reason(StrEnum):
     MAX_RESTARTS_EXCEEDED = "MaxRestartsExceeded"
     """An attempt failed and `maxRestarts` allows no other. `status.lastFailure` says why the last one did. Raise
     `maxRestarts`, and the run goes on from its newest checkpoint."""
+    DEADLINE_EXCEEDED = "DeadlineExceeded"
+    """The run has been active for `activeDeadlineSeconds`, and was ended. Another run can start from its newest checkpoint."""
 
     # Suspended, and an Event
     RESUMED = "Resumed"

@@ -22,6 +22,7 @@ from grpo_operator.reconcile.benchmarks import judge_benchmarks
 from grpo_operator.reconcile.changes import children_to_write, ref_of
 from grpo_operator.reconcile.completion import REPORT_GRACE_S, final_progress, is_complete
 from grpo_operator.reconcile.conditions import Statement, find
+from grpo_operator.reconcile.deadline import exceeded_deadline, seconds_until_deadline
 from grpo_operator.reconcile.ending import judge_failure, should_resume
 from grpo_operator.reconcile.failure import (
     CAUSE_GRACE_S,
@@ -39,6 +40,7 @@ from grpo_operator.reconcile.phase import has_ended
 from grpo_operator.reconcile.plan import LogSource, Plan
 from grpo_operator.reconcile.pod_trouble import seconds_until_settled
 from grpo_operator.reconcile.readiness import has_had_generators, seconds_until_pods_are_missed
+from grpo_operator.reconcile.removal import seconds_until_removal
 from grpo_operator.reconcile.restart import counted, judge_left_behind, seconds_to_wait, seconds_until_given_up
 from grpo_operator.reconcile.reward_code import LOOK_AGAIN_S, missing_code
 from grpo_operator.reconcile.rewards import failing_rewards, judge_rewards
@@ -76,7 +78,7 @@ def reconcile(run: GRPORun, world: World, settings: Settings, now: datetime) -> 
     children = sort_children(run, world.children, attempt)
     run = with_own_recipe(run, children.job, progress_of_attempt(world.reading, attempt))
     look = _Look(run, world, settings, now, attempt, children)
-    return _with_benchmarks(look, _decide(look))
+    return _with_removal(look, _with_benchmarks(look, _decide(look)))
 
 
 def _decide(look: _Look) -> Plan:
@@ -100,6 +102,8 @@ def _pursue(look: _Look) -> Plan:
     storage = judge_storage(run, look.world.users_claim, children.claim, now)
     if storage.is_hopeless:
         return _fail(look, _cause_in_storage(storage), [storage.statement])
+    if exceeded := exceeded_deadline(run, children.job, now):
+        return _try_again_or_fail(look, exceeded)
     if not storage.may_start:
         status = report.ongoing(run, children, look.attempt, [accepted(run), storage.statement], None, now)
         return Plan(status, look_again_s=storage.look_again_s)
@@ -124,14 +128,25 @@ def _with_benchmarks(look: _Look, plan: Plan) -> Plan:
     found = judge_benchmarks(look.run, plan.status, look.settings, look.children, progress, refusals, look.now)
     if found is None:
         return plan
-    waits = (plan.look_again_s, found.look_again_s, REFUSED_AGAIN_S if refusals else None)
     return replace(
         plan,
         status=report.with_benchmarks(look.run, plan.status, found.entries, found.statement, look.now),
         write=(*plan.write, found.job) if found.job else plan.write,
         delete=(*plan.delete, *_not_deleting(found.withdrawn)),
-        look_again_s=min((wait for wait in waits if wait is not None), default=None),
+        look_again_s=_first(plan.look_again_s, found.look_again_s, REFUSED_AGAIN_S if refusals else None),
     )
+
+
+def _with_removal(look: _Look, plan: Plan) -> Plan:
+    rest_s = seconds_until_removal(look.run, plan.status, look.now)
+    if rest_s is None:
+        return plan
+    return replace(plan, removes_run=rest_s == 0, look_again_s=_first(plan.look_again_s, rest_s))
+
+
+def _first(*waits: float | None) -> float | None:
+    """The shortest; None when none is given."""
+    return min((wait for wait in waits if wait is not None), default=None)
 
 
 def _carry_on(look: _Look, storage: StorageVerdict, news_due_s: float | None = None) -> Plan:
@@ -160,7 +175,7 @@ def _carry_on(look: _Look, storage: StorageVerdict, news_due_s: float | None = N
         status=report.ongoing(run, children, look.attempt, statements, progress, now),
         write=() if blocks else children_to_write(wanted, children.own, world.markers, world.is_full_pass),
         delete=_not_deleting((*children.previous_jobs, _outdated_job(look))),
-        look_again_s=min((wait for wait in waits if wait is not None), default=None),
+        look_again_s=_first(*waits),
     )
 
 
@@ -211,11 +226,9 @@ def _after_the_end(look: _Look) -> Plan:
 def _clear_away(look: _Look) -> Plan:
     """An ended run burns no GPUs. The learners' Job stays for its pods' logs, unless it still runs."""
     children, job = look.children, look.children.job
-    is_at_work = job is not None and job.completed_at is None and job.failure is None
+    at_work = None if job and job.has_ended else job
     status = report.still_ended(look.run)
-    return Plan(
-        status, delete=_not_deleting((children.deployment, job if is_at_work else None, *children.previous_jobs))
-    )
+    return Plan(status, delete=_not_deleting((children.deployment, at_work, *children.previous_jobs)))
 
 
 def _wanted_children(look: _Look, with_learners: bool) -> list[Child]:
@@ -271,6 +284,7 @@ def _waits(look: _Look) -> Iterable[float | None]:
         seconds_until_settled((*children.learners, *children.generators), now),
         seconds_until_pods_are_missed(look.run, children, now),
         seconds_until_given_up(children.learners, now),
+        seconds_until_deadline(look.run, now),
     )
 
 

@@ -24,6 +24,7 @@ from grpo_operator.desired.recipe import todays_recipe
 from grpo_operator.reconcile.acceptance import accepted
 from grpo_operator.reconcile.conditions import Statement, set_conditions, timestamp
 from grpo_operator.reconcile.failure import Cause
+from grpo_operator.reconcile.observed import time_of
 from grpo_operator.reconcile.own_recipe import recipe_has_changed
 from grpo_operator.reconcile.phase import phase_of
 from grpo_operator.reconcile.progressing import generators_in_sync
@@ -104,7 +105,13 @@ def resumed(run: GRPORun, failed_attempt: int, now: datetime) -> GRPORunStatus:
     """Of a run that had failed by this attempt. `last_failure` tells of that until another attempt fails."""
     attempt = failed_attempt + 1
     conditions = _without(run.status.conditions, {ConditionType.FAILED})
-    status = _before_attempt(run, attempt).model_copy(update={"conditions": conditions, "finished_at": None})
+    status = _before_attempt(run, attempt).model_copy(
+        update={
+            "conditions": conditions,
+            "inactive_seconds": _inactive_seconds(run, run.status.finished_at, now),
+            "finished_at": None,
+        }
+    )
     start = start_of(run, attempt)
     message = f"spec.maxRestarts is {run.spec.max_restarts} now, and the run goes on. {start}"
     return _stated(run, status, [_STARTING_GENERATORS, *_on_the_way(run, message)], now)
@@ -133,12 +140,22 @@ def unsuspended(run: GRPORun, held_attempt: int, now: datetime) -> GRPORunStatus
         status = run.status.model_copy(update={"conditions": conditions, "suspended_at": None})
         return _stated(run, status, [going_on], now)
     attempt = held_attempt + 1
-    fields = {"suspensions": run.status.suspensions + 1, "suspended_at": None}
+    fields = {
+        "suspensions": run.status.suspensions + 1,
+        "inactive_seconds": _inactive_seconds(run, run.status.suspended_at, now),
+        "suspended_at": None,
+    }
     run = run.model_copy(update={"status": run.status.model_copy(update=fields)})
     message = f"spec.suspend is false again, and the run goes on. {start_of(run, attempt)}"
     going_on = Statement(ConditionType.SUSPENDED, "False", Reason.RESUMED, message)
     statements = [_STARTING_GENERATORS, *_on_the_way(run, message), going_on]
     return _stated(run, _before_attempt(run, attempt), statements, now)
+
+
+def _inactive_seconds(run: GRPORun, since: str | None, now: datetime) -> int:
+    """With those of a time that is over now."""
+    assert since is not None
+    return run.status.inactive_seconds + max(0, round((now - time_of(since)).total_seconds()))
 
 
 def _before_attempt(run: GRPORun, attempt: int) -> GRPORunStatus:

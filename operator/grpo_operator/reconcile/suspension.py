@@ -19,8 +19,7 @@ from grpo_operator.reconcile.world import Children
 
 def should_suspend(run: GRPORun, job: ObservedJob | None) -> bool:
     """`job`: of the current attempt."""
-    has_ended = job is not None and (job.completed_at is not None or job.failure is not None)
-    return run.spec.suspend and not has_ended
+    return run.spec.suspend and not (job and job.has_ended)
 
 
 def should_go_on(run: GRPORun) -> bool:
