@@ -1,7 +1,7 @@
 """Suspended: whether `spec.suspend` holds the run, and how far its pods are in leaving.
 
-Learners go first, and generators when they have gone: a learner saves a checkpoint, and may need completions to come to where
-it can. An attempt that has ended by itself is not suspended: its Job says how.
+Learners go first, and generators when they have gone: a learner that saves a checkpoint should not have to do with lost
+generators meanwhile. An attempt that has ended by itself is not suspended: its Job says how.
 """
 
 from collections.abc import Sequence
