@@ -9,6 +9,7 @@ from transformers import TrainerState
 from transformers.trainer_utils import TrainOutput
 
 from grpo_contract.failure import RunFailure, UserError
+from grpo_trainer.end_request import AskedToEnd
 from grpo_trainer.training import make_all_steps
 
 STEPS = 8
@@ -30,6 +31,24 @@ def test_all_steps(resume_from: Path | None, resumed_from: str | None) -> None:
     assert learner.resumed_from == resumed_from
 
 
+def test_a_training_that_is_asked_to_end_saves_before_it_ends() -> None:
+    def train(resume_from_checkpoint: str | None) -> TrainOutput:
+        raise AskedToEnd("before a step")
+
+    saved = []
+
+    def save_step(learner: Any) -> AskedToEnd:
+        saved.append(learner)
+        return AskedToEnd("Step 3 is saved.")
+
+    learner: Any = SimpleNamespace(train=train, ending=SimpleNamespace(save_step=save_step))
+    with pytest.raises(AskedToEnd) as caught:
+        make_all_steps(learner, None)
+    assert caught.value.failure.reason == "LearnerAskedToEnd"
+    assert str(caught.value) == "Step 3 is saved."
+    assert saved == [learner]
+
+
 @pytest.mark.parametrize("step", [0, STEPS - 1])
 def test_an_early_end_is_for_another_attempt(step: int) -> None:
     learner: Any = LearnerThatEnds(step)
@@ -38,6 +57,6 @@ def test_an_early_end_is_for_another_attempt(step: int) -> None:
     assert not isinstance(caught.value, UserError)
     assert caught.value.failure.reason == "LearnerError"
     assert str(caught.value) == (
-        f"training ended after step {step} of 8: its pod was to end (enable_jit_checkpoint), or the data set gave no more "
-        "rows; the next attempt goes on from the newest checkpoint."
+        f"training ended after step {step} of 8: the data set gave no more rows; the next attempt goes on from the newest "
+        "checkpoint."
     )

@@ -13,14 +13,16 @@ from typing import Any
 import pytest
 
 from grpo_contract.failure import PodReason, RunFailure, UserError
+from grpo_trainer.end_request import AskedToEnd
 from grpo_trainer.fleet import courier as courier_module
+from grpo_trainer.fleet import inbox as inbox_module
 from grpo_trainer.fleet import wire
 from grpo_trainer.fleet.completion import Completion
 from grpo_trainer.fleet.courier import Courier, receive
 from grpo_trainer.fleet.errors import GeneratorsLost
 from grpo_trainer.fleet.fleet import Ticket
 from grpo_trainer.fleet.inbox import Batch, Inbox
-from grpo_trainer.fleet.wire import Exchange, connect
+from grpo_trainer.fleet.wire import Exchange, call, connect
 from harness.waiting import wait_for
 
 G = 2
@@ -252,6 +254,50 @@ def test_all_ranks_learn_why_what_they_wait_for_is_not_done(ranks: Ranks) -> Non
     ranks.courier.tell_end("sync", fail)
     for error in ranks.errors("sync"):
         assert str(error).startswith("completions cannot be had: KeyError: 'lost'")
+
+
+def test_all_ranks_leave_a_wait_that_is_broken_off(ranks: Ranks) -> None:
+    ranks.ask("a", 1, 2)
+    ranks.courier.break_off("a", AskedToEnd("a pod is to end").failure)
+    assert [(type(error), str(error)) for error in ranks.errors("a")] == [(AskedToEnd, "a pod is to end")] * RANKS
+    assert ranks.fleet.abandoned == [[1], [2]]
+
+
+def test_what_is_complete_is_not_broken_off(ranks: Ranks) -> None:
+    """A rank may have left the wait with it already."""
+    ranks.ask("a", 1, 2)
+    ranks.fleet.write(1, 2)
+    assert len(ranks.take("a")) == RANKS
+    ranks.ask("b", 3, 4)
+    ranks.courier.break_off("a", AskedToEnd("a pod is to end").failure)
+    ranks.fleet.write(3, 4)
+    assert ranks.take("b") == [[[3, 0], [3, 1]], [[4, 0], [4, 1]]]
+
+
+def test_whoever_waits_looks_for_something_else_meanwhile(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(inbox_module, "MEANWHILE_S", 0.01)
+    inbox, looks = Inbox(), list[int]()
+    inbox.expect("a", 0)
+
+    def look() -> None:
+        looks.append(1)
+        if len(looks) == 3:
+            inbox.complete("a")
+
+    assert in_time(inbox.take, "a", look) == []
+    assert len(looks) == 3
+
+
+def test_rank_0_hears_a_rank_that_calls() -> None:
+    exchange = Exchange("127.0.0.1")
+    with connect(exchange.address, 1) as connection:
+        exchange.wait_for(1)
+        assert not exchange.is_called()
+        call(connection)
+        wait_until(exchange.is_called)
+        assert not exchange.is_called()
+    call(connection)  # it is closed
+    wait_until(lambda: not exchange.is_called())  # nor is its end a call
 
 
 def test_a_defect_of_the_fleet_ends_the_wait(ranks: Ranks) -> None:

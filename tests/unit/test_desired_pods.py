@@ -45,6 +45,7 @@ def test_environment_of_a_learner_on_cpu() -> None:
         "GRPO_POD_NAME": {"fieldRef": {"fieldPath": "metadata.name"}},
         "GRPO_POD_IP": {"fieldRef": {"fieldPath": "status.podIP"}},
         "GRPO_ATTEMPT": "1",
+        "GRPO_GRACE_PERIOD_S": "120",
         "HOME": "/scratch",
         "TMPDIR": "/scratch",
         "TORCH_EXTENSIONS_DIR": "/scratch/torch_extensions",
@@ -59,7 +60,9 @@ def test_environment_of_a_generator_on_gpu() -> None:
     learner = environment_of(learner_template(make_run(**CPU)))
     generator = environment_of(generator_template(make_run()))
     assert generator == {
-        name: value for name, value in learner.items() if name not in ("GRPO_ATTEMPT", "OMP_NUM_THREADS")
+        name: value
+        for name, value in learner.items()
+        if name not in ("GRPO_ATTEMPT", "GRPO_GRACE_PERIOD_S", "OMP_NUM_THREADS")
     }
 
 
@@ -96,7 +99,15 @@ def test_the_learners_container() -> None:
     }
     assert container["readinessProbe"]["httpGet"] == {"path": "/healthz", "port": "http"}
     assert "livenessProbe" not in container, "a step that takes long must not be killed by a probe"
-    assert learner_template(make_run())["spec"]["terminationGracePeriodSeconds"] == 30
+    assert learner_template(make_run())["spec"]["terminationGracePeriodSeconds"] == 120
+
+
+@pytest.mark.parametrize(("wanted", "told"), [(600, "600"), (None, "30")])
+def test_a_learner_knows_how_long_it_may_take_to_end(wanted: int | None, told: str) -> None:
+    """Null takes out what the operator says: it is Kubernetes' 30 s then."""
+    template = learner_template(make_run(learners={"podTemplate": {"spec": {"terminationGracePeriodSeconds": wanted}}}))
+    assert template["spec"].get("terminationGracePeriodSeconds") == wanted
+    assert environment_of(template)["GRPO_GRACE_PERIOD_S"] == told
 
 
 def test_the_generators_container() -> None:

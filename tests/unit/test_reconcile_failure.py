@@ -20,6 +20,7 @@ from unit.observed_inputs import NOW, ago, container, ended, failed_learner, fai
 
 FAILURE = JobFailure(reason="BackoffLimitExceeded", message="limit.", since=NOW - timedelta(seconds=10))
 RENDEZVOUS = failure_text(PodReason.RENDEZVOUS_TIMEOUT, "Learner 1 did not come.")
+ASKED = failure_text(PodReason.LEARNER_ASKED_TO_END, "Step 7 is saved.")
 MISTAKE = failure_text(PodReason.DATASET_NOT_FOUND, "recipe.dataset_name: correct it.")
 
 
@@ -28,10 +29,15 @@ def evicted(index: int) -> ObservedPod:
     return failed_learner(index, exit_code=143, at_s=30, status={"phase": "Failed", "conditions": [gone]})
 
 
-def deleted(index: int, asked_s: float, ended_s: float) -> ObservedPod:
+def deleted(index: int, asked_s: float, ended_s: float, text: str = "") -> ObservedPod:
     """Deleted `asked_s` ago with a grace period of 30 s."""
     return failed_learner(
-        index, exit_code=143, at_s=ended_s, deletionTimestamp=ago(asked_s - 30), deletionGracePeriodSeconds=30
+        index,
+        exit_code=143,
+        at_s=ended_s,
+        text=text,
+        deletionTimestamp=ago(asked_s - 30),
+        deletionGracePeriodSeconds=30,
     )
 
 
@@ -70,6 +76,18 @@ CASES: dict[str, tuple[list[ObservedPod], str, str]] = {
     ),
     "a deleted learner before those who missed it": (
         [failed_learner(0, at_s=20), deleted(1, asked_s=20, ended_s=15)], "LearnerPodLost", "was deleted",
+    ),
+    "a deleted learner before those who ended with it, whose clock may be behind": (
+        [failed_learner(0, exit_code=143, text=ASKED, at_s=25), deleted(1, asked_s=20, ended_s=15)], "LearnerPodLost", "was deleted",
+    ),
+    "a drained learner before those who ended with it": (
+        [failed_learner(0, exit_code=143, text=ASKED, at_s=35), evicted(1)], "Disrupted", "Drained",
+    ),
+    "a deleted learner that said so": (
+        [deleted(0, asked_s=20, ended_s=15, text=ASKED)], "LearnerPodLost", "was deleted",
+    ),
+    "learners that were asked to end by nobody who tells": (
+        [failed_learner(0, exit_code=143, text=ASKED, at_s=20)], PodReason.LEARNER_ASKED_TO_END, "Step 7 is saved.",
     ),
     "a failed learner before those whom the Job deleted, all in one second": (
         [deleted(0, asked_s=10, ended_s=10), failed_learner(1, text=RENDEZVOUS, at_s=10)], PodReason.RENDEZVOUS_TIMEOUT, "Learner 1",
@@ -137,6 +155,12 @@ def test_who_is_being_deleted_when_another_is_gone_was_deleted_by_the_job() -> N
     assert cause.message.startswith("The pod of learner 1 was deleted, or is gone with its node (")
 
 
+def test_who_ended_with_one_that_is_gone_was_asked_because_of_it() -> None:
+    cause = cause_of(FAILURE, [failed_learner(1, exit_code=143, text=ASKED, at_s=11)], 2, NOW)
+    assert cause is not None
+    assert cause.message.startswith("The pod of learner 0 was deleted, or is gone with its node (")
+
+
 def test_of_several_that_are_gone_none_is_blamed() -> None:
     """Somebody deleted one, by force, and the Job then those that were left."""
     cause = cause_of(FAILURE, [], 2, NOW)
@@ -145,6 +169,7 @@ def test_of_several_that_are_gone_none_is_blamed() -> None:
 
 
 WITNESSED = {
+    "a neighbour that ended with it": ([failed_learner(1, exit_code=143, text=ASKED)], 11, True),
     "a neighbour that missed it": ([failed_learner(1, text=failure_text(PodReason.LEARNER_ERROR, "Connection closed."))], 10, True),
     "no pod": ([], 11, True),
     "a mistake": ([failed_learner(exit_code=USER_ERROR_EXIT_CODE, text=MISTAKE)], 11, False),

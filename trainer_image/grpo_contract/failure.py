@@ -40,6 +40,9 @@ class PodReason(StrEnum):
     """No generator was left to write completions, until the deadline."""
     RENDEZVOUS_TIMEOUT = "RendezvousTimeout"
     """Learner pods did not find each other in time."""
+    LEARNER_ASKED_TO_END = "LearnerAskedToEnd"
+    """A learner pod was asked to end: it was deleted, or its node is drained. All learners of the attempt ended with it, and
+    the last finished step is saved."""
     HUB_UNREACHABLE = "HubUnreachable"
     """The hub gives no answer: let the pods reach it, or give paths on the volume."""
     LEARNER_ERROR = "LearnerError"

@@ -18,6 +18,8 @@ from grpo_contract.pod import read_token
 from grpo_contract.recipe.comparison import what_compares
 from grpo_trainer import device
 from grpo_trainer.causes import modules_of
+from grpo_trainer.end_request import EndRequest
+from grpo_trainer.ending import Ending
 from grpo_trainer.evaluating.early_stopping import early_stopping_of
 from grpo_trainer.evaluating.evaluation import check_rows
 from grpo_trainer.evaluating.once import OnceAStep
@@ -57,15 +59,19 @@ DeepSpeed, sockets) it may be anything."""
 
 def owned_by_operator(config: RunConfig) -> dict[str, Any]:
     """TRL's arguments that are the operator's: where things lie, how ranks work together, who generates."""
-    return device.training_arguments(config.learners.device) | {
-        "output_dir": str(checkpoint_folder(config.name, config.uid)),
-        "deepspeed": zero3_config(config.learners.device),
-        "ddp_timeout": int(config.deadlines.collective_s),
-        "use_vllm": False,  # the fleet takes TRL's seam after TRL's own set-up
-        "disable_tqdm": True,
-        "save_only_model": False,  # a checkpoint that cannot be resumed from is no checkpoint
-        "push_to_hub": False,  # a pusher of ours does it: transformers' would end a run when the hub is down
-    }
+    return (
+        device.training_arguments(config.learners.device)
+        | {
+            "output_dir": str(checkpoint_folder(config.name, config.uid)),
+            "deepspeed": zero3_config(config.learners.device),
+            "ddp_timeout": int(config.deadlines.collective_s),
+            "use_vllm": False,  # the fleet takes TRL's seam after TRL's own set-up
+            "disable_tqdm": True,
+            "save_only_model": False,  # a checkpoint that cannot be resumed from is no checkpoint
+            "enable_jit_checkpoint": False,  # each rank would save what it has; a run does it together, whatever the recipe says
+            "push_to_hub": False,  # a pusher of ours does it: transformers' would end a run when the hub is down
+        }
+    )
 
 
 def start_rewards(config: RunConfig, recipe: Recipe) -> RewardProcesses:
@@ -98,6 +104,8 @@ def build_learner(
         config.checkpoint, Path(arguments.output_dir), arguments.save_total_limit, newest=checkpoint, users=users
     )
     arguments.save_total_limit = None  # the keeper applies it
+    request = EndRequest.of_pod()
+    ending = Ending(request, keeper)
     arguments.eval_on_start = arguments.eval_on_start and checkpoint is None  # of the run, not of an attempt
     quantisation = quantisation_of(recipe.model, arguments)
     is_in_numbers_of_run = config.learners.device == "cpu" or quantisation is not None
@@ -114,10 +122,14 @@ def build_learner(
             train_dataset=data.training,
             eval_dataset=data.evaluation,
             processing_class=tokenizer,
-            callbacks=[SettledObjects(), OnceAStep(), keeper, PartitionReport(), *early_stopping_of(recipe.script)],
+            callbacks=[
+                *(SettledObjects(), OnceAStep(), ending, keeper, PartitionReport()),
+                *early_stopping_of(recipe.script),
+            ],
             keeper=keeper,
+            ending=ending,
             compared_by=arguments.metric_for_best_model if what_compares(config.recipe) else None,
-            fleet=fleet_settings(config, fleet),
+            fleet=fleet_settings(config, fleet, request),
             refill_rounds=config.sampling.max_rounds if config.sampling.dynamic else 0,
             peft_config=adapter_of(recipe.model),
             quantization_config=quantisation,
@@ -188,7 +200,7 @@ def start_trackers(config: RunConfig, learner: Learner) -> AbstractContextManage
     return trackers
 
 
-def fleet_settings(config: RunConfig, observer: FleetReport) -> FleetSettings:
+def fleet_settings(config: RunConfig, observer: FleetReport, request: EndRequest) -> FleetSettings:
     return FleetSettings(
         discovery=ServiceDiscovery(config.generators.service, GENERATOR_PORT),
         read_token=read_token,
@@ -197,4 +209,5 @@ def fleet_settings(config: RunConfig, observer: FleetReport) -> FleetSettings:
         deadlines=config.deadlines,
         observer=observer,
         max_staleness=config.generators.max_staleness,
+        is_asked_to_end=request.is_made,
     )

@@ -1,15 +1,18 @@
 """Process 1 of a learner pod: torchrun for this pod's share of the run, and the exit code that the operator acts on.
 
 What can be refused without torch is refused here, within a second. It starts `grpo_trainer.worker` once per process and
-waits. There are no restarts inside a pod: one dead worker ends the pod, and the operator starts a new attempt.
+waits. There are no restarts inside a pod: one dead worker ends the pod, and the operator starts a new attempt. Asked to end,
+it waits for workers that make steps to save the last one, as long as the pod may take to end, and else ends them at once.
 """
 
 import logging
+import math
 import os
 import signal
 import socket
 import sys
 import tempfile
+import time
 from pathlib import Path
 from types import FrameType
 from typing import Any, Final
@@ -19,8 +22,9 @@ from grpo_contract.config import RunConfig
 from grpo_contract.failure import USER_ERROR_EXIT_CODE, Failure, PodReason, RunFailure, UserError
 from grpo_contract.files import CONFIG_FILE
 from grpo_contract.network import RENDEZVOUS_PORT
-from grpo_contract.pod import attempt, read_config, report_failure
+from grpo_contract.pod import attempt, grace_period_s, read_config, report_failure
 from grpo_trainer import preflight
+from grpo_trainer.end_request import EXIT_CODE, EndRequest
 from grpo_trainer.instruments.logs import set_up_logging
 from grpo_trainer.instruments.startup import started_at
 from grpo_trainer.rewards.code import module_folders
@@ -31,7 +35,10 @@ DNS_RETRY_S: Final = 1.0
 TOLD_AFTER_S: Final = 5.0
 """Beyond what a record takes when the pods of an attempt start together."""
 STOP_WORKERS_S: Final = 10
-"""Between SIGTERM and SIGKILL; below the pod's grace period."""
+"""Between SIGTERM and SIGKILL."""
+LAST_S: Final = 3.0
+"""Of the pod's grace period, for the end of workers that have not ended by themselves."""
+WORKER: Final = ("-m", "grpo_trainer.worker")
 
 log = logging.getLogger(__name__)
 
@@ -100,6 +107,12 @@ def has_address(host: str) -> bool:
 
 
 def run_workers(config: RunConfig, config_file: Path) -> None:
+    with tempfile.TemporaryDirectory(prefix="end-request-") as folder:
+        os.environ[environment.END_REQUEST] = folder
+        launch_workers(config, config_file, EndRequest(Path(folder)))
+
+
+def launch_workers(config: RunConfig, config_file: Path, request: EndRequest) -> None:
     from torch.distributed import DistError
     from torch.distributed.elastic.multiprocessing.api import SignalException
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
@@ -112,9 +125,12 @@ def run_workers(config: RunConfig, config_file: Path) -> None:
             "waiting for all %d learner pods to meet at %s, for %.0f s at most",
             *(config.learners.pods, config.learners.rendezvous_host, config.deadlines.rendezvous_s),
         )
+    EndOfWorkers(request)
     try:
-        elastic_launch(launch_config(config), sys.executable)("-m", "grpo_trainer.worker", str(config_file))
+        elastic_launch(launch_config(config), sys.executable)(*WORKER, str(config_file))
     except ChildFailedError as error:
+        if EXIT_CODE in (failure.exitcode for failure in error.failures.values()):
+            sys.exit(EXIT_CODE)
         raise worker_failure(error) from error
     except DistError as error:
         raise RunFailure(
@@ -124,6 +140,41 @@ def run_workers(config: RunConfig, config_file: Path) -> None:
         ) from error
     except SignalException as error:
         sys.exit(128 + error.sigval)
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGTERM, exit_on_signal)
+
+
+class EndOfWorkers:
+    """SIGTERM is for them from here on. They are ended at once where they have nothing to save, and else when they do not come
+    to save as they should, or the pod's time is up; most end by themselves before."""
+
+    def __init__(self, request: EndRequest) -> None:
+        self._request = request
+        self._ends_at_s = math.inf
+        signal.signal(signal.SIGALRM, self._look_again)
+        signal.signal(signal.SIGTERM, self._ask)
+
+    def _ask(self, number: int, _: FrameType | None) -> None:
+        if self._request.is_made():
+            return
+        time_s = max(LAST_S, grace_period_s() - LAST_S)
+        self._ends_at_s = time.monotonic() + time_s
+        self._wait(self._request.heeded_within_s())
+        self._request.make()
+        log.info("the pod is asked to end: learners save the last finished step, if they can within %.0f s", time_s)
+
+    def _look_again(self, number: int, _: FrameType | None) -> None:
+        is_saving = self._request.heeded_within_s() == math.inf
+        self._wait(math.inf if is_saving else None)
+
+    def _wait(self, within_s: float | None) -> None:
+        from torch.distributed.elastic.multiprocessing.api import SignalException
+
+        left_s = self._ends_at_s - time.monotonic()
+        if within_s is None or left_s <= 0:
+            raise SignalException("the pod is asked to end", signal.SIGTERM)
+        signal.setitimer(signal.ITIMER_REAL, min(within_s, left_s))
 
 
 def launch_config(config: RunConfig) -> Any:
@@ -144,6 +195,7 @@ def launch_config(config: RunConfig) -> Any:
         max_restarts=0,
         monitor_interval=0.5,
         shutdown_timeout=STOP_WORKERS_S,
+        signals_to_handle="SIGINT,SIGHUP,SIGQUIT",  # SIGTERM is handled here
     )
 
 

@@ -14,6 +14,7 @@ from accelerate.utils import gather_object
 from transformers import BitsAndBytesConfig
 
 from grpo_contract.metrics import Phase
+from grpo_trainer.ending import Ending
 from grpo_trainer.evaluating.comparison import check_metric, comparable, compared_key
 from grpo_trainer.evaluating.evaluation import apart_from_training
 from grpo_trainer.evaluating.following import follow
@@ -41,16 +42,19 @@ class Learner(DynamicSamplingTrainer):
         watch: RewardWatch,
         max_prompt_length: int | None = None,
         keeper: CheckpointKeeper | None = None,
+        ending: Ending | None = None,
         compared_by: str | None = None,
         quantization_config: BitsAndBytesConfig | None = None,
         **kwargs: Any,
     ) -> None:
         """`rewards` are reward functions by the recipe's names, under which TRL logs them: rewards/<name>/mean. `watch` is
-        told by them what failed. `keeper`, one of the callbacks, saves what evaluations make worth saving.
+        told by them what failed. `keeper`, one of the callbacks, saves what evaluations make worth saving; `ending`, another
+        one, what there is when a pod is asked to end.
         `compared_by` is metric_for_best_model where something compares evaluations. `quantization_config` is of the base, and
         saved with the adapter."""
         self.watch = watch
         self.keeper = keeper
+        self.ending = ending
         self.compared_by = compared_by
         self.max_prompt_length = max_prompt_length
         self.quantisation = quantization_config
@@ -150,6 +154,8 @@ class Learner(DynamicSamplingTrainer):
         return prompt_ids, *others
 
     def _generate_and_score_completions(self, inputs: list[dict[str, Any]]) -> dict[str, Any]:
+        is_between_steps = self.ending is not None and self.ending.is_between_steps
+        self.vllm_generation.may_break_off = self.model.training and is_between_steps
         result: dict[str, Any] = super()._generate_and_score_completions(inputs)
         if self.model.training:
             self.padding.see(result, self.accelerator.reduce)
@@ -231,6 +237,8 @@ class Learner(DynamicSamplingTrainer):
             self.quantisation.to_json_file(Path(output_dir, QUANTISATION))
 
     def _save_checkpoint(self, *args: Any, **kwargs: Any) -> None:
+        if self.ending is not None:
+            self.ending.saves()
         with self.clock.phase(Phase.CHECKPOINT):
             super()._save_checkpoint(*args, **kwargs)
 

@@ -4,6 +4,7 @@ What may take long, such as a download, comes after what can be refused without 
 """
 
 import logging
+import math
 from collections.abc import Sequence, Sized
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from grpo_contract.progress import Stage
 from grpo_contract.recipe.evaluation import evaluates_trained_model
 from grpo_trainer.building import build_learner, owned_by_operator, start_rewards, start_trackers
 from grpo_trainer.decisions import decided_by_rank_0
+from grpo_trainer.end_request import AskedToEnd, EndRequest
 from grpo_trainer.evaluating.comparison import described_best
 from grpo_trainer.evaluating.early_stopping import EarlyStopping
 from grpo_trainer.evaluating.ended_early import ended_early
@@ -153,7 +155,11 @@ def train_and_save(
     rows = learner.train_dataset
     # A stream does not know its rows.
     counted = {"train_samples": len(rows)} if isinstance(rows, Sized) else {}
-    return save_final_model(learner, config, results | counted)
+    request = EndRequest.of_pod()
+    request.heed(math.inf)
+    folder = save_final_model(learner, config, results | counted)
+    request.ignore()
+    return folder
 
 
 def evaluate_trained_model(learner: Learner) -> dict[str, float]:
@@ -184,18 +190,23 @@ def make_all_steps(learner: Learner, resume_from: Path | None) -> dict[str, floa
     """Returns what transformers says of the training.
 
     Raises:
+        AskedToEnd: a pod was asked to end, and the last finished step is saved.
         RunFailure: it came back before the last step, and not because evaluations had ended it. Saved as the trained model,
             that would be final.
     """
-    results: dict[str, float] = learner.train(
-        resume_from_checkpoint=None if resume_from is None else str(resume_from)
-    ).metrics
+    try:
+        results: dict[str, float] = learner.train(
+            resume_from_checkpoint=None if resume_from is None else str(resume_from)
+        ).metrics
+    except AskedToEnd as error:
+        assert learner.ending is not None
+        raise learner.ending.save_step(learner) from error
     done, wanted = learner.state.global_step, learner.state.max_steps
     if done < wanted and ended_early(learner.state.stateful_callbacks) is None:
         raise RunFailure(
             PodReason.LEARNER_ERROR,
-            f"training ended after step {done} of {wanted}: its pod was to end (enable_jit_checkpoint), or the data set gave "
-            "no more rows; the next attempt goes on from the newest checkpoint.",
+            f"training ended after step {done} of {wanted}: the data set gave no more rows; the next attempt goes on from the "
+            "newest checkpoint.",
         )
     return results
 

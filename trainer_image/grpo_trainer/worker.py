@@ -15,6 +15,7 @@ from grpo_contract.metrics import StartupPart
 from grpo_contract.pod import attempt, read_config, report_failure, report_success
 from grpo_contract.progress import Stage
 from grpo_trainer.causes import first_line
+from grpo_trainer.end_request import EXIT_CODE, AskedToEnd
 from grpo_trainer.fleet.errors import GeneratorsLost
 from grpo_trainer.instruments.logs import set_up_logging
 from grpo_trainer.instruments.metrics import LearnerMetrics
@@ -30,6 +31,8 @@ def main(arguments: list[str]) -> None:
     set_up_logging()
     try:
         learn(read_config(Path(arguments[0])))
+    except AskedToEnd as error:
+        fail(error.failure, EXIT_CODE)
     except (RunFailure, GeneratorsLost) as error:
         fail(error.failure, USER_ERROR_EXIT_CODE if isinstance(error, UserError) else 1)
     except Exception as error:

@@ -69,7 +69,7 @@ def cause_of(
     if gone := sorted({*range(wanted)} - {pod.index for pod in learners}):
         causes = [cause for cause in causes if not _follows_from_one_that_is_gone(cause, failure)]
     first = min(causes, key=_weight, default=None)
-    if witnessed and (first is None or (_rank(first) == _MAY_FOLLOW and first.reason != witnessed.reason)):
+    if witnessed and (first is None or (_rank(first) >= _MAY_FOLLOW and first.reason != witnessed.reason)):
         return witnessed
     return first or _told_by_job(failure, gone, now)
 
@@ -79,6 +79,8 @@ def _follows_from_one_that_is_gone(cause: Cause, failure: JobFailure) -> bool:
 
     The Job controller deletes those who are left, and says a little later that the Job has failed.
     """
+    if _rank(cause) == _FOLLOWS:
+        return True
     before_s = SAID_AFTER_DELETIONS_S if cause.reason == Reason.LEARNER_POD_LOST else 0
     return _rank(cause) == _MAY_FOLLOW and cause.began_at > failure.since - timedelta(seconds=before_s)
 
@@ -130,7 +132,7 @@ def _cause_in(pod: ObservedPod, job_failed_at: datetime) -> Cause | None:
     ends = [(container, container.ended) for container in pod.containers if container.ended]
     causes = [_cause_in_container(pod, container, ended) for container, ended in ends if ended.exit_code != 0]
     cause = min(causes, key=lambda cause: cause.began_at, default=None)
-    if pod.deletion_asked_at is None or (cause and _rank(cause) != _MAY_FOLLOW):
+    if pod.deletion_asked_at is None or (cause and _rank(cause) < _MAY_FOLLOW):
         return cause
     if pod.deletion_asked_at >= job_failed_at:  # by the Job controller, which ends what is left of a failed Job
         return replace(cause, began_at=_LATEST) if cause else None
@@ -156,6 +158,9 @@ def _cause_in_container(pod: ObservedPod, container: ObservedContainer, ended: E
 _MAY_FOLLOW: Final = 3
 """Rank of what may be only the consequence of a neighbour's end."""
 
+_FOLLOWS: Final = 4
+"""Of what always is: learners say so when one of their pods is asked to end."""
+
 _EXHAUSTED: Final = frozenset({Reason.OOM_KILLED, PodReason.GPU_OUT_OF_MEMORY, PodReason.VOLUME_FULL})
 
 
@@ -164,6 +169,8 @@ def _rank(cause: Cause) -> int:
         return 0
     if cause.reason in _EXHAUSTED:
         return 1
+    if cause.reason == PodReason.LEARNER_ASKED_TO_END:
+        return _FOLLOWS
     return 2 if cause.reason == Reason.DISRUPTED else _MAY_FOLLOW
 
 

@@ -161,6 +161,8 @@ OLD_VALUES: Final = (
 
 NOTED_KEYS: Final = {
     "bnb_4bit_quant_storage": "No effect: learners hold 4-bit weights as bytes, which ZeRO-3 splits as well.",
+    "enable_jit_checkpoint": "No effect: all learners save together when one of their pods is asked to end, whatever the recipe "
+    "says.",
     "output_dir": "No effect on where a run writes, which status.output says; without hub_model_id, its last part names the "
     "repository to push to.",
     "vllm_server_timeout": "No effect: a run waits for its generators by deadlines of its own.",

@@ -5,13 +5,9 @@ the step. A last batch that is not whole is filled up with the first rows, which
 """
 
 import copy
-import random
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
-
-import numpy as np
-import torch
 
 from grpo_contract.failure import PodReason, UserError
 from grpo_contract.recipe.dataset_mixture import read_mixture
@@ -19,6 +15,7 @@ from grpo_contract.recipe.evaluation import group_does_not_fit, nothing_kept_out
 from grpo_trainer.instruments.mismatch import SamplerMismatch
 from grpo_trainer.instruments.phases import PhaseClock
 from grpo_trainer.light_trl import GRPOConfig
+from grpo_trainer.random_state import RandomState
 from grpo_trainer.recipe import Recipe
 
 KEPT = ("clock", "mismatch", "tokens", "log_completions", "_logs")
@@ -88,11 +85,8 @@ def at_step(learner: Any, step: int) -> Iterator[None]:
 @contextmanager
 def random_state_kept() -> Iterator[None]:
     """A data loader draws a seed from torch when it is read, and a model with dropout draws more."""
-    of_python, of_numpy = random.getstate(), np.random.get_state()
-    devices = [torch.cuda.current_device()] if torch.cuda.is_available() else []
+    before = RandomState()
     try:
-        with torch.random.fork_rng(devices=devices):
-            yield
+        yield
     finally:
-        random.setstate(of_python)
-        np.random.set_state(of_numpy)
+        before.restore()

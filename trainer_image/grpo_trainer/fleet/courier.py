@@ -86,6 +86,15 @@ class Courier:
 
         self._soon(carry_out)
 
+    def break_off(self, batch: Batch, failure: Failure) -> None:
+        """What ranks wait for, unless it is complete: then all of them go on with it."""
+
+        def broken_off() -> None:
+            if batch in self._open:
+                self._tell_failure(failure)
+
+        self._soon(broken_off)
+
     def _soon(self, call: Callable[[], None]) -> None:
         self._calls.put(call)
         self._fleet.wake()

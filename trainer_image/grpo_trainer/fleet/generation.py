@@ -20,6 +20,7 @@ from accelerate.utils import broadcast_object_list, gather_object, is_peft_model
 from grpo_contract.config import Deadlines
 from grpo_contract.failure import PodReason, UserError
 from grpo_contract.weights import TensorInfo
+from grpo_trainer.end_request import AskedToEnd
 from grpo_trainer.fleet.completion import Completion
 from grpo_trainer.fleet.courier import Courier, receive
 from grpo_trainer.fleet.discovery import Discovery
@@ -31,7 +32,7 @@ from grpo_trainer.fleet.observer import FleetObserver
 from grpo_trainer.fleet.roster import Roster
 from grpo_trainer.fleet.snapshot import Snapshot
 from grpo_trainer.fleet.weights import WeightServer, WeightTensor
-from grpo_trainer.fleet.wire import Exchange, connect
+from grpo_trainer.fleet.wire import Exchange, call, connect
 from grpo_trainer.light_trl import GRPOTrainer, VLLMGeneration
 
 SYNC: Final[Batch] = "sync"
@@ -47,6 +48,8 @@ class FleetSettings:
     weights_port: int
     deadlines: Deadlines
     observer: FleetObserver
+    is_asked_to_end: Callable[[], bool] = lambda: False
+    """Whether this pod is."""
     max_staleness: int = 0
     """How many versions older than the learner's the weights may be that completions were sampled from; versions are those
     that generators are given for training."""
@@ -64,6 +67,8 @@ class FleetGeneration(VLLMGeneration):  # type: ignore[misc]
         """Of them, which training still takes completions of; None: the newest."""
         self.wanted: Batch | None = None
         """Which batch TRL wants next; None for one that was not asked for."""
+        self.may_break_off = False
+        """Whether ranks may leave the next wait for completions because a pod is asked to end. The same on all of them."""
         self.sampled_from: Sequence[int] = ()
         """Of the completions that TRL got last: which versions of the weights their first tokens were sampled from."""
         self._prompts: dict[Batch, list[list[int]]] = {}
@@ -75,8 +80,10 @@ class FleetGeneration(VLLMGeneration):  # type: ignore[misc]
         exchange = Exchange(settings.weights_host) if self.accelerator.is_main_process else None
         (address,) = broadcast_object_list([exchange and exchange.address], from_process=0)
         if exchange is None:
-            receive(connect(address, self.accelerator.process_index), self.inbox, deadlines.collective_s)
+            self._rank_0 = connect(address, self.accelerator.process_index)
+            receive(self._rank_0, self.inbox, deadlines.collective_s)
         else:
+            self._exchange = exchange
             exchange.wait_for(self.accelerator.num_processes - 1)
             self._weights = WeightServer(settings.weights_host, settings.weights_port, deadlines.weight_sync_s)
             self._snapshot = Snapshot(self._weights)
@@ -140,9 +147,24 @@ class FleetGeneration(VLLMGeneration):  # type: ignore[misc]
         if batch is None:
             self.ask(batch := "asked for now", prompts, num_generations)
         assert self._prompts.pop(batch) == prompts, f"batch {batch} is not the one that was asked for"
-        completions = self.inbox.take(batch)
+        completions = self._take(batch)
         self.sampled_from = [completion.oldest for completion in completions]
         return _in_trl_form(prompts, completions)
+
+    def _take(self, batch: Batch) -> Sequence[Completion]:
+        may_break_off, self.may_break_off = self.may_break_off, False
+        if not may_break_off:
+            return self.inbox.take(batch)
+        return self.inbox.take(batch, meanwhile=lambda: self._break_off_if_asked(batch))
+
+    def _break_off_if_asked(self, batch: Batch) -> None:
+        """Rank 0 decides, so that either all ranks leave the wait or none."""
+        is_asked = self._settings.is_asked_to_end()
+        if not self.accelerator.is_main_process:
+            if is_asked:
+                call(self._rank_0)
+        elif self._exchange.is_called() or is_asked:
+            self._courier.break_off(batch, AskedToEnd("while completions were waited for").failure)
 
     def ask(self, batch: Batch, prompts: list[list[int]], num_generations: int) -> None:
         """For completions of `prompts`, which are as in `generate`; they come to the inbox. A collective. What TRL wants next

@@ -3,10 +3,15 @@
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Final
 
 from grpo_contract.failure import Failure, PodReason, RunFailure, UserError
+from grpo_trainer.end_request import AskedToEnd
 from grpo_trainer.fleet.completion import Completion
 from grpo_trainer.fleet.errors import GeneratorsLost
+
+MEANWHILE_S: Final = 1.0
+"""How often whoever waits looks for something else to do."""
 
 Batch = str
 """Name of the prompts that one call of TRL's wants completions of."""
@@ -75,17 +80,18 @@ class Inbox:
             self._broken = error
             self._changed.notify_all()
 
-    def take(self, batch: Batch) -> Sequence[Completion]:
+    def take(self, batch: Batch, meanwhile: Callable[[], None] = lambda: None) -> Sequence[Completion]:
         """All of its completions, in the order of their places, once those of the other ranks are written too: next all
         meet in a collective, whose time-out is none of the fleet's. The fleet has a deadline for everything that this waits
-        for.
+        for. `meanwhile` is called now and then.
 
         Raises:
             GeneratorsLost, UserError, RunFailure: they will not come.
         """
         expected = self._expected[batch]
         with self._changed:
-            self._changed.wait_for(lambda: expected.is_settled or self._broken is not None)
+            while not self._changed.wait_for(lambda: expected.is_settled or self._broken is not None, MEANWHILE_S):
+                meanwhile()
             if not expected.is_settled and self._broken is not None:
                 raise self._broken
             del self._expected[batch]
@@ -102,5 +108,7 @@ class Inbox:
 def _error(failure: Failure) -> Exception:
     if failure.reason == PodReason.GENERATORS_LOST:
         return GeneratorsLost(failure.message)
+    if failure.reason == PodReason.LEARNER_ASKED_TO_END:
+        return AskedToEnd(failure.message)
     kind = RunFailure if failure.reason == PodReason.LEARNER_ERROR else UserError
     return kind(failure.reason, failure.message)

@@ -1,4 +1,5 @@
-"""Messages from rank 0 to the other ranks, apart from their collectives: they come while ranks learn.
+"""Messages from rank 0 to the other ranks, apart from their collectives: they come while ranks learn. The other way there is
+nothing but a call, which says that a rank's pod is asked to end.
 
 A collective would have to be called by all ranks at the same moment of training, in an order that a second thread must not
 disturb. Rank 0 sends each of them its own completions only.
@@ -24,6 +25,7 @@ HELLO_BYTES: Final = TOKEN_BYTES + 4
 CONNECTED_WITHIN_S: Final = 60.0
 HELLO_WITHIN_S: Final = 5.0
 """After that rank 0 goes on to the next connection. Ranks say who they are as soon as they are connected."""
+CALL: Final = b"!"
 SIGN_OF_LIFE_S: Final = 10.0
 """How often rank 0 says something, at least, also when there is nothing to bring and while the fleet is busy."""
 
@@ -52,6 +54,12 @@ class _Outbox:
         sent: Future[None] = Future()
         self._messages.put((message, sent))
         return sent
+
+    def has_called(self) -> bool:
+        """One that is gone has not."""
+        with contextlib.suppress(OSError, EOFError):
+            return self._connection.poll() and self._connection.recv_bytes(len(CALL)) == CALL
+        return False
 
     def _run(self) -> None:
         while True:
@@ -110,6 +118,10 @@ class Exchange:
         """By rank. Each is done when its message is on its way."""
         return [self._outboxes[rank].put(message) for rank, message in messages.items()]
 
+    def is_called(self) -> bool:
+        """Whether one of the ranks has called since the last time."""
+        return any(outbox.has_called() for outbox in self._outboxes.values())
+
     @property
     def ranks(self) -> list[int]:
         return list(self._outboxes)
@@ -133,6 +145,12 @@ def _left_s(deadline_s: float) -> float:
     if (left_s := deadline_s - time.monotonic()) <= 0:
         raise TimeoutError
     return left_s
+
+
+def call(connection: Connection) -> None:
+    """Rank 0, over another rank's connection to it; any thread may take what comes over it meanwhile."""
+    with contextlib.suppress(OSError):  # it is gone, and whoever waits for it learns that
+        connection.send_bytes(CALL)
 
 
 def connect(address: Address, rank: int) -> Connection:
