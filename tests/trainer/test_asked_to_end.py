@@ -7,7 +7,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, cast
 
 import pytest
 import torch
@@ -15,6 +15,7 @@ from transformers import TrainerState
 
 from grpo_contract.config import RunConfig
 from grpo_contract.environment import GRACE_PERIOD
+from grpo_trainer.building import fleet_settings
 from grpo_trainer.end_request import EXIT_CODE, AskedToEnd, EndRequest
 from grpo_trainer.ending import Ending
 from grpo_trainer.storage.checkpoint_files import MARKER
@@ -194,6 +195,14 @@ def test_requests_are_heeded_when_there_is_something_to_save(tmp_path: Path) -> 
     assert request.heeded_within_s() == pytest.approx(5, abs=1)
     request.ignore()
     assert request.heeded_within_s() is None
+
+
+def test_the_fleet_is_told_of_a_request(tmp_path: Path, config: RunConfig) -> None:
+    request, observer = EndRequest(tmp_path), cast("Any", None)
+    settings = fleet_settings(config, observer, request)
+    assert not settings.is_asked_to_end()
+    request.make()
+    assert settings.is_asked_to_end()
 
 
 def test_a_wait_may_be_left_while_a_step_has_computed_nothing() -> None:

@@ -3,6 +3,7 @@
 By files in a folder of the pod: a rank that is deep in a library looks when it comes to it. No torch: the launcher uses it.
 """
 
+import contextlib
 import os
 import signal
 from pathlib import Path
@@ -38,8 +39,9 @@ class EndRequest:
         if self._folder is None:
             return
         partial = self._folder / f".{os.getpid()}"
-        partial.write_text(str(within_s))
-        partial.rename(_heeded(self._folder))
+        with contextlib.suppress(OSError):  # a full disk is no reason to end; what was said before stays
+            partial.write_text(str(within_s))
+            partial.rename(_heeded(self._folder))
 
     def ignore(self) -> None:
         """Ranks have nothing more to save."""
