@@ -11,6 +11,7 @@ from typing import Any, cast
 
 import pytest
 import torch
+from torch.distributed.elastic.multiprocessing.api import SignalException
 from transformers import TrainerState
 
 from grpo_contract.config import RunConfig
@@ -18,6 +19,7 @@ from grpo_contract.environment import GRACE_PERIOD
 from grpo_trainer.building import fleet_settings
 from grpo_trainer.end_request import EXIT_CODE, AskedToEnd, EndRequest
 from grpo_trainer.ending import Ending
+from grpo_trainer.launch import EndOfWorkers
 from grpo_trainer.storage.checkpoint_files import MARKER
 from harness.waiting import wait_for
 from trainer.learner_inputs import learner_config, write_problems
@@ -122,7 +124,7 @@ def test_the_run_goes_on_from_the_last_finished_step(
 @pytest.mark.parametrize(
     ("grace_period_s", "most_s"),
     [
-        (8, 8),  # the pod's time is up
+        (8, 60),  # the pod's time is up
         (1000, 100),  # twice as long as the step before, and more: another rank is gone, or hangs
     ],
 )
@@ -133,6 +135,35 @@ def test_a_step_that_does_not_end(grace_period_s: int, most_s: float, held: Any,
     assert 3 < time.monotonic() - asked < most_s
     assert pod.termination_file.read_text() == ""
     assert checkpoints(tmp_path) == []
+
+
+def test_how_long_workers_are_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    timers: list[float] = []
+    monkeypatch.setattr(signal, "signal", lambda number, handler: None)
+    monkeypatch.setattr(signal, "setitimer", lambda which, seconds: timers.append(seconds))
+    monkeypatch.setenv(GRACE_PERIOD, "63")
+    request = EndRequest(tmp_path)
+    workers = EndOfWorkers(request)
+    with pytest.raises(SignalException):
+        workers.ask(signal.SIGTERM, None)  # there is nothing to save
+    assert not request.is_made()
+
+    request.heed(20)
+    workers.ask(signal.SIGTERM, None)
+    workers.ask(signal.SIGTERM, None)
+    assert (request.is_made(), timers) == (True, [20])
+    with pytest.raises(SignalException):
+        workers.look_again(signal.SIGALRM, None)  # they do not come to save
+    request.heed(math.inf)
+    workers.look_again(signal.SIGALRM, None)
+    assert timers == [20, pytest.approx(60, abs=2)]
+
+    monkeypatch.setenv(GRACE_PERIOD, "13")
+    late = EndOfWorkers(EndRequest(tmp_path / "of another pod"))
+    (tmp_path / "of another pod").mkdir()
+    EndRequest(tmp_path / "of another pod").heed(20)
+    late.ask(signal.SIGTERM, None)
+    assert timers[2:] == [pytest.approx(10, abs=1)]
 
 
 class PlayedLearner(SimpleNamespace):

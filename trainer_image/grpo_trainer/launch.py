@@ -152,10 +152,10 @@ class EndOfWorkers:
     def __init__(self, request: EndRequest) -> None:
         self._request = request
         self._ends_at_s = math.inf
-        signal.signal(signal.SIGALRM, self._look_again)
-        signal.signal(signal.SIGTERM, self._ask)
+        signal.signal(signal.SIGALRM, self.look_again)
+        signal.signal(signal.SIGTERM, self.ask)
 
-    def _ask(self, number: int, _: FrameType | None) -> None:
+    def ask(self, number: int, _: FrameType | None) -> None:
         if self._request.is_made():
             return
         time_s = max(LAST_S, grace_period_s() - LAST_S)
@@ -164,7 +164,7 @@ class EndOfWorkers:
         self._request.make()
         log.info("the pod is asked to end: learners save the last finished step, if they can within %.0f s", time_s)
 
-    def _look_again(self, number: int, _: FrameType | None) -> None:
+    def look_again(self, number: int, _: FrameType | None) -> None:
         is_saving = self._request.heeded_within_s() == math.inf
         self._wait(math.inf if is_saving else None)
 
