@@ -11,15 +11,15 @@ import time
 from pathlib import Path
 from typing import Any
 
+from grpo_contract.pod import read_config
 from grpo_trainer import worker
 from grpo_trainer.end_request import AskedToEnd, EndRequest
-from grpo_trainer.fleet import generation
-from trainer.scripted_learner import ScriptedGeneration, replace
+from grpo_trainer.packages import leave_out_unused
 
 OUT, HELD, HOW, CONFIG = Path(sys.argv[1]), int(sys.argv[2]), sys.argv[3], sys.argv[4]
 
 
-class HeldGeneration(ScriptedGeneration):
+class Holding:
     step = 0
     may_break_off = False
 
@@ -27,7 +27,7 @@ class HeldGeneration(ScriptedGeneration):
         self.step += 1
         if self.step == HELD:
             self.hold()
-        return super().generate(*args, **kwargs)
+        return super().generate(*args, **kwargs)  # type: ignore[misc]
 
     def hold(self) -> None:
         (OUT / "held").touch()
@@ -37,6 +37,17 @@ class HeldGeneration(ScriptedGeneration):
             time.sleep(0.05)
 
 
+def write_completions() -> None:
+    from grpo_trainer.fleet import generation
+    from trainer.scripted_learner import ScriptedGeneration
+
+    class HeldGeneration(Holding, ScriptedGeneration):
+        pass
+
+    generation.FleetGeneration = HeldGeneration  # type: ignore[misc, assignment]
+
+
 if __name__ == "__main__":
-    replace(generation, FleetGeneration=HeldGeneration)
+    leave_out_unused(read_config(Path(CONFIG)).recipe)  # as the worker does, before anything imports transformers
+    write_completions()
     worker.main([CONFIG])
