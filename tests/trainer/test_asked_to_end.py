@@ -66,8 +66,8 @@ def held(tmp_path: Path, config: RunConfig) -> Iterator[Any]:
     """Starts a pod, and asks it to end when its ranks hold still."""
     pods = []
 
-    def start_pod(*held: Any, **env: str) -> LearnerPod:
-        pod = start(tmp_path, config, *held, **env)
+    def start_pod(step: int, how: str, **env: str) -> LearnerPod:
+        pod = start(tmp_path, config, step, how, **env)
         pods.append(pod)
         wait_for("ranks that hold still", lambda: is_held(pod), START_S, interval_s=0.1)
         pod.terminate()

@@ -38,7 +38,7 @@ STOP_WORKERS_S: Final = 10
 """Between SIGTERM and SIGKILL."""
 LAST_S: Final = 3.0
 """Of the pod's grace period, for the end of workers that have not ended by themselves."""
-WORKER: Final = ("-m", "grpo_trainer.worker")
+WORKER: Final[tuple[str, ...]] = ("-m", "grpo_trainer.worker")
 
 log = logging.getLogger(__name__)
 
