@@ -381,3 +381,25 @@ class TestCreatedSuspended:
         plan = look(run, *all_children(run))
         assert removed(plan) == [("Deployment", f"{NAME}-generator"), ("Job", f"{NAME}-learner-1")]
         assert (plan.status.started_at, plan.status.phase) == (ago(0), Phase.SUSPENDING)
+
+    def test_one_that_takes_up_the_claim_of_an_earlier_run_has_not(self) -> None:
+        run = make_run(suspend=True, storage={"size": "5Gi", "retain": True})
+        claim = make_claim(f"{NAME}-volume", owner=None)
+        plan = look(run, claim)
+        assert (plan.status.started_at, plan.status.phase) == (None, Phase.SUSPENDED)
+        run = with_suspend(then(run, plan), False)
+        run = then(run, look(run, claim))
+        assert (run.status.attempt, run.status.suspensions) == (1, 0)
+        assert written(look(run, claim)) == EVERYTHING - {f"PersistentVolumeClaim/{NAME}-volume"}
+
+    def test_it_is_accepted_when_its_objects_can_be_made(self) -> None:
+        """Until then its recipe may be corrected."""
+        run = then(make_run(suspend=True), look(make_run(suspend=True)))
+        run = with_suspend(run, False)
+        run = then(run, look(run))
+        foreign = make_job(ownerReferences=[{"uid": "of another run", "controller": True}])
+        plan = look(run, foreign)
+        assert (written(plan), said(plan, ACCEPTED)) == (set(), ("False", "NameTaken"))
+        assert (plan.status.started_at, plan.status.phase) == (None, Phase.PENDING)
+        plan = look(then(run, plan))
+        assert (said(plan, ACCEPTED), plan.status.started_at) == (("True", "Accepted"), ago(0))

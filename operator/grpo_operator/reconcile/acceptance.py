@@ -97,8 +97,10 @@ def accepted(run: GRPORun) -> Statement:
 
 
 def judge_acceptance(run: GRPORun, refusals: Iterable[Refusal]) -> Statement:
-    """A run that was accepted once stays so: of a later refusal, the condition of its role tells."""
+    """A run that was accepted once and has started stays so: of a later refusal, the condition of its role tells. One that is
+    held before its start is accepted by its recipe alone."""
     first = next((refusal for refusal in refusals if refusal.role is not Role.BENCHMARK), None)
-    if first is None or is_true(run.status.conditions, ConditionType.ACCEPTED):
+    was_accepted = run.status.started_at is not None and is_true(run.status.conditions, ConditionType.ACCEPTED)
+    if first is None or was_accepted:
         return accepted(run)
     return Statement(ConditionType.ACCEPTED, "False", first.reason, first.message)

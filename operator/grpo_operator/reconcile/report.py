@@ -88,7 +88,12 @@ def ongoing(
 def _has_started(statements: Iterable[Statement], children: Children) -> bool:
     """A refused object may have left others that are there, and that hold the recipe as it was."""
     acceptance = [statement.status for statement in statements if statement.type is ConditionType.ACCEPTED]
-    return acceptance[-1] == "True" or bool(children.own)
+    return acceptance[-1] == "True" or _has_made(children)
+
+
+def _has_made(children: Children) -> bool:
+    """Anything that was made for this run: a claim without an owner is mostly an earlier run's."""
+    return any(child.owner_uid for child in children.own.values())
 
 
 def restarting(run: GRPORun, failed_attempt: int, cause: Cause, now: datetime) -> GRPORunStatus:
@@ -122,7 +127,7 @@ def suspended(run: GRPORun, children: Children, attempt: int, statement: Stateme
     status = _before_attempt(run, attempt)
     status = status.model_copy(
         update={
-            "started_at": run.status.started_at or (timestamp(now) if children.own else None),
+            "started_at": run.status.started_at or (timestamp(now) if _has_made(children) else None),
             "suspended_at": run.status.suspended_at or timestamp(now),
             "generators": _no_generators(run, status.generators),
         }
