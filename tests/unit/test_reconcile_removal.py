@@ -5,8 +5,10 @@ from typing import Any
 
 import pytest
 
+from grpo_contract.labels import Role
 from grpo_operator.api.run import GRPORun
 from grpo_operator.api.status import ConditionType, Phase
+from grpo_operator.reconcile.world import Refusal
 from unit.benchmark_inputs import benchmark_job, benchmarked_run, entry
 from unit.benchmark_inputs import look as look_with_benchmarks
 from unit.desired_inputs import make_run
@@ -20,6 +22,7 @@ from unit.observed_inputs import (
     make_deployment,
     make_job,
     make_pod,
+    said,
     then,
     with_conditions,
 )
@@ -78,13 +81,27 @@ def test_a_run_that_goes_on_after_all_stays() -> None:
     assert not look(then(run, plan)).removes_run
 
 
-@pytest.mark.parametrize("phase", ["Pending", "Running"])
-def test_a_benchmark_is_waited_for(phase: str) -> None:
+def run_with_benchmark(phase: str) -> GRPORun:
     run = benchmarked_run()
     run = run.model_copy(update={"spec": run.spec.model_copy(update={"ttl_seconds_after_finished": KEPT_S})})
     status = ended_run(9000).status.model_copy(update={"benchmarks": [entry("checkpoint-50", 50, phase)]})
-    run = run.model_copy(update={"status": status})
+    return run.model_copy(update={"status": status})
+
+
+@pytest.mark.parametrize("phase", ["Pending", "Running"])
+def test_a_benchmark_is_waited_for(phase: str) -> None:
+    run = run_with_benchmark(phase)
     children = [benchmark_job("checkpoint-50")] if phase == "Running" else []
     assert not look_with_benchmarks(run, *children).removes_run
     done = run.status.model_copy(update={"benchmarks": [entry("checkpoint-50", 50, "Failed", message="No.")]})
     assert look_with_benchmarks(run.model_copy(update={"status": done})).removes_run
+
+
+def test_a_benchmark_that_is_refused_is_waited_for() -> None:
+    run = run_with_benchmark("Pending")
+    refusal = Refusal("ChildRefused", "A quota.", Role.BENCHMARK)
+    plan = look_with_benchmarks(run, refusals=(refusal,))
+    assert (said(plan, ConditionType.BENCHMARKED), plan.removes_run) == (("False", "ChildRefused"), False)
+    taken = benchmark_job("checkpoint-50", uid="of another run")
+    plan = look_with_benchmarks(run, taken)
+    assert (said(plan, ConditionType.BENCHMARKED), plan.removes_run) == (("False", "NameTaken"), False)
