@@ -125,7 +125,7 @@ def test_the_run_goes_on_from_the_last_finished_step(
     ("grace_period_s", "most_s"),
     [
         (8, 60),  # the pod's time is up
-        (1000, 100),  # twice as long as the step before, and more: another rank is gone, or hangs
+        (1000, 100),  # twice as long as a step, and more: another rank is gone, or hangs
     ],
 )
 def test_a_step_that_does_not_end(grace_period_s: int, most_s: float, held: Any, tmp_path: Path) -> None:
@@ -226,6 +226,35 @@ def test_requests_are_heeded_when_there_is_something_to_save(tmp_path: Path) -> 
     assert request.heeded_within_s() == pytest.approx(5, abs=1)
     request.ignore()
     assert request.heeded_within_s() is None
+
+
+def test_a_step_is_waited_for_as_long_as_the_longest_one_may_take(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Some only learn from what another has generated."""
+    times = iter([0.0, 100.0, 100.0, 101.0, 101.0, 251.0])
+    monkeypatch.setattr("grpo_trainer.ending.time", SimpleNamespace(monotonic=lambda: next(times)))
+    request, state = EndRequest(tmp_path), TrainerState(global_step=1)
+    ending: Any = Ending(request, SimpleNamespace(newest=None))  # type: ignore[arg-type]
+    for expected in (205, 205, 305):
+        ending.on_step_begin(None, state, None)
+        ending.on_step_end(None, state, None)
+        assert request.heeded_within_s() == expected
+
+
+def test_all_ranks_are_there_before_a_save_is_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One that is gone would be waited for in vain, for as long as a save may take."""
+    ending, learner, request = ending_after(3, None, tmp_path), PlayedLearner(3), EndRequest(tmp_path)
+    met: list[tuple[bool, int]] = []
+
+    class Ranks:
+        def wait_for_everyone(self) -> None:
+            met.append((request.heeded_within_s() == math.inf, len(learner.saved)))
+
+    monkeypatch.setattr(learner, "_save_checkpoint", lambda model, trial: (ending.saves(), learner.saved.append("")))
+    monkeypatch.setattr("grpo_trainer.ending.PartialState", Ranks)
+    ending.save_step(learner)
+    assert met == [(False, 0), (True, 2)]
 
 
 def test_the_fleet_is_told_of_a_request(tmp_path: Path, config: RunConfig) -> None:

@@ -17,6 +17,7 @@ from safetensors.torch import save_file
 from grpo_contract.config import RunConfig
 from grpo_contract.failure import USER_ERROR_EXIT_CODE, PodReason, RunFailure, UserError
 from grpo_trainer import exhaustion
+from grpo_trainer.end_request import AskedToEnd
 from grpo_trainer.exhaustion import OwnSteps, gpu_memory_named, volume_named
 from grpo_trainer.storage.checkpoints import Marker, write_marker
 from trainer.exhausted_learner import STATISTICS, WORDS
@@ -139,6 +140,17 @@ def test_with_a_checkpoint_to_lose_another_attempt_is_made(config: RunConfig, on
         "reason": "VolumeFull",
         "message": VOLUME_SENTENCE.format(size=size, words=words),
     }
+
+
+def test_a_pod_that_is_asked_to_end_fails_no_run_by_what_it_saves(config: RunConfig, on_volume: Path) -> None:
+    """It would not have written at all."""
+    with pytest.raises(RunFailure) as caught, volume_named(config):
+        try:
+            raise AskedToEnd("before a step")
+        except AskedToEnd:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    assert not isinstance(caught.value, UserError)
+    assert caught.value.failure.reason == "VolumeFull"
 
 
 def test_what_is_kept_for_benchmarks_may_be_removed(config: RunConfig, on_volume: Path) -> None:

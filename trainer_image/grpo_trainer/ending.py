@@ -18,8 +18,8 @@ from grpo_trainer.storage.checkpoints import CheckpointKeeper
 
 SLOWER: Final = 2.0
 SLOWER_S: Final = 5.0
-"""A step that takes so many times as long as the last one, and so many seconds more, will not end: another rank is gone, or
-hangs. Nobody waits for it."""
+"""A step that takes so many times as long as the longest one of the attempt, and so many seconds more, will not end: another
+rank is gone, or hangs. Nobody waits for it. Not the last one: it may only have learnt from what another has generated."""
 
 
 class Ending(TrainerCallback):  # type: ignore[misc]
@@ -31,7 +31,7 @@ class Ending(TrainerCallback):  # type: ignore[misc]
         self._after_step: RandomState | None = None
         """As a checkpoint at the end of the last step has it: reading the next rows may draw numbers."""
         self._began_s = 0.0
-        self._heeded_within_s = math.inf
+        self._heeded_within_s = 0.0
         self.is_between_steps = False
         """All that was computed since the last step's end is what generators were asked for."""
 
@@ -50,7 +50,8 @@ class Ending(TrainerCallback):  # type: ignore[misc]
     def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
         self.is_between_steps = False
         self._after_step = RandomState()
-        self._heeded_within_s = SLOWER * (time.monotonic() - self._began_s) + SLOWER_S
+        taken_s = time.monotonic() - self._began_s
+        self._heeded_within_s = max(self._heeded_within_s, SLOWER * taken_s + SLOWER_S)
         self._request.heed(self._heeded_within_s)
 
     def saves(self) -> None:
@@ -63,6 +64,7 @@ class Ending(TrainerCallback):  # type: ignore[misc]
         step = learner.state.global_step
         if self._keeper.newest is None or self._keeper.newest.marker.step != step:
             assert self._after_step is not None
+            PartialState().wait_for_everyone()  # a save is waited for, and one rank that is gone would hold it up for ever
             self._after_step.restore()
             self._keeper.for_recovery = True
             learner._save_checkpoint(learner.model, trial=None)

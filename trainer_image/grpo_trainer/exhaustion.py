@@ -21,6 +21,7 @@ from grpo_contract.config import RunConfig
 from grpo_contract.failure import QUOTED_CHARACTERS, PodReason, RunFailure, UserError
 from grpo_contract.files import VOLUME, benchmarks_folder, checkpoint_folder
 from grpo_trainer.causes import chain, first_line
+from grpo_trainer.end_request import AskedToEnd
 from grpo_trainer.light_trl import GRPOConfig
 from grpo_trainer.storage.checkpoints import newest_checkpoint
 
@@ -81,7 +82,7 @@ def volume_named(config: RunConfig) -> Iterator[None]:
     """
     Raises:
         UserError: the run's volume is full, and the run has no checkpoint yet.
-        RunFailure: the run's volume is full.
+        RunFailure: the run's volume is full; it has a checkpoint, or wrote its first one only because a pod is asked to end.
     """
     try:
         yield
@@ -93,7 +94,8 @@ def volume_named(config: RunConfig) -> Iterator[None]:
             raise
         log.exception("the volume is full")
         has_checkpoint = newest_checkpoint(Path(checkpoint_folder(config.name, config.uid))) is not None
-        kind = RunFailure if has_checkpoint else UserError
+        was_asked_to_end = any(isinstance(cause, AskedToEnd) for cause in chain(error))
+        kind = RunFailure if has_checkpoint or was_asked_to_end else UserError
         raise kind(PodReason.VOLUME_FULL, _volume_sentence(config, first_line(cause))) from error
 
 
