@@ -40,17 +40,27 @@ FAILED = ConditionType.FAILED
 
 class TestFailure:
     @pytest.mark.parametrize(
-        ("checkpoint", "start"),
+        ("step", "checkpoint", "start"),
         [
-            (None, "Attempt 2 starts from the beginning: the run has written no checkpoint yet."),
+            (0, None, "Attempt 2 starts from the beginning: the run has written no checkpoint yet."),
             (
+                7,
+                None,
+                "Attempt 2 starts from the newest checkpoint, if learners have saved one at their end, or else from the "
+                "beginning.",
+            ),
+            (
+                7,
                 CheckpointProgress(step=5, time=ago(60)),
                 "Attempt 2 starts from the newest checkpoint, of step 5 or later.",
             ),
         ],
     )
-    def test_where_the_next_attempt_starts_is_said(self, checkpoint: CheckpointProgress | None, start: str) -> None:
-        run, report = make_run(), TRAINING.model_copy(update={"checkpoint": checkpoint})
+    def test_where_the_next_attempt_starts_is_said(
+        self, step: int, checkpoint: CheckpointProgress | None, start: str
+    ) -> None:
+        position = Steps(step=step, max_steps=20)
+        run, report = make_run(), TRAINING.model_copy(update={"checkpoint": checkpoint, "progress": position})
         run = then(run, look(run, make_job(), make_pod(ready=True), reading=Reading(report)))
         plan = look(run, make_job(conditions=(job_condition("Failed"),)), failed_learner())
         assert message(plan, PROGRESSING).endswith(f"). {start}")

@@ -72,13 +72,15 @@ def test_it_is_looked_at_when_its_time_is_over() -> None:
     assert look(run, make_job(), make_deployment(), CLAIM).look_again_s == 5
 
 
-def test_a_run_that_has_used_up_its_time_has_failed() -> None:
-    run = run_since(HOUR, checkpoint=CheckpointProgress(step=100, time=ago(60)))
+@pytest.mark.parametrize("checkpoint", [CheckpointProgress(step=100, time=ago(60)), None])
+def test_a_run_that_has_used_up_its_time_has_failed(checkpoint: CheckpointProgress | None) -> None:
+    """Learners save a checkpoint at their end, whatever is known of others."""
+    run = run_since(HOUR, checkpoint=checkpoint)
     plan = look(run, *AT_WORK, CLAIM)
     assert (plan.status.phase, said(plan, FAILED)) == (Phase.FAILED, ("True", "DeadlineExceeded"))
     assert message(plan, FAILED) == (
-        f"{SENTENCE} To try again, delete this run and apply the corrected one. Its volume goes along, with all that the run has "
-        "saved, since spec.storage has neither retain nor claimName: copy first what you need of it."
+        f"{SENTENCE} To go on, let another run start from its newest checkpoint, which learners save at their end. Do not "
+        "delete this run before that: its volume would go along, since spec.storage has neither retain nor claimName."
     )
     assert said(plan, LEARNERS) == ("False", "RunEnded")
     assert plan.status.last_failure is not None
@@ -90,6 +92,14 @@ def test_a_run_that_has_used_up_its_time_has_failed() -> None:
     assert {child.kind for child in clearing.delete} == {"Job", "Deployment"}
     assert clearing.status == run.status
     assert look(with_spec(run, max_restarts=99, active_deadline_seconds=9 * HOUR), CLAIM).status == run.status
+
+
+def test_a_volume_that_stays_is_nothing_to_be_warned_of() -> None:
+    run = with_conditions(make_run(activeDeadlineSeconds=HOUR, storage={"claimName": "mine"}), started_at=ago(HOUR))
+    plan = look(run, *AT_WORK, users_claim=make_claim("mine", owner=None, run=None))
+    assert message(plan, FAILED) == (
+        f"{SENTENCE} To go on, let another run start from its newest checkpoint, which learners save at their end."
+    )
 
 
 def test_a_pause_before_an_attempt_is_no_way_around_it() -> None:

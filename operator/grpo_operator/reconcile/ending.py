@@ -18,10 +18,15 @@ _VOLUME_GOES_ALONG: Final = (
     "Its volume goes along, with all that the run has saved, since spec.storage has neither retain nor claimName: copy "
     "first what you need of it."
 )
+_TO_GO_ON: Final = "To go on, let another run start from its newest checkpoint, which learners save at their end."
+_DELETION_LOSES_IT: Final = "Do not delete this run before that: its volume would go along, since spec.storage has neither retain nor claimName."
 
 
 def judge_failure(run: GRPORun, attempt: int, cause: Cause) -> Statement:
     """Of a run that ends by this failure of this attempt."""
+    if cause.reason == Reason.DEADLINE_EXCEEDED:
+        remedy = f"{_TO_GO_ON} {_DELETION_LOSES_IT}" if _claim_goes_along(run) else _TO_GO_ON
+        return Statement(ConditionType.FAILED, "True", cause.reason, f"{cause.message} {remedy}")
     if cause.is_users_mistake:
         remedy = f"{_TO_TRY_AGAIN} {_VOLUME_GOES_ALONG}" if _would_lose_work(run) else _TO_TRY_AGAIN
         return Statement(ConditionType.FAILED, "True", cause.reason, f"{cause.message} {remedy}")
@@ -35,7 +40,11 @@ def judge_failure(run: GRPORun, attempt: int, cause: Cause) -> Statement:
 def _would_lose_work(run: GRPORun) -> bool:
     """When it is deleted."""
     has_saved = run.status.checkpoint is not None or run.status.model is not None
-    return has_saved and not run.spec.storage.retain and run.spec.storage.claim_name is None
+    return has_saved and _claim_goes_along(run)
+
+
+def _claim_goes_along(run: GRPORun) -> bool:
+    return not run.spec.storage.retain and run.spec.storage.claim_name is None
 
 
 def should_resume(run: GRPORun, attempt: int) -> bool:

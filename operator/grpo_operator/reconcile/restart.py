@@ -37,12 +37,15 @@ def start_of(run: GRPORun, attempt: int) -> str:
 
 
 def origin_of(run: GRPORun) -> str:
-    """Where a new attempt begins, by what the run's status knows."""
+    """Where a new attempt begins, by what the run's status knows. It does not know what learners save when they are asked to
+    end, nor whether they do."""
     if run.status.checkpoint is not None:
         return f"the newest checkpoint, of step {run.status.checkpoint.step} or later"
     source = run.spec.recipe.get("resume_from_checkpoint")
     where = source if isinstance(source, str) else "the beginning"
-    return f"{where}: the run has written no checkpoint yet"
+    if run.status.progress.step == 0:
+        return f"{where}: the run has written no checkpoint yet"
+    return f"the newest checkpoint, if learners have saved one at their end, or else from {where}"
 
 
 def seconds_to_wait(attempt: int, failed_at: datetime | None, leftovers: Iterable[ObservedPod], now: datetime) -> float:
