@@ -169,6 +169,21 @@ class TestSuspending:
         assert removed(plan) == [("Deployment", f"{NAME}-generator")]
         assert said(plan, SUSPENDED) == ("False", "Suspending")
         assert LEARNER.name in message(plan, SUSPENDED)
+        assert message(plan, SUSPENDED).endswith("runs on although its Job is gone, and nobody ends it: delete it.")
+
+    def test_generators_wait_for_learners_whose_job_could_not_be_removed_for_long(self) -> None:
+        """The API server was away."""
+        run = with_suspend(training_run(), True)
+        run = then(run, look(run, *AT_WORK))
+        late, later, last = (NOW + timedelta(seconds=seconds) for seconds in (90, 91, 150))
+        plan = look(run, *AT_WORK, now=late)
+        assert removed(plan) == [("Job", f"{NAME}-learner-1")]
+        run = then(run, plan)
+        plan = look(run, LEARNER, make_deployment(), GENERATOR, now=later)
+        assert (removed(plan), plan.look_again_s) == ([], 59)
+        assert "Learners save a checkpoint first." in message(plan, SUSPENDED)
+        plan = look(run, LEARNER, make_deployment(), GENERATOR, now=last)
+        assert removed(plan) == [("Deployment", f"{NAME}-generator")]
 
     def test_a_run_without_pods_is_suspended(self) -> None:
         run = with_suspend(training_run(), True)

@@ -183,8 +183,8 @@ def _suspend(look: _Look) -> Plan:
     """Nothing is written meanwhile: what the run has beside its pods stays as it is."""
     run, children, now = look.run, look.children, look.now
     left = pods_left(children, now)
-    status = report.suspended(run, children, look.attempt, judge_suspension(run, children, left), now)
-    generators = children.deployment if generators_may_go(run, left, now) else None
+    status = report.suspended(run, children, look.attempt, judge_suspension(run, children, left, now), now)
+    generators = children.deployment if generators_may_go(run, children, left, now) else None
     return Plan(
         status,
         delete=_not_deleting((children.job, *children.previous_jobs, generators)),

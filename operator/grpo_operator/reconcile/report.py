@@ -32,6 +32,7 @@ from grpo_operator.reconcile.readiness import has_had_generators, ready_generato
 from grpo_operator.reconcile.reasons import Reason
 from grpo_operator.reconcile.recommendation import recommend
 from grpo_operator.reconcile.restart import counted, start_of
+from grpo_operator.reconcile.suspension import suspended_at
 from grpo_operator.reconcile.world import Children
 
 SIGNIFICANT_DIGITS: Final = 4
@@ -128,7 +129,7 @@ def suspended(run: GRPORun, children: Children, attempt: int, statement: Stateme
     status = status.model_copy(
         update={
             "started_at": run.status.started_at or (timestamp(now) if _has_made(children) else None),
-            "suspended_at": run.status.suspended_at or timestamp(now),
+            "suspended_at": suspended_at(run, children, now),
             "generators": _no_generators(run, status.generators),
         }
     )

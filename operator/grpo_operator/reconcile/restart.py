@@ -17,6 +17,9 @@ GONE_GRACE_S: Final = 60.0
 """How long a pod may outlive its grace period before it is not waited for any more: its node answers nobody. It cannot
 join the next attempt, whose Service selects its own learner 0 alone."""
 
+RUNS_ON: Final = "runs on although its Job is gone, and nobody ends it: delete it"
+"""Of a learner, after its name."""
+
 
 def pause_s(attempt: int) -> float:
     """Before this attempt. The second one starts at once: mostly a pod was lost, and GPUs stand idle."""
@@ -83,7 +86,7 @@ def judge_left_behind(
     if pod is None:
         return None
     message = (
-        f"Pod {pod.name} of attempt {pod.attempt} runs on although its Job is gone, and nobody ends it: delete it. "
+        f"Pod {pod.name} of attempt {pod.attempt} {RUNS_ON}. "
         f"Attempt {attempt} starts when it is gone, so that no two attempts write checkpoints."
     )
     return Statement(ConditionType.PROGRESSING, "False", Reason.LEARNER_LEFT_BEHIND, message)

@@ -10,10 +10,10 @@ from datetime import datetime
 from grpo_contract.labels import Role
 from grpo_operator.api.run import GRPORun
 from grpo_operator.api.status import ConditionType
-from grpo_operator.reconcile.conditions import Statement
+from grpo_operator.reconcile.conditions import Statement, timestamp
 from grpo_operator.reconcile.observed import ObservedJob, ObservedPod, time_of
 from grpo_operator.reconcile.reasons import Reason
-from grpo_operator.reconcile.restart import GONE_GRACE_S, is_given_up, origin_of, seconds_until_given_up
+from grpo_operator.reconcile.restart import GONE_GRACE_S, RUNS_ON, is_given_up, origin_of, seconds_until_given_up
 from grpo_operator.reconcile.world import Children
 
 
@@ -32,13 +32,30 @@ def pods_left(children: Children, now: datetime) -> list[ObservedPod]:
     return [pod for pod in pods if not pod.is_over and not is_given_up(pod, now)]
 
 
-def generators_may_go(run: GRPORun, left: Sequence[ObservedPod], now: datetime) -> bool:
+def suspended_at(run: GRPORun, children: Children, now: datetime) -> str:
+    """Since when its learners are to have ended: later than it was told first, where their Jobs could not be removed before."""
+    since = run.status.suspended_at
+    is_late = (children.job or children.previous_jobs) and _seconds_held(run, now) >= GONE_GRACE_S
+    return timestamp(now) if since is None or is_late else since
+
+
+def generators_may_go(run: GRPORun, children: Children, left: Sequence[ObservedPod], now: datetime) -> bool:
     """No learner may be saving. One whose Job was deleted without it, so that nobody ends it, is not waited for."""
+    return all(pod in _left_behind(run, children, left, now) for pod in left if pod.role is Role.LEARNER)
+
+
+def _left_behind(run: GRPORun, children: Children, left: Sequence[ObservedPod], now: datetime) -> list[ObservedPod]:
+    """Learners that nobody ends."""
+    if children.job or children.previous_jobs or _seconds_held(run, now) < GONE_GRACE_S:
+        return []
     learners = [pod for pod in left if pod.role is Role.LEARNER]
-    return not any(pod.gone_at for pod in learners) and (not learners or _seconds_held(run, now) >= GONE_GRACE_S)
+    return [] if any(pod.gone_at for pod in learners) else learners
 
 
-def judge_suspension(run: GRPORun, children: Children, left: Sequence[ObservedPod]) -> Statement:
+def judge_suspension(run: GRPORun, children: Children, left: Sequence[ObservedPod], now: datetime) -> Statement:
+    if left_behind := _left_behind(run, children, left, now):
+        message = f"spec.suspend is true, and pod {left_behind[0].name} {RUNS_ON}."
+        return Statement(ConditionType.SUSPENDED, "False", Reason.SUSPENDING, message)
     if left:
         whose = f"{len(left)} of its pods have not ended yet, {left[0].name} among them"
         message = f"spec.suspend is true, and the run is being ended: {whose}. Learners save a checkpoint first."
