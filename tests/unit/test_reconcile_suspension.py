@@ -306,11 +306,38 @@ class TestGoingOn:
         assert removed(plan) == [("Job", f"{NAME}-learner-1")]
         assert f"Job/{NAME}-learner-2" not in written(plan)
 
+    def test_a_job_that_ended_before_it_was_removed_says_what_becomes_of_the_run(self) -> None:
+        run = with_suspend(training_run(), True)
+        run = with_suspend(then(run, look(run, *AT_WORK)), False)
+        complete = make_job(conditions=(job_condition("Complete"),)), make_pod(phase="Succeeded")
+        assert said(look(run, *complete), SUCCEEDED) == ("True", "Completed")
+        failed = make_job(conditions=(job_condition("Failed"),)), failed_learner(exit_code=1)
+        plan = look(run, *failed)
+        assert (plan.status.attempt, plan.status.suspensions, plan.status.learners.restarts) == (2, 0, 1)
+        assert (said(plan, SUSPENDED), plan.status.suspended_at) == (None, None)
+        assert plan.status.phase is Phase.RESTARTING
+        assert [event.reason for event in events_of(run, plan.status)] == ["LearnerError"]
+        assert look(then(run, plan), *failed).status.suspensions == 0
+
     def test_a_learner_that_nobody_ends_is_named(self) -> None:
         run = with_suspend(held_run(), False)
         run = then(run, look(run, LEARNER))
         late = look(run, LEARNER, now=NOW + timedelta(seconds=60))
         assert said(late, PROGRESSING) == ("False", "LearnerLeftBehind")
+
+    def test_a_learner_is_named_a_minute_after_the_last_suspension(self) -> None:
+        """The one before, taken back early too, was long ago."""
+        run = training_run()
+        for begin in (0, 500):
+            suspending, going_on = (NOW + timedelta(seconds=begin + seconds) for seconds in (0, 1))
+            attempt = run.status.attempt
+            job, pod = make_job(attempt), make_pod(attempt=attempt, ready=True)
+            run = then(run, look(with_suspend(run, True), job, pod, now=suspending))
+            run = then(run, look(with_suspend(run, False), pod, now=going_on))
+        assert run.status.attempt == 3
+        early, late = (NOW + timedelta(seconds=seconds) for seconds in (560, 561))
+        assert said(look(run, pod, now=early), PROGRESSING) == ("True", "Restarting")
+        assert said(look(run, pod, now=late), PROGRESSING) == ("False", "LearnerLeftBehind")
 
     def test_suspended_as_often_as_one_likes_it_has_all_its_restarts(self) -> None:
         run = training_run()

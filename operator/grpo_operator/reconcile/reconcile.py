@@ -87,7 +87,7 @@ def _decide(look: _Look) -> Plan:
         return _after_the_end(look)
     if objection := judge_era(run):
         return Plan(report.refused(run, objection, look.now))
-    if should_go_on(run):
+    if should_go_on(run, look.children.job):
         return Plan(report.unsuspended(run, look.attempt, look.now), look_again_s=0)
     if run.status.started_at is None and (objection := judge_recipe(run) or judge_benchmark_names(run, look.settings)):
         return Plan(report.refused(run, objection, look.now))

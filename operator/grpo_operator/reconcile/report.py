@@ -101,7 +101,7 @@ def restarting(run: GRPORun, failed_attempt: int, cause: Cause, now: datetime) -
     """The attempt's failure is on record before anything is done about it."""
     attempt = failed_attempt + 1
     failure = _last_failure(failed_attempt, cause, now)
-    status = _before_attempt(run, attempt).model_copy(update={"last_failure": failure})
+    status = _unheld(_before_attempt(run, attempt)).model_copy(update={"last_failure": failure})
     start = start_of(run, attempt)
     message = f"Attempt {failed_attempt} failed ({cause.message.rstrip('.')}). {start}"
     return _stated(run, status, _on_the_way(run, message), now)
@@ -155,7 +155,9 @@ def unsuspended(run: GRPORun, held_attempt: int, now: datetime) -> GRPORunStatus
     message = f"spec.suspend is false again, and the run goes on. {start_of(run, attempt)}"
     going_on = Statement(ConditionType.SUSPENDED, "False", Reason.RESUMED, message)
     statements = [_STARTING_GENERATORS, *_on_the_way(run, message), going_on]
-    return _stated(run, _before_attempt(run, attempt), statements, now)
+    conditions = _without(run.status.conditions, {ConditionType.SUSPENDED})  # dated anew: the attempt has ended by now
+    status = _before_attempt(run, attempt).model_copy(update={"conditions": conditions})
+    return _stated(run, status, statements, now)
 
 
 def _inactive_seconds(run: GRPORun, since: str | None, now: datetime) -> int:
@@ -238,19 +240,24 @@ def still_ended(run: GRPORun) -> GRPORunStatus:
 def _ended(
     run: GRPORun, attempt: int, status: GRPORunStatus, statements: Iterable[Statement], now: datetime
 ) -> GRPORunStatus:
-    was_suspending = status.suspended_at is not None  # its learners were quicker
-    status = status.model_copy(
+    status = _unheld(status).model_copy(
         update={
             "attempt": attempt,
-            "conditions": _without(status.conditions, {ConditionType.SUSPENDED} if was_suspending else set()),
             "finished_at": timestamp(now),
-            "suspended_at": None,
             "learners": _learners(run, attempt, ready=0),
             "generators": _no_generators(run, status.generators),
         }
     )
     over = _of_no_pods(Reason.RUN_ENDED, "The run has ended.")
     return _stated(run, status, [accepted(run), *over, *statements], now)
+
+
+def _unheld(status: GRPORunStatus) -> GRPORunStatus:
+    """Of a run whose learners were quicker than its suspension, if there was one."""
+    if status.suspended_at is None:
+        return status
+    conditions = _without(status.conditions, {ConditionType.SUSPENDED})
+    return status.model_copy(update={"conditions": conditions, "suspended_at": None})
 
 
 def _of_no_pods(reason: Reason, message: str) -> list[Statement]:

@@ -22,8 +22,9 @@ def should_suspend(run: GRPORun, job: ObservedJob | None) -> bool:
     return run.spec.suspend and not (job and job.has_ended)
 
 
-def should_go_on(run: GRPORun) -> bool:
-    return run.status.suspended_at is not None and not run.spec.suspend
+def should_go_on(run: GRPORun, job: ObservedJob | None) -> bool:
+    """`job`: of the current attempt. One that has ended before it was removed says by itself what becomes of the run."""
+    return run.status.suspended_at is not None and not run.spec.suspend and not (job and job.has_ended)
 
 
 def pods_left(children: Children, now: datetime) -> list[ObservedPod]:
