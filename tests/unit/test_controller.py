@@ -152,7 +152,7 @@ def test_what_is_refused_to_an_accepted_run_is_said_of_its_role(refused: str, co
     api = FakeApi()
     api.refused = refused
     accepted = make_condition(ConditionType.ACCEPTED, "True", "Accepted").model_dump(mode="json", by_alias=True)
-    look(api, run_manifest() | {"status": {"conditions": [accepted]}})
+    look(api, run_manifest() | {"status": {"conditions": [accepted], "startedAt": ago(0)}})
     told = {entry["type"]: entry for entry in api.status["conditions"] if entry["reason"] == "ChildRefused"}
     assert set(told) == {condition_type, "Progressing"}
     assert refused.replace("/", " ") in told[condition_type]["message"]
