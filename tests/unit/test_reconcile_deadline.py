@@ -89,8 +89,18 @@ def test_a_run_that_has_used_up_its_time_has_failed(checkpoint: CheckpointProgre
     assert [(event.type, event.reason) for event in events_of(run, plan.status)] == [("Warning", "DeadlineExceeded")]
     run = then(run, plan)
     clearing = look(run, *AT_WORK, CLAIM)
-    assert {child.kind for child in clearing.delete} == {"Job", "Deployment"}
+    assert [child.kind for child in clearing.delete] == ["Job"]
     assert clearing.status == run.status
+    leaving = make_pod(deletionTimestamp=ago(-20), deletionGracePeriodSeconds=30)
+    saving = look(run, leaving, *AT_WORK[2:], CLAIM, now=at(1))
+    assert ([child.kind for child in saving.delete], saving.look_again_s) == ([], 79)
+    assert look(run, AT_WORK[1], *AT_WORK[2:], CLAIM, now=at(1)).delete == (), "about to be asked to end"
+    for learners in ([], [make_pod(phase="Failed")]):
+        cleared = look(run, *learners, *AT_WORK[2:], CLAIM, now=at(20))
+        assert ([child.kind for child in cleared.delete], cleared.look_again_s) == (["Deployment"], None)
+    for learner in (leaving, AT_WORK[1]):
+        late = look(run, learner, *AT_WORK[2:], CLAIM, now=at(80))
+        assert [child.kind for child in late.delete] == ["Deployment"], "nobody ends it"
     assert look(with_spec(run, max_restarts=99, active_deadline_seconds=9 * HOUR), CLAIM).status == run.status
 
 

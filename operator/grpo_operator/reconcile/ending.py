@@ -1,17 +1,20 @@
-"""Failed: why a run has ended and how it is tried again; and whether it goes on after all.
+"""Failed: why a run has ended and how it is tried again; whether it goes on after all; and which of its pods go last.
 
 A run that used up its restarts goes on when `spec.maxRestarts` is raised, which may change at any time. All else that ends a
 run is a mistake in what cannot change.
 """
 
+from datetime import datetime
 from typing import Final
 
 from grpo_operator.api.run import GRPORun
 from grpo_operator.api.status import ConditionType
 from grpo_operator.reconcile.conditions import Statement, find
 from grpo_operator.reconcile.failure import Cause
+from grpo_operator.reconcile.observed import time_of
 from grpo_operator.reconcile.reasons import Reason
-from grpo_operator.reconcile.restart import counted, origin_of
+from grpo_operator.reconcile.restart import GONE_GRACE_S, counted, origin_of, seconds_until_gone
+from grpo_operator.reconcile.world import Children
 
 _TO_TRY_AGAIN: Final = "To try again, delete this run and apply the corrected one."
 _VOLUME_GOES_ALONG: Final = (
@@ -53,3 +56,15 @@ def should_resume(run: GRPORun, attempt: int) -> bool:
     if failed is None or failed.status != "True" or failed.reason != Reason.MAX_RESTARTS_EXCEEDED:
         return False
     return counted(run, attempt) <= run.spec.max_restarts
+
+
+def seconds_until_generators_go(run: GRPORun, children: Children, now: datetime) -> float:
+    """At most, of a run that has ended: learners that are out of time make their step to its end and save it. One whose Job
+    was deleted without it, so that nobody ends it, is not waited for."""
+    failed = find(run.status.conditions, ConditionType.FAILED)
+    if failed is None or failed.reason != Reason.DEADLINE_EXCEEDED:
+        return 0.0  # they have nothing to save, or cannot
+    ended_at = time_of(run.status.finished_at) if run.status.finished_at else now
+    is_asked = children.job or children.previous_jobs or (now - ended_at).total_seconds() < GONE_GRACE_S
+    learners = (*children.previous_learners, *children.learners)
+    return seconds_until_gone([pod for pod in learners if pod.gone_at or is_asked], now)

@@ -23,7 +23,7 @@ from grpo_operator.reconcile.changes import children_to_write, ref_of
 from grpo_operator.reconcile.completion import REPORT_GRACE_S, final_progress, is_complete
 from grpo_operator.reconcile.conditions import Statement, find
 from grpo_operator.reconcile.deadline import exceeded_deadline, seconds_until_deadline
-from grpo_operator.reconcile.ending import judge_failure, should_resume
+from grpo_operator.reconcile.ending import judge_failure, seconds_until_generators_go, should_resume
 from grpo_operator.reconcile.failure import (
     CAUSE_GRACE_S,
     Cause,
@@ -227,8 +227,14 @@ def _clear_away(look: _Look) -> Plan:
     """An ended run burns no GPUs. The learners' Job stays for its pods' logs, unless it still runs."""
     children, job = look.children, look.children.job
     at_work = None if job and job.has_ended else job
+    wait_s = seconds_until_generators_go(look.run, children, look.now)
+    generators = None if wait_s else children.deployment
     status = report.still_ended(look.run)
-    return Plan(status, delete=_not_deleting((children.deployment, at_work, *children.previous_jobs)))
+    return Plan(
+        status,
+        delete=_not_deleting((generators, at_work, *children.previous_jobs)),
+        look_again_s=wait_s if children.deployment and wait_s else None,
+    )
 
 
 def _wanted_children(look: _Look, with_learners: bool) -> list[Child]:

@@ -54,7 +54,12 @@ def origin_of(run: GRPORun) -> str:
 def seconds_to_wait(attempt: int, failed_at: datetime | None, leftovers: Iterable[ObservedPod], now: datetime) -> float:
     """Zero when the attempt may start. `failed_at`: when the last one did; `leftovers`: learners not of its own."""
     pause = pause_s(attempt) - (now - failed_at).total_seconds() if failed_at else 0.0
-    return max(0.0, pause, *(_seconds_to_go(pod, now) for pod in leftovers))
+    return max(0.0, pause, seconds_until_gone(leftovers, now))
+
+
+def seconds_until_gone(pods: Iterable[ObservedPod], now: datetime) -> float:
+    """At most, or until the last of them is given up. Zero when none holds anything any more."""
+    return max((0.0, *(_seconds_to_go(pod, now) for pod in pods)))
 
 
 def is_given_up(pod: ObservedPod, now: datetime) -> bool:
