@@ -1,7 +1,9 @@
 """A learner pod that gets SIGTERM saves the last finished step, and the run goes on from there digit for digit."""
 
+import errno
 import json
 import math
+import os
 import signal
 import time
 from collections.abc import Iterator
@@ -164,6 +166,21 @@ def test_how_long_workers_are_waited_for(tmp_path: Path, monkeypatch: pytest.Mon
     EndRequest(tmp_path / "of another pod").heed(20)
     late.ask(signal.SIGTERM, None)
     assert timers[2:] == [pytest.approx(10, abs=1)]
+
+
+def test_workers_that_cannot_be_asked_are_ended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(request: EndRequest) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    timers: list[float] = []
+    monkeypatch.setattr(signal, "signal", lambda number, handler: None)
+    monkeypatch.setattr(signal, "setitimer", lambda which, seconds: timers.append(seconds))
+    monkeypatch.setattr(EndRequest, "make", full)
+    request = EndRequest(tmp_path)
+    request.heed(20)
+    with pytest.raises(SignalException) as caught:
+        EndOfWorkers(request).ask(signal.SIGTERM, None)
+    assert (caught.value.sigval, timers) == (signal.SIGTERM, [20, 0])
 
 
 class PlayedLearner(SimpleNamespace):

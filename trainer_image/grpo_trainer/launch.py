@@ -107,7 +107,8 @@ def has_address(host: str) -> bool:
 
 
 def run_workers(config: RunConfig, config_file: Path) -> None:
-    with tempfile.TemporaryDirectory(prefix="end-request-") as folder:
+    # a worker that torchrun could not end may still write into it
+    with tempfile.TemporaryDirectory(prefix="end-request-", ignore_cleanup_errors=True) as folder:
         os.environ[environment.END_REQUEST] = folder
         launch_workers(config, config_file, EndRequest(Path(folder)))
 
@@ -161,7 +162,12 @@ class EndOfWorkers:
         time_s = max(LAST_S, grace_period_s() - LAST_S)
         self._ends_at_s = time.monotonic() + time_s
         self._wait(self._request.heeded_within_s())
-        self._request.make()
+        try:
+            self._request.make()
+        except OSError:
+            log.exception("learners cannot be asked to end, and are ended")
+            signal.setitimer(signal.ITIMER_REAL, 0)
+            self._wait(None)
         log.info("the pod is asked to end: learners save the last finished step, if they can within %.0f s", time_s)
 
     def look_again(self, number: int, _: FrameType | None) -> None:
