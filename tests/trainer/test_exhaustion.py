@@ -144,11 +144,10 @@ def test_with_a_checkpoint_to_lose_another_attempt_is_made(config: RunConfig, on
 
 def test_a_pod_that_is_asked_to_end_fails_no_run_by_what_it_saves(config: RunConfig, on_volume: Path) -> None:
     """It would not have written at all."""
+    full = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    full.__context__ = AskedToEnd("before a step")
     with pytest.raises(RunFailure) as caught, volume_named(config):
-        try:
-            raise AskedToEnd("before a step")
-        except AskedToEnd:
-            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        raise full
     assert not isinstance(caught.value, UserError)
     assert caught.value.failure.reason == "VolumeFull"
 
