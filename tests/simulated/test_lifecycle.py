@@ -94,7 +94,7 @@ def test_a_run_that_has_used_up_its_time_has_failed_and_keeps_its_volume(kubectl
     assert failed is not None
     assert failed["reason"] == "DeadlineExceeded"
     sentence = f"spec.activeDeadlineSeconds is {limit_s}, and the run has been active for as long."
-    assert failed["message"].startswith(f"{sentence} To try again, ")
+    assert failed["message"].startswith(f"{sentence} To go on, let another run start from its newest checkpoint: ")
     assert (run["status"]["attempt"], run["status"]["lastFailure"]["message"]) == (1, sentence)
     wait_for("the end of all pods", lambda: makers(kubectl, name) == set(), SOON_S)
     assert kept(kubectl, name) == before

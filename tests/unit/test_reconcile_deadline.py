@@ -33,6 +33,9 @@ HOUR = 3600
 AT_WORK = (make_job(), make_pod(ready=True), make_deployment(), make_pod("generator", ready=True))
 CLAIM = make_claim(f"{NAME}-volume")
 SENTENCE = "spec.activeDeadlineSeconds is 3600, and the run has been active for as long."
+TO_GO_ON = (
+    "To go on, let another run start from its newest checkpoint: learners that have made a step save it at their end."
+)
 
 
 def run_since(started_s: float | None, deadline_s: int | None = HOUR, **status: Any) -> GRPORun:
@@ -79,8 +82,8 @@ def test_a_run_that_has_used_up_its_time_has_failed(checkpoint: CheckpointProgre
     plan = look(run, *AT_WORK, CLAIM)
     assert (plan.status.phase, said(plan, FAILED)) == (Phase.FAILED, ("True", "DeadlineExceeded"))
     assert message(plan, FAILED) == (
-        f"{SENTENCE} To go on, let another run start from its newest checkpoint, which learners save at their end. Do not "
-        "delete this run before that: its volume would go along, since spec.storage has neither retain nor claimName."
+        f"{SENTENCE} {TO_GO_ON} Do not delete this run before that: its volume would go along, since spec.storage has neither "
+        "retain nor claimName."
     )
     assert said(plan, LEARNERS) == ("False", "RunEnded")
     assert plan.status.last_failure is not None
@@ -107,9 +110,7 @@ def test_a_run_that_has_used_up_its_time_has_failed(checkpoint: CheckpointProgre
 def test_a_volume_that_stays_is_nothing_to_be_warned_of() -> None:
     run = with_conditions(make_run(activeDeadlineSeconds=HOUR, storage={"claimName": "mine"}), started_at=ago(HOUR))
     plan = look(run, *AT_WORK, users_claim=make_claim("mine", owner=None, run=None))
-    assert message(plan, FAILED) == (
-        f"{SENTENCE} To go on, let another run start from its newest checkpoint, which learners save at their end."
-    )
+    assert message(plan, FAILED) == f"{SENTENCE} {TO_GO_ON}"
 
 
 def test_a_pause_before_an_attempt_is_no_way_around_it() -> None:

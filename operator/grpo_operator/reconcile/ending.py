@@ -21,8 +21,13 @@ _VOLUME_GOES_ALONG: Final = (
     "Its volume goes along, with all that the run has saved, since spec.storage has neither retain nor claimName: copy "
     "first what you need of it."
 )
-_TO_GO_ON: Final = "To go on, let another run start from its newest checkpoint, which learners save at their end."
-_DELETION_LOSES_IT: Final = "Do not delete this run before that: its volume would go along, since spec.storage has neither retain nor claimName."
+_TO_GO_ON: Final = (
+    "To go on, let another run start from its newest checkpoint: learners that have made a step save it at their end."
+)
+_DELETION_LOSES_IT: Final = (
+    "Do not delete this run before that: its volume would go along, since spec.storage has neither retain nor "
+    "claimName."
+)
 
 
 def judge_failure(run: GRPORun, attempt: int, cause: Cause) -> Statement:
