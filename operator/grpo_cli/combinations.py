@@ -178,12 +178,18 @@ def sequences_by_length(plan: Plan) -> Iterator[Finding]:
 
 def model_that_goes_with_the_run(plan: Plan) -> Iterator[Finding]:
     kept_s, storage = plan.spec.ttl_seconds_after_finished, plan.spec.storage
-    if kept_s is None or storage.retain or storage.claim_name or pushes(plan.recipe):
+    if kept_s is None or storage.retain or storage.claim_name:
         return
+    is_pushed = pushes(plan.recipe)
+    what = "the trained model if its push to the hub has failed" if is_pushed else "the trained model"
+    how = (
+        "set spec.storage.retain to true"
+        if is_pushed
+        else "set spec.storage.retain to true, or push the model to the hub"
+    )
     yield note(
         "spec.ttlSecondsAfterFinished",
-        f"spec.ttlSecondsAfterFinished is {kept_s}, and with the run goes its volume, with the trained model; set "
-        "spec.storage.retain to true, or push the model to the hub, unless it may go.",
+        f"spec.ttlSecondsAfterFinished is {kept_s}, and with the run goes its volume, with {what}; {how}, unless it may go.",
     )
 
 

@@ -7,6 +7,7 @@ With `alone`, the network is its own as well: its ports are taken by nobody, and
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -84,6 +85,7 @@ class LearnerPod:
         return self.log.read_text()[-4000:]
 
     def terminate(self) -> None:
+        self.terminated_at = time.monotonic()
         contained.terminate(self.process)
 
     def kill(self) -> None:

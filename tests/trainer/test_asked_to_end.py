@@ -124,17 +124,16 @@ def test_the_run_goes_on_from_the_last_finished_step(
 
 
 @pytest.mark.parametrize(
-    ("grace_period_s", "most_s"),
+    "grace_period_s",
     [
-        (8, 60),  # the pod's time is up
-        (1000, 100),  # twice as long as a step, and more: another rank is gone, or hangs
+        8,  # the pod's time is up
+        1000,  # twice as long as a step, and more: another rank is gone, or hangs
     ],
 )
-def test_a_step_that_does_not_end(grace_period_s: int, most_s: float, held: Any, tmp_path: Path) -> None:
+def test_a_step_that_does_not_end(grace_period_s: int, held: Any, tmp_path: Path) -> None:
     pod = held(2, "step", **{GRACE_PERIOD: str(grace_period_s)})
-    asked = time.monotonic()
     assert pod.wait(RUN_S) == 128 + signal.SIGTERM
-    assert 3 < time.monotonic() - asked < most_s
+    assert time.monotonic() - pod.terminated_at >= 5  # not at once
     assert pod.termination_file.read_text() == ""
     assert checkpoints(tmp_path) == []
 

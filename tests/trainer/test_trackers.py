@@ -17,6 +17,7 @@ import numpy as np
 import pytest
 from transformers import TrainerControl, TrainerState, TrainingArguments
 
+from grpo_trainer.end_request import AskedToEnd
 from grpo_trainer.reports.tracker_report import TrackerReport
 from grpo_trainer.trackers import process
 from grpo_trainer.trackers.process import TrackerProcess
@@ -274,6 +275,16 @@ def test_one_that_does_not_end_is_ended(
     with TrackerProcess(start_of(tmp_path, "wandb"), OWN_PROCESS) as trackers:
         tell_all(trackers)
     assert time.monotonic() - started < NEVER_S
+    assert "wandb: not all was sent within 1 s" in caplog.text
+
+
+def test_one_that_hangs_does_not_keep_a_pod_that_is_asked_to_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(process, "MODULE", "trainer.hanging_tracker")
+    monkeypatch.setattr(process, "FINISH_WHEN_ASKED_S", 1.0)
+    with pytest.raises(AskedToEnd), TrackerProcess(start_of(tmp_path, "wandb"), OWN_PROCESS):
+        raise AskedToEnd("while it hangs")
     assert "wandb: not all was sent within 1 s" in caplog.text
 
 

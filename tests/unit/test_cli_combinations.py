@@ -300,9 +300,13 @@ def test_of_a_run(
     assert said(report_of(run_of(recipe, **neighbour))) == []
 
 
-def test_a_model_that_is_on_the_hub_may_go_with_its_run() -> None:
+def test_a_model_whose_push_fails_goes_with_its_run() -> None:
     run = run_of({"push_to_hub": True}, ttlSecondsAfterFinished=600, learners={"env": [HF_TOKEN]})
-    assert said(report_of(run)) == []
+    sentence = (
+        "spec.ttlSecondsAfterFinished is 600, and with the run goes its volume, with the trained model if its push to the hub has "
+        "failed; set spec.storage.retain to true, unless it may go."
+    )
+    assert said(report_of(run)) == [("spec.ttlSecondsAfterFinished", sentence)]
 
 
 def test_rows_that_make_no_generation() -> None:

@@ -74,6 +74,15 @@ def test_its_end_is_on_record_and_told_first() -> None:
     assert (plan.removes_run, [child.kind for child in plan.delete]) == (True, ["Deployment"])
 
 
+def test_learners_that_are_out_of_time_save_before_it_goes() -> None:
+    run = ended_run(2, FAILED, "DeadlineExceeded", ttlSecondsAfterFinished=0)
+    saving = make_pod(deletionTimestamp=ago(-20), deletionGracePeriodSeconds=30)
+    assert not look(run, *AT_WORK).removes_run
+    plan = look(run, saving)
+    assert (plan.removes_run, plan.look_again_s) == (False, 80)
+    assert look(run, make_pod(phase="Failed")).removes_run
+
+
 def test_a_run_that_goes_on_after_all_stays() -> None:
     run = ended_run(9000, FAILED, "MaxRestartsExceeded", maxRestarts=1)
     plan = look(run, make_job(conditions=(job_condition("Failed"),)), failed_learner())

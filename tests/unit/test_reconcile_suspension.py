@@ -12,7 +12,7 @@ from grpo_operator.api.status import ConditionType, GeneratorStatus, LastFailure
 from grpo_operator.reconcile.events import events_of
 from grpo_operator.reconcile.observed import ObservedChild
 from grpo_operator.reconcile.plan import Plan
-from grpo_operator.reconcile.suspension import should_suspend
+from grpo_operator.reconcile.suspension import SETTLED_S, should_suspend
 from grpo_operator.reconcile.world import Reading
 from unit.benchmark_inputs import benchmark_job, benchmark_pod, benchmarked_run, entry
 from unit.benchmark_inputs import look as look_with_benchmarks
@@ -48,6 +48,7 @@ FAILED, SUCCEEDED = ConditionType.FAILED, ConditionType.SUCCEEDED
 CHECKPOINT = CheckpointProgress(step=100, time=ago(60))
 FROM = "Attempt 2 starts from the newest checkpoint, of step 100 or later."
 LEARNER, GENERATOR = make_pod(ready=True), make_pod("generator", ready=True)
+SETTLED = NOW + timedelta(seconds=SETTLED_S)
 AT_WORK = (make_job(), LEARNER, make_deployment(), GENERATOR)
 LEAVING = make_pod(deletionTimestamp=ago(-20), deletionGracePeriodSeconds=30)
 
@@ -74,7 +75,7 @@ def held_run(**status: Any) -> GRPORun:
     """Suspended, with no pods any more."""
     run = with_suspend(training_run(**status), True)
     run = then(run, look(run, *AT_WORK))
-    run = then(run, look(run))
+    run = then(run, look(run, now=SETTLED))
     assert said(run.status, SUSPENDED) == ("True", "Suspended")
     return run
 
@@ -189,7 +190,9 @@ class TestSuspending:
         run = with_suspend(training_run(), True)
         run = then(run, look(run, *AT_WORK))
         kept = [child for child in all_children(run) if child.kind not in ("Job", "Deployment")]
-        plan = look(run, *kept)
+        early = look(run, *kept)
+        assert (said(early, SUSPENDED), early.look_again_s) == (("False", "Suspending"), 3), "a pod may be told of late"
+        plan = look(run, *kept, now=SETTLED)
         assert (written(plan), removed(plan), plan.look_again_s) == (set(), [], None)
         assert plan.status.phase is Phase.SUSPENDED
         assert said(plan, SUSPENDED) == ("True", "Suspended")
@@ -211,7 +214,8 @@ class TestSuspending:
     def test_the_run_is_held_though_its_claim_is_gone(self) -> None:
         """What cannot start anyway is not judged."""
         run = with_suspend(training_run(), True)
-        plan = look(run, make_claim(f"{NAME}-volume", modes=("ReadWriteOncePod",)))
+        run = then(run, look(run, *AT_WORK))
+        plan = look(run, make_claim(f"{NAME}-volume", modes=("ReadWriteOncePod",)), now=SETTLED)
         assert (said(plan, FAILED), said(plan, SUSPENDED)) == (None, ("True", "Suspended"))
 
     def test_a_learner_that_was_quicker_has_succeeded(self) -> None:
@@ -254,8 +258,11 @@ class TestSuspending:
         assert removed(plan) == [job.ref]
         assert said(plan, SUSPENDED) == ("False", "Suspending")
         assert f"1 of its pods have not ended yet, {pod.name} among them" in message(plan, SUSPENDED)
+        run = then(run, plan)
+        assert said(look_with_benchmarks(run, job, now=SETTLED), SUSPENDED) == ("False", "Suspending")
         done = benchmark_job("checkpoint-50", conditions=(job_condition("Complete"),))
-        assert removed(look_with_benchmarks(run, done)) == []
+        plan = look_with_benchmarks(run, done, now=SETTLED)
+        assert (removed(plan), said(plan, SUSPENDED)) == ([], ("True", "Suspended"))
 
 
 class TestGoingOn:

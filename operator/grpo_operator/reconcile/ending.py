@@ -63,7 +63,7 @@ def should_resume(run: GRPORun, attempt: int) -> bool:
     return counted(run, attempt) <= run.spec.max_restarts
 
 
-def seconds_until_generators_go(run: GRPORun, children: Children, now: datetime) -> float:
+def seconds_until_learners_have_saved(run: GRPORun, children: Children, now: datetime) -> float:
     """At most, of a run that has ended: learners that are out of time make their step to its end and save it. One whose Job
     was deleted without it, so that nobody ends it, is not waited for."""
     failed = find(run.status.conditions, ConditionType.FAILED)

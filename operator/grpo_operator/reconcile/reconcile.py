@@ -23,7 +23,7 @@ from grpo_operator.reconcile.changes import children_to_write, ref_of
 from grpo_operator.reconcile.completion import REPORT_GRACE_S, final_progress, is_complete
 from grpo_operator.reconcile.conditions import Statement, find
 from grpo_operator.reconcile.deadline import exceeded_deadline, seconds_until_deadline
-from grpo_operator.reconcile.ending import judge_failure, seconds_until_generators_go, should_resume
+from grpo_operator.reconcile.ending import judge_failure, seconds_until_learners_have_saved, should_resume
 from grpo_operator.reconcile.failure import (
     CAUSE_GRACE_S,
     Cause,
@@ -141,6 +141,7 @@ def _with_removal(look: _Look, plan: Plan) -> Plan:
     rest_s = seconds_until_removal(look.run, plan.status, look.now)
     if rest_s is None:
         return plan
+    rest_s = max(rest_s, seconds_until_learners_have_saved(look.run, look.children, look.now))
     return replace(plan, removes_run=rest_s == 0, look_again_s=_first(plan.look_again_s, rest_s))
 
 
@@ -227,7 +228,7 @@ def _clear_away(look: _Look) -> Plan:
     """An ended run burns no GPUs. The learners' Job stays for its pods' logs, unless it still runs."""
     children, job = look.children, look.children.job
     at_work = None if job and job.has_ended else job
-    wait_s = seconds_until_generators_go(look.run, children, look.now)
+    wait_s = seconds_until_learners_have_saved(look.run, children, look.now)
     generators = None if wait_s else children.deployment
     status = report.still_ended(look.run)
     return Plan(

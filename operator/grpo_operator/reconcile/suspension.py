@@ -6,6 +6,7 @@ generators meanwhile. An attempt that has ended by itself is not suspended: its 
 
 from collections.abc import Sequence
 from datetime import datetime
+from typing import Final
 
 from grpo_contract.labels import Role
 from grpo_operator.api.run import GRPORun
@@ -15,6 +16,9 @@ from grpo_operator.reconcile.observed import ObservedJob, ObservedPod, time_of
 from grpo_operator.reconcile.reasons import Reason
 from grpo_operator.reconcile.restart import GONE_GRACE_S, RUNS_ON, is_given_up, origin_of, seconds_until_given_up
 from grpo_operator.reconcile.world import Children
+
+SETTLED_S: Final = 3.0
+"""News of a pod may come later than that of the deletion of what had just made it."""
 
 
 def should_suspend(run: GRPORun, job: ObservedJob | None) -> bool:
@@ -61,7 +65,9 @@ def judge_suspension(run: GRPORun, children: Children, left: Sequence[ObservedPo
         whose = f"{len(left)} of its pods have not ended yet, {left[0].name} among them"
         message = f"spec.suspend is true, and the run is being ended: {whose}. Learners save a checkpoint first."
         return Statement(ConditionType.SUSPENDED, "False", Reason.SUSPENDING, message)
-    if children.job or children.previous_jobs or children.deployment:  # they may make pods yet
+    benchmarked = any(not job.has_ended for job in children.benchmark_jobs.values())
+    makers = children.job or children.previous_jobs or children.deployment or benchmarked
+    if makers or _seconds_until_settled(run, now) > 0:  # there may be pods yet
         message = "spec.suspend is true, and the run is being ended."
         return Statement(ConditionType.SUSPENDED, "False", Reason.SUSPENDING, message)
     then = f"goes on from {origin_of(run)}" if run.status.started_at else "starts"
@@ -71,8 +77,13 @@ def judge_suspension(run: GRPORun, children: Children, left: Sequence[ObservedPo
 
 def seconds_until_news(run: GRPORun, left: Sequence[ObservedPod], now: datetime) -> float | None:
     """When to look again at pods that are left."""
-    waits = [seconds_until_given_up(left, now), GONE_GRACE_S - _seconds_held(run, now) if left else None]
+    own_s = GONE_GRACE_S - _seconds_held(run, now) if left else _seconds_until_settled(run, now)
+    waits = [seconds_until_given_up(left, now), own_s]
     return min((wait for wait in waits if wait is not None and wait > 0), default=None)
+
+
+def _seconds_until_settled(run: GRPORun, now: datetime) -> float:
+    return SETTLED_S - _seconds_held(run, now) if run.status.started_at else 0.0
 
 
 def _seconds_held(run: GRPORun, now: datetime) -> float:

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from types import TracebackType
 from typing import IO, Final
 
+from grpo_trainer.end_request import AskedToEnd
 from grpo_trainer.trackers.records import Record, Start
 
 MODULE: Final = "grpo_trainer.trackers.track"
@@ -20,12 +21,14 @@ WAITING_BYTES: Final = 64 << 20
 """While more waits, records come without completions: those of one step may be megabytes, and memory is the learner's."""
 FINISH_S: Final = 60.0
 """For what is still to be sent when training is over. Other ranks wait for rank 0 meanwhile."""
+FINISH_WHEN_ASKED_S: Final = 5.0
+"""The same where the pod was asked to end: its time is short, and it has still to say why it ends."""
 
 log = logging.getLogger(__name__)
 
 
 class TrackerProcess:
-    """A context: what was told before its end is sent, within FINISH_S."""
+    """A context: what was told before its end is sent, within FINISH_S or FINISH_WHEN_ASKED_S."""
 
     def __init__(self, start: Start, environment: Mapping[str, str]) -> None:
         self._start = start
@@ -48,14 +51,15 @@ class TrackerProcess:
         if self._process is None:
             return
         self._lines.put(None)
+        finish_s = FINISH_WHEN_ASKED_S if isinstance(error, AskedToEnd) else FINISH_S
         try:
-            self._process.wait(FINISH_S)
+            self._process.wait(finish_s)
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()
             log.warning(
                 "%s: not all was sent within %.0f s. What there is lies in %s on the volume.",
-                *(self._names, FINISH_S, self._start.folder),
+                *(self._names, finish_s, self._start.folder),
             )
 
     def tell(self, record: Record) -> None:
