@@ -258,7 +258,7 @@ class Controller:
             stored = await self._kube.apply_status(metadata.namespace, metadata.name, metadata.uid, _as_json(status))
             self._cache.put_written(GRPORUN.kind, stored)
             memory.unposted += events_of(run, status)
-            if status.learners.restarts > run.status.learners.restarts and status.last_failure:
+            if _has_restarted(run.status, status) and status.last_failure:
                 self._metrics.restarted(Role.LEARNER, status.last_failure.reason)
         await self._post_events(run, memory)
 
@@ -304,6 +304,11 @@ class Controller:
         memory = self._memory.pop(key, None)
         if memory and memory.asked_pod:
             self._reader.forget(memory.asked_pod)
+
+
+def _has_restarted(before: GRPORunStatus, after: GRPORunStatus) -> bool:
+    """After a failure or a disruption; an attempt that a suspension ended was not started again."""
+    return after.learners.restarts + after.disruptions > before.learners.restarts + before.disruptions
 
 
 def _as_json(status: GRPORunStatus) -> dict[str, Any]:

@@ -229,7 +229,7 @@ def test_a_killed_generator_costs_no_step(hurt: Hurts) -> None:
 def test_a_deleted_learner_resumes_from_the_newest_checkpoint(hurt: Hurts) -> None:
     run = hurt.learner
     assert run.run["status"]["progress"]["step"] == STEPS
-    assert run.run["status"]["learners"]["restarts"] == 1
+    assert (run.run["status"]["disruptions"], run.run["status"]["learners"]["restarts"]) == (1, 0)
     (resumed_at,) = map(int, RESUMED.findall(run.log))
     assert run.checkpoint_step <= resumed_at < STEPS
     assert [int(step) for step in STEP.findall(run.log)] == list(range(resumed_at + 1, STEPS + 1))
@@ -249,7 +249,7 @@ def test_runs_do_not_touch_each_other(hurt: Hurts) -> None:
     runs = [hurt.generator.run, hurt.learner.run, hurt.namesake.run]
     assert len({run["status"]["output"] for run in runs}) == 3
     assert [run["status"]["progress"]["step"] for run in runs] == [STEPS] * 3
-    assert [run["status"]["learners"]["restarts"] for run in runs] == [0, 1, 0]
+    assert [run["status"]["attempt"] for run in runs] == [1, 2, 1]
     owners = [hurt.generator.owners, hurt.learner.owners, hurt.namesake.owners]
     assert owners == [{run["metadata"]["uid"]} for run in runs]
     before, after = hurt.namesake.children

@@ -15,6 +15,7 @@ from simulated.operator_process import Operator
 from simulated.progress_server import serving_progress
 from simulated.runs import (
     delete_pod,
+    disrupt_pod,
     end_pod,
     give_address,
     keep_waiting,
@@ -78,13 +79,29 @@ def test_a_failed_learner_is_restarted_and_generators_are_left_alone(
     assert count(operator, "grpo_run_restarts_total", "GeneratorsLost") == restarts + 1
 
 
-def test_a_deleted_learner_is_a_restart(kubectl: Kubectl, name: str) -> None:
-    start_run(kubectl, name)
+def test_a_deleted_learner_is_a_restart_that_does_not_count(kubectl: Kubectl, operator: Operator, name: str) -> None:
+    start_run(kubectl, name, maxRestarts=0)
+    restarts = count(operator, "grpo_run_restarts_total", "LearnerPodLost")
     victim = pods(kubectl, name, "learner")[1]
     delete_pod(kubectl, victim)
     wait_for("attempt 2", lambda: kubectl.find("job", f"{name}-learner-2"), SOON_S, 0.1)
-    last = kubectl.get("grporun", name)["status"]["lastFailure"]
+    wait_for_condition(kubectl, name, "LearnersReady", "AllReady")
+    status = kubectl.get("grporun", name)["status"]
+    last = status["lastFailure"]
     assert (last["reason"], last["message"]) == ("LearnerPodLost", f"Pod {victim['metadata']['name']} was deleted.")
+    assert (status["attempt"], status["disruptions"], status["learners"]["restarts"]) == (2, 1, 0)
+    wait_for("the Event", lambda: ("Warning", "LearnerPodLost") in events(kubectl, name), SOON_S)
+    assert count(operator, "grpo_run_restarts_total", "LearnerPodLost") == restarts + 1
+
+
+def test_an_evicted_learner_is_a_restart_that_does_not_count(kubectl: Kubectl, name: str) -> None:
+    start_run(kubectl, name, maxRestarts=0)
+    disrupt_pod(kubectl, pods(kubectl, name, "learner")[1])
+    wait_for("attempt 2", lambda: kubectl.find("job", f"{name}-learner-2"), SOON_S, 0.1)
+    wait_for_condition(kubectl, name, "LearnersReady", "AllReady")
+    status = kubectl.get("grporun", name)["status"]
+    assert status["lastFailure"]["reason"] == "Disrupted"
+    assert (status["attempt"], status["disruptions"], status["learners"]["restarts"]) == (2, 1, 0)
 
 
 def test_a_deleted_learner_is_seen_while_learner_0_is_asked(kubectl: Kubectl, name: str) -> None:

@@ -133,10 +133,6 @@ class TestFailure:
             "AllReady",
         )
 
-    def test_a_learner_on_a_lost_node_may_be_the_last_try(self) -> None:
-        plan = look(make_run(maxRestarts=0), make_job(), make_pod(node="n1", deletionTimestamp=ago(60)))
-        assert said(plan, FAILED) == ("True", "MaxRestartsExceeded")
-
     def test_a_learner_that_was_left_behind_is_named(self) -> None:
         """Its Job was deleted with --cascade=orphan, so that nothing deletes the pod."""
         failed, left = failed_learner(0), make_pod(index=1)

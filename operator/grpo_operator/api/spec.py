@@ -236,8 +236,8 @@ class GRPORunSpec(ApiModel):
         int,
         Field(
             ge=0,
-            description="Attempts after the first before the run fails. When it is raised after that, the run goes on from its "
-            "newest checkpoint.",
+            description="Attempts after the first before the run fails. Those that a disruption ended (eviction, preemption, drain, "
+            "a lost node, a deleted pod) do not count. When it is raised after that, the run goes on from its newest checkpoint.",
         ),
     ] = 5
     suspend: Annotated[

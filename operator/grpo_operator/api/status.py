@@ -118,7 +118,7 @@ class LearnerStatus(_Status):
     ready: int = 0
     """Pods of the current attempt that are ready."""
     restarts: int = 0
-    """Attempts that failed before this one; those that a suspension ended are none of them."""
+    """Attempts that failed before this one; those that a suspension or a disruption ended are none of them."""
 
 
 class GeneratorStatus(_Status):
@@ -242,6 +242,11 @@ class GRPORunStatus(_Status):
     """Since when spec.suspend has held the run."""
     suspensions: int = 0
     """How often the run has gone on, with another attempt, after a suspension."""
+    disruptions: int = 0
+    """How often an attempt was ended without any fault of the run's: by an eviction, a preemption, a drain, a lost node, or
+    the deletion of a learner pod. spec.maxRestarts does not count them."""
+    disruptions_in_a_row: int = 0
+    """The last of these, as far as their attempts had made no step: the pause before the next attempt grows with them."""
     inactive_seconds: int = 0
     """Seconds since startedAt, as far as they are over, in which the run was suspended, or had failed until spec.maxRestarts was
     raised. spec.activeDeadlineSeconds does not count them."""

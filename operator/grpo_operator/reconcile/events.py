@@ -11,6 +11,7 @@ from grpo_operator.api.run import GRPORun
 from grpo_operator.api.status import BENCHMARK_OVER, BenchmarkPhase, Condition, ConditionType, GRPORunStatus
 from grpo_operator.desired.manifest import Manifest
 from grpo_operator.reconcile.conditions import find, is_true, micro_timestamp
+from grpo_operator.reconcile.disruption import told_end
 from grpo_operator.reconcile.phase import has_ended
 from grpo_operator.reconcile.reasons import POD_TROUBLES, Reason
 from grpo_operator.resources import EVENT, GRPORUN
@@ -69,8 +70,7 @@ def events_of(run: GRPORun, after: GRPORunStatus) -> list[RunEvent]:
         and not find(after.conditions, ConditionType.FAILED)
     ):
         failure = after.last_failure
-        note = f"Attempt {failure.attempt} failed: {failure.message}"
-        told.append(_News("Warning", failure.reason, note, failure.time))
+        told.append(_News("Warning", failure.reason, told_end(after), failure.time))
     events = [_event(run, after, news) for news in told]
     return list({event.name: event for event in events}.values())  # several conditions may say the same
 

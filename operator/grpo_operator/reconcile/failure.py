@@ -10,7 +10,8 @@ from grpo_contract.labels import Role
 from grpo_operator.api.status import Condition, ConditionType
 from grpo_operator.desired.learners import MISTAKE_REASON
 from grpo_operator.reconcile.conditions import find
-from grpo_operator.reconcile.observed import Ended, JobFailure, ObservedContainer, ObservedPod, time_of
+from grpo_operator.reconcile.disruption import is_disruption
+from grpo_operator.reconcile.observed import Ended, JobFailure, ObservedContainer, ObservedPod, Waiting, time_of
 from grpo_operator.reconcile.pod_trouble import OOM_REASON, out_of_memory
 from grpo_operator.reconcile.reasons import Reason
 from grpo_operator.reconcile.restart import is_given_up
@@ -28,6 +29,9 @@ MISTAKE_GRACE_S: Final = 60.0
 _KNOWN_REASONS: Final = frozenset(PodReason)
 """Reasons become label values of a metric, so a pod cannot invent one."""
 
+_OWN_LIMITS: Final = frozenset({"Evicted", "DeadlineExceeded"})
+"""Why the kubelet ends a pod that went beyond what itself asked for. Where the node is why, the pod is a DisruptionTarget."""
+
 _LATEST: Final = datetime.max.replace(tzinfo=UTC)
 
 
@@ -44,7 +48,8 @@ class Cause:
 
 
 def should_restart(cause: Cause, attempt: int, max_restarts: int) -> bool:
-    return not cause.is_users_mistake and attempt <= max_restarts
+    """`attempt`: which it is of those that count."""
+    return not cause.is_users_mistake and (is_disruption(cause.reason) or attempt <= max_restarts)
 
 
 def witnessed_loss(conditions: Iterable[Condition], failure: JobFailure) -> Cause | None:
@@ -127,8 +132,7 @@ def users_mistake_in(generators: Iterable[ObservedPod]) -> Cause | None:
 def _cause_in(pod: ObservedPod, job_failed_at: datetime) -> Cause | None:
     """What made the pod fail, if it failed."""
     if pod.evicted:
-        why = f"{pod.evicted.reason}: {pod.evicted.message.rstrip('.')}"
-        return Cause(Reason.DISRUPTED, f"Pod {pod.name} was taken away by the cluster ({why}).", pod)
+        return _cause_of_eviction(pod, pod.evicted)
     ends = [(container, container.ended) for container in pod.containers if container.ended]
     causes = [_cause_in_container(pod, container, ended) for container, ended in ends if ended.exit_code != 0]
     cause = min(causes, key=lambda cause: cause.began_at, default=None)
@@ -139,6 +143,17 @@ def _cause_in(pod: ObservedPod, job_failed_at: datetime) -> Cause | None:
     message = f"Pod {pod.name} was deleted."
     container = cause.container if cause else None
     return Cause(Reason.LEARNER_POD_LOST, message, pod, container, began_at=pod.deletion_asked_at)
+
+
+def _cause_of_eviction(pod: ObservedPod, evicted: Waiting) -> Cause:
+    why = f"{evicted.reason}: {evicted.message.rstrip('.')}"
+    if evicted.reason not in _OWN_LIMITS:
+        return Cause(Reason.DISRUPTED, f"Pod {pod.name} was taken away by the cluster ({why}).", pod)
+    message = (
+        f"Pod {pod.name} went beyond a limit of its own ({why}): raise it, in learners.resources (ephemeral-storage) or "
+        "learners.podTemplate (sizeLimit of an emptyDir volume, activeDeadlineSeconds)."
+    )
+    return Cause(Reason.POD_LIMIT_EXCEEDED, message, pod)
 
 
 def _cause_in_container(pod: ObservedPod, container: ObservedContainer, ended: Ended) -> Cause:
@@ -161,7 +176,9 @@ _MAY_FOLLOW: Final = 3
 _FOLLOWS: Final = 4
 """Of what always is: learners say so when one of their pods is asked to end."""
 
-_EXHAUSTED: Final = frozenset({Reason.OOM_KILLED, PodReason.GPU_OUT_OF_MEMORY, PodReason.VOLUME_FULL})
+_EXHAUSTED: Final = frozenset(
+    {Reason.OOM_KILLED, Reason.POD_LIMIT_EXCEEDED, PodReason.GPU_OUT_OF_MEMORY, PodReason.VOLUME_FULL}
+)
 
 
 def _rank(cause: Cause) -> int:

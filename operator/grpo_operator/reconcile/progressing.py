@@ -10,6 +10,7 @@ from grpo_contract.progress import Progress, Stage
 from grpo_operator.api.run import GRPORun
 from grpo_operator.api.status import ConditionType
 from grpo_operator.reconcile.conditions import Statement, Truth
+from grpo_operator.reconcile.disruption import judge_next_attempt
 from grpo_operator.reconcile.reasons import POD_TROUBLES, Reason
 from grpo_operator.reconcile.restart import start_of
 from grpo_operator.reconcile.world import Reading
@@ -65,7 +66,7 @@ def judge_progress(
             return _progressing("False", statement.reason, statement.message)
     is_waiting = progress is not None and progress.stage is Stage.WAITING_FOR_GENERATORS
     if attempt > 1 and not is_waiting:
-        return _progressing("True", Reason.RESTARTING, start_of(run, attempt))
+        return judge_next_attempt(run.status, start_of(run, attempt))
     if progress is None:
         return _progressing("True", Reason.STARTING, "Pods are being created and started.")
     return _progressing("True", *_BY_STAGE[progress.stage])

@@ -90,7 +90,8 @@ class Reason(StrEnum):
     """A generator pod is being deleted, by somebody or because the run has changed, or is gone, and another takes its place.
     The run goes on with the others."""
     DISRUPTED = "Disrupted"
-    """The cluster took the pod away: eviction, preemption, or a lost node."""
+    """The cluster took the pod away: eviction, preemption, or a lost node. An attempt that ends by it does not count against
+    `maxRestarts`."""
     RUN_ENDED = "RunEnded"
     """The run has ended; what the condition speaks of is no more."""
 
@@ -115,8 +116,11 @@ class Reason(StrEnum):
     EVALUATING = "Evaluating"
     """The trained model is saved, and is being evaluated."""
     RESTARTING = "Restarting"
-    """An attempt failed, or was ended by `suspend`; the next one starts from the newest checkpoint, or from the beginning when
+    """An attempt failed, or was ended by a disruption or by `suspend`; the next one starts from the newest checkpoint, or from the beginning when
     there is none."""
+    KEEPS_BEING_DISRUPTED = "KeepsBeingDisrupted"
+    """Disruptions ended the last attempts, three or more, before any of them had made a step. The run goes on for as long as
+    it takes, with pauses of up to five minutes: find out what takes its pods away (`status.lastFailure`), or suspend it."""
     LEARNER_LEFT_BEHIND = "LearnerLeftBehind"
     """A learner of an earlier attempt runs on although its Job was deleted (`--cascade=orphan`). Delete the pod."""
     PROGRESS_UNREADABLE = "ProgressUnreadable"
@@ -164,12 +168,15 @@ class Reason(StrEnum):
     RECIPE_TRANSLATED = "RecipeTranslated"
     """The recipe holds keys of an older TRL or Open-R1. `status.recipe.notes` says what became of each."""
 
-    # Why an attempt failed, when no pod has left a reason
+    # Why an attempt ended, when no pod has left a reason
+    POD_LIMIT_EXCEEDED = "PodLimitExceeded"
+    """A learner pod took more of its node's disk than its limits or its emptyDir volumes allow, or ran for longer than
+    `activeDeadlineSeconds` of its template."""
     LEARNER_POD_LOST = "LearnerPodLost"
-    """A learner pod was deleted, or is gone with its node."""
+    """A learner pod was deleted, or is gone with its node. It does not count against `maxRestarts`."""
     LEARNER_NODE_LOST = "LearnerNodeLost"
     """A learner pod was deleted, and its node does not say that it has ended: the node is lost, or cannot end it. Bring
-    the node back, or delete it if it is gone for good."""
+    the node back, or delete it if it is gone for good. It does not count against `maxRestarts`."""
 
 
 POD_TROUBLES = frozenset(

@@ -41,7 +41,13 @@ from grpo_operator.reconcile.plan import LogSource, Plan
 from grpo_operator.reconcile.pod_trouble import seconds_until_settled
 from grpo_operator.reconcile.readiness import has_had_generators, seconds_until_pods_are_missed
 from grpo_operator.reconcile.removal import seconds_until_removal
-from grpo_operator.reconcile.restart import counted, judge_left_behind, seconds_to_wait, seconds_until_given_up
+from grpo_operator.reconcile.restart import (
+    counted,
+    counted_for_pause,
+    judge_left_behind,
+    seconds_to_wait,
+    seconds_until_given_up,
+)
 from grpo_operator.reconcile.reward_code import LOOK_AGAIN_S, missing_code
 from grpo_operator.reconcile.rewards import failing_rewards, judge_rewards
 from grpo_operator.reconcile.storage import StorageVerdict, judge_storage
@@ -260,7 +266,7 @@ def _pause_before_attempt(look: _Look) -> float:
         return 0.0
     # Learners of this attempt without its Job: somebody deleted the Job, and it is made again when they are gone.
     leftovers = (*children.previous_learners, *children.learners)
-    return seconds_to_wait(counted(look.run, look.attempt), _failed_at(look.run), leftovers, look.now)
+    return seconds_to_wait(counted_for_pause(look.run, look.attempt), _failed_at(look.run), leftovers, look.now)
 
 
 def _left_behind(look: _Look) -> Statement | None:

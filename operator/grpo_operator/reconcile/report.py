@@ -23,6 +23,7 @@ from grpo_operator.desired.manifest import selector_of
 from grpo_operator.desired.recipe import todays_recipe
 from grpo_operator.reconcile.acceptance import accepted
 from grpo_operator.reconcile.conditions import Statement, set_conditions, timestamp
+from grpo_operator.reconcile.disruption import is_disruption, judge_next_attempt, tally
 from grpo_operator.reconcile.failure import Cause
 from grpo_operator.reconcile.observed import time_of
 from grpo_operator.reconcile.own_recipe import recipe_has_changed
@@ -100,10 +101,12 @@ def _has_made(children: Children) -> bool:
 def restarting(run: GRPORun, failed_attempt: int, cause: Cause, now: datetime) -> GRPORunStatus:
     """The attempt's failure is on record before anything is done about it."""
     attempt = failed_attempt + 1
+    run = run.model_copy(update={"status": run.status.model_copy(update=tally(run.status, cause.reason))})
     failure = _last_failure(failed_attempt, cause, now)
     status = _unheld(_before_attempt(run, attempt)).model_copy(update={"last_failure": failure})
     start = start_of(run, attempt)
-    message = f"Attempt {failed_attempt} failed ({cause.message.rstrip('.')}). {start}"
+    how = "was ended by a disruption" if is_disruption(cause.reason) else "failed"
+    message = f"Attempt {failed_attempt} {how} ({cause.message.rstrip('.')}). {start}"
     return _stated(run, status, _on_the_way(run, message), now)
 
 
@@ -148,6 +151,7 @@ def unsuspended(run: GRPORun, held_attempt: int, now: datetime) -> GRPORunStatus
     attempt = held_attempt + 1
     fields = {
         "suspensions": run.status.suspensions + 1,
+        "disruptions_in_a_row": 0,
         "inactive_seconds": _inactive_seconds(run, run.status.suspended_at, now),
         "suspended_at": None,
     }
@@ -189,7 +193,7 @@ def _on_the_way(run: GRPORun, message: str) -> list[Statement]:
         accepted(run),
         Statement(ConditionType.LEARNERS_READY, "False", Reason.RESTARTING, message),
         Statement(ConditionType.WEIGHTS_IN_SYNC, "Unknown", Reason.NOT_KNOWN_YET, "No weights were sent yet."),
-        Statement(ConditionType.PROGRESSING, "True", Reason.RESTARTING, message),
+        judge_next_attempt(run.status, message),
     ]
 
 

@@ -7,6 +7,7 @@ from typing import Final
 from grpo_operator.api.run import GRPORun
 from grpo_operator.api.status import ConditionType
 from grpo_operator.reconcile.conditions import Statement
+from grpo_operator.reconcile.disruption import is_disruption
 from grpo_operator.reconcile.observed import ObservedPod
 from grpo_operator.reconcile.reasons import Reason
 
@@ -30,8 +31,14 @@ def pause_s(attempt: int) -> float:
 
 
 def counted(run: GRPORun, attempt: int) -> int:
-    """Which attempt it is of those that count: one that a suspension ended has not failed."""
-    return attempt - run.status.suspensions
+    """Which attempt it is of those that count: one that a suspension or a disruption ended has not failed."""
+    return attempt - run.status.suspensions - run.status.disruptions
+
+
+def counted_for_pause(run: GRPORun, attempt: int) -> int:
+    """The same for the pause before it, which after a disruption grows only as long as no attempt makes a step."""
+    last = run.status.last_failure
+    return 1 + run.status.disruptions_in_a_row if last and is_disruption(last.reason) else counted(run, attempt)
 
 
 def start_of(run: GRPORun, attempt: int) -> str:
@@ -52,7 +59,8 @@ def origin_of(run: GRPORun) -> str:
 
 
 def seconds_to_wait(attempt: int, failed_at: datetime | None, leftovers: Iterable[ObservedPod], now: datetime) -> float:
-    """Zero when the attempt may start. `failed_at`: when the last one did; `leftovers`: learners not of its own."""
+    """Zero when the attempt may start. `attempt`: as it counts for the pause; `failed_at`: when the last one did;
+    `leftovers`: learners not of its own."""
     pause = pause_s(attempt) - (now - failed_at).total_seconds() if failed_at else 0.0
     return max(0.0, pause, seconds_until_gone(leftovers, now))
 
