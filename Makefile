@@ -198,6 +198,8 @@ test-api: env-dev cluster-build ## every rule of the CRD against a real API serv
 test-operator: AT_ONCE = 4
 test-operator: env-dev cluster-build ## the operator on a real control plane, with simulated pods
 	$(call PARALLEL,$(DEV)) tests/simulated
+chaos: env-dev cluster-build ## more of test-operator's faults: further seeds, an operator that is killed before each write as well
+	$(call PARALLEL,$(DEV)) -m chaos tests/simulated
 test-chart: env-dev cluster-build ## helm lint, template, unit tests, install; images
 	$(call PYTEST,$(DEV)) tests/chart
 test-trainer: env-trainer ## real TRL, DeepSpeed and vLLM on CPU

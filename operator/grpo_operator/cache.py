@@ -55,7 +55,10 @@ class Cache:
 
     def run(self, key: Key) -> Manifest | None:
         entry = self._entries.get(key)
-        run: Manifest | None = json.loads(entry.run) if entry and entry.run else None
+        if entry is None or entry.run is None:
+            return None
+        run: dict[str, Any] = json.loads(entry.run)
+        run["metadata"]["resourceVersion"] = str(self._known[(GRPORUN.kind, *key)].version)
         return run
 
     def children(self, key: Key) -> tuple[ObservedChild, ...]:

@@ -17,13 +17,13 @@ from grpo_operator.api.run import GRPORun, was_looked_at
 from grpo_operator.api.status import GRPORunStatus
 from grpo_operator.cache import Cache, Key
 from grpo_operator.desired.children import Child
-from grpo_operator.kube import ApiError, Kube, NotFoundError, RefusedError
+from grpo_operator.kube import ApiError, Kube, NotFoundError, OutdatedError, RefusedError
 from grpo_operator.metrics import OperatorMetrics
 from grpo_operator.progress import ProgressReader
 from grpo_operator.reconcile.acceptance import name_taken, refused_child
 from grpo_operator.reconcile.changes import ref_of
 from grpo_operator.reconcile.events import RunEvent, event_manifest, events_of
-from grpo_operator.reconcile.observed import ObservedClaim, Ref, observe
+from grpo_operator.reconcile.observed import ObservedChild, ObservedClaim, Ref, observe
 from grpo_operator.reconcile.phase import has_ended
 from grpo_operator.reconcile.plan import Plan
 from grpo_operator.reconcile.reconcile import reconcile
@@ -41,7 +41,9 @@ TOKEN_BYTES: Final = 32
 EVENTS_AGAIN_S: Final = 5.0
 """Until the next try of an Event that could not be posted. Clusters limit Events by rate, for all of a namespace."""
 REMOVED_WITHIN_S: Final = 5.0
-"""Until the next try to remove a run: somebody may have changed it at the same time."""
+"""Until the next try to remove a run or a child of it: somebody may have changed it at the same time."""
+CHANGED_AGAIN_S: Final = 1.0
+"""Until the next look at a run that has changed since the last one; mostly the watch tells of it before."""
 
 logger = logging.getLogger(__name__)
 
@@ -97,7 +99,8 @@ class Controller:
                 again_s = await self._look(key)
             except Exception as error:  # the outermost loop: whatever went wrong, look again later
                 self._metrics.failed_to_look(monotonic() - began)
-                _log_failure(key, error, self._queue.add_after_failure(key))
+                at_least_s = error.retry_after_s if isinstance(error, ApiError) else 0.0
+                _log_failure(key, error, self._queue.add_after_failure(key, at_least_s))
             else:
                 self._metrics.looked(monotonic() - began, is_due_again=again_s is not None)
                 self._queue.forget_failures(key)
@@ -128,14 +131,22 @@ class Controller:
             await self._report(run, plan, memory)
         except NotFoundError:
             return None  # the run was deleted while we looked; the watch will say so
+        except OutdatedError:
+            return CHANGED_AGAIN_S  # so was the decision
         for child in plan.delete:
-            await self._kube.delete(BY_KIND[child.kind], run.metadata.namespace, child.name, child.uid)
+            await self._delete(run, child)
         if written.error:
             raise written.error
         if plan.removes_run:
             await self._remove(run)
             return REMOVED_WITHIN_S
         return self._next_look(run, plan, memory)
+
+    async def _delete(self, run: GRPORun, child: ObservedChild) -> None:
+        namespace = run.metadata.namespace
+        if not await self._kube.delete(BY_KIND[child.kind], namespace, child.name, child.uid):
+            self._cache.drop((child.kind, namespace, child.name), child.uid)  # no watch has told of it, or will
+            self._queue.add(_key(run))
 
     async def _remove(self, run: GRPORun) -> None:
         """As it is now: a watch may be late with news of its author's, and what is removed cannot be had back."""
@@ -225,8 +236,10 @@ class Controller:
             else:
                 written = await self._kube.apply(child.manifest, force=is_known)
         except RefusedError as refused:
-            if refused.is_conflict and not is_known:
+            if refused.is_taken and not is_known:
                 return name_taken(child)
+            if refused.is_conflict and not refused.is_taken:
+                raise ApiError(refused.message) from refused
             return refused_child(child, refused.message)
         observed = observe(kind, written)
         if not belongs_to(run, observed):
@@ -255,7 +268,9 @@ class Controller:
             pod, container = plan.log_source.pod.name, plan.log_source.container
             status = with_log(status, await self._kube.log_tail(metadata.namespace, pod, container, LOG_LINES))
         if _as_json(status) != _as_json(run.status):
-            stored = await self._kube.apply_status(metadata.namespace, metadata.name, metadata.uid, _as_json(status))
+            stored = await self._kube.apply_status(
+                metadata.namespace, metadata.name, metadata.uid, metadata.resource_version, _as_json(status)
+            )
             self._cache.put_written(GRPORUN.kind, stored)
             memory.unposted += events_of(run, status)
             if _has_restarted(run.status, status) and status.last_failure:
@@ -269,10 +284,9 @@ class Controller:
             try:
                 await self._post(run, event)
             except ApiError as error:
-                memory.events_due = monotonic() + EVENTS_AGAIN_S
-                logger.warning(
-                    "%s/%s: Event %s: %s; next try in %.0f s", *_key(run), event.reason, error, EVENTS_AGAIN_S
-                )
+                again_s = max(EVENTS_AGAIN_S, error.retry_after_s)
+                memory.events_due = monotonic() + again_s
+                logger.warning("%s/%s: Event %s: %s; next try in %.0f s", *_key(run), event.reason, error, again_s)
             else:
                 del memory.unposted[0]
 
@@ -287,6 +301,8 @@ class Controller:
         due = [memory.events_due] if memory.unposted else []
         if not has_ended(plan.status.conditions):
             due.append(memory.full_pass_due)
+        if plan.delete:
+            due.append(monotonic() + REMOVED_WITHIN_S)
         waits = [max(0.0, time - monotonic()) for time in due]
         return min((wait for wait in (plan.look_again_s, *waits) if wait is not None), default=None)
 

@@ -24,6 +24,7 @@ CONNECTIONS: Final = 32
 """HTTP/1.1 carries one request per connection at a time; more connections mostly cost TLS handshakes."""
 
 DEADLINE_S: Final = 30.0
+LONGEST_RETRY_AFTER_S: Final = 60.0
 PAGE_SIZE: Final = 100
 
 _REFUSALS: Final = frozenset({400, 403, 409, 413, 422})
@@ -35,17 +36,26 @@ _APPLIED_YAML: Final = "application/apply-patch+yaml; charset=utf-8"
 class ApiError(Exception):
     """The API server cannot be reached, or answered with an error. The same request may succeed later."""
 
+    retry_after_s = 0.0
+    """Not before, says the API server. No longer than a failure is waited for anyway."""
+
 
 class NotFoundError(ApiError):
     pass
 
 
+class OutdatedError(ApiError):
+    """What was to be written was made from an older version of the object."""
+
+
 class RefusedError(ApiError):
     """The API server will not do it: what was asked, or the state it met, is wrong."""
 
-    def __init__(self, status: int, message: str) -> None:
+    def __init__(self, status: int, message: str, is_taken: bool = False) -> None:
         super().__init__(message)
         self.is_conflict = status == 409
+        self.is_taken = is_taken
+        """By somebody else, whose field it is; other conflicts pass, as with a quota that is being counted."""
         self.message = message
 
 
@@ -67,9 +77,16 @@ async def connect(on_answer: Callable[[str, int], None]) -> AsyncIterator["Kube"
 
 
 class Kube:
-    def __init__(self, cluster: Any, on_answer: Callable[[str, int], None]) -> None:
+    def __init__(
+        self, cluster: Any, on_answer: Callable[[str, int], None], before_write: Callable[[], None] = lambda: None
+    ) -> None:
         self._cluster = cluster
         self._on_answer = on_answer
+        self._before_write = before_write
+
+    def guarded(self, before_write: Callable[[], None]) -> "Kube":
+        """The same, that asks before each write; what that raises keeps the write from being sent."""
+        return Kube(self._cluster, self._on_answer, before_write)
 
     async def get(self, resource: Resource, namespace: str, name: str) -> Manifest | None:
         try:
@@ -95,33 +112,42 @@ class Kube:
         resource, namespace, name = _place(manifest)
         return await self._apply(resource.path(namespace, name), manifest, force)
 
-    async def apply_status(self, namespace: str, name: str, uid: str, status: Manifest) -> Manifest:
-        """`uid` keeps the status of a deleted run from a new one of the same name."""
+    async def apply_status(self, namespace: str, name: str, uid: str, version: str, status: Manifest) -> Manifest:
+        """
+        Raises:
+            OutdatedError: the run is another one of the same name, or is no more of the version that the status was made from.
+        """
         manifest = {
             "apiVersion": GRPORUN.api_version,
             "kind": GRPORUN.kind,
-            "metadata": {"name": name, "namespace": namespace, "uid": uid},
+            "metadata": {"name": name, "namespace": namespace, "uid": uid, "resourceVersion": version},
             "status": status,
         }
-        return await self._apply(GRPORUN.path(namespace, name, "status"), manifest, force=True)
+        try:
+            return await self._apply(GRPORUN.path(namespace, name, "status"), manifest, force=True)
+        except RefusedError as refused:
+            if refused.is_conflict:
+                raise OutdatedError(refused.message) from refused
+            raise
 
     async def replace(self, manifest: Manifest) -> Manifest:
         """Refused as a conflict when the object is not the one, or of the version, that the manifest says."""
         resource, namespace, name = _place(manifest)
         return await self._json("PUT", resource.path(namespace, name), manifest, field_manager=FIELD_MANAGER)
 
-    async def delete(self, resource: Resource, namespace: str, name: str, uid: str, version: str | None = None) -> None:
-        """Together with all that it owns. Nothing happens when it is gone, or another object has its name, or it is no more of
-        this version."""
+    async def delete(self, resource: Resource, namespace: str, name: str, uid: str, version: str | None = None) -> bool:
+        """Together with all that it owns; False when it is gone. Nothing happens then, or when another object has its name, or it
+        is no more of this version."""
         preconditions = {"uid": uid} | ({"resourceVersion": version} if version else {})
         options = {"preconditions": preconditions, "propagationPolicy": "Background"}
         try:
             await self._json("DELETE", resource.path(namespace, name), options)
         except NotFoundError:
-            return
+            return False
         except RefusedError as refused:
             if not refused.is_conflict:
                 raise
+        return True
 
     async def log_tail(self, namespace: str, pod: str, container: str, lines: int) -> list[str]:
         """Empty when the log is gone, or the node that holds it does not answer.
@@ -182,6 +208,8 @@ class Kube:
         return answer
 
     async def _request(self, method: str, path: str, body: Manifest | bytes | None = None, **parameters: Any) -> bytes:
+        if method != "GET":
+            self._before_write()
         try:
             response = await self._cluster.request(
                 method, path, body=body, serialize=False, _request_timeout=DEADLINE_S, **parameters
@@ -203,17 +231,32 @@ def _place(manifest: Mapping[str, Any]) -> tuple[Resource, str, str]:
 
 
 def _typed(error: ApiException) -> ApiError:
-    message = _message(error)
+    told = _told(error)
+    message = str(told.get("message", f"{error.status} {error.reason}"))
     if error.status == 404:
         return NotFoundError(message)
     if error.status in _REFUSALS:
-        return RefusedError(error.status, message)
-    return ApiError(f"{error.status}: {message}")
+        return RefusedError(error.status, message, is_taken=_names_another_manager(told))
+    failed = ApiError(f"{error.status}: {message}")
+    failed.retry_after_s = _retry_after_s(error)
+    return failed
 
 
-def _message(error: ApiException) -> str:
-    """The API server's own sentence; proxies in front of it answer with anything."""
+def _told(error: ApiException) -> Mapping[str, Any]:
+    """The API server's own words; proxies in front of it answer with anything."""
     try:
-        return str(json.loads(error.body or "")["message"])
-    except (TypeError, ValueError, KeyError):
-        return f"{error.status} {error.reason}"
+        told = json.loads(error.body or "")
+    except (TypeError, ValueError):
+        return {}
+    return told if isinstance(told, dict) else {}
+
+
+def _names_another_manager(told: Mapping[str, Any]) -> bool:
+    causes = (told.get("details") or {}).get("causes") or ()
+    return any(cause.get("reason") == "FieldManagerConflict" for cause in causes)
+
+
+def _retry_after_s(error: ApiException) -> float:
+    """Dates, which the header may hold as well, are none of the API server's."""
+    text = (error.headers or {}).get("Retry-After", "")
+    return min(float(text), LONGEST_RETRY_AFTER_S) if text.isdecimal() else 0.0

@@ -6,6 +6,7 @@ import signal
 import socket
 import uuid
 from collections.abc import Coroutine
+from functools import partial
 from typing import Any
 
 import aiohttp
@@ -16,7 +17,7 @@ from grpo_operator.controller import Controller
 from grpo_operator.health import ailment
 from grpo_operator.kube import Kube, connect
 from grpo_operator.leader import Election
-from grpo_operator.listing import Lister
+from grpo_operator.listing import Lister, insist
 from grpo_operator.metrics import OperatorMetrics
 from grpo_operator.progress import ProgressReader
 from grpo_operator.resources import GRPORUN
@@ -38,14 +39,16 @@ async def operate(settings: Settings, port: int) -> None:
     metrics = OperatorMetrics(cache.phases, cache.benchmarks, lambda: queue.depth, lambda: election.is_leading)
     identity = f"{socket.gethostname()}-{uuid.uuid4().hex[:8]}"
     async with connect(metrics.answered) as kube, aiohttp.ClientSession() as session:
-        await _require_api(kube, settings)
         reader = ProgressReader(session, settings.progress_interval_s)
-        controller = Controller(kube, settings, cache, queue, reader, metrics, identity)
-        lister = Lister(kube, cache, queue, settings.watch_namespaces)
         election = Election(kube, settings.operator_namespace, settings.lease_name, identity)
+        guarded = kube.guarded(election.require_lease)
+        controller = Controller(guarded, settings, cache, queue, reader, metrics, identity)
+        lister = Lister(kube, cache, queue, settings.watch_namespaces)
         async with serve(metrics.text, lambda: ailment(queue, cache, election.is_leading), port):
+            await insist(partial(_require_api, kube, settings))
             await lister.fill()
-            watching = await _start_watching(cache, queue, settings)
+            registry = build_registry(cache, queue, lister.heard_of_list)
+            watching = await _start_watching(registry, settings)
             await _until_first_ends(
                 watching, lister.sweep_for_ever(settings.full_pass_s), election.lead(controller.run)
             )
@@ -57,11 +60,11 @@ async def _require_api(kube: Kube, settings: Settings) -> None:
         raise MissingApiError(f"The cluster has no {GRPORUN.plural}.{GRPORUN.group}: apply the chart's crds/ folder.")
 
 
-async def _start_watching(cache: Cache, queue: WorkQueue[Key], settings: Settings) -> Coroutine[Any, Any, None]:
+async def _start_watching(registry: kopf.OperatorRegistry, settings: Settings) -> Coroutine[Any, Any, None]:
     """kopf's tasks, started; what is returned ends when one of them does."""
     before = asyncio.all_tasks()
     tasks = await kopf.spawn_tasks(
-        registry=build_registry(cache, queue),
+        registry=registry,
         settings=watch_settings(),
         standalone=True,
         clusterwide=not settings.watch_namespaces,

@@ -5,7 +5,8 @@ all others that wait, and a restart over ten thousand objects takes minutes. `li
 """
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
+from itertools import count
 from typing import Any, Final
 
 import kopf
@@ -14,7 +15,7 @@ from grpo_contract.labels import RUN_LABEL
 from grpo_operator.api.run import was_looked_at
 from grpo_operator.cache import Cache, Key
 from grpo_operator.resources import CHILDREN, GRPORUN, POD, Resource, watch_selector
-from grpo_operator.workqueue import WorkQueue
+from grpo_operator.workqueue import WorkQueue, backoff_s
 
 DEBOUNCE_S: Final = 1.0
 """News of children come in bursts, four pods that start are some forty; one look at the run answers them all."""
@@ -26,6 +27,14 @@ LIST_PAGE: Final = 100
 EXIT_TIMEOUT_S: Final = 0.5
 IDLE_TIMEOUT_S: Final = 0.5
 """kopf has a task per object that lives on this long after an event: in a burst, thousands of them."""
+
+
+class _ForEver:
+    """Pauses between tries of a request that fails; after the last of a finite number the process would end."""
+
+    def __iter__(self) -> Iterator[float]:
+        for failures in count(1):
+            yield backoff_s(failures)
 
 
 class _NothingStored(kopf.DiffBaseStorage):
@@ -53,6 +62,7 @@ def watch_settings() -> kopf.OperatorSettings:
     settings.watching.chunk_size = LIST_PAGE
     settings.networking.connect_timeout = CONNECT_TIMEOUT_S
     settings.networking.request_timeout = CLIENT_TIMEOUT_S
+    settings.networking.error_backoffs = _ForEver()
     settings.queueing.exit_timeout = EXIT_TIMEOUT_S
     settings.queueing.idle_timeout = IDLE_TIMEOUT_S
     for resource in CHILDREN:
@@ -63,20 +73,29 @@ def watch_settings() -> kopf.OperatorSettings:
     return settings
 
 
-def build_registry(cache: Cache, queue: WorkQueue[Key]) -> kopf.OperatorRegistry:
+def build_registry(cache: Cache, queue: WorkQueue[Key], on_list: Callable[[], None]) -> kopf.OperatorRegistry:
+    """`on_list` is told of each object that a watch has listed, when it began or had to begin anew."""
     registry = kopf.OperatorRegistry()
     kopf.on.login(id="service-account", registry=registry)(kopf.login_with_service_account)
     kopf.on.login(id="kubeconfig", registry=registry)(kopf.login_with_kubeconfig)
     for resource in (GRPORUN, *CHILDREN):
-        _watch(resource, registry, cache, queue)
+        _watch(resource, registry, cache, queue, on_list)
     return registry
 
 
-def _watch(resource: Resource, registry: kopf.OperatorRegistry, cache: Cache, queue: WorkQueue[Key]) -> None:
+def _watch(
+    resource: Resource,
+    registry: kopf.OperatorRegistry,
+    cache: Cache,
+    queue: WorkQueue[Key],
+    on_list: Callable[[], None],
+) -> None:
     @kopf.on.event(resource.group, resource.version, resource.plural, id=f"watch-{resource.plural}", registry=registry)
     async def look(event: kopf.RawEvent, **_: Any) -> None:  # not async, it would run in a thread
         manifest = event["object"]
         metadata = manifest["metadata"]
+        if event["type"] is None:
+            on_list()
         if event["type"] == "DELETED":
             cache.drop_reported(resource.kind, manifest)
         elif not cache.put_reported(resource.kind, manifest):

@@ -15,6 +15,12 @@ K = TypeVar("K", bound=Hashable)
 T = TypeVar("T")
 
 
+def backoff_s(failures: int) -> float:
+    """After so many failures in a row."""
+    delay_s: float = min(BACKOFF_MOST_S, BACKOFF_FIRST_S * 2 ** (failures - 1))
+    return delay_s
+
+
 class WorkQueue(Generic[K]):
     def __init__(self) -> None:
         self._ready: asyncio.PriorityQueue[tuple[bool, int, K]] = asyncio.PriorityQueue()
@@ -54,10 +60,10 @@ class WorkQueue(Generic[K]):
             earlier.cancel()
         self._delayed[key] = asyncio.get_running_loop().call_at(due, self._due, key)
 
-    def add_after_failure(self, key: K) -> float:
+    def add_after_failure(self, key: K, at_least_s: float = 0.0) -> float:
         """Each failure in a row doubles the delay, which is returned."""
         failures = self._failures[key] = self._failures.get(key, 0) + 1
-        delay_s: float = min(BACKOFF_MOST_S, BACKOFF_FIRST_S * 2 ** (failures - 1))
+        delay_s = max(at_least_s, backoff_s(failures))
         self.add_after(key, delay_s)
         return delay_s
 

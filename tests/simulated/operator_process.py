@@ -50,19 +50,31 @@ class Operator:
 @contextmanager
 def running_operator(kubeconfig: Path, folder: Path, name: str = "operator", **settings: Any) -> Iterator[Operator]:
     """`settings` win over SETTINGS. The process is up, but need not lead yet."""
-    port = free_port()
-    file, log = folder / f"{name}.json", folder / f"{name}.log"
+    port, log = free_port(), folder / f"{name}.log"
+    command = operator_command(write_settings(folder, name, **settings), port)
+    with daemon(command, log, operator_environment(kubeconfig)) as process:
+        operator = Operator(process, port, log)
+        wait_for(f"{name} (its log is {log})", lambda: _answers(operator), 30, interval_s=0.05)
+        yield operator
+
+
+def write_settings(folder: Path, name: str, **settings: Any) -> Path:
+    """`settings` win over SETTINGS."""
+    file = folder / f"{name}.json"
     file.write_text(json.dumps(SETTINGS | settings))
-    environment = os.environ | {
+    return file
+
+
+def operator_command(settings: Path, port: int) -> list[str]:
+    return [sys.executable, "-m", "grpo_operator", "--settings", str(settings), "--port", str(port)]
+
+
+def operator_environment(kubeconfig: Path) -> dict[str, str]:
+    return os.environ | {
         "KUBECONFIG": str(kubeconfig),
         "PYTHONPATH": f"{ROOT / 'operator'}:{ROOT / 'trainer_image'}",
         "PYTHONDONTWRITEBYTECODE": "1",
     }
-    command = [sys.executable, "-m", "grpo_operator", "--settings", str(file), "--port", str(port)]
-    with daemon(command, log, environment) as process:
-        operator = Operator(process, port, log)
-        wait_for(f"{name} (its log is {log})", lambda: _answers(operator), 30, interval_s=0.05)
-        yield operator
 
 
 def operator_kubeconfig(

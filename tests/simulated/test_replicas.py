@@ -11,18 +11,16 @@ from harness.installation import OPERATOR_NAMESPACE, RELEASE
 from harness.kubectl import Kubectl
 from harness.runs import SOON_S, children, pods, wait_for_phase, wait_until_all_ready
 from harness.waiting import wait_for
+from simulated.faulty_api import Asked, FaultyApi, Trouble, faulty_api
+from simulated.kept_running import free_lease
 from simulated.observed import WRITES, all_versions, count, kept, makers
-from simulated.operator_process import running_operator
+from simulated.operator_process import Operator, running_operator
 from simulated.runs import change, hold, release, start_run
 
 
 @pytest.fixture(autouse=True)
 def _free_lease(kubectl: Kubectl) -> None:
     free_lease(kubectl)
-
-
-def free_lease(kubectl: Kubectl) -> None:
-    kubectl.within(OPERATOR_NAMESPACE)("delete", "lease", RELEASE, "--ignore-not-found")
 
 
 def test_a_restart_writes_nothing(kubectl: Kubectl, kubeconfig: Path, folder: Path, name: str) -> None:
@@ -111,7 +109,9 @@ def test_a_killed_leader_is_followed_when_its_lease_runs_out(kubectl: Kubectl, k
             killed_at = time.monotonic()
             one.stop(signal.SIGKILL)
             wait_for("the other to take over", lambda: holder(kubectl) not in ("", first), 30, 0.1)
-            assert time.monotonic() - killed_at > 5, "a lease that had not run out was taken"
+            took_s = time.monotonic() - killed_at
+            assert took_s > 5, "a lease that had not run out was taken"
+            assert took_s < 15
 
 
 def test_a_leader_whose_lease_was_taken_ends(kubectl: Kubectl, kubeconfig: Path, folder: Path) -> None:
@@ -121,6 +121,42 @@ def test_a_leader_whose_lease_was_taken_ends(kubectl: Kubectl, kubeconfig: Path,
         kubectl.within(OPERATOR_NAMESPACE)("patch", "lease", RELEASE, "--type=merge", "--patch", patch)
         assert one.process.wait(15) != 0
         assert "another replica has taken the lease" in one.log.read_text()
+
+
+def test_a_leader_that_stood_still_writes_nothing_when_it_goes_on(
+    kubectl: Kubectl, kubeconfig: Path, folder: Path, name: str
+) -> None:
+    """It stands still while it waits for an answer to a write, which is there when it goes on: so more was to be written."""
+    with (
+        faulty_api(kubeconfig, folder, "of-one") as (api, its_kubeconfig),
+        running_operator(its_kubeconfig, folder, "one", fullPassS=3600) as one,
+    ):
+        stopped = StoppedAtWrite(api, one)
+        wait_for("a leader", lambda: holder(kubectl) != "", SOON_S, 0.1)
+        first = holder(kubectl)
+        with running_operator(kubeconfig, folder, "two", fullPassS=3600):
+            stopped.is_wanted = True
+            start_run(kubectl, name)
+            assert holder(kubectl) not in ("", first)
+            before = all_versions(kubectl, name)
+            written = len(api.written)
+            one.process.send_signal(signal.SIGCONT)
+            assert one.process.wait(15) != 0
+            assert api.written[written:] == []
+            assert "the lease was not renewed within" in one.log.read_text()
+            assert all_versions(kubectl, name) == before
+
+
+class StoppedAtWrite:
+    def __init__(self, api: FaultyApi, operator: Operator) -> None:
+        self.is_wanted = False
+        self._operator = operator
+        api.done = self.stop
+
+    def stop(self, asked: Asked) -> Trouble:
+        if self.is_wanted:
+            self._operator.process.send_signal(signal.SIGSTOP)
+        return None
 
 
 def holder(kubectl: Kubectl) -> str:

@@ -9,9 +9,11 @@ import pytest
 from grpo_contract.labels import RUN_LABEL
 from grpo_operator.cache import Cache, Key
 from grpo_operator.health import DEAF_AFTER_S, ailment
-from grpo_operator.listing import Lister
+from grpo_operator.kube import ApiError, RefusedError
+from grpo_operator.listing import FIRST_SWEEP_AFTER_S, LISTED_WITHIN_S, Lister
 from grpo_operator.resources import CHILDREN, Resource, watch_selector
 from grpo_operator.workqueue import WorkQueue
+from unit.skipping_loop import with_clock
 
 KEY = ("team", "math")
 PLACE = ("ConfigMap", "team", "math-config")
@@ -182,6 +184,64 @@ def test_a_sweep_finds_what_went_away_unnoticed() -> None:
         assert cache.run(KEY) is not None
 
     asyncio.run(test())
+
+
+class FailingKube(FakeKube):
+    """Lists fail with these errors first."""
+
+    def __init__(self, errors: list[ApiError]) -> None:
+        super().__init__({"GRPORun": [run_manifest()]})
+        self.errors = errors
+
+    async def objects(
+        self, resource: Resource, namespace: str | None, label_selector: str | None
+    ) -> AsyncIterator[dict[str, Any]]:
+        if self.errors:
+            raise self.errors.pop(0)
+        async for manifest in super().objects(resource, namespace, label_selector):
+            yield manifest
+
+
+def test_a_start_waits_for_an_api_server_that_does_not_answer() -> None:
+    async def test() -> None:
+        cache, queue = Cache(), WorkQueue[Key]()
+        busy = ApiError("429: too many requests")
+        busy.retry_after_s = 7
+        kube: Any = FailingKube([ApiError("500"), ApiError("no connection"), busy])
+        await Lister(kube, cache, queue, []).fill()
+        assert asyncio.get_running_loop().time() == 0.5 + 1 + 7
+        assert await queue.take() == KEY
+
+    with_clock(test())
+
+
+def test_a_start_without_the_right_to_list_is_none() -> None:
+    async def test() -> None:
+        kube: Any = FailingKube([RefusedError(403, "forbidden")])
+        with pytest.raises(RefusedError):
+            await Lister(kube, Cache(), WorkQueue[Key](), []).fill()
+
+    asyncio.run(test())
+
+
+def test_what_a_watch_may_have_missed_is_looked_for_when_lists_are_over() -> None:
+    async def test() -> None:
+        cache, queue = Cache(), WorkQueue[Key]()
+        kube: Any = FakeKube({"GRPORun": [run_manifest()]})
+        cache.put_reported("GRPORun", run_manifest())
+        lister = Lister(kube, cache, queue, [])
+        sweeping = asyncio.create_task(lister.sweep_for_ever(every_s=600))
+        await asyncio.sleep(FIRST_SWEEP_AFTER_S + 1)
+        cache.put_reported("ConfigMap", config_map())
+        for _ in range(4):
+            lister.heard_of_list()
+            await asyncio.sleep(1)
+        assert len(cache.children(KEY)) == 1, "more may be listed"
+        await asyncio.sleep(2 * LISTED_WITHIN_S)
+        assert cache.children(KEY) == ()
+        sweeping.cancel()
+
+    with_clock(test())
 
 
 def test_no_secret_of_anybody_else_is_asked_for() -> None:

@@ -10,7 +10,7 @@ from grpo_contract.labels import ATTEMPT_LABEL, RUN_LABEL
 from grpo_operator.api.status import ConditionType
 from grpo_operator.cache import Cache, Key
 from grpo_operator.controller import Controller
-from grpo_operator.kube import ApiError, RefusedError
+from grpo_operator.kube import ApiError, OutdatedError, RefusedError
 from grpo_operator.metrics import OperatorMetrics
 from grpo_operator.resources import Resource
 from grpo_operator.workqueue import WorkQueue
@@ -31,8 +31,12 @@ class FakeApi:
         self.refused: str | None = None
         self.broken: str | None = None
         self.tries = 0
+        self.outdated: list[str] = []
+        self.conflicts = 0
         self.events_to_break = 0
         self.deleted: list[str] = []
+        self.deletions_to_see = 1
+        self.gone: list[str] = []
         self.has_deleted = asyncio.Event()
         self.has_found_run = asyncio.Event()
         self.has_event = asyncio.Event()
@@ -47,6 +51,9 @@ class FakeApi:
         return self._store(manifest)
 
     async def apply(self, manifest: Manifest, force: bool) -> Manifest:
+        if self.conflicts > 0:
+            self.conflicts -= 1
+            raise RefusedError(409, "Operation cannot be fulfilled on resourcequotas: the object has been modified")
         if _reference(manifest) == self.refused:
             raise RefusedError(403, "exceeded quota: pods")
         if _reference(manifest) == self.broken:
@@ -54,16 +61,21 @@ class FakeApi:
             raise ApiError("500: Internal error occurred: failed calling webhook")
         return self._store(manifest)
 
-    async def delete(self, resource: Resource, namespace: str, name: str, uid: str, version: str | None = None) -> None:
+    async def delete(self, resource: Resource, namespace: str, name: str, uid: str, version: str | None = None) -> bool:
         self.deleted.append(f"{resource.kind}/{name}" + (f" {version}" if version else ""))
-        self.has_deleted.set()
+        if len(self.deleted) >= self.deletions_to_see:
+            self.has_deleted.set()
+        return f"{resource.kind}/{name}" not in self.gone
 
     async def get(self, resource: Resource, namespace: str, name: str) -> Manifest | None:
         if resource.kind == "GRPORun":
             self.has_found_run.set()
         return self.objects.get(f"{resource.kind}/{name}")
 
-    async def apply_status(self, namespace: str, name: str, uid: str, status: Manifest) -> Manifest:
+    async def apply_status(self, namespace: str, name: str, uid: str, version: str, status: Manifest) -> Manifest:
+        if version in self.outdated:
+            self.outdated.remove(version)
+            raise OutdatedError("the object has been modified")
         self.status = status
         self.has_reported.set()
         return self._store(run_manifest() | {"status": status})
@@ -91,7 +103,9 @@ def run_manifest(**spec: Any) -> Manifest:
     return {"kind": "GRPORun"} | run.model_dump(mode="json", by_alias=True, exclude={"status"})
 
 
-def look(api: FakeApi, run: Manifest, *children: Manifest, until: asyncio.Event | None = None) -> None:
+def look(
+    api: FakeApi, run: Manifest, *children: Manifest, until: asyncio.Event | None = None, at_most_s: float = 10
+) -> None:
     """Until the first status is stored, or something else was done."""
 
     async def test() -> None:
@@ -105,8 +119,10 @@ def look(api: FakeApi, run: Manifest, *children: Manifest, until: asyncio.Event 
             cache.put_reported(child["kind"], child)
         queue.add((run["metadata"]["namespace"], NAME))
         working = asyncio.create_task(controller.run())
-        await asyncio.wait_for((until or api.has_reported).wait(), 10)
-        working.cancel()
+        try:
+            await asyncio.wait_for((until or api.has_reported).wait(), at_most_s)
+        finally:
+            working.cancel()
 
     asyncio.run(test())
 
@@ -171,6 +187,23 @@ def test_what_keeps_failing_is_said_and_tried_again() -> None:
     assert f"Job/{NAME}-learner-1" in api.objects, "the others are written all the same"
 
 
+def test_a_conflict_that_names_nobody_is_tried_again_and_not_taken_for_a_strangers_object() -> None:
+    api = FakeApi()
+    api.conflicts = 1
+    look(api, run_manifest())
+    (accepted,) = [entry for entry in api.status["conditions"] if entry["type"] == "Accepted"]
+    assert (accepted["status"], accepted["reason"]) == ("True", "Accepted")
+    assert api.conflicts == 0
+
+
+def test_a_status_that_was_made_from_an_older_run_is_made_anew(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("grpo_operator.controller.CHANGED_AGAIN_S", 0.1)
+    api = FakeApi()
+    api.outdated = ["1"]
+    look(api, run_manifest())
+    assert (api.outdated, api.status["phase"]) == ([], "Starting")
+
+
 def test_a_run_that_goes_on_has_failed_no_more() -> None:
     failed = make_condition(ConditionType.FAILED, "True", "MaxRestartsExceeded").model_dump(mode="json", by_alias=True)
     api = FakeApi()
@@ -216,6 +249,26 @@ def test_an_event_that_could_not_be_posted_is_tried_again(monkeypatch: pytest.Mo
     events = [manifest["reason"] for reference, manifest in api.objects.items() if reference.startswith("Event/")]
     assert events[0] == "Resumed"
     assert len(events) == len(set(events))
+
+
+def test_what_was_to_be_removed_is_looked_for_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The API server's answer to the first try may have been a conflict, and no watch tells of that."""
+    monkeypatch.setattr("grpo_operator.controller.REMOVED_WITHIN_S", 0.1)
+    api = FakeApi()
+    api.deletions_to_see = 2
+    look(api, resumed_run(), job_of_attempt_1(), until=api.has_deleted)
+    assert api.deleted == 2 * [f"Job/{NAME}-learner-1"]
+
+
+def test_what_is_found_to_be_gone_is_known_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It was deleted while no watch looked. Learners of the next attempt wait for it."""
+    monkeypatch.setattr("grpo_operator.controller.REMOVED_WITHIN_S", 0.1)
+    api = FakeApi(claim({RUN_LABEL: NAME}))
+    api.gone = [f"Job/{NAME}-learner-1"]
+    api.deletions_to_see = 2
+    with pytest.raises(TimeoutError):
+        look(api, resumed_run(), job_of_attempt_1(), until=api.has_deleted, at_most_s=1)
+    assert api.deleted == [f"Job/{NAME}-learner-1"]
 
 
 def run_to_be_removed() -> Manifest:

@@ -91,6 +91,40 @@ def test_only_one_refusal_is_a_conflict(status: int, is_conflict: bool) -> None:
     assert raised.value.is_conflict is is_conflict
 
 
+TAKEN = json.dumps({"message": "no", "details": {"causes": [{"reason": "FieldManagerConflict", "field": ".spec.x"}]}})
+
+
+@pytest.mark.parametrize(("body", "is_taken"), [(TAKEN, True), (told("the object has been modified"), False)])
+def test_a_conflict_says_whether_somebody_else_has_what_was_asked_for(body: str, is_taken: bool) -> None:
+    with pytest.raises(RefusedError) as raised:
+        Server([failure(409, body)]).ask(get)
+    assert (raised.value.is_conflict, raised.value.is_taken) == (True, is_taken)
+
+
+@pytest.mark.parametrize(
+    ("headers", "seconds"),
+    [({}, 0), ({"Retry-After": "7"}, 7), ({"Retry-After": "86400"}, 60), ({"Retry-After": "Sat, 28 Nov 2026"}, 0)],
+)
+def test_the_api_server_says_when_to_ask_again(headers: dict[str, str], seconds: float) -> None:
+    error = failure(429, told("too many requests"))
+    error.headers = headers
+    with pytest.raises(ApiError) as raised:
+        Server([error]).ask(get)
+    assert raised.value.retry_after_s == seconds
+
+
+def test_a_guard_keeps_writes_from_being_sent_and_reads_not() -> None:
+    def guard() -> None:
+        raise ApiError("not now")
+
+    server = Server([Answer(b"{}")])
+    manifest = {"kind": "Pod", "metadata": {"namespace": "default", "name": "pod"}}
+    server.ask(lambda kube: get(kube.guarded(guard)))
+    with pytest.raises(ApiError, match="not now"):
+        server.ask(lambda kube: kube.guarded(guard).create(manifest))
+    assert len(server.asked) == 1
+
+
 def test_what_is_not_there_is_none() -> None:
     assert Server([failure(404, told("not found"))]).ask(lambda kube: kube.get(POD, "default", "gone")) is None
 

@@ -273,6 +273,11 @@ class TestEnd:
         assert said(plan, SUCCEEDED) is None
         assert plan.look_again_s == 3
 
+    @pytest.mark.parametrize(("since_s", "is_over"), [(59, False), (60, True)])
+    def test_success_waits_longer_for_a_report_whose_pod_is_there(self, since_s: int, is_over: bool) -> None:
+        plan = look(make_run(), make_job(conditions=(job_condition("Complete", since_s=since_s),)), make_pod())
+        assert said(plan, SUCCEEDED) == (("True", "Completed") if is_over else None)
+
     def test_success_does_not_wait_for_ever(self) -> None:
         plan = look(make_run(), make_job(conditions=(job_condition("Complete", since_s=3),)))
         assert said(plan, SUCCEEDED) == ("True", "Completed")

@@ -1,5 +1,6 @@
 """Why an attempt failed, told from what its pods left."""
 
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -96,7 +97,6 @@ CASES: dict[str, tuple[list[ObservedPod], str, str]] = {
         [deleted(0, asked_s=9, ended_s=12)], PodReason.LEARNER_ERROR, "ended with exit code 143",
     ),
     "no pod left": ([], "LearnerPodLost", "gone with its node"),
-    "a learner that still runs": ([make_pod()], "LearnerPodLost", "gone with its node"),
 }  # fmt: skip
 
 
@@ -113,6 +113,16 @@ def test_the_pods_own_news_are_waited_for() -> None:
     just_now = JobFailure(reason="r", message="m", since=NOW - timedelta(seconds=2.9))
     assert cause_of(just_now, [make_pod()], 1, NOW) is None
     assert cause_of(just_now, [failed_learner()], 1, NOW) is not None
+
+
+def test_a_learner_that_is_there_has_more_to_say_than_the_job() -> None:
+    """Its end may be a failure that counts, and its news late."""
+    failed = {since_s: replace(FAILURE, since=NOW - timedelta(seconds=since_s)) for since_s in (59, 60)}
+    assert cause_of(failed[59], [make_pod()], 1, NOW) is None
+    cause = cause_of(failed[60], [make_pod()], 1, NOW)
+    assert cause is not None
+    assert cause.reason == "LearnerPodLost"
+    assert "gone with its node" in cause.message
 
 
 def test_a_mistake_that_only_the_job_tells_of_is_one() -> None:

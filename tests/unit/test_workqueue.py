@@ -1,35 +1,14 @@
 """The queue of runs: once waiting, once in work, delays that do not pile up."""
 
 import asyncio
-import selectors
 from collections.abc import Awaitable, Callable
 
 import pytest
 
 from grpo_operator.workqueue import BACKOFF_MOST_S, WorkQueue
+from unit.skipping_loop import with_clock
 
 Test = Callable[[WorkQueue[str]], Awaitable[None]]
-
-
-class SkippingLoop(asyncio.SelectorEventLoop):
-    """Its clock stands still while there is work, and jumps to what is due next when there is none."""
-
-    def __init__(self) -> None:
-        super().__init__(SkippingSelector(self))
-        self.now = 0.0
-
-    def time(self) -> float:
-        return self.now
-
-
-class SkippingSelector(selectors.SelectSelector):
-    def __init__(self, loop: SkippingLoop) -> None:
-        super().__init__()
-        self._loop = loop
-
-    def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
-        self._loop.now += timeout or 0
-        return super().select(0)
 
 
 def with_queue(test: Test) -> None:
@@ -37,8 +16,7 @@ def with_queue(test: Test) -> None:
         async with asyncio.timeout(3600):
             await test(WorkQueue[str]())
 
-    with asyncio.Runner(loop_factory=SkippingLoop) as runner:
-        runner.run(run())
+    with_clock(run())
 
 
 def now() -> float:
@@ -109,6 +87,7 @@ def test_failures_in_a_row_are_put_off_further_and_further() -> None:
         delays = [queue.add_after_failure("a") for _ in range(9)]
         assert delays == [0.5, 1, 2, 4, 8, 16, 32, BACKOFF_MOST_S, BACKOFF_MOST_S]
         assert queue.add_after_failure("b") == 0.5
+        assert queue.add_after_failure("b", at_least_s=7) == 7, "the API server has said when"
         queue.forget_failures("a")
         assert queue.add_after_failure("a") == 0.5
 

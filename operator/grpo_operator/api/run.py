@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from pydantic import BaseModel, ConfigDict
+from pydantic.alias_generators import to_camel
 
 from grpo_contract.labels import API_GROUP
 from grpo_operator.api.spec import GRPORunSpec
@@ -16,12 +17,14 @@ API_VERSION: Final = f"{API_GROUP}/{VERSION}"
 
 
 class Metadata(BaseModel):
-    model_config = ConfigDict(extra="ignore", frozen=True)
+    model_config = ConfigDict(extra="ignore", frozen=True, alias_generator=to_camel, populate_by_name=True)
 
     name: str
     namespace: str
     uid: str
     generation: int = 1
+    resource_version: str = ""
+    """Empty: of a run that is not stored yet."""
 
 
 class GRPORun(BaseModel):

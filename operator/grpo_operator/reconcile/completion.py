@@ -4,6 +4,7 @@ from datetime import datetime
 from typing import Final
 
 from grpo_contract.progress import Progress
+from grpo_operator.reconcile.failure import NEWS_GRACE_S
 from grpo_operator.reconcile.observed import ObservedPod
 from grpo_operator.reconcile.termination import progress_in
 from grpo_operator.reconcile.world import Children
@@ -17,9 +18,10 @@ def is_complete(children: Children, now: datetime) -> bool:
     job = children.job
     if job is None or job.completed_at is None:
         return False
-    first = children.first_learner
-    has_reported = first is not None and first.is_over
-    return has_reported or (now - job.completed_at).total_seconds() >= REPORT_GRACE_S
+    first, waited_s = children.first_learner, (now - job.completed_at).total_seconds()
+    if first is None:
+        return waited_s >= REPORT_GRACE_S
+    return first.is_over or waited_s >= NEWS_GRACE_S
 
 
 def final_progress(first_learner: ObservedPod | None) -> Progress | None:

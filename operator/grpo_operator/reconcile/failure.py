@@ -23,8 +23,9 @@ CAUSE_GRACE_S: Final = 3.0
 SAID_AFTER_DELETIONS_S: Final = 3.0
 """The Job controller deletes the pods of a Job that has failed, then writes that it has."""
 
-MISTAKE_GRACE_S: Final = 60.0
-"""When the Job itself says that a learner found a mistake in the run, what the learner says of it is worth waiting for."""
+NEWS_GRACE_S: Final = 60.0
+"""When a learner must have more to say than the Job: it found a mistake in the run, or is there and has not failed as far as is
+known. Its news may be late."""
 
 _KNOWN_REASONS: Final = frozenset(PodReason)
 """Reasons become label values of a metric, so a pod cannot invent one."""
@@ -76,7 +77,7 @@ def cause_of(
     first = min(causes, key=_weight, default=None)
     if witnessed and (first is None or (_rank(first) >= _MAY_FOLLOW and first.reason != witnessed.reason)):
         return witnessed
-    return first or _told_by_job(failure, gone, now)
+    return first or _told_by_job(failure, gone, bool(learners) and not gone, now)
 
 
 def _follows_from_one_that_is_gone(cause: Cause, failure: JobFailure) -> bool:
@@ -90,10 +91,11 @@ def _follows_from_one_that_is_gone(cause: Cause, failure: JobFailure) -> bool:
     return _rank(cause) == _MAY_FOLLOW and cause.began_at > failure.since - timedelta(seconds=before_s)
 
 
-def _told_by_job(failure: JobFailure, gone: Sequence[int], now: datetime) -> Cause | None:
+def _told_by_job(failure: JobFailure, gone: Sequence[int], are_all_there: bool, now: datetime) -> Cause | None:
     """Without a word of the pods: None while it may be on its way. `gone`: learners that have no pod."""
     is_mistake = failure.reason == MISTAKE_REASON
-    if (now - failure.since).total_seconds() < (MISTAKE_GRACE_S if is_mistake else CAUSE_GRACE_S):
+    grace_s = NEWS_GRACE_S if is_mistake or are_all_there else CAUSE_GRACE_S
+    if (now - failure.since).total_seconds() < grace_s:
         return None
     if is_mistake:
         message = (
