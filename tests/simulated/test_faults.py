@@ -51,6 +51,19 @@ def test_one_request_in_ten_fails(
     assert operator.ends == [], operator.log.read_text()[-4000:]
 
 
+@pytest.mark.chaos
+@pytest.mark.parametrize("late", ["pods", "jobs", ""], ids=["of pods", "of Jobs", "of everything"])
+def test_news_are_late(
+    kubectl: Kubectl, api: tuple[FaultyApi, Path], folder: Path, name: str, undisturbed: dict[str, Any], late: str
+) -> None:
+    """Later than what one watch is waited for when another has told more."""
+    faulty, kubeconfig = api
+    faulty.pick = lambda asked: BadWatch(late_s=8) if asked.is_watch and asked.path.endswith(late) else None
+    with kept_running(kubectl, kubeconfig, folder, "late", fullPassS=3600):
+        live(kubectl, name)
+    assert_as_if_nothing_had_been(kubectl, faulty, name, undisturbed)
+
+
 class Killer:
     """Kills each operator at its second write, before that is done, or at its first, when that is done."""
 
