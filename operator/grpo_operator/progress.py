@@ -62,8 +62,7 @@ class ProgressReader:
             reading = Reading(before.progress, _said(error), before.failing_since or now)
         else:
             failures, reading = 0, Reading(progress)
-        pause_s = min(LONGEST_PAUSE_S, self._interval_s * 2**failures) if failures else self._interval_s
-        self._memory[pod_uid] = _Memory(reading, time + pause_s, failures)
+        self._memory[pod_uid] = _Memory(reading, time + pause_s(self._interval_s, failures), failures)
         return reading
 
     def newest(self, pod_uid: str) -> Reading:
@@ -82,6 +81,12 @@ class ProgressReader:
             if answer.status != HTTPStatus.OK:
                 raise _AnswerError(f"HTTP {answer.status}")
             return Progress.model_validate_json(await _bounded(answer.content))
+
+
+def pause_s(interval_s: float, failures: int) -> float:
+    """Until the next question, after so many without an answer."""
+    doublings = min(failures, 10)  # a thousand of them are no number any more
+    return min(LONGEST_PAUSE_S, interval_s * 2.0**doublings) if failures else interval_s
 
 
 async def _bounded(content: aiohttp.StreamReader) -> bytes:

@@ -17,7 +17,8 @@ T = TypeVar("T")
 
 def backoff_s(failures: int) -> float:
     """After so many failures in a row."""
-    delay_s: float = min(BACKOFF_MOST_S, BACKOFF_FIRST_S * 2 ** (failures - 1))
+    doublings = min(failures - 1, 10)  # a thousand of them are no number any more
+    delay_s: float = min(BACKOFF_MOST_S, BACKOFF_FIRST_S * 2**doublings)
     return delay_s
 
 

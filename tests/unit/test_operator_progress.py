@@ -10,7 +10,7 @@ from aiohttp import web
 
 from grpo_contract.network import LEARNER_HTTP_PORT, PROGRESS_PATH
 from grpo_contract.progress import Progress, Stage, Steps
-from grpo_operator.progress import LONGEST_ANSWER_BYTES, ProgressReader
+from grpo_operator.progress import LONGEST_ANSWER_BYTES, ProgressReader, pause_s
 from grpo_operator.reconcile.world import Reading
 from unit.observed_inputs import NOW
 
@@ -154,3 +154,8 @@ def test_a_learner_that_does_not_answer_is_asked_more_and_more_seldom() -> None:
             assert learner.asked_at - sent_after >= 0.05 * 2**failures
 
     with_reader(lambda: web.Response(status=500), 0.05, test)
+
+
+@pytest.mark.parametrize(("failures", "expected"), [(0, 10), (1, 20), (2, 40), (3, 60), (100_000, 60)])
+def test_pause_between_two_questions(failures: int, expected: float) -> None:
+    assert pause_s(10.0, failures) == expected

@@ -251,7 +251,8 @@ def test_the_exit_code_of_other_containers_is_no_users_mistake() -> None:
 
 
 @pytest.mark.parametrize(
-    ("attempt", "seconds"), [(1, 0), (2, 0), (3, 10), (4, 20), (5, 40), (6, 80), (7, 160), (8, 300), (9, 300)]
+    ("attempt", "seconds"),
+    [(1, 0), (2, 0), (3, 10), (4, 20), (5, 40), (6, 80), (7, 160), (8, 300), (9, 300), (100_000, 300)],
 )
 def test_pause_before_an_attempt(attempt: int, seconds: float) -> None:
     assert pause_s(attempt) == seconds

@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 
-from grpo_operator.workqueue import BACKOFF_MOST_S, WorkQueue
+from grpo_operator.workqueue import BACKOFF_MOST_S, WorkQueue, backoff_s
 from unit.skipping_loop import with_clock
 
 Test = Callable[[WorkQueue[str]], Awaitable[None]]
@@ -80,6 +80,10 @@ def test_taking_a_key_ends_its_delay() -> None:
         assert await queue.take() == "b", "a is not due any more"
 
     with_queue(test)
+
+
+def test_a_day_of_failures_is_no_trouble() -> None:
+    assert backoff_s(100_000) == BACKOFF_MOST_S
 
 
 def test_failures_in_a_row_are_put_off_further_and_further() -> None:

@@ -26,7 +26,8 @@ def pause_s(attempt: int) -> float:
     """Before this attempt. The second one starts at once: mostly a pod was lost, and GPUs stand idle."""
     if attempt <= 2:
         return 0.0
-    pause: float = min(LONGEST_PAUSE_S, FIRST_PAUSE_S * 2 ** (attempt - 3))
+    doublings = min(attempt - 3, 10)  # a thousand of them are no number any more
+    pause: float = min(LONGEST_PAUSE_S, FIRST_PAUSE_S * 2**doublings)
     return pause
 
 
