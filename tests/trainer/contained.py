@@ -24,6 +24,11 @@ def terminate(process: subprocess.Popen[Any]) -> None:
     os.kill(wait_for("the namespace's first process", lambda: _first_process(process), STARTED_S), signal.SIGTERM)
 
 
+def stop(process: subprocess.Popen[Any]) -> None:
+    """The program itself goes no further, and does not end."""
+    os.kill(wait_for("the namespace's first process", lambda: _first_process(process), STARTED_S), signal.SIGSTOP)
+
+
 def kill(process: subprocess.Popen[Any]) -> None:
     """The program and all that it has started; returns when they are gone: the first process is the last one to be."""
     if process.poll() is None:

@@ -88,6 +88,9 @@ class LearnerPod:
         self.terminated_at = time.monotonic()
         contained.terminate(self.process)
 
+    def stop(self) -> None:
+        contained.stop(self.process)
+
     def kill(self) -> None:
         contained.kill(self.process)
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-from grpo_contract.config import RewardsConfig
+from grpo_contract.config import Deadlines, RewardsConfig
 from grpo_trainer.rewards.arguments import RewardArguments
 from grpo_trainer.rewards.processes.process import WORKER
 from grpo_trainer.rewards.processes.remote import RewardProcesses
@@ -29,12 +29,14 @@ class Scored:
         arguments: RewardArguments | None = None,
         timeout_s: float = NEVER,
         scoring_s: float = NEVER,
+        loading_s: float = Deadlines().rewards_loading_s,
         max_error_share: float = 1.0,
         per_group: tuple[str, ...] = (),
     ) -> None:
         self.watch = RewardWatch(max_error_share)
+        deadlines = Deadlines(scoring_s=scoring_s, rewards_loading_s=loading_s)
         config = RewardsConfig(timeout_s=timeout_s, per_group=per_group)
-        self.processes = RewardProcesses(names, arguments or RewardArguments(), config, "cpu", scoring_s, self.watch)
+        self.processes = RewardProcesses(names, arguments or RewardArguments(), config, "cpu", deadlines, self.watch)
         self.extras: list[tuple[str, list[Any]]] = []
         self.metrics: list[tuple[str, float]] = []
         self.seconds = 0.0

@@ -61,7 +61,7 @@ def test_a_checkpoint_that_stays_invisible(tmp_path: Path, monkeypatch: pytest.M
     monkeypatch.setenv("GRPO_POD_NAME", "learner-1")
     with pytest.raises(RunFailure) as caught:
         wait_until_visible(tmp_path / "checkpoint-6", deadline_s=0)
-    assert caught.value.failure.reason == "LearnerError"
+    assert caught.value.failure.reason == "CheckpointTimeout"
     assert str(caught.value) == (
         f"{tmp_path}/checkpoint-6/complete.json is there for learner 0, but learner-1 has not seen it for 0 s: "
         "look whether both nodes mount the same volume."

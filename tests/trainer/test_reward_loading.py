@@ -26,6 +26,7 @@ MODULES = {
     "model": "import torch\nscore = torch.nn.Linear(1, 1)\n",
     "out_of_reach": "raise TimeoutError('timed out')\n",
     "deadly": "import os\nos._exit(9)\n",
+    "slow": "import time\ntime.sleep(3600)\n",
     "once": "import os, pathlib\nmarker = pathlib.Path(__file__).with_name('loaded')\n"
     "marker.touch(exist_ok=False)\ndef score(completions, **_): os._exit(4)\n",
 }
@@ -71,6 +72,13 @@ REFUSED: dict[str, tuple[list[str], RewardArguments, type[RunFailure], str, str]
         "the process of the reward functions deadly:a, deadly:b ended with exit code 9 while it loaded them.",
     ),
 }  # fmt: skip
+
+
+def test_functions_that_take_too_long_to_load() -> None:
+    with pytest.raises(RunFailure) as caught, Scored("slow:score", loading_s=2):
+        pass
+    assert caught.value.failure.reason == "LoadingTimeout"
+    assert str(caught.value) == "the process of the reward functions slow:score did not load them within 2 s."
 
 
 @pytest.mark.parametrize("case", REFUSED)
@@ -137,13 +145,13 @@ def test_later_it_costs_a_call(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_start_without_an_answer_ends_at_a_deadline(monkeypatch: pytest.MonkeyPatch) -> None:
     goes_on = threading.Event()
     at_each_start(monkeypatch, goes_on.wait)
-    monkeypatch.setattr(crew, "LOADED_WITHIN_S", 0.2)
-    scored = Scored("plain:score")
+    monkeypatch.setattr(crew, "LATER_S", 0.1)
+    scored = Scored("plain:score", loading_s=0.1)
     with pytest.raises(RunFailure) as caught:
         scored.processes.required_columns()
     scored.processes.__exit__(None, None, None)
     goes_on.set()
-    assert caught.value.failure.reason == "LearnerError"
+    assert caught.value.failure.reason == "LoadingTimeout"
     assert str(caught.value) == "the process of the reward functions plain:score has given no answer for 0.2 s."
 
 

@@ -1,5 +1,6 @@
 """Completions come to the rank that they are for, apart from its main thread; so does bad news."""
 
+import contextlib
 import socket
 import struct
 import threading
@@ -356,6 +357,8 @@ def test_a_rank_notices_that_rank_0_is_silent() -> None:
     receive(Connection(theirs.detach()), inbox, 0.2)
     error = raised(inbox.take, "a")
     assert str(error) == ("completions cannot be had: rank 0, which brings completions, has said nothing for 0.2 s.")
+    assert isinstance(error, RunFailure)
+    assert error.failure.reason == PodReason.COLLECTIVE_TIMEOUT
 
 
 def test_rank_0_shows_that_it_lives_while_the_fleet_is_busy(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -387,6 +390,19 @@ def test_whoever_has_no_token_is_no_rank(monkeypatch: pytest.MonkeyPatch) -> Non
     with pytest.raises(RunFailure, match="1 of 1 ranks do not connect to rank 0 for completions"):
         exchange.wait_for(1)
     assert stranger.recv(1) == b""
+
+
+def test_a_rank_that_cannot_connect(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As when packets to rank 0 are dropped: a listener whose queue is full answers nobody."""
+    monkeypatch.setattr(wire, "CONNECTED_WITHIN_S", 0.5)
+    with contextlib.closing(socket.socket()) as listener, contextlib.ExitStack() as waiting:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen(0)
+        host, port = listener.getsockname()
+        waiting.enter_context(socket.create_connection((host, port), timeout=SOON_S))
+        with pytest.raises(RunFailure, match=r"rank 1 cannot connect to rank 0 \(127.0.0.1\)") as caught:
+            connect(wire.Address(host, port, b"x" * wire.TOKEN_BYTES), 1)
+    assert caught.value.failure.reason == PodReason.RENDEZVOUS_TIMEOUT
 
 
 def silent(stranger: socket.socket) -> None:

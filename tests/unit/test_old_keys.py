@@ -185,7 +185,10 @@ TRANSLATED: list[tuple[Recipe, Recipe, list[tuple[str, str]]]] = [
         {"use_vllm": True, "vllm_server_timeout": 240.0},
         [
             ("use_vllm", "Completions come from the run's vLLM generators all the same."),
-            ("vllm_server_timeout", "No effect: a run waits for its generators by deadlines of its own."),
+            (
+                "vllm_server_timeout",
+                "No effect: a run waits for its generators by deadlines of its own (spec.deadlines).",
+            ),
         ],
     ),
     (

@@ -1,10 +1,10 @@
 """The file that tells learners and generators what to run (`files.CONFIG_FILE`).
 
 Written by the operator from an accepted GRPORun. Whatever may change while a run goes on (the number of generators,
-the attempt) is not in it, so that a change never touches running pods.
+the attempt) is not in it, so that a change never touches running pods; but for deadlines, which a learner reads when it starts.
 """
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -69,10 +69,25 @@ class RewardsConfig(_Config):
     """Functions of the user's, as the recipe names them, that need no more than the completions of a prompt."""
 
 
+SECONDS_PER_TOKEN: Final = 0.25
+"""Of a completion, from a generator that is as full as it gets. A busy GPU writes several times as fast."""
+
+
+LIBRARIES_LATER_S: Final = 30.0
+"""Than the deadline that a step has with us."""
+
+
 class Deadlines(_Config):
-    """Seconds after which a step across a process boundary ends in a named reason instead of waiting on."""
+    """Seconds after which a step across a process boundary ends in a named reason instead of waiting on. What a run does not say
+    in `spec.deadlines` is as it is here."""
 
     rendezvous_s: float = 900
+    """Until all learner pods have found each other."""
+    loading_s: float = 7200
+    """Of what a learner loads before its first step, one thing: a model of 140 GB comes so with 20 MB/s. The others wait for
+    the slowest."""
+    rewards_loading_s: float = 600
+    """Of a module of reward functions, which may load a model of its own."""
     generators_s: float = 1800
     """Until a first generator answers, and after the last one was lost. Covers loading a large model."""
     generate_s: float = 1800
@@ -80,9 +95,50 @@ class Deadlines(_Config):
     control_s: float = 10
     """Small requests to a generator: version, health, pause, resume."""
     weight_sync_s: float = 600
+    """One transfer of all weights to a generator, and each half of its swap."""
     collective_s: float = 1800
+    """From the beginning of one collective operation to that of the next one: a layer, forward or backward, or what ranks do for
+    themselves, such as scoring."""
     scoring_s: float = 1500
     """All rewards of one batch on one rank. The other ranks wait in a collective meanwhile, so it is less than that."""
+    checkpoint_s: float = 7200
+    """What one rank writes of a checkpoint or of the trained model, or flushes of it: 1 TB comes so to a volume with 140 MB/s."""
+
+    @property
+    def update_s(self) -> float:
+        """All requests of an update of one generator: three are about weights, and there are less than ten others; and each
+        may take `control_s` to connect."""
+        return 3 * self.weight_sync_s + 12 * self.control_s
+
+    @property
+    def sync_s(self) -> float:
+        """Until each generator has new weights, or is lost: updates to older ones may be under way, and one may wait for that."""
+        return 3 * self.update_s
+
+    @property
+    def fleet_s(self) -> float:
+        """Within this, of the requests for completions one ends, or there is no generator for too long."""
+        return self.generate_s + self.sync_s + self.generators_s
+
+    @property
+    def end_s(self) -> float:
+        """Until all processes have ended together. Learner 0 pushes, for less than `collective_s`, and then waits for trackers and
+        for Prometheus, a minute each."""
+        return self.collective_s + 180
+
+    @property
+    def library_s(self) -> float:
+        """Of libraries, whose time-outs know no reason: later than any of ours."""
+        ours = (
+            self.rendezvous_s,
+            self.loading_s,
+            self.rewards_loading_s,
+            self.checkpoint_s,
+            self.sync_s,
+            self.fleet_s,
+            self.end_s,
+        )
+        return max(ours) + LIBRARIES_LATER_S
 
 
 class RunConfig(_Config):

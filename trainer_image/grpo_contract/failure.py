@@ -40,6 +40,17 @@ class PodReason(StrEnum):
     """No generator was left to write completions, until the deadline."""
     RENDEZVOUS_TIMEOUT = "RendezvousTimeout"
     """Learner pods did not find each other in time."""
+    LOADING_TIMEOUT = "LoadingTimeout"
+    """What a learner loads before its first step was not there within `deadlines.loadingSeconds`."""
+    GENERATE_TIMEOUT = "GenerateTimeout"
+    """Requests for completions neither were answered nor failed in time."""
+    WEIGHT_SYNC_TIMEOUT = "WeightSyncTimeout"
+    """Generators neither took new weights nor failed in time (`deadlines.weightSyncSeconds`)."""
+    COLLECTIVE_TIMEOUT = "CollectiveTimeout"
+    """A learner process waited for others, or hung, for `deadlines.collectiveSeconds`: one of them has stopped, or cannot be
+    reached. The stacks of all its threads are in its log."""
+    CHECKPOINT_TIMEOUT = "CheckpointTimeout"
+    """A checkpoint, or the trained model, was not written within `deadlines.checkpointSeconds`, or not seen by all learners."""
     LEARNER_ASKED_TO_END = "LearnerAskedToEnd"
     """A learner pod was asked to end: it was deleted, or its node is drained. All learners of the attempt ended with it, and
     the last finished step is saved."""

@@ -64,7 +64,7 @@ def owned_by_operator(config: RunConfig) -> dict[str, Any]:
         | {
             "output_dir": str(checkpoint_folder(config.name, config.uid)),
             "deepspeed": zero3_config(config.learners.device),
-            "ddp_timeout": int(config.deadlines.collective_s),
+            "ddp_timeout": int(config.deadlines.library_s),
             "use_vllm": False,  # the fleet takes TRL's seam after TRL's own set-up
             "disable_tqdm": True,
             "save_only_model": False,  # a checkpoint that cannot be resumed from is no checkpoint
@@ -82,7 +82,7 @@ def start_rewards(config: RunConfig, recipe: Recipe) -> RewardProcesses:
         RewardArguments(**parameters),
         config.rewards,
         config.learners.device,
-        config.deadlines.scoring_s,
+        config.deadlines,
         RewardWatch(config.rewards.max_error_share),
     )
 

@@ -6,6 +6,8 @@ from typing import Final
 
 OF_THE_PATH: Final = (FileNotFoundError, PermissionError, NotADirectoryError, IsADirectoryError)
 """What a path answers for as long as nobody corrects the path or what lies there."""
+TIMED_OUT: Final = "Timed out waiting"
+"""In gloo's words."""
 
 
 def is_of_the_system(error: BaseException) -> bool:
@@ -18,6 +20,11 @@ def is_of_the_system(error: BaseException) -> bool:
         or (isinstance(cause, OSError) and cause.errno is not None and not isinstance(cause, OF_THE_PATH))
         for cause in chain(error)
     )
+
+
+def is_time_out_of_collective(error: BaseException) -> bool:
+    """By gloo, which is asked to wait longer than the watchdog."""
+    return any(isinstance(cause, RuntimeError) and TIMED_OUT in str(cause) for cause in chain(error))
 
 
 def chain(error: BaseException) -> Iterator[BaseException]:

@@ -11,6 +11,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final
 
 from grpo_contract.config import Device
+from grpo_trainer.instruments.main_thread import MAIN_THREAD, Step
 
 if TYPE_CHECKING:
     from accelerate import PartialState
@@ -39,10 +40,23 @@ def process_group(device: Device, collective_timeout_s: float) -> Iterator["Part
         os.environ["DS_ACCELERATOR"] = "cpu"
         compile_nothing()
     from accelerate import PartialState
+    from torch.distributed import distributed_c10d
 
-    ranks = PartialState(backend=BACKENDS[device], timeout=timedelta(seconds=collective_timeout_s))
+    # DeepSpeed makes groups of its own and gives them no time-out: torch's is ten minutes with NCCL.
+    distributed_c10d.default_pg_timeout = timedelta(seconds=collective_timeout_s)
+    distributed_c10d.default_pg_nccl_timeout = timedelta(seconds=collective_timeout_s)
+    with MAIN_THREAD.within(Step.RENDEZVOUS):
+        ranks = PartialState(backend=BACKENDS[device], timeout=timedelta(seconds=collective_timeout_s))
     yield ranks
     ranks.destroy_process_group()
+
+
+def collectives_begun() -> int:
+    """By this process, in all of its groups: torch counts them."""
+    from torch.distributed import distributed_c10d
+
+    groups = list(distributed_c10d._world.pg_map)
+    return sum(group._get_sequence_number_for_group() for group in groups)
 
 
 def compile_nothing() -> None:

@@ -30,6 +30,7 @@ from grpo_trainer.instruments.startup import started_at
 from grpo_trainer.rewards.code import module_folders
 from grpo_trainer.storage.starting_checkpoint import check_starting_checkpoint
 from grpo_trainer.waiting import wait_until
+from grpo_trainer.watchdog import Watchdog
 
 DNS_RETRY_S: Final = 1.0
 TOLD_AFTER_S: Final = 5.0
@@ -74,11 +75,13 @@ def run(config: RunConfig, config_file: Path) -> None:
     for note in config.recipe_notes:
         log.info("spec.recipe.%s: %s", note.key, note.action)
     with tempfile.TemporaryDirectory(prefix="reward-code-", ignore_cleanup_errors=True) as copies:
+        watchdog = Watchdog(config.deadlines)  # what it looks at lies on the volume
         code = module_folders(config.rewards.code, Path(copies))
         os.environ[environment.REWARD_CODE] = os.pathsep.join(map(str, code))
         preflight.check(config.recipe, code)
         preflight.check_hub(config.recipe, config.name)
         check_starting_checkpoint(config)
+        watchdog.close()
         wait_for_name(config.learners.rendezvous_host, config.deadlines.rendezvous_s)
         run_workers(config, config_file)
 

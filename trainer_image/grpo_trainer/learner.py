@@ -19,6 +19,7 @@ from grpo_trainer.evaluating.comparison import check_metric, comparable, compare
 from grpo_trainer.evaluating.evaluation import apart_from_training
 from grpo_trainer.evaluating.following import follow
 from grpo_trainer.inputs.streams import Undivided, place_in_stream
+from grpo_trainer.instruments.main_thread import MAIN_THREAD, Step
 from grpo_trainer.instruments.mismatch import SamplerMismatch
 from grpo_trainer.instruments.padding import Padding
 from grpo_trainer.instruments.phases import PhaseClock
@@ -125,7 +126,8 @@ class Learner(DynamicSamplingTrainer):
         if best_step == self.state.global_step:
             return
         wait_until_visible(Path(self.state.best_model_checkpoint))
-        super()._load_best_model()
+        with MAIN_THREAD.within(Step.LOAD):
+            super()._load_best_model()
         self.best_step_loaded = best_step
         self._last_loaded_step = -1
 
@@ -136,6 +138,7 @@ class Learner(DynamicSamplingTrainer):
         return step
 
     def _generate_single_turn(self, prompt_ids: list[list[int]], *args: Any, **kwargs: Any) -> Any:
+        MAIN_THREAD.has_loaded()
         if self.state.global_step != self._last_loaded_step:  # as TRL does, which then has nothing left to sync
             with self.clock.phase(Phase.WEIGHT_SYNC):
                 self.vllm_generation.sync_weights()
@@ -239,7 +242,7 @@ class Learner(DynamicSamplingTrainer):
     def _save_checkpoint(self, *args: Any, **kwargs: Any) -> None:
         if self.ending is not None:
             self.ending.saves()
-        with self.clock.phase(Phase.CHECKPOINT):
+        with self.clock.phase(Phase.CHECKPOINT), MAIN_THREAD.within(Step.CHECKPOINT):
             super()._save_checkpoint(*args, **kwargs)
 
     def _get_train_sampler(self, *args: Any, **kwargs: Any) -> Any:

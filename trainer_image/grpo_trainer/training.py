@@ -29,6 +29,7 @@ from grpo_trainer.hub.pusher import HubPusher
 from grpo_trainer.hub.settings import read_settings
 from grpo_trainer.inputs.loading import load_data
 from grpo_trainer.inputs.tokenizer import load_tokenizer
+from grpo_trainer.instruments.main_thread import MAIN_THREAD, Step
 from grpo_trainer.instruments.metrics import LearnerMetrics
 from grpo_trainer.instruments.progress import ProgressBoard
 from grpo_trainer.instruments.startup import now
@@ -157,7 +158,8 @@ def train_and_save(
     counted = {"train_samples": len(rows)} if isinstance(rows, Sized) else {}
     request = EndRequest.of_pod()
     request.heed(math.inf)
-    folder = save_final_model(learner, config, results | counted)
+    with MAIN_THREAD.within(Step.CHECKPOINT):
+        folder = save_final_model(learner, config, results | counted)
     request.ignore()
     return folder
 

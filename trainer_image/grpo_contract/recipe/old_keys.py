@@ -165,7 +165,7 @@ NOTED_KEYS: Final = {
     "says.",
     "output_dir": "No effect on where a run writes, which status.output says; without hub_model_id, its last part names the "
     "repository to push to.",
-    "vllm_server_timeout": "No effect: a run waits for its generators by deadlines of its own.",
+    "vllm_server_timeout": "No effect: a run waits for its generators by deadlines of its own (spec.deadlines).",
     "trust_remote_code": "When true, code that the model's repository brings along runs in learners and generators.",
 }
 """Keys of today whose effect is another in a run, or is to be seen in its status; null and false say nothing."""

@@ -75,7 +75,10 @@ OWNED_KEYS: Final[dict[str, OwnedKey]] = {
     ),
     "local_rank": OwnedKey(_PROCESSES, accepted=(-1,)),
     "ddp_backend": OwnedKey("the backend is NCCL on GPU and gloo on CPU"),
-    "ddp_timeout": OwnedKey("learners have a deadline for collective operations already"),
+    "ddp_timeout": OwnedKey(
+        "learners have a deadline for collective operations already",
+        "leave it out and set spec.deadlines.collectiveSeconds",
+    ),
     # What is written where, and where a run goes on.
     "resume_from_checkpoint": OwnedKey(
         "a run starts from checkpoints on its volume alone, which is mounted at /volume",

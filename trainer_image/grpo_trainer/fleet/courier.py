@@ -67,6 +67,11 @@ class Courier:
         self._calls: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
         threading.Thread(target=self._run, daemon=True, name="courier").start()
 
+    @property
+    def num_ended(self) -> int:
+        """Requests for completions that were answered or have failed."""
+        return self._fleet.num_ended
+
     def ask(self, batch: Batch, submit: Callable[[Fleet], Sequence[Ticket]], *, first: bool = False) -> None:
         """For completions of that batch. `first`: it is waited for before those that are open. Whoever expects it learns what
         goes wrong."""
@@ -161,9 +166,11 @@ def receive(connection: Connection, inbox: Inbox, silence_s: float) -> None:
     """On each other rank: hand what rank 0 sends to its inbox, in the background."""
 
     def run() -> None:
+        reason = PodReason.LEARNER_ERROR
         try:
             while connection.poll(silence_s):
                 message: Failure | tuple[Batch, Delivery] | Batch | None = connection.recv()
+                inbox.num_heard += 1
                 match message:
                     case Failure():
                         inbox.fail(message)
@@ -171,16 +178,16 @@ def receive(connection: Connection, inbox: Inbox, silence_s: float) -> None:
                         inbox.deliver(batch, delivery)
                     case Batch():
                         inbox.complete(message)
-            why = f"has said nothing for {silence_s:g} s"
+            reason, why = PodReason.COLLECTIVE_TIMEOUT, f"has said nothing for {silence_s:g} s"
         except (OSError, EOFError) as error:
             why = f"is gone ({description(error)})"
         except Exception as error:  # outermost in this thread
             log.exception("completions cannot be taken")
             why = f"sent what cannot be taken ({description(error)})"
-        inbox.break_down(_broken(f"rank 0, which brings completions, {why}"))
+        inbox.break_down(_broken(f"rank 0, which brings completions, {why}", reason))
 
     threading.Thread(target=run, daemon=True, name="receiver of completions").start()
 
 
-def _broken(why: str) -> RunFailure:
-    return RunFailure(PodReason.LEARNER_ERROR, f"completions cannot be had: {why}.")
+def _broken(why: str, reason: PodReason = PodReason.LEARNER_ERROR) -> RunFailure:
+    return RunFailure(reason, f"completions cannot be had: {why}.")

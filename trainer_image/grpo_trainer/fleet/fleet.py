@@ -101,6 +101,8 @@ class Fleet:
         self._roster = roster
         self._observer = observer
         self._generators_s = generators_s
+        self.num_ended = 0
+        """Requests that were answered or have failed."""
         self._running: dict[Future[Groups], _Shard] = {}
         self._waiting: list[Ticket] = []
         self._lengths, self._longest = Average(LENGTHS), Average(LENGTHS)
@@ -171,6 +173,7 @@ class Fleet:
         failed: Counter[str] = Counter()
         for request in [request for request in self._running if request.done()]:
             shard = self._running.pop(request)
+            self.num_ended += 1
             if not self._settle(request, shard):
                 failed[shard.member.generator.name] += len(shard.tickets)
         for name, num_groups in failed.items():

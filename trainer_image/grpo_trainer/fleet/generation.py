@@ -32,7 +32,8 @@ from grpo_trainer.fleet.observer import FleetObserver
 from grpo_trainer.fleet.roster import Roster
 from grpo_trainer.fleet.snapshot import Snapshot
 from grpo_trainer.fleet.weights import WeightServer, WeightTensor
-from grpo_trainer.fleet.wire import Exchange, call, connect
+from grpo_trainer.fleet.wire import LONGEST_SILENCE_S, Exchange, call, connect
+from grpo_trainer.instruments.main_thread import MAIN_THREAD, Step
 from grpo_trainer.light_trl import GRPOTrainer, VLLMGeneration
 
 SYNC: Final[Batch] = "sync"
@@ -81,7 +82,7 @@ class FleetGeneration(VLLMGeneration):  # type: ignore[misc]
         (address,) = broadcast_object_list([exchange and exchange.address], from_process=0)
         if exchange is None:
             self._rank_0 = connect(address, self.accelerator.process_index)
-            receive(self._rank_0, self.inbox, deadlines.collective_s)
+            receive(self._rank_0, self.inbox, max(deadlines.collective_s, LONGEST_SILENCE_S))
         else:
             self._exchange = exchange
             exchange.wait_for(self.accelerator.num_processes - 1)
@@ -117,7 +118,8 @@ class FleetGeneration(VLLMGeneration):  # type: ignore[misc]
         self.accelerator.wait_for_everyone()  # until all expect it
         if self.accelerator.is_main_process:
             self._courier.tell_end(SYNC, Fleet.sync)
-        self.inbox.take(SYNC)
+        with MAIN_THREAD.within(Step.WEIGHT_SYNC):
+            self.inbox.take(SYNC)
 
     def _iter_named_params(self) -> Iterator[tuple[str, torch.Tensor]]:
         if is_peft_model(self.model):
@@ -153,9 +155,14 @@ class FleetGeneration(VLLMGeneration):  # type: ignore[misc]
 
     def _take(self, batch: Batch) -> Sequence[Completion]:
         may_break_off, self.may_break_off = self.may_break_off, False
-        if not may_break_off:
-            return self.inbox.take(batch)
-        return self.inbox.take(batch, meanwhile=lambda: self._break_off_if_asked(batch))
+        with MAIN_THREAD.within(Step.GENERATE, sign=self._sign_of_completions):
+            if not may_break_off:
+                return self.inbox.take(batch)
+            return self.inbox.take(batch, meanwhile=lambda: self._break_off_if_asked(batch))
+
+    def _sign_of_completions(self) -> int:
+        """Rank 0 sees to it that requests come to an end; the others, that rank 0 is there."""
+        return self._courier.num_ended if self.accelerator.is_main_process else self.inbox.num_heard
 
     def _break_off_if_asked(self, batch: Batch) -> None:
         """Rank 0 decides, so that either all ranks leave the wait or none."""

@@ -42,6 +42,8 @@ class Inbox:
     def __init__(self) -> None:
         self.told: Told = lambda batch, completions: None
         """Called for what comes, in the thread that brings it."""
+        self.num_heard = 0
+        """Messages from rank 0, signs of life included."""
         self._expected: dict[Batch, _Expected] = {}
         self._changed = threading.Condition()
         self._broken: RunFailure | None = None

@@ -28,6 +28,8 @@ HELLO_WITHIN_S: Final = 5.0
 CALL: Final = b"!"
 SIGN_OF_LIFE_S: Final = 10.0
 """How often rank 0 says something, at least, also when there is nothing to bring and while the fleet is busy."""
+LONGEST_SILENCE_S: Final = 3 * SIGN_OF_LIFE_S
+"""A rank puts up with at least so much."""
 
 
 @dataclass(frozen=True)
@@ -154,7 +156,18 @@ def call(connection: Connection) -> None:
 
 
 def connect(address: Address, rank: int) -> Connection:
-    connection = socket.create_connection((address.host, address.port), timeout=CONNECTED_WITHIN_S)
+    """
+    Raises:
+        RunFailure: not in time.
+    """
+    try:
+        connection = socket.create_connection((address.host, address.port), timeout=CONNECTED_WITHIN_S)
+    except TimeoutError as error:
+        message = (
+            f"rank {rank} cannot connect to rank 0 ({address.host}) for completions within {CONNECTED_WITHIN_S:.0f} s: look at "
+            "the NetworkPolicies between learners."
+        )
+        raise RunFailure(PodReason.RENDEZVOUS_TIMEOUT, message) from error
     for level, option, value in KEEP_ALIVE:  # else a node that vanished with half of a message would be waited for
         connection.setsockopt(level, option, value)
     connection.sendall(address.token + rank.to_bytes(4, "big"))

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from grpo_contract.metrics import Phase
+from grpo_trainer.instruments.main_thread import MAIN_THREAD
 
 
 class PhaseClock:
@@ -23,9 +24,11 @@ class PhaseClock:
     def phase(self, phase: Phase) -> Iterator[None]:
         started = time.perf_counter()
         self._inner.append(0.0)
+        MAIN_THREAD.gets_on()
         try:
             yield
         finally:
+            MAIN_THREAD.gets_on()
             elapsed = time.perf_counter() - started
             self._seconds[phase] += elapsed - self._inner.pop()
             if self._inner:

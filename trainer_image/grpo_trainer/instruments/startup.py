@@ -10,6 +10,7 @@ from typing import Final
 
 from grpo_contract import environment
 from grpo_contract.metrics import StartupPart
+from grpo_trainer.instruments.main_thread import MAIN_THREAD
 
 START_FIELD: Final = 19
 """Of /proc/<pid>/stat, counted from behind the name, which may hold spaces: the start in clock ticks."""
@@ -24,6 +25,7 @@ class StartupClock:
 
     def end(self, part: StartupPart, now: float) -> None:
         """What comes after the first step, or once more, belongs to no start."""
+        MAIN_THREAD.gets_on()
         if part in self.seconds or self.is_over:
             return
         self.seconds[part] = now - self._ended

@@ -23,6 +23,7 @@ from grpo_contract.pod import pod_name
 from grpo_contract.progress import CheckpointProgress
 from grpo_trainer.decisions import decided_by_rank_0
 from grpo_trainer.evaluating.ended_early import ended_early
+from grpo_trainer.instruments.main_thread import MAIN_THREAD, Step
 from grpo_trainer.instruments.progress import time_now
 from grpo_trainer.storage import fence
 from grpo_trainer.storage.checkpoint_files import MARKER, PARTIAL_MARKER
@@ -116,7 +117,7 @@ def find_checkpoint(folder: Path) -> Checkpoint | None:
 def wait_until_visible(checkpoint: Path, deadline_s: float = VISIBLE_WITHIN_S) -> None:
     marker = checkpoint / MARKER
     unseen = RunFailure(
-        PodReason.LEARNER_ERROR,
+        PodReason.CHECKPOINT_TIMEOUT,
         f"{marker} is there for learner 0, but {pod_name()} has not seen it for {deadline_s:.0f} s: "
         f"look whether both nodes mount the same volume.",
     )
@@ -251,6 +252,10 @@ class CheckpointKeeper(TrainerCallback):  # type: ignore[misc]
 
     def mark(self, marker: Marker) -> None:
         """A collective: every rank's part is on the volume before the marker is."""
+        with MAIN_THREAD.within(Step.CHECKPOINT):
+            self._mark(marker)
+
+    def _mark(self, marker: Marker) -> None:
         folder = folder_of(self.folder, marker.step)
         ranks = PartialState()
         ranks.wait_for_everyone()  # one flushes what all ranks of its node wrote

@@ -12,14 +12,14 @@ from collections.abc import Mapping
 from concurrent.futures import Future, wait
 from typing import Final
 
-from grpo_contract.failure import RunFailure
+from grpo_contract.failure import PodReason, RunFailure
 from grpo_contract.metrics import RewardError
 from grpo_trainer.causes import description, first_line
 from grpo_trainer.rewards.processes.batch import Batch, Job
 from grpo_trainer.rewards.processes.messages import Load, Mishap, Signature
-from grpo_trainer.rewards.processes.process import LOAD_S, RewardProcess, not_loaded, out_of_time
+from grpo_trainer.rewards.processes.process import RewardProcess, not_loaded, out_of_time
 
-LOADED_WITHIN_S: Final = LOAD_S + 30.0
+LATER_S: Final = 30.0
 """A process that is to load has its own deadline, and so has the end of one that did not."""
 
 log = logging.getLogger(__name__)
@@ -44,9 +44,11 @@ class Crew:
             UserError: one cannot be loaded, and another attempt would not do better.
             RunFailure: it may.
         """
-        wait([self._signatures], LOADED_WITHIN_S)
+        within_s = self._load.loading_s + LATER_S
+        wait([self._signatures], within_s)
         if not self._signatures.done():
-            raise not_loaded(self._load, f"has given no answer for {LOADED_WITHIN_S:g} s")
+            how = f"has given no answer for {within_s:g} s"
+            raise not_loaded(self._load, how, PodReason.LOADING_TIMEOUT)
         return self._signatures.result()
 
     def submit(self, batch: Batch) -> None:

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from grpo_contract.config import Deadlines
 from grpo_contract.failure import Failure
 from grpo_contract.metrics import RewardError
 from grpo_trainer.rewards.arguments import RewardArguments
@@ -18,6 +19,8 @@ class Load:
     arguments: RewardArguments
     timeout_s: float
     """Of one call."""
+    loading_s: float = Deadlines().rewards_loading_s
+    """For the modules of the functions."""
 
 
 @dataclass(frozen=True)

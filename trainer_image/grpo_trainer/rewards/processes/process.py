@@ -22,8 +22,6 @@ from grpo_contract.metrics import RewardError
 from grpo_trainer.causes import first_line
 from grpo_trainer.rewards.processes.messages import Load, Loaded, Mishap, NotLoaded, Outcome, Signature
 
-LOAD_S: Final = 600.0
-"""For the modules of the functions, which may load a model of their own."""
 END_S: Final = 5.0
 """For a killed process to be gone; one that waits for a dead network drive stays."""
 LOOK_EVERY_S: Final = 0.02
@@ -65,7 +63,7 @@ class RewardProcess:
         try:
             self._connection = self._spawn()
             self._connection.send(self._load)
-            answer = self._receive(LOAD_S)
+            answer = self._receive(self._load.loading_s)
         except (OSError, EOFError) as error:
             raise self._not_loaded(error) from error
         if isinstance(answer, NotLoaded):
@@ -153,14 +151,15 @@ class RewardProcess:
         return Mishap(RewardError.TIMEOUT, f"a call did not end within {self._timeout_s:g} s")
 
     def _not_loaded(self, error: Exception) -> RunFailure:
+        reason = PodReason.LEARNER_ERROR
         if self._process is None:
             how = f"cannot be started: {error}"
         elif isinstance(error, TimeoutError | BlockingIOError):
-            how = f"did not load them within {LOAD_S:.0f} s"
+            reason, how = PodReason.LOADING_TIMEOUT, f"did not load them within {self._load.loading_s:.0f} s"
         else:
             how = f"{self._end()} while it loaded them"
         self.kill()
-        return not_loaded(self._load, how)
+        return not_loaded(self._load, how, reason)
 
     def _end(self) -> str:
         """How it ended; it has closed its socket."""
@@ -184,8 +183,8 @@ class RewardProcess:
             return True
 
 
-def not_loaded(load: Load, how: str) -> RunFailure:
-    return RunFailure(PodReason.LEARNER_ERROR, f"the process of the reward functions {', '.join(load.names)} {how}.")
+def not_loaded(load: Load, how: str, reason: PodReason = PodReason.LEARNER_ERROR) -> RunFailure:
+    return RunFailure(reason, f"the process of the reward functions {', '.join(load.names)} {how}.")
 
 
 def out_of_time() -> Mishap:

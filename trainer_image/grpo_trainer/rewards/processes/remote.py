@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from types import TracebackType
 from typing import Any, Final
 
-from grpo_contract.config import Device, RewardsConfig
+from grpo_contract.config import Deadlines, Device, RewardsConfig
 from grpo_contract.rewards import is_url, label_of
 from grpo_trainer.rewards.arguments import RewardArguments
 from grpo_trainer.rewards.processes.batch import Batch
@@ -42,17 +42,17 @@ class RewardProcesses:
         arguments: RewardArguments,
         config: RewardsConfig,
         device: Device,
-        scoring_s: float,
+        deadlines: Deadlines,
         watch: RewardWatch,
     ) -> None:
-        self.scoring_s = scoring_s
+        self.scoring_s = deadlines.scoring_s
         self.per_group = frozenset(config.per_group)
         self.watch = watch
         environment = environment_of_process(os.environ, device)
         self._crews: dict[str, Crew] = {}
         for group in by_process(names):
             size = num_processes(group[0])
-            load = Load(tuple(group), arguments, config.timeout_s)
+            load = Load(tuple(group), arguments, config.timeout_s, deadlines.rewards_loading_s)
             crew = Crew(load, size, config.timeout_s, environment)
             self._crews |= dict.fromkeys(group, crew)
         self._names = tuple(names)
