@@ -22,6 +22,8 @@ from unit.observed_inputs import NOW, ago, container, ended, failed_learner, fai
 FAILURE = JobFailure(reason="BackoffLimitExceeded", message="limit.", since=NOW - timedelta(seconds=10))
 RENDEZVOUS = failure_text(PodReason.RENDEZVOUS_TIMEOUT, "Learner 1 did not come.")
 ASKED = failure_text(PodReason.LEARNER_ASKED_TO_END, "Step 7 is saved.")
+OUT_OF_TIME = failure_text(PodReason.COLLECTIVE_TIMEOUT, "No progress.")
+LOST_IT = failure_text(PodReason.LEARNER_ERROR, "Connection closed.")
 MISTAKE = failure_text(PodReason.DATASET_NOT_FOUND, "recipe.dataset_name: correct it.")
 
 
@@ -74,6 +76,14 @@ CASES: dict[str, tuple[list[ObservedPod], str, str]] = {
     "of equals the first": (
         [failed_learner(0, text=failure_text(PodReason.LEARNER_ERROR, "Late."), at_s=10), failed_learner(1, text=RENDEZVOUS, at_s=11)],
         PodReason.RENDEZVOUS_TIMEOUT, "Learner 1",
+    ),
+    "a learner that is out of time before one that missed it a moment earlier": (
+        [failed_learner(0, text=LOST_IT, at_s=12), failed_learner(1, text=OUT_OF_TIME, at_s=11)],
+        PodReason.COLLECTIVE_TIMEOUT, "No progress.",
+    ),
+    "a learner that failed before another was out of time": (
+        [failed_learner(0, text=LOST_IT, at_s=15), failed_learner(1, text=OUT_OF_TIME, at_s=11)],
+        PodReason.LEARNER_ERROR, "Connection closed.",
     ),
     "a deleted learner before those who missed it": (
         [failed_learner(0, at_s=20), deleted(1, asked_s=20, ended_s=15)], "LearnerPodLost", "was deleted",

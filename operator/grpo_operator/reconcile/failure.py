@@ -23,6 +23,9 @@ CAUSE_GRACE_S: Final = 3.0
 SAID_AFTER_DELETIONS_S: Final = 3.0
 """The Job controller deletes the pods of a Job that has failed, then writes that it has."""
 
+MISSED_WITHIN_S: Final = 3.0
+"""Containers' ends are told in whole seconds, and launchers take a moment to see that their workers have ended."""
+
 NEWS_GRACE_S: Final = 60.0
 """When a learner must have more to say than the Job: it found a mistake in the run, or is there and has not failed as far as is
 known. Its news may be late."""
@@ -71,13 +74,27 @@ def cause_of(
     One learner's end takes the others along: some fail because a neighbour is gone, the Job controller deletes the
     rest. So what cannot follow from a neighbour's end counts most, and of the rest what began first.
     """
-    causes = [cause for pod in learners if (cause := _cause_in(pod, failure.since))]
+    causes = _without_who_missed_one([cause for pod in learners if (cause := _cause_in(pod, failure.since))])
     if gone := sorted({*range(wanted)} - {pod.index for pod in learners}):
         causes = [cause for cause in causes if not _follows_from_one_that_is_gone(cause, failure)]
     first = min(causes, key=_weight, default=None)
     if witnessed and (first is None or (_rank(first) >= _MAY_FOLLOW and first.reason != witnessed.reason)):
         return witnessed
     return first or _told_by_job(failure, gone, bool(learners) and not gone, now)
+
+
+def _without_who_missed_one(causes: Sequence[Cause]) -> Sequence[Cause]:
+    """A learner that ends by a deadline takes its connections along: in the same moment others end with an error of theirs."""
+    ends = [cause.began_at for cause in causes if cause.reason in _OUT_OF_TIME]
+    if not ends:
+        return causes
+    missed_since = min(ends) - timedelta(seconds=MISSED_WITHIN_S)
+
+    def missed_one(cause: Cause) -> bool:
+        is_error = cause.reason == PodReason.LEARNER_ERROR and not cause.is_users_mistake
+        return is_error and cause.began_at >= missed_since
+
+    return [cause for cause in causes if not missed_one(cause)]
 
 
 def _follows_from_one_that_is_gone(cause: Cause, failure: JobFailure) -> bool:
@@ -177,6 +194,16 @@ _MAY_FOLLOW: Final = 3
 
 _FOLLOWS: Final = 4
 """Of what always is: learners say so when one of their pods is asked to end."""
+
+_OUT_OF_TIME: Final = frozenset(
+    {
+        PodReason.LOADING_TIMEOUT,
+        PodReason.GENERATE_TIMEOUT,
+        PodReason.WEIGHT_SYNC_TIMEOUT,
+        PodReason.COLLECTIVE_TIMEOUT,
+        PodReason.CHECKPOINT_TIMEOUT,
+    }
+)
 
 _EXHAUSTED: Final = frozenset(
     {Reason.OOM_KILLED, Reason.POD_LIMIT_EXCEEDED, PodReason.GPU_OUT_OF_MEMORY, PodReason.VOLUME_FULL}
