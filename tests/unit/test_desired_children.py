@@ -5,11 +5,12 @@ from typing import Any
 
 import pytest
 
-from grpo_contract.config import RunConfig, SamplingConfig
+from grpo_contract.config import Deadlines, RunConfig, SamplingConfig
 from grpo_contract.recipe.defaults import with_defaults
 from grpo_contract.recipe.old_keys import Note
 from grpo_operator.api.run import GRPORun
 from grpo_operator.desired.children import build_children
+from grpo_operator.desired.config import run_config
 from grpo_operator.desired.digest import digest_of, stamped
 from grpo_operator.desired.manifest import Manifest
 from unit.desired_inputs import TOKEN, UID, children_of, make_run, make_settings, reference
@@ -131,6 +132,36 @@ def test_long_completions_have_the_time_they_take(longest: int | None, seconds: 
     (text,) = children_of(run)["ConfigMap/math-config"]["data"].values()
     deadlines = RunConfig.model_validate_json(text).deadlines
     assert (deadlines.generate_s, deadlines.collective_s) == (seconds, seconds)
+
+
+GIVEN = {
+    "rendezvousSeconds": 1, "loadingSeconds": 2, "generatorsSeconds": 3, "generateSeconds": 4, "controlSeconds": 5,
+    "rewardsLoadingSeconds": 10, "weightSyncSeconds": 6, "collectiveSeconds": 80, "scoringSeconds": 7, "checkpointSeconds": 9,
+}  # fmt: skip
+
+
+def test_learners_are_told_the_deadlines() -> None:
+    """What is not given is the contract's."""
+    recipe = make_run().spec.recipe | {"max_completion_length": 32768}
+    assert run_config(make_run(recipe=recipe, deadlines=GIVEN), make_settings()).deadlines == Deadlines(
+        rendezvous_s=1, loading_s=2, generators_s=3, generate_s=4, control_s=5, weight_sync_s=6, collective_s=80, scoring_s=7,
+        checkpoint_s=9, rewards_loading_s=10,
+    )  # fmt: skip
+    assert run_config(make_run(deadlines={"checkpointSeconds": 20000}), make_settings()).deadlines == Deadlines(
+        checkpoint_s=20000
+    )
+
+
+def test_another_deadline_touches_no_pod() -> None:
+    assert changed(children_of(make_run()), children_of(make_run(deadlines=GIVEN))) == {"ConfigMap/math-config"}
+
+
+def test_a_generator_may_start_as_long_as_learners_wait_for_it() -> None:
+    for wait_s, failures in ((1799, 900), (1801, 901), (7200, 3600)):
+        deployment = children_of(make_run(deadlines={"generatorsSeconds": wait_s}))["Deployment/math-generator"]
+        (container,) = deployment["spec"]["template"]["spec"]["containers"]
+        assert container["startupProbe"]["failureThreshold"] == failures
+        assert deployment["spec"]["progressDeadlineSeconds"] == 2 * max(1800, wait_s)
 
 
 def test_the_config_file_on_cpu() -> None:

@@ -10,6 +10,7 @@ from pydantic import BaseModel
 
 from grpo_operator.api.cel import ROOT, Path, Rule, at_root, name_rule
 from grpo_operator.api.data_rules import MIXTURE_RULES
+from grpo_operator.api.deadline_rules import DEADLINE_RULES
 from grpo_operator.api.recipe_rules import SPEC, recipe_rules
 from grpo_operator.api.reward_rules import PER_GROUP_RULE, REWARD_RULES
 from grpo_operator.api.spec import Generators, GRPORunSpec, Learners, PodSettings
@@ -29,6 +30,7 @@ MUTABLE: Final = frozenset(
         *MENDABLE,
         "learners",
         "generators",
+        "deadlines",
         "maxRestarts",
         "suspend",
         "activeDeadlineSeconds",
@@ -51,6 +53,7 @@ def build_rules(trl_defaults: Mapping[str, Any]) -> list[Rule]:
         *(at_root(rule, exempt=_ACCEPTED) for rule in (*recipe_rules(trl_defaults), PER_GROUP_RULE)),
         *MIXTURE_RULES,
         *REWARD_RULES,
+        *DEADLINE_RULES,
         *_immutability_rules(),
     ]
 

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Final, Literal
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic.alias_generators import to_camel
 
-from grpo_contract.config import Deadlines, RewardsConfig, SamplingConfig
+from grpo_contract.config import SECONDS_PER_TOKEN, Deadlines, RewardsConfig, SamplingConfig
 from grpo_contract.recipe.defaults import ERAS
 from grpo_contract.rewards import ERROR_WINDOW_STEPS
 from grpo_operator.api.core_types import Affinity, EnvironmentVariables, PodTemplate, Resources, Tolerations
@@ -24,6 +24,10 @@ AccessMode = Literal["ReadWriteOnce", "ReadOnlyMany", "ReadWriteMany", "ReadWrit
 
 Seconds = Annotated[int, Field(le=2**31 - 1)]
 """As many as fields of this kind of Kubernetes' own objects take."""
+LONGEST_DEADLINE_S: Final = 7 * 24 * 3600
+LEAST_COLLECTIVE_S: Final = 60
+"""What learners do for themselves takes moments, and on a busy machine seconds; some of it waits for others for a minute."""
+_DEADLINES: Final = Deadlines()
 
 
 class ApiModel(BaseModel):
@@ -171,7 +175,7 @@ class Rewards(ApiModel):
         int,
         Field(
             ge=1,
-            le=int(Deadlines().scoring_s),
+            le=int(_DEADLINES.scoring_s),
             description="Seconds for one call: a completion for built-in functions (a prompt's completions for `length`), "
             "the groups that are there for services and functions of `perGroup`, all completions of a learner process for "
             "others. A call that takes longer is ended, and its completions have no reward.",
@@ -206,10 +210,94 @@ class Rewards(ApiModel):
     ] = []
 
 
+def _deadline(of: str, usual_s: float, or_else: str = "", least_s: int = 1) -> Any:
+    return Field(ge=least_s, le=LONGEST_DEADLINE_S, description=f"{of} Absent: {usual_s:g}{or_else}.")
+
+
+_BY_LENGTH: Final = f", or {SECONDS_PER_TOKEN:g} s for each token of max_completion_length, where that is more"
+
+
+class RunDeadlines(ApiModel):
+    """Seconds after which learners no longer wait for what others do, and end with a reason. The next attempt has a change."""
+
+    rendezvous_seconds: Annotated[
+        int | None,
+        _deadline("Until all learner pods have found each other (RendezvousTimeout).", _DEADLINES.rendezvous_s),
+    ] = None
+    loading_seconds: Annotated[
+        int | None,
+        _deadline(
+            "For one thing that learners load before the first step: tokenizer, data, model, a checkpoint (LoadingTimeout).",
+            _DEADLINES.loading_s,
+        ),
+    ] = None
+    rewards_loading_seconds: Annotated[
+        int | None,
+        _deadline(
+            "For a module of reward functions to be imported, with what it loads (LoadingTimeout).",
+            _DEADLINES.rewards_loading_s,
+        ),
+    ] = None
+    generators_seconds: Annotated[
+        int | None,
+        _deadline(
+            "Until a first generator answers, and after the last one was lost (GeneratorsLost). A generator may take as long "
+            "to start, and half an hour at least.",
+            _DEADLINES.generators_s,
+        ),
+    ] = None
+    generate_seconds: Annotated[
+        int | None,
+        _deadline(
+            "For one request for completions, all of its tokens included; then its prompts go to another generator.",
+            _DEADLINES.generate_s,
+            _BY_LENGTH,
+        ),
+    ] = None
+    control_seconds: Annotated[
+        int | None,
+        _deadline(
+            "For a generator to answer a small request, or to be connected to: after that it is lost to the step.",
+            _DEADLINES.control_s,
+        ),
+    ] = None
+    weight_sync_seconds: Annotated[
+        int | None,
+        _deadline(
+            "For one transfer of weights to a generator, and for each half of their swap: after that it is lost to the step.",
+            _DEADLINES.weight_sync_s,
+        ),
+    ] = None
+    collective_seconds: Annotated[
+        int | None,
+        _deadline(
+            "For a learner process to come from one collective operation to the next, which is a layer, or from one part of a "
+            "step to the next (CollectiveTimeout).",
+            _DEADLINES.collective_s,
+            _BY_LENGTH,
+            LEAST_COLLECTIVE_S,
+        ),
+    ] = None
+    scoring_seconds: Annotated[
+        int | None,
+        _deadline(
+            "For all that is left to score when the completions of a step are there; what is not scored then has no reward.",
+            _DEADLINES.scoring_s,
+        ),
+    ] = None
+    checkpoint_seconds: Annotated[
+        int | None,
+        _deadline(
+            "For what a learner process writes of a checkpoint or of the trained model (CheckpointTimeout).",
+            _DEADLINES.checkpoint_s,
+        ),
+    ] = None
+
+
 class GRPORunSpec(ApiModel):
     """What to train, on what, where to keep it. How pods run (image, resources, env, where they are placed, podTemplate),
-    generators.replicas, maxRestarts, suspend, activeDeadlineSeconds and ttlSecondsAfterFinished may change at any time, the
-    recipe, sampling and generators.maxStaleness until the run is accepted."""
+    generators.replicas, deadlines, maxRestarts, suspend, activeDeadlineSeconds and ttlSecondsAfterFinished may change at any
+    time, the recipe, sampling and generators.maxStaleness until the run is accepted."""
 
     recipe: Annotated[
         Object,
@@ -232,6 +320,7 @@ class GRPORunSpec(ApiModel):
     storage: Storage = Storage()
     checkpoint: Checkpoint = Checkpoint()
     rewards: Rewards = Rewards()
+    deadlines: RunDeadlines = RunDeadlines()
     max_restarts: Annotated[
         int,
         Field(

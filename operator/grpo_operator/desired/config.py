@@ -1,8 +1,10 @@
-"""The ConfigMap with the run's config file. Nothing in it depends on the attempt or on the number of generators."""
+"""The ConfigMap with the run's config file. Nothing in it depends on the attempt or on the number of generators. Learners read
+it when they start: deadlines that have changed are those of the next attempt."""
 
-from typing import Final, Literal
+from typing import Literal
 
 from grpo_contract.config import (
+    SECONDS_PER_TOKEN,
     CheckpointConfig,
     Deadlines,
     GeneratorConfig,
@@ -15,14 +17,11 @@ from grpo_contract.config import (
 from grpo_contract.files import CONFIG_FILE
 from grpo_contract.recipe.old_keys import Recipe
 from grpo_operator.api.run import GRPORun
-from grpo_operator.api.spec import Rewards
+from grpo_operator.api.spec import Rewards, RunDeadlines
 from grpo_operator.desired import names
 from grpo_operator.desired.manifest import Manifest, build_metadata
 from grpo_operator.desired.recipe import todays_recipe
 from grpo_operator.settings import Settings
-
-SECONDS_PER_TOKEN: Final = 0.25
-"""Of a completion, from a generator that is as full as it gets. A busy GPU writes several times as fast."""
 
 
 def build_config_map(run: GRPORun, settings: Settings) -> Manifest:
@@ -59,7 +58,7 @@ def run_config(run: GRPORun, settings: Settings) -> RunConfig:
         rewards=rewards_config(run.spec.rewards),
         sampling=SamplingConfig(dynamic=run.spec.sampling.dynamic, max_rounds=run.spec.sampling.max_rounds),
         keeps_models=bool(recipe.get("benchmarks")) and bool(settings.benchmarks.image),
-        deadlines=deadlines(recipe),
+        deadlines=deadlines(run.spec.deadlines, recipe),
     )
 
 
@@ -76,13 +75,17 @@ def rewards_config(rewards: Rewards) -> RewardsConfig:
     )
 
 
-def deadlines(recipe: Recipe) -> Deadlines:
-    """The longest completion decides how long learners wait for a generator; and for each other, with what they make of it."""
+def deadlines(given: RunDeadlines, recipe: Recipe) -> Deadlines:
+    """Of what is not given, the longest completion decides how long learners wait for a generator; and for each other, with what
+    they make of it."""
     usual, longest = Deadlines(), recipe.get("max_completion_length") or 0
     generate_s = max(usual.generate_s, SECONDS_PER_TOKEN * longest)
-    return usual.model_copy(
-        update={"generate_s": generate_s, "collective_s": max(usual.collective_s, generate_s)},
-    )
+    by_length = {"generate_s": generate_s, "collective_s": max(usual.collective_s, generate_s)}
+    said = {
+        f"{name.removesuffix('_seconds')}_s": float(seconds)
+        for name, seconds in given.model_dump(exclude_none=True).items()
+    }
+    return usual.model_copy(update=by_length | said)
 
 
 def device(gpus: int) -> Literal["cuda", "cpu"]:

@@ -2,9 +2,11 @@
 on their number, so that scaling leaves running pods alone.
 """
 
+import math
 from typing import Final
 
 from grpo_contract import network
+from grpo_contract.config import Deadlines
 from grpo_contract.labels import Role
 from grpo_operator.api.run import GRPORun
 from grpo_operator.desired import names
@@ -16,11 +18,6 @@ GRACE_PERIOD_S: Final = 5
 """There is nothing to save, and an answer that is lost is asked for again elsewhere."""
 
 PROBE_PERIOD_S: Final = 2
-STARTUP_S: Final = 1800
-"""Loading a large model from a network volume or the hub."""
-
-PROGRESS_DEADLINE_S: Final = 2 * STARTUP_S
-"""Pods become ready only when the learner has given them weights; until then the Deployment is not stuck."""
 
 
 def build_generator_deployment(run: GRPORun, settings: Settings) -> Manifest:
@@ -35,10 +32,17 @@ def build_generator_deployment(run: GRPORun, settings: Settings) -> Manifest:
             # GPUs for a pod more than asked for are seldom free.
             "strategy": {"type": "RollingUpdate", "rollingUpdate": {"maxSurge": 0, "maxUnavailable": 1}},
             "revisionHistoryLimit": 1,
-            "progressDeadlineSeconds": PROGRESS_DEADLINE_S,
+            # Pods become ready only when the learner has given them weights; until then the Deployment is not stuck.
+            "progressDeadlineSeconds": 2 * startup_s(run),
             "template": build_pod_template(run, settings, Role.GENERATOR, _specifics(run)),
         },
     }
+
+
+def startup_s(run: GRPORun) -> int:
+    """Loading a large model from a network volume or the hub: as long as learners wait for that. Who gives them up earlier does
+    not mean that they start faster."""
+    return max(int(Deadlines().generators_s), run.spec.deadlines.generators_seconds or 0)
 
 
 def _specifics(run: GRPORun) -> Manifest:
@@ -46,7 +50,7 @@ def _specifics(run: GRPORun) -> Manifest:
         "name": Role.GENERATOR.value,
         "command": ["python", "-m", "grpo_generator"],
         "ports": [{"name": network.GENERATOR_PORT_NAME, "containerPort": network.GENERATOR_PORT}],
-        "startupProbe": _probe(network.GENERATOR_HEALTH_PATH, failures=STARTUP_S // PROBE_PERIOD_S),
+        "startupProbe": _probe(network.GENERATOR_HEALTH_PATH, failures=math.ceil(startup_s(run) / PROBE_PERIOD_S)),
         "readinessProbe": _probe(network.GENERATOR_READY_PATH, failures=3),
         # Two minutes without any answer: a server on busy cores is slow, one that hangs stays so.
         "livenessProbe": _probe(network.GENERATOR_HEALTH_PATH, failures=12, period_s=10),
