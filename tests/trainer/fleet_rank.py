@@ -60,6 +60,7 @@ def main() -> None:
     discovery = LosableGenerators()
     seam = FleetGeneration(
         settings(discovery),
+        seed=1,
         model=model,
         accelerator=accelerator,
         processing_class=TOKENIZER,

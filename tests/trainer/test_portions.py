@@ -34,7 +34,7 @@ class WritesOneGroupAtATime:
         self, prompts: Sequence[list[int]], num_generations: int, sampling: Mapping[str, Any], *, first: bool
     ) -> list[Ticket]:
         self.first.append(first)
-        return [Ticket(prompt, SimpleNamespace(num_generations=num_generations)) for prompt in prompts]  # type: ignore[arg-type]
+        return [Ticket(prompt, SimpleNamespace(num_generations=num_generations), seed=0) for prompt in prompts]  # type: ignore[arg-type]
 
     def wake(self) -> None:
         pass

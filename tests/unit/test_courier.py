@@ -46,7 +46,7 @@ class PlayedFleet:
         """Of each completion, all of which are as long as that makes them."""
 
     def submit(self, prompts: Sequence[list[int]], num_generations: int, sampling: Mapping[str, Any]) -> list[Ticket]:
-        tickets = [Ticket(prompt, SimpleNamespace(num_generations=G)) for prompt in prompts]  # type: ignore[arg-type]
+        tickets = [Ticket(prompt, SimpleNamespace(num_generations=G), seed=0) for prompt in prompts]  # type: ignore[arg-type]
         with self.changed:
             self.tickets += tickets
             self.changed.notify_all()

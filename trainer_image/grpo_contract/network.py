@@ -30,8 +30,10 @@ GENERATOR_HEADER: Final = "x-grpo-generator"
 
 REQUEST_ID_HEADER: Final = "x-request-id"
 """On a request for completions: what vLLM is to call it."""
+SEEDS: Final = "grpo_seeds"
+"""In `vllm_xargs` of that request: a seed for each of its prompts."""
 WEIGHTS_HEADER: Final = "x-grpo-weights"
-"""On the answer to it: the version of its weights, by vLLM's own word, when the last completion was through."""
+"""On the answer to that request: the version of its weights, by vLLM's own word, when the last completion was through."""
 SWAPS_HEADER: Final = "x-grpo-swaps"
 """On it too, if weights were swapped meanwhile: JSON, {place of the prompt: {generation: [[tokens that were there,
 version that wrote those after them], ...]}}."""

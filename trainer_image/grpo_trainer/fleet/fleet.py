@@ -25,6 +25,7 @@ from grpo_trainer.fleet.observer import FleetObserver
 from grpo_trainer.fleet.pace import Average, Pace
 from grpo_trainer.fleet.roster import Hold, Member, Roster
 from grpo_trainer.fleet.routing import Group, Load, enough, route
+from grpo_trainer.fleet.seeds import seeded
 
 POLL_S: Final = 0.5
 MOST_SENDS: Final = 5
@@ -70,6 +71,7 @@ class Ticket:
 
     prompt: list[int]
     terms: _Terms
+    seed: int
     sends: int = 0
     completions: list[Completion] | None = None
     """G of them, once they are there."""
@@ -87,6 +89,10 @@ class _Shard:
     @property
     def num_sequences(self) -> int:
         return len(self.tickets) * self.terms.num_generations
+
+    @property
+    def sampling(self) -> dict[str, Any]:
+        return seeded(self.terms.sampling, [ticket.seed for ticket in self.tickets])
 
 
 def split(tickets: Sequence[Ticket], most: int) -> list[list[Ticket]]:
@@ -121,12 +127,20 @@ class Fleet:
         self._roster.sync()
 
     def submit(
-        self, prompts: Sequence[list[int]], num_generations: int, sampling: Mapping[str, Any], *, first: bool = False
+        self,
+        prompts: Sequence[list[int]],
+        num_generations: int,
+        sampling: Mapping[str, Any],
+        seeds: Sequence[int] | None = None,
+        *,
+        first: bool = False,
     ) -> list[Ticket]:
-        """Ask for num_generations completions of each prompt; `sampling` is vLLM's, as in a request for completions. All tokens
-        are sampled from the weights that are the newest now, or from newer ones. `first`: before all that waits already."""
+        """Ask for num_generations completions of each prompt; `sampling` is vLLM's, as in a request for completions, and each
+        prompt's seed is in `seeds`, or its place. All tokens are sampled from the weights that are the newest now, or from
+        newer ones. `first`: before all that waits already."""
         terms = _Terms(num_generations, sampling, self._roster.newest)
-        tickets = [Ticket(prompt, terms) for prompt in prompts]
+        seeds = range(len(prompts)) if seeds is None else seeds
+        tickets = [Ticket(prompt, terms, seed) for prompt, seed in zip(prompts, seeds, strict=True)]
         if not self._waiting:
             self._deserted_since = None
         self._waiting = [*tickets, *self._waiting] if first else [*self._waiting, *tickets]
@@ -265,7 +279,7 @@ class Fleet:
         prompts, terms = [ticket.prompt for ticket in shard.tickets], shard.terms
         try:
             with self._observer.asking():
-                return shard.member.generator.complete(prompts, terms.num_generations, terms.sampling, hold.version)
+                return shard.member.generator.complete(prompts, terms.num_generations, shard.sampling, hold.version)
         except GeneratorLost as error:
             self._roster.lose(shard.member, hold, error)
             raise

@@ -30,6 +30,7 @@ from grpo_trainer.fleet.generator import Generator
 from grpo_trainer.fleet.inbox import Batch, Inbox
 from grpo_trainer.fleet.observer import FleetObserver
 from grpo_trainer.fleet.roster import Roster
+from grpo_trainer.fleet.seeds import seeds_of
 from grpo_trainer.fleet.snapshot import Snapshot
 from grpo_trainer.fleet.weights import WeightServer, WeightTensor
 from grpo_trainer.fleet.wire import LONGEST_SILENCE_S, Exchange, call, connect
@@ -59,8 +60,9 @@ class FleetSettings:
 class FleetGeneration(VLLMGeneration):  # type: ignore[misc]
     """VLLMGeneration keeps the names that vLLM knows parameters by; its walk over them and its transport are replaced."""
 
-    def __init__(self, settings: FleetSettings, **kwargs: Any) -> None:
+    def __init__(self, settings: FleetSettings, *, seed: int, **kwargs: Any) -> None:
         self._settings = settings
+        self._seed = seed
         self.inbox = Inbox()
         self.num_versions = 0
         """Of the weights, published so far."""
@@ -175,14 +177,15 @@ class FleetGeneration(VLLMGeneration):  # type: ignore[misc]
 
     def ask(self, batch: Batch, prompts: list[list[int]], num_generations: int) -> None:
         """For completions of `prompts`, which are as in `generate`; they come to the inbox. A collective. What TRL wants next
-        comes before what was asked for ahead."""
+        comes before what was asked for ahead. Random numbers are those of the batch's name."""
         self._prompts[batch] = prompts
         self.inbox.expect(batch, len(prompts))
         groups = gather_object(prompts)[::num_generations]
         if self.accelerator.is_main_process:
             sampling, first = self._sampling(), batch == self.wanted
+            seeds = seeds_of(self.generation_kwargs.get("seed", self._seed), batch, len(groups))
             self._courier.ask(
-                batch, lambda fleet: fleet.submit(groups, num_generations, sampling, first=first), first=first
+                batch, lambda fleet: fleet.submit(groups, num_generations, sampling, seeds, first=first), first=first
             )
 
     def forget(self) -> None:
@@ -217,6 +220,7 @@ class FleetGRPOTrainer(GRPOTrainer):  # type: ignore[misc]
         self._last_loaded_step = -1
         self.vllm_generation = FleetGeneration(
             fleet,
+            seed=self.args.seed,
             model=self.model,
             accelerator=self.accelerator,
             processing_class=self.processing_class,

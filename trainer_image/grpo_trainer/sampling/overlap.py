@@ -36,6 +36,7 @@ class OverlappedTrainer(FleetGRPOTrainer):
             self.vllm_generation.inbox.told = on_arrival.arrived
         self._rows_ahead = RowsAhead()
         self._num_batches_evaluated = 0
+        """Of the evaluation that is being made."""
         self._batch = ""
         self._asked_ahead: dict[str, _Asked] = {}
         self._versions: deque[int] = deque(maxlen=self.max_staleness + 1)
@@ -57,6 +58,10 @@ class OverlappedTrainer(FleetGRPOTrainer):
             self._on_arrival.forget()
         return result
 
+    def evaluate(self, *args: Any, **kwargs: Any) -> Any:
+        self._num_batches_evaluated = 0
+        return super().evaluate(*args, **kwargs)
+
     def get_batch_samples(self, epoch_iterator: Iterator[Rows], num_batches: int, device: torch.device) -> Any:
         if self.max_staleness == 0:
             return super().get_batch_samples(epoch_iterator, num_batches, device)
@@ -64,11 +69,12 @@ class OverlappedTrainer(FleetGRPOTrainer):
         return batches, self._get_num_items_in_batch(batches, device)
 
     def _generate_and_score_completions(self, inputs: Rows) -> dict[str, Any]:
+        # Names say nothing of the attempt: what a batch is called decides which random numbers it is sampled with.
         if self.model.training:
             self._batch = training_batch(self._batch_number)
         else:
             self._num_batches_evaluated += 1
-            self._batch = f"evaluation {self._num_batches_evaluated}"
+            self._batch = f"evaluation at step {self.state.global_step}, {self._num_batches_evaluated}"
         if (asked := self._asked_ahead.get(self._batch)) is None:
             self._begin(self._batch, inputs)
         else:
