@@ -27,7 +27,8 @@ from grpo_trainer.rewards.watch import RewardErrors, RewardWatch
 from grpo_trainer.sampling.dynamic_sampling import DynamicSamplingTrainer
 from grpo_trainer.sampling.spread import without_failed
 from grpo_trainer.storage.checkpoint_files import QUANTISATION
-from grpo_trainer.storage.checkpoints import CheckpointKeeper, wait_until_visible
+from grpo_trainer.storage.checkpoints import CheckpointKeeper, folder_of, wait_until_visible
+from grpo_trainer.storage.midway import save_midway
 from grpo_trainer.storage.starting_states import forget_comparisons
 
 log = logging.getLogger(__name__)
@@ -244,6 +245,7 @@ class Learner(DynamicSamplingTrainer):
             self.ending.saves()
         with self.clock.phase(Phase.CHECKPOINT), MAIN_THREAD.within(Step.CHECKPOINT):
             super()._save_checkpoint(*args, **kwargs)
+            save_midway(self, folder_of(Path(self.args.output_dir), self.state.global_step))
 
     def _get_train_sampler(self, *args: Any, **kwargs: Any) -> Any:
         self.train_sampler = super()._get_train_sampler(*args, **kwargs)

@@ -45,6 +45,7 @@ from grpo_trainer.storage.checkpoints import (
 )
 from grpo_trainer.storage.final_model import FinalModel, add_evaluation, find_final_model, publish, save_final_model
 from grpo_trainer.storage.kept_models import KeptModels
+from grpo_trainer.storage.midway import TakeUpMidway
 from grpo_trainer.storage.saved_model import take_up_saved
 from grpo_trainer.storage.starting_checkpoint import starting_checkpoint
 from grpo_trainer.storage.starting_states import StepsLeft, check_shapes, resuming_named
@@ -149,6 +150,8 @@ def train_and_save(
     learner: Learner, config: RunConfig, checkpoint: Checkpoint | None, start: Path | None, board: ProgressBoard
 ) -> Path:
     """Returns the folder of the trained model."""
+    if checkpoint is not None:
+        learner.add_callback(TakeUpMidway(learner, checkpoint.folder))
     with resuming_named(start):
         results = make_all_steps(learner, start if checkpoint is None else checkpoint.folder)
     board.update(stage=Stage.SAVING)

@@ -144,6 +144,11 @@ class OverlappedTrainer(FleetGRPOTrainer):
         return number
 
     @property
+    def is_within_generation_batch(self) -> bool:
+        """Whether the next micro-step learns from completions that are there."""
+        return self._step % self._generate_every != 0
+
+    @property
     def _generate_every(self) -> int:
         """Micro-steps that learn from one generation batch."""
         every: int = self.args.steps_per_generation * self.num_iterations

@@ -18,6 +18,8 @@ QUANTISATION: Final = "quantization_config.json"
 LATEST: Final = "latest"
 """Names the folder of DeepSpeed's states."""
 SCHEDULER: Final = "scheduler.pt"
+MIDWAY: Final = "midway_{}.pt"
+"""Of each rank; see `midway.py`."""
 ENTROPY_CONTROL: Final = "entropy_ctrl_state.json"
 """TRL's, with use_adaptive_entropy."""
 MARKER: Final = "complete.json"
@@ -31,6 +33,7 @@ NEEDED_TO_RESUME: Final = (
     "zero_to_*.py",
     "rng_state*.pth",
     SCHEDULER,
+    MIDWAY.format("*"),
     ENTROPY_CONTROL,
     MARKER,
     PARTIAL_MARKER,
@@ -39,3 +42,7 @@ NEEDED_TO_RESUME: Final = (
 
 def is_needed_to_resume(name: str) -> bool:
     return any(fnmatch(name, pattern) for pattern in NEEDED_TO_RESUME)
+
+
+def midway_file(rank: int) -> str:
+    return MIDWAY.format(rank)
