@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncGenerator
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -22,11 +23,11 @@ def test_each_group_of_each_batch_of_each_run_has_its_own() -> None:
     num_generations = 16
     batches = [(seed, name) for seed in (1, 2) for name in ("training 1", "training 11", "training 1 refill 1")]
     seeds = sorted(seed for batch in batches for seed in seeds_of(*batch, 200))
-    assert 0 <= seeds[0]
+    assert seeds[0] >= 0
     assert seeds[-1] + num_generations < 2**63
-    assert min(after - before for before, after in zip(seeds, seeds[1:], strict=False)) > num_generations
+    assert min(after - before for before, after in pairwise(seeds)) > num_generations
     low = sorted(seed % 2**32 for seed in seeds)  # all that torch's generator on a CPU takes of a seed
-    assert min(after - before for before, after in zip(low, low[1:], strict=False)) > num_generations
+    assert min(after - before for before, after in pairwise(low)) > num_generations
 
 
 @dataclass
