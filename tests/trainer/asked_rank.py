@@ -35,6 +35,7 @@ def main() -> None:
             *(NoGenerators(), lambda: TOKEN, "127.0.0.1", 0, Deadlines(generators_s=100), RecordingObserver()),
             is_asked_to_end=lambda: rank == 1,
         ),
+        seed=1,
         model=AutoModelForCausalLM.from_pretrained(MODEL),
         accelerator=accelerator,
         processing_class=AutoTokenizer.from_pretrained(MODEL),

@@ -22,5 +22,5 @@ class KilledLearner(Learner):
 
 
 if __name__ == "__main__":
-    scripted_learner.ExaminedLearner = KilledLearner  # type: ignore[misc, assignment]
+    scripted_learner.ExaminedLearner = KilledLearner  # type: ignore[misc]
     scripted_learner.main()

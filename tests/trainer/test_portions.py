@@ -14,6 +14,7 @@ from grpo_trainer.fleet import courier, generation
 from grpo_trainer.fleet.completion import Completion
 from grpo_trainer.fleet.fleet import Ticket
 from grpo_trainer.fleet.generation import FleetGeneration, FleetSettings
+from grpo_trainer.fleet.seeds import seeds_of
 from trainer.recording_observer import RecordingObserver
 
 G = 2
@@ -26,14 +27,22 @@ class WritesOneGroupAtATime:
     waited: ClassVar[list[float]] = []
     first: ClassVar[list[bool]] = []
     """Of each batch, whether it came before all that waited."""
+    seeds: ClassVar[list[Sequence[int]]] = []
 
     def __init__(self, *_: Any) -> None:
         pass
 
     def submit(
-        self, prompts: Sequence[list[int]], num_generations: int, sampling: Mapping[str, Any], *, first: bool
+        self,
+        prompts: Sequence[list[int]],
+        num_generations: int,
+        sampling: Mapping[str, Any],
+        seeds: Sequence[int],
+        *,
+        first: bool,
     ) -> list[Ticket]:
         self.first.append(first)
+        self.seeds.append(seeds)
         return [Ticket(prompt, SimpleNamespace(num_generations=num_generations), seed=0) for prompt in prompts]  # type: ignore[arg-type]
 
     def wake(self) -> None:
@@ -50,6 +59,7 @@ def seam(tiny_model: Path, monkeypatch: pytest.MonkeyPatch) -> FleetGeneration:
     monkeypatch.setattr(generation, "Fleet", WritesOneGroupAtATime)
     return FleetGeneration(
         FleetSettings(SimpleNamespace(urls=list), str, "127.0.0.1", 0, Deadlines(), RecordingObserver()),
+        seed=1,
         model=AutoModelForCausalLM.from_pretrained(tiny_model),
         accelerator=Accelerator(cpu=True),
         processing_class=None,
@@ -79,3 +89,16 @@ def test_what_is_wanted_next_comes_before_what_is_asked_for_ahead(
     seam.ask("now", prompts, G)
     seam.generate(prompts, None, G)
     assert WritesOneGroupAtATime.first == [False, True]
+
+
+@pytest.mark.parametrize(("own", "seed"), [({}, 1), ({"seed": 7}, 7)])
+def test_groups_have_the_seeds_of_the_run_and_the_batch(
+    seam: FleetGeneration, monkeypatch: pytest.MonkeyPatch, own: dict[str, Any], seed: int
+) -> None:
+    monkeypatch.setattr(WritesOneGroupAtATime, "seeds", [])
+    monkeypatch.setattr(seam, "generation_kwargs", own)
+    prompts = [prompt for prompt in PROMPTS for _ in range(G)]
+    seam.wanted = "training 3"
+    seam.ask("training 3", prompts, G)
+    seam.generate(prompts, None, G)
+    assert WritesOneGroupAtATime.seeds == [seeds_of(seed, "training 3", len(PROMPTS))]

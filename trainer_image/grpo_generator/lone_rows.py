@@ -7,13 +7,12 @@ digits than the same one among others.
 
 import functools
 from collections.abc import Callable
-from types import ModuleType
 from typing import Any, Final
 
 MARK: Final = "_grpo_lone_rows"
 
 
-def accompany_lone_rows(operations: ModuleType) -> None:
+def accompany_lone_rows(operations: Any) -> None:
     """`operations`: vLLM's, of whose `onednn_mm` this takes the place."""
     if not hasattr(operations.onednn_mm, MARK):
         operations.onednn_mm = _accompanied(operations.onednn_mm)

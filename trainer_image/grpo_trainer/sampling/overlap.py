@@ -146,7 +146,7 @@ class OverlappedTrainer(FleetGRPOTrainer):
     @property
     def is_within_generation_batch(self) -> bool:
         """Whether the next micro-step learns from completions that are there."""
-        return self._step % self._generate_every != 0
+        return bool(self._step % self._generate_every)
 
     @property
     def _generate_every(self) -> int:
