@@ -37,7 +37,7 @@ def build_arguments(config: RunConfig, pod_name: str, host: str) -> list[str]:
         # TRL compares with log-probabilities at the sampling temperature.
         "--logprobs-mode": "processed_logprobs",
         "--max-logprobs": -1,
-        # With vLLM's default seed all generators of a run would draw the same random numbers.
+        # Learners give each prompt a seed. Without one, no two generators of a run are to draw the same random numbers.
         "--seed": zlib.crc32(f"{config.uid}/{pod_name}".encode()),
         "--uvicorn-log-level": "warning",
     }
