@@ -1,5 +1,6 @@
 """Runs that are suspended and go on, that have a limit to their time, and that go by themselves after their end."""
 
+import json
 from datetime import UTC, datetime
 
 import pytest
@@ -61,6 +62,23 @@ def test_a_run_is_suspended_while_it_trains_and_goes_on(kubectl: Kubectl, operat
     told = [("Normal", reason) for reason in ("Resumed", "Suspended", "Suspending", "Training")]
     wait_for("the Events", lambda: events(kubectl, name) == told, SOON_S)
     assert count(operator, "grpo_run_restarts_total") == restarts
+
+
+@pytest.mark.usefixtures("operator")
+def test_a_suspended_run_goes_on_with_another_number_of_learners(kubectl: Kubectl, name: str) -> None:
+    start_run(kubectl, name)
+    change(kubectl, name, suspend=True)
+    wait_for_phase(kubectl, name, "Suspended")
+    change(kubectl, name, learners={"replicas": 3})
+    change(kubectl, name, suspend=False)
+    wait_for("attempt 2", lambda: kubectl.find("job", f"{name}-learner-2"), SOON_S, 0.1)
+    wait_until_all_ready(kubectl, name)
+    job = kubectl.get("job", f"{name}-learner-2")
+    assert (job["spec"]["completions"], job["spec"]["parallelism"]) == (3, 3)
+    assert len(pods(kubectl, name, "learner")) == 3
+    config = json.loads(kubectl.get("configmap", f"{name}-config")["data"]["run.json"])
+    assert config["learners"]["pods"] == 3
+    assert kubectl.get("grporun", name)["status"]["learners"] == {"desired": 3, "ready": 3, "restarts": 0}
 
 
 @pytest.mark.usefixtures("operator")

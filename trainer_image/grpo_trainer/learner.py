@@ -14,6 +14,7 @@ from accelerate.utils import gather_object
 from transformers import BitsAndBytesConfig
 
 from grpo_contract.metrics import Phase
+from grpo_trainer.batches import save_batches
 from grpo_trainer.ending import Ending
 from grpo_trainer.evaluating.comparison import check_metric, comparable, compared_key
 from grpo_trainer.evaluating.evaluation import apart_from_training
@@ -29,6 +30,7 @@ from grpo_trainer.sampling.spread import without_failed
 from grpo_trainer.storage.checkpoint_files import QUANTISATION
 from grpo_trainer.storage.checkpoints import CheckpointKeeper, folder_of, wait_until_visible
 from grpo_trainer.storage.midway import save_midway
+from grpo_trainer.storage.other_ranks import loadable
 from grpo_trainer.storage.starting_states import forget_comparisons
 
 log = logging.getLogger(__name__)
@@ -126,8 +128,9 @@ class Learner(DynamicSamplingTrainer):
         best_step = self.state.best_global_step
         if best_step == self.state.global_step:
             return
-        wait_until_visible(Path(self.state.best_model_checkpoint))
-        with MAIN_THREAD.within(Step.LOAD):
+        best = Path(self.state.best_model_checkpoint)
+        wait_until_visible(best)
+        with MAIN_THREAD.within(Step.LOAD), loadable(best, self.deepspeed):
             super()._load_best_model()
         self.best_step_loaded = best_step
         self._last_loaded_step = -1
@@ -245,7 +248,10 @@ class Learner(DynamicSamplingTrainer):
             self.ending.saves()
         with self.clock.phase(Phase.CHECKPOINT), MAIN_THREAD.within(Step.CHECKPOINT):
             super()._save_checkpoint(*args, **kwargs)
-            save_midway(self, folder_of(Path(self.args.output_dir), self.state.global_step))
+            folder = folder_of(Path(self.args.output_dir), self.state.global_step)
+            save_midway(self, folder)
+            if self.is_world_process_zero():
+                save_batches(self.args, folder)
 
     def _get_train_sampler(self, *args: Any, **kwargs: Any) -> Any:
         self.train_sampler = super()._get_train_sampler(*args, **kwargs)

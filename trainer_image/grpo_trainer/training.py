@@ -7,6 +7,7 @@ import logging
 import math
 from collections.abc import Sequence, Sized
 from pathlib import Path
+from typing import Any
 
 from accelerate import PartialState
 
@@ -16,6 +17,7 @@ from grpo_contract.files import benchmarks_folder, checkpoint_folder
 from grpo_contract.metrics import PushOutcome, StartupPart
 from grpo_contract.progress import Stage
 from grpo_contract.recipe.evaluation import evaluates_trained_model
+from grpo_trainer.batches import divided, saved_batches
 from grpo_trainer.building import build_learner, owned_by_operator, start_rewards, start_trackers
 from grpo_trainer.decisions import decided_by_rank_0
 from grpo_trainer.end_request import AskedToEnd, EndRequest
@@ -35,7 +37,7 @@ from grpo_trainer.instruments.progress import ProgressBoard
 from grpo_trainer.instruments.startup import now
 from grpo_trainer.learner import Learner
 from grpo_trainer.missing_packages import packages_needed
-from grpo_trainer.recipe import parse_recipe
+from grpo_trainer.recipe import Recipe, parse_recipe
 from grpo_trainer.storage import fence
 from grpo_trainer.storage.checkpoints import (
     Checkpoint,
@@ -46,9 +48,11 @@ from grpo_trainer.storage.checkpoints import (
 from grpo_trainer.storage.final_model import FinalModel, add_evaluation, find_final_model, publish, save_final_model
 from grpo_trainer.storage.kept_models import KeptModels
 from grpo_trainer.storage.midway import TakeUpMidway
+from grpo_trainer.storage.other_ranks import LOADS_UNIVERSAL, ForgetUniversal, make_universal, saved_ranks
 from grpo_trainer.storage.saved_model import take_up_saved
 from grpo_trainer.storage.starting_checkpoint import starting_checkpoint
 from grpo_trainer.storage.starting_states import StepsLeft, check_shapes, resuming_named
+from grpo_trainer.zero3 import zero3_config
 
 log = logging.getLogger(__name__)
 
@@ -104,6 +108,9 @@ def train_model(
         board.update(stage=Stage.EVALUATING, model=str(saved.folder))
 
     recipe = parse_recipe(config.recipe, owned_by_operator(config))
+    is_of_other_ranks = checkpoint is not None and saved_ranks(checkpoint.folder) != config.world_size
+    if checkpoint is not None and is_of_other_ranks:
+        recipe = parse_recipe(config.recipe, owned_by_operator(config) | suited(config, recipe, checkpoint))
     start = starting_checkpoint(config.recipe) if saved is None and checkpoint is None else None
     check_evaluation(recipe)
     own_steps = OwnSteps(0 if saved is None else saved.step)
@@ -124,6 +131,10 @@ def train_model(
             take_up_saved(learner, saved.folder)
         elif checkpoint is not None:
             log.info("resuming from the checkpoint of step %d", checkpoint.marker.step)
+            learner.add_callback(TakeUpMidway(learner, checkpoint.folder))
+            if is_of_other_ranks:
+                make_universal(checkpoint.folder)
+                learner.add_callback(ForgetUniversal(learner, checkpoint.folder))
         elif start is not None:
             prepare_start(learner, recipe.model.model_name_or_path, start)
         with start_trackers(config, learner):
@@ -146,12 +157,27 @@ def find_earlier_work(config: RunConfig, board: ProgressBoard) -> tuple[FinalMod
     return publish(checkpoint, config), None
 
 
+def suited(config: RunConfig, recipe: Recipe, checkpoint: Checkpoint) -> dict[str, Any]:
+    """TRL's arguments for a checkpoint that another number of ranks has saved: a step learns from as much as before.
+
+    Raises:
+        RunFailure: that cannot be divided among so many ranks.
+    """
+    ranks_before = saved_ranks(checkpoint.folder)
+    batches = saved_batches(checkpoint.folder, recipe.training, ranks_before)
+    own = divided(batches, recipe.training.per_device_train_batch_size, config.world_size)
+    log.info(
+        "the checkpoint of step %d is of %d ranks: each of the %d now makes %d passes of %d completions a step",
+        *(checkpoint.marker.step, ranks_before, config.world_size),
+        *(own["gradient_accumulation_steps"], own["per_device_train_batch_size"]),
+    )
+    return own | {"deepspeed": zero3_config(config.learners.device) | LOADS_UNIVERSAL}
+
+
 def train_and_save(
     learner: Learner, config: RunConfig, checkpoint: Checkpoint | None, start: Path | None, board: ProgressBoard
 ) -> Path:
     """Returns the folder of the trained model."""
-    if checkpoint is not None:
-        learner.add_callback(TakeUpMidway(learner, checkpoint.folder))
     with resuming_named(start):
         results = make_all_steps(learner, start if checkpoint is None else checkpoint.folder)
     board.update(stage=Stage.SAVING)

@@ -155,14 +155,28 @@ _STORAGE_RULES: Final = (
 )
 
 
+_IS_SUSPENDED: Final = (
+    "(self.spec.suspend && has(oldSelf.status) && has(oldSelf.status.phase) && oldSelf.status.phase == 'Suspended')"
+)
+_LEARNERS_RULE: Final = Rule(
+    ROOT,
+    f"self.spec.learners.replicas == oldSelf.spec.learners.replicas || {_IS_SUSPENDED}",
+    "spec.learners.replicas can change only while the run is suspended, for all learners work on each step together; set "
+    "spec.suspend to true, wait for the phase Suspended, change it, and set spec.suspend to false.",
+    ".spec.learners.replicas",
+    forbidden=True,
+)
+
+
 def _immutability_rules() -> list[Rule]:
     remedy = "delete the run and create it again, or create another under a new name"
     frozen = [
         *((SPEC, key) for key in _aliases(GRPORunSpec) if key not in MUTABLE),
-        *((LEARNERS, key) for key in _aliases(Learners, without=MUTABLE_OF_PODS)),
+        *((LEARNERS, key) for key in _aliases(Learners, without=MUTABLE_OF_PODS | {"replicas"})),
         *((GENERATORS, key) for key in _aliases(Generators, without=MUTABLE_OF_PODS | {"replicas", "max_staleness"})),
     ]
     return [
+        _LEARNERS_RULE,
         *(
             Rule(
                 ROOT,

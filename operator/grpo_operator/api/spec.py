@@ -65,7 +65,7 @@ class PodSettings(ApiModel):
 
 
 class Learners(PodSettings):
-    replicas: Annotated[int, Field(description="Learner pods, at least 1.")] = 1
+    replicas: Annotated[int, Field(description="Learner pods, at least 1; may change while the run is suspended.")] = 1
     gpus: Annotated[int, Field(ge=0, description="GPUs per learner pod; 0 trains on CPU.")] = 1
     processes: Annotated[
         int | None, Field(ge=1, description="Processes per learner pod. Absent: one per GPU, and one on CPU.")
@@ -297,7 +297,8 @@ class RunDeadlines(ApiModel):
 class GRPORunSpec(ApiModel):
     """What to train, on what, where to keep it. How pods run (image, resources, env, where they are placed, podTemplate),
     generators.replicas, deadlines, maxRestarts, suspend, activeDeadlineSeconds and ttlSecondsAfterFinished may change at any
-    time, the recipe, sampling and generators.maxStaleness until the run is accepted."""
+    time, learners.replicas while the run is suspended, the recipe, sampling and generators.maxStaleness until it is
+    accepted."""
 
     recipe: Annotated[
         Object,

@@ -17,6 +17,10 @@ QUANTISATION: Final = "quantization_config.json"
 """transformers', beside an adapter whose base was quantised."""
 LATEST: Final = "latest"
 """Names the folder of DeepSpeed's states."""
+LATEST_UNIVERSAL: Final = "latest_universal"
+"""Names that of its universal checkpoint."""
+BATCHES: Final = "batches.json"
+"""How many completions a step of the run learns from; see `batches.py`."""
 SCHEDULER: Final = "scheduler.pt"
 MIDWAY: Final = "midway_{}.pt"
 """Of each rank; see `midway.py`."""
@@ -30,6 +34,8 @@ PARTIAL_MARKER: Final = f".{MARKER}"
 NEEDED_TO_RESUME: Final = (
     "global_step*",
     LATEST,
+    LATEST_UNIVERSAL,
+    BATCHES,
     "zero_to_*.py",
     "rng_state*.pth",
     SCHEDULER,
