@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
 
+import torch
 from accelerate import PartialState
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
@@ -89,9 +90,17 @@ class ForgetUniversal(TrainerCallback):  # type: ignore[misc]
 
 def _forget(checkpoint: Path, engine: Any) -> None:
     engine._config.load_universal_checkpoint = False
+    _separate_steps(engine.optimizer.optimizer)
     PartialState().wait_for_everyone()
     if PartialState().is_main_process:
         remove_universal(checkpoint)
+
+
+def _separate_steps(optimizer: Any) -> None:
+    """DeepSpeed gives all groups of parameters one and the same count of steps, which each of them would then count up."""
+    for state in optimizer.state.values():
+        if torch.is_tensor(state.get("step")):
+            state["step"] = state["step"].clone()
 
 
 def _states(checkpoint: Path) -> Path:
