@@ -6,12 +6,15 @@ from pathlib import Path
 
 import pytest
 import torch
+from accelerate import PartialState
+from accelerate.state import AcceleratorState
 from safetensors.torch import load_file
 
 from grpo_contract.config import RunConfig
 from grpo_contract.failure import RunFailure
 from grpo_trainer.batches import Batches, divided
 from grpo_trainer.storage.checkpoint_files import LATEST
+from grpo_trainer.storage.other_ranks import make_universal
 from trainer.learner_inputs import learner_config, write_problems
 from trainer.learner_pod import WITH_TESTS, LearnerPod
 from trainer.test_zero3 import RUN_S, SCRIPTED, TORCHRUN, Finished, without_model
@@ -145,3 +148,27 @@ def test_batches_that_cannot_be_divided_are_refused() -> None:
         r"processes; suspend the run, and choose a number of learners that divides them.$",
     ):
         divided(Batches(16, 16), 8, 3)
+
+
+def test_an_optimizer_that_deepspeed_does_not_know_goes_on_with_the_ranks_that_it_had(
+    tmp_path: Path,
+) -> None:
+    PartialState(cpu=True)
+    (tmp_path / "global_step4").mkdir()
+    (tmp_path / LATEST).write_text("global_step4")
+    states = {
+        "zero_stage": 3,
+        "optimizer_state_dict": {"state": {0: {"square_avg": torch.zeros(4)}}},
+        "fp32_flat_groups": [torch.zeros(4)],
+    }
+    for rank in (0, 1):
+        prefix = tmp_path / "global_step4" / f"zero_pp_rank_{rank}_mp_rank_00"
+        torch.save({"optimizer_state_dict": states}, f"{prefix}_optim_states.pt")
+        torch.save({"param_shapes": [{"weight": torch.Size([8])}]}, f"{prefix}_model_states.pt")
+    with pytest.raises(
+        RunFailure,
+        match=r"^spec.learners.replicas: states of the optimizer cannot be divided among other ranks \(they have no 'exp_avg'\); "
+        r"suspend the run, and set it so that there are 2 learner processes.$",
+    ):
+        make_universal(tmp_path)
+    AcceleratorState._reset_state(reset_partial_state=True)

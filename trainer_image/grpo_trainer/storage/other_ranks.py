@@ -32,7 +32,11 @@ def saved_ranks(checkpoint: Path) -> int:
 
 
 def make_universal(checkpoint: Path) -> None:
-    """A collective."""
+    """A collective.
+
+    Raises:
+        RunFailure: DeepSpeed cannot do it with the states of this optimizer. The run can go on with the ranks that it had.
+    """
 
     def made_by_rank_0() -> None:
         from deepspeed.checkpoint import ds_to_universal  # which few attempts need
@@ -49,7 +53,14 @@ def make_universal(checkpoint: Path) -> None:
             inject_missing_state=False,
         )
         with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
-            ds_to_universal.main(arguments)
+            try:
+                ds_to_universal.main(arguments)
+            except KeyError as error:
+                raise RunFailure(
+                    PodReason.LEARNER_ERROR,
+                    f"spec.learners.replicas: states of the optimizer cannot be divided among other ranks (they have no {error}); "
+                    f"suspend the run, and set it so that there are {saved_ranks(checkpoint)} learner processes.",
+                ) from error
 
     decided_by_rank_0(made_by_rank_0)
     unseen = RunFailure(
