@@ -24,10 +24,12 @@ STEPS = 8
 
 @pytest.fixture(scope="module")
 def config(tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> RunConfig:
-    """12 problems, 4 a step."""
+    """12 problems, 4 a step. Norms and biases do not decay."""
     data = write_problems(tmp_path_factory.mktemp("data") / "train.jsonl")
     # The script's log-probabilities are no model's: no correction for them.
-    return learner_config(tiny_model, data, max_steps=STEPS, vllm_importance_sampling_correction=False)
+    return learner_config(
+        tiny_model, data, max_steps=STEPS, weight_decay=1.0, vllm_importance_sampling_correction=False
+    )
 
 
 def run_on(num_ranks: int, folder: Path, config: RunConfig) -> Finished:
@@ -106,18 +108,25 @@ def test_two_ranks_go_on_where_one_was(on_two: Finished, on_two_again: Finished)
     assert_is_alike(on_two_again, on_two)
 
 
-def optimizer_states(run: Finished, step: int) -> list[list[tuple[float, int]]]:
-    """Of each rank, of each group of parameters: how many steps it has counted, and of how many numbers it has the moments."""
+def optimizer_states(run: Finished, step: int) -> list[list[tuple[float, float, int]]]:
+    """Of each rank, of each group of parameters: its decay, how many steps it has counted, and of how many numbers it has the
+    moments."""
     checkpoint = run.run_folder / "checkpoints" / f"checkpoint-{step}"
     files = sorted((checkpoint / (checkpoint / LATEST).read_text()).glob("*_optim_states.pt"))
     of_ranks = [torch.load(file, weights_only=False)["optimizer_state_dict"]["optimizer_state_dict"] for file in files]
-    return [[(float(of["step"]), of["exp_avg"].numel()) for of in states["state"].values()] for states in of_ranks]
+    return [
+        [
+            (group["weight_decay"], float(of["step"]), of["exp_avg"].numel())
+            for group, of in zip(states["param_groups"], states["state"].values(), strict=True)
+        ]
+        for states in of_ranks
+    ]
 
 
 def test_the_optimizer_goes_on_where_it_was(on_two: Finished, on_one: Finished, on_two_again: Finished) -> None:
-    halves = [[(8.0, size) for _, size in of_rank] for of_rank in optimizer_states(on_two, 4)]
-    assert optimizer_states(on_two, 8) == halves
-    assert optimizer_states(on_one, 8) == [[(8.0, 2 * size) for _, size in halves[0]]]
+    halves = optimizer_states(on_two, 8)
+    assert [(decay, steps) for decay, steps, _ in halves[0]] == [(1.0, 8.0), (0.0, 8.0)]
+    assert optimizer_states(on_one, 8) == [[(decay, steps, 2 * size) for decay, steps, size in halves[0]]]
     assert optimizer_states(on_two_again, 8) == halves
 
 

@@ -101,14 +101,18 @@ class ForgetUniversal(TrainerCallback):  # type: ignore[misc]
 
 def _forget(checkpoint: Path, engine: Any) -> None:
     engine._config.load_universal_checkpoint = False
-    _separate_steps(engine.optimizer.optimizer)
+    _tell_groups_apart(engine.optimizer.optimizer, _universal(checkpoint) / "zero" / "optimizer_state.pt")
     PartialState().wait_for_everyone()
     if PartialState().is_main_process:
         remove_universal(checkpoint)
 
 
-def _separate_steps(optimizer: Any) -> None:
-    """DeepSpeed gives all groups of parameters one and the same count of steps, which each of them would then count up."""
+def _tell_groups_apart(optimizer: Any, states: Path) -> None:
+    """DeepSpeed gives all groups of parameters what the first one has: its weight decay, and its very count of steps, which each
+    of them would then count up."""
+    saved_groups = torch.load(states, map_location="cpu", mmap=True, weights_only=False)["param_groups"]
+    for group, saved in zip(optimizer.param_groups, saved_groups, strict=True):
+        group.update({name: value for name, value in saved.items() if name != "params"})
     for state in optimizer.state.values():
         if torch.is_tensor(state.get("step")):
             state["step"] = state["step"].clone()
