@@ -164,7 +164,7 @@ def suited(config: RunConfig, recipe: Recipe, checkpoint: Checkpoint) -> dict[st
         RunFailure: that cannot be divided among so many ranks.
     """
     ranks_before = saved_ranks(checkpoint.folder)
-    batches = saved_batches(checkpoint.folder, recipe.training, ranks_before)
+    batches = decided_by_rank_0(lambda: saved_batches(checkpoint.folder, recipe.training, ranks_before))
     own = divided(batches, recipe.training.per_device_train_batch_size, config.world_size)
     log.info(
         "the checkpoint of step %d is of %d ranks: each of the %d now makes %d passes of %d completions a step",

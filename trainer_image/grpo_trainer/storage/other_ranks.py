@@ -28,6 +28,11 @@ LOADS_UNIVERSAL: Final = {"checkpoint": {"load_universal": True}}
 
 
 def saved_ranks(checkpoint: Path) -> int:
+    """A collective."""
+    return decided_by_rank_0(lambda: _saved_ranks(checkpoint))
+
+
+def _saved_ranks(checkpoint: Path) -> int:
     return len(list(_states(checkpoint).glob("*_optim_states.pt")))
 
 
@@ -59,7 +64,7 @@ def make_universal(checkpoint: Path) -> None:
                 raise RunFailure(
                     PodReason.LEARNER_ERROR,
                     f"spec.learners.replicas: states of the optimizer cannot be divided among other ranks (they have no {error}); "
-                    f"suspend the run, and set it so that there are {saved_ranks(checkpoint)} learner processes.",
+                    f"suspend the run, and set it so that there are {_saved_ranks(checkpoint)} learner processes.",
                 ) from error
 
     decided_by_rank_0(made_by_rank_0)
