@@ -174,6 +174,13 @@ def checkpoints() -> list[Line]:
                 "When the newest checkpoint was written. Healthy: it climbs in even steps.",
             ),
             lines(
+                "Checkpoints lost",
+                "short",
+                by_ref((increase("grpo_checkpoint_failures_total", "reason"), "{{reason}}")),
+                "Not written, or damaged when an attempt was to go on from them; the run goes on. Healthy: none. The condition "
+                "CheckpointHealthy has the words.",
+            ),
+            lines(
                 "Pushes to the hub",
                 "short",
                 by_ref((increase("grpo_hub_pushes_total", "result"), "{{result}}")),

@@ -199,7 +199,7 @@ class PlayedLearner(SimpleNamespace):
 
 def ending_after(step: int, newest: int | None, folder: Path | None = None) -> Any:
     known = None if newest is None else SimpleNamespace(marker=SimpleNamespace(step=newest))
-    keeper: Any = SimpleNamespace(newest=known, for_recovery=False)
+    keeper: Any = SimpleNamespace(newest=known, for_recovery=False, trouble=None)
     ending: Any = Ending(EndRequest(folder), keeper)
     ending.on_step_end(None, TrainerState(global_step=step), None)
     return ending

@@ -10,7 +10,8 @@ import pytest
 from grpo_contract.config import RunConfig
 from grpo_contract.failure import RunFailure
 from grpo_contract.files import VOLUME, checkpoint_folder
-from grpo_trainer.storage.checkpoints import Marker, wait_until_visible, write_marker
+from grpo_trainer.storage.checkpoints import wait_until_visible
+from grpo_trainer.storage.marker import Marker, write_marker
 from harness.waiting import wait_for
 from trainer.learner_inputs import learner_config
 from trainer.learner_pod import LearnerPod, two_pods

@@ -17,15 +17,14 @@ from grpo_trainer.storage.checkpoints import (
     Checkpoint,
     CheckpointKeeper,
     CheckpointUser,
-    Marker,
     complete_checkpoints,
     newest_checkpoint,
     remove,
     remove_incomplete,
     superseded,
-    write_marker,
 )
 from grpo_trainer.storage.flushing import flush_one
+from grpo_trainer.storage.marker import Marker, write_marker
 
 
 def marker(step: int, *, recovery: bool = True, recipe: bool = False) -> Marker:

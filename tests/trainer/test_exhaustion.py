@@ -19,7 +19,8 @@ from grpo_contract.failure import USER_ERROR_EXIT_CODE, PodReason, RunFailure, U
 from grpo_trainer import exhaustion
 from grpo_trainer.end_request import AskedToEnd
 from grpo_trainer.exhaustion import OwnSteps, gpu_memory_named, volume_named
-from grpo_trainer.storage.checkpoints import Marker, write_marker
+from grpo_trainer.storage import volume_errors
+from grpo_trainer.storage.marker import Marker, write_marker
 from trainer.exhausted_learner import STATISTICS, WORDS
 from trainer.learner_inputs import learner_config, write_problems
 from trainer.learner_pod import ONE_RANK, WITH_TESTS, LearnerPod
@@ -121,6 +122,7 @@ def on_volume(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     folder = tmp_path / "volume"
     folder.mkdir(exist_ok=True)
     monkeypatch.setattr(exhaustion, "VOLUME", folder)
+    monkeypatch.setattr(volume_errors, "VOLUME", folder)
     monkeypatch.setattr(exhaustion, "checkpoint_folder", lambda name, uid: folder / "checkpoints")
     return folder
 

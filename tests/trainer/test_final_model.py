@@ -14,8 +14,9 @@ from accelerate.state import AcceleratorState
 from grpo_contract import environment
 from grpo_contract.failure import RunFailure
 from grpo_trainer.storage import fence, final_model
-from grpo_trainer.storage.checkpoints import Checkpoint, Marker
+from grpo_trainer.storage.checkpoints import Checkpoint
 from grpo_trainer.storage.final_model import FinalModel, find_final_model, partial_of, publish, save_final_model
+from grpo_trainer.storage.marker import Marker
 from trainer.learner_inputs import learner_config
 
 FILES = ["README.md", "model.safetensors", "train_results.json", "trainer_state.json"]

@@ -8,8 +8,9 @@ import pytest
 
 from grpo_trainer.storage import kept_models
 from grpo_trainer.storage.checkpoint_files import MARKER
-from grpo_trainer.storage.checkpoints import Checkpoint, Marker
+from grpo_trainer.storage.checkpoints import Checkpoint
 from grpo_trainer.storage.kept_models import KeptModels
+from grpo_trainer.storage.marker import Marker
 
 MODEL = {"model.safetensors", "config.json", "tokenizer.json"}
 

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from grpo_contract.metrics import Phase, RewardError
-from grpo_contract.progress import Stage
+from grpo_contract.progress import CheckpointHealth, Stage
 from grpo_trainer.fleet.observer import GeneratorState, GeneratorStatus
 from grpo_trainer.instruments.metrics import LearnerMetrics
 from grpo_trainer.instruments.padding import Padding
@@ -23,7 +23,8 @@ from grpo_trainer.reports.fleet_report import FleetReport
 from grpo_trainer.reports.step_report import StepReport
 from grpo_trainer.rewards.processes.messages import Mishap
 from grpo_trainer.rewards.watch import RewardWatch
-from grpo_trainer.storage.checkpoints import Checkpoint, Marker
+from grpo_trainer.storage.checkpoints import Checkpoint
+from grpo_trainer.storage.marker import Marker
 from grpo_trainer.storage.model_card import model_card
 
 LOGS = {
@@ -75,7 +76,7 @@ class Told:
             take_num_too_stale=lambda: 3,
             take_refills=Counter,
         )
-        self.keeper = stand_in(newest=None)
+        self.keeper = stand_in(newest=None, health=lambda step: CheckpointHealth())
         fleet = FleetReport(self.metrics, self.board)
         fleet.states(
             [GeneratorStatus(state.value, state) for state in GeneratorState]

@@ -7,7 +7,16 @@ from pydantic import BaseModel
 
 from grpo_contract.config import CheckpointConfig
 from grpo_contract.failure import Failure, PodReason
-from grpo_contract.progress import CheckpointProgress, GeneratorProgress, Progress, RewardHealth, Stage, Steps
+from grpo_contract.progress import (
+    CheckpointHealth,
+    CheckpointProgress,
+    CheckpointTrouble,
+    GeneratorProgress,
+    Progress,
+    RewardHealth,
+    Stage,
+    Steps,
+)
 from grpo_contract.weights import StagedWeights, TensorInfo, WeightOffer
 from grpo_operator.desired.config import run_config
 from unit.desired_inputs import make_run, make_settings
@@ -24,6 +33,7 @@ TOLD: dict[str, BaseModel] = {
         progress=Steps(step=3),
         reward_health=RewardHealth(error_share=0.25, last_error="accuracy: Timeout: slow"),
         checkpoint=CheckpointProgress(step=2, time="2026-06-01T12:00:00Z"),
+        checkpoint_health=CheckpointHealth(trouble=CheckpointTrouble.VOLUME_FULL, message="It is full."),
         generators=[GeneratorProgress(name="a", in_sync=True, completions=4)],
     ),
     "failure": Failure(reason=PodReason.GENERATORS_LOST, message="None answers."),

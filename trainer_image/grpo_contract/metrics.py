@@ -192,6 +192,8 @@ LEARNER_METRICS: Final = (
     _counter("grpo_generator_busy_seconds_total", "Time in which a generator had something to write.", "generator"),
     _gauge("grpo_checkpoint_timestamp_seconds", "Unix time of the newest checkpoint."),
     _gauge("grpo_checkpoint_step", "Step of the newest checkpoint."),
+    _counter("grpo_checkpoint_failures_total", "Checkpoints that were not written, or that were damaged when an attempt was to go on from "
+             "them.", "reason"),
     _counter("grpo_hub_pushes_total", "Pushes to the hub: pushed, failed, or skipped because newer checkpoints waited.", "result"),
 )  # fmt: skip
 

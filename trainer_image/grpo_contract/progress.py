@@ -6,7 +6,7 @@ Field names in JSON are camelCase, as in the status. Numbers that do not exist (
 from enum import StrEnum
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 from pydantic.alias_generators import to_camel
 
 
@@ -118,6 +118,31 @@ class CheckpointProgress(_Camel):
     """When it was complete; RFC 3339, UTC."""
 
 
+class CheckpointTrouble(StrEnum):
+    """Why a run would lose more than it should; the values of grpo_checkpoint_failures_total{reason}."""
+
+    DAMAGED = "CheckpointDamaged"
+    """A checkpoint was found not to be as it was written."""
+    VOLUME_FULL = "VolumeFull"
+    """A checkpoint was not written, for the volume is full."""
+    NOT_WRITTEN = "CheckpointNotWritten"
+    """A checkpoint was not written for another reason."""
+
+
+def _known_trouble(trouble: str | None) -> str | None:
+    """One that only a newer image knows is a trouble all the same."""
+    return trouble if trouble is None or trouble in set(CheckpointTrouble) else CheckpointTrouble.NOT_WRITTEN
+
+
+class CheckpointHealth(_Camel):
+    """What became of the newest checkpoint: when it was written, or when the attempt looked for one to go on from."""
+
+    trouble: Annotated[CheckpointTrouble | None, BeforeValidator(_known_trouble)] = None
+    """Absent when it is whole, or when there is none yet."""
+    message: str | None = None
+    """What happened, and what to do."""
+
+
 class GeneratorProgress(_Camel):
     name: str
     """Name of its pod."""
@@ -144,6 +169,8 @@ class Progress(_Camel):
     metrics: Metrics = Metrics()
     evaluation: EvaluationProgress | None = None
     checkpoint: CheckpointProgress | None = None
+    checkpoint_health: CheckpointHealth | None = None
+    """Absent until the attempt has looked for a checkpoint, and from trainer images that do not know it."""
     weight_version: str | None = None
     generators: list[GeneratorProgress] = []
     reward_health: RewardHealth | None = None

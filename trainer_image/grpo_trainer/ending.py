@@ -21,6 +21,8 @@ SLOWER_S: Final = 5.0
 """A step that takes so many times as long as the longest one of the attempt, and so many seconds more, will not end: another
 rank is gone, or hangs. Nobody waits for it. Not the last one: it may only have learnt from what another has generated."""
 
+ASKED: Final = "A learner pod was asked to end: it was deleted, or its node is drained."
+
 
 class Ending(TrainerCallback):  # type: ignore[misc]
     """On every rank. Until a first step is finished there is nothing to save, and the pod just ends."""
@@ -70,7 +72,6 @@ class Ending(TrainerCallback):  # type: ignore[misc]
             learner._save_checkpoint(learner.model, trial=None)
             learner.callback_handler.on_save(learner.args, learner.state, learner.control)
         PartialState().wait_for_everyone()  # a rank that ends takes the others of its pod along: rank 0 marks last
-        return AskedToEnd(
-            f"A learner pod was asked to end: it was deleted, or its node is drained. Step {step} is saved, and the next "
-            "attempt goes on from there."
-        )
+        if self._keeper.trouble is not None:
+            return AskedToEnd(f"{ASKED} {self._keeper.health(step).message}")
+        return AskedToEnd(f"{ASKED} Step {step} is saved, and the next attempt goes on from there.")

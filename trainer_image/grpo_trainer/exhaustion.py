@@ -6,9 +6,7 @@ made larger while a run goes on: that is worth another attempt once there is a c
 """
 
 import contextlib
-import errno
 import logging
-import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -24,13 +22,9 @@ from grpo_trainer.causes import chain, first_line
 from grpo_trainer.end_request import AskedToEnd
 from grpo_trainer.light_trl import GRPOConfig
 from grpo_trainer.storage.checkpoints import newest_checkpoint
+from grpo_trainer.storage.volume_errors import is_of_full_volume
 
 GIB: Final = 2**30
-NO_ROOM: Final = frozenset({errno.ENOSPC, errno.EDQUOT})
-TORCH_WRITER: Final = "inline_container.cc"
-"""Where torch.save says that a file could not be written, without the system's reason."""
-NEXT_TO_NOTHING: Final = 1 / 1000
-"""Of a volume. What is left of it when a file could not be written any further."""
 ALLOCATOR_STATISTICS: Final = " Of the allocated memory "
 """What comes from here on in CUDA's words is for who knows PyTorch's allocator; it is in the log."""
 
@@ -97,19 +91,6 @@ def volume_named(config: RunConfig) -> Iterator[None]:
         was_asked_to_end = any(isinstance(cause, AskedToEnd) for cause in chain(error))
         kind = RunFailure if has_checkpoint or was_asked_to_end else UserError
         raise kind(PodReason.VOLUME_FULL, _volume_sentence(config, first_line(cause))) from error
-
-
-def is_of_full_volume(cause: BaseException) -> bool:
-    """By the system's number, by its words where a library has put them into an error of its own, or by what is left."""
-    if isinstance(cause, OSError) and cause.errno in NO_ROOM:
-        return cause.filename is None or Path(os.fsdecode(cause.filename)).is_relative_to(VOLUME)
-    words = str(cause)
-    return os.strerror(errno.ENOSPC) in words or (TORCH_WRITER in words and _next_to_nothing_is_left())
-
-
-def _next_to_nothing_is_left() -> bool:
-    usage = shutil.disk_usage(VOLUME)
-    return usage.free <= usage.total * NEXT_TO_NOTHING
 
 
 def _volume_sentence(config: RunConfig, words: str) -> str:

@@ -5,6 +5,7 @@ The algorithm is TRL's. Every method here calls TRL's own and looks at what went
 
 import logging
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +33,7 @@ from grpo_trainer.storage.checkpoints import CheckpointKeeper, folder_of, wait_u
 from grpo_trainer.storage.midway import save_midway
 from grpo_trainer.storage.other_ranks import loadable
 from grpo_trainer.storage.starting_states import forget_comparisons
+from grpo_trainer.storage.writing import GuardedEngine, guard
 
 log = logging.getLogger(__name__)
 
@@ -239,6 +241,9 @@ class Learner(DynamicSamplingTrainer):
         """TRL's, beside the checkpoints, would name neither model nor data. `model_card.py` writes the trained model's."""
 
     def _save(self, output_dir: str, state_dict: Any = None) -> None:
+        self._write(self._write_model, output_dir, state_dict)
+
+    def _write_model(self, output_dir: str, state_dict: Any) -> None:
         super()._save(output_dir, state_dict)
         if self.quantisation is not None:
             self.quantisation.to_json_file(Path(output_dir, QUANTISATION))
@@ -246,12 +251,25 @@ class Learner(DynamicSamplingTrainer):
     def _save_checkpoint(self, *args: Any, **kwargs: Any) -> None:
         if self.ending is not None:
             self.ending.saves()
-        with self.clock.phase(Phase.CHECKPOINT), MAIN_THREAD.within(Step.CHECKPOINT):
+        with self.clock.phase(Phase.CHECKPOINT), MAIN_THREAD.within(Step.CHECKPOINT), self._guarded_writing():
             super()._save_checkpoint(*args, **kwargs)
             folder = folder_of(Path(self.args.output_dir), self.state.global_step)
-            save_midway(self, folder)
+            self._write(save_midway, self, folder)
             if self.is_world_process_zero():
-                save_batches(self.args, folder)
+                self._write(save_batches, self.args, folder)
+
+    def _write(self, write: Callable[..., None], *arguments: Any) -> None:
+        if self.keeper is None:
+            write(*arguments)
+        else:
+            self.keeper.writing.do(write, *arguments)
+
+    def _guarded_writing(self) -> AbstractContextManager[None]:
+        if self.keeper is None:
+            return nullcontext()
+        if self.is_deepspeed_enabled and not isinstance(self.model_wrapped.checkpoint_engine, GuardedEngine):
+            guard(self.model_wrapped, self.keeper.writing, self.is_world_process_zero())
+        return self.keeper.writing.whole()
 
     def _get_train_sampler(self, *args: Any, **kwargs: Any) -> Any:
         self.train_sampler = super()._get_train_sampler(*args, **kwargs)

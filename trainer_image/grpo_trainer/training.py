@@ -15,7 +15,7 @@ from grpo_contract.config import RunConfig
 from grpo_contract.failure import PodReason, RunFailure
 from grpo_contract.files import benchmarks_folder, checkpoint_folder
 from grpo_contract.metrics import PushOutcome, StartupPart
-from grpo_contract.progress import Stage
+from grpo_contract.progress import CheckpointTrouble, Stage
 from grpo_contract.recipe.evaluation import evaluates_trained_model
 from grpo_trainer.batches import divided, saved_batches
 from grpo_trainer.building import build_learner, owned_by_operator, start_rewards, start_trackers
@@ -43,12 +43,12 @@ from grpo_trainer.storage.checkpoints import (
     Checkpoint,
     CheckpointUser,
     complete_checkpoints,
-    find_checkpoint,
 )
 from grpo_trainer.storage.final_model import FinalModel, add_evaluation, find_final_model, publish, save_final_model
 from grpo_trainer.storage.kept_models import KeptModels
 from grpo_trainer.storage.midway import TakeUpMidway
 from grpo_trainer.storage.other_ranks import LOADS_UNIVERSAL, ForgetUniversal, make_universal, saved_ranks
+from grpo_trainer.storage.resuming import find_checkpoint
 from grpo_trainer.storage.saved_model import take_up_saved
 from grpo_trainer.storage.starting_checkpoint import starting_checkpoint
 from grpo_trainer.storage.starting_states import StepsLeft, check_shapes, resuming_named
@@ -96,7 +96,7 @@ def train_model(
     config: RunConfig, metrics: LearnerMetrics, board: ProgressBoard, users: Sequence[CheckpointUser]
 ) -> Path:
     """`users`: of the recipe's checkpoints; on rank 0."""
-    saved, checkpoint = find_earlier_work(config, board)
+    saved, checkpoint = find_earlier_work(config, metrics, board)
     if saved is not None:
         board.update_part("progress", step=saved.step, max_steps=saved.max_steps, ended_early=saved.ended_early)
         if saved.is_evaluated or not evaluates_trained_model(config.recipe):
@@ -145,15 +145,24 @@ def train_model(
     return folder
 
 
-def find_earlier_work(config: RunConfig, board: ProgressBoard) -> tuple[FinalModel | None, Checkpoint | None]:
+def find_earlier_work(
+    config: RunConfig, metrics: LearnerMetrics, board: ProgressBoard
+) -> tuple[FinalModel | None, Checkpoint | None]:
     """The trained model, or the checkpoint to go on from, whichever earlier attempts have left."""
     if (saved := find_final_model(config)) is not None:
         return saved, None
-    checkpoint = find_checkpoint(Path(checkpoint_folder(config.name, config.uid)))
+    for trouble in CheckpointTrouble:
+        metrics.add("grpo_checkpoint_failures_total", 0, trouble.value)
+    found = find_checkpoint(Path(checkpoint_folder(config.name, config.uid)))
+    checkpoint, health = found.checkpoint, found.health
+    metrics.add("grpo_checkpoint_failures_total", len(found.findings), CheckpointTrouble.DAMAGED.value)
+    if health.message is not None and PartialState().is_main_process:
+        log.error("%s", health.message)
+    board.update(checkpoint_health=health, checkpoint=checkpoint.progress if checkpoint else None)
     if checkpoint is None or not checkpoint.is_last:
         return None, checkpoint
     log.info("step %d was the last one: only the model is to be saved", checkpoint.marker.step)
-    board.update(stage=Stage.SAVING, checkpoint=checkpoint.progress)
+    board.update(stage=Stage.SAVING)
     return publish(checkpoint, config), None
 
 

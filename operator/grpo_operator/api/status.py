@@ -60,6 +60,8 @@ class ConditionType(StrEnum):
     REWARDS_HEALTHY = "RewardsHealthy"
     """No more completions lose their reward to failures of reward functions than spec.rewards.maxErrorShare allows; said
     once steps are made."""
+    CHECKPOINT_HEALTHY = "CheckpointHealthy"
+    """The newest checkpoint was written when it was due, and was whole when an attempt last began with it."""
     SUSPENDED = "Suspended"
     """spec.suspend is true, and the run has no pods; absent of a run that never was."""
     SUCCEEDED = "Succeeded"

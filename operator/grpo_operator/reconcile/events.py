@@ -95,11 +95,17 @@ def _of_resumption(before: GRPORunStatus, after: GRPORunStatus) -> Iterator[_New
 def _of_conditions(before: GRPORunStatus, after: GRPORunStatus) -> Iterator[_News]:
     for condition in after.conditions:
         old = find(before.conditions, condition.type)
-        is_new = old is None or (old.status, old.reason) != (condition.status, condition.reason)
+        is_new = old is None or _news_of(old) != _news_of(condition)
         if is_new and (condition.type in _GOOD_NEWS or condition.reason == Reason.TRAINING):
             yield _News("Normal", condition.reason, condition.message, condition.last_transition_time)
         elif (is_new and _is_bad(condition)) or _is_loss(condition, before, after):
             yield _News("Warning", condition.reason, condition.message, condition.last_transition_time)
+
+
+def _news_of(condition: Condition) -> tuple[str, ...]:
+    """Another checkpoint that is damaged is another loss."""
+    said = (condition.status, condition.reason)
+    return (*said, condition.message) if condition.reason == Reason.CHECKPOINT_DAMAGED else said
 
 
 def _of_benchmarks(before: GRPORunStatus, after: GRPORunStatus) -> Iterator[_News]:
@@ -128,7 +134,7 @@ def _is_trouble(condition: Condition) -> bool:
         return condition.reason not in POD_TROUBLES  # told by the pods' own conditions
     if condition.type is ConditionType.BENCHMARKED:
         return condition.reason in (Reason.NO_BENCHMARK_IMAGE, Reason.CHILD_REFUSED, Reason.NAME_TAKEN)
-    return condition.type in (ConditionType.ACCEPTED, ConditionType.STORAGE_READY)
+    return condition.type in (ConditionType.ACCEPTED, ConditionType.STORAGE_READY, ConditionType.CHECKPOINT_HEALTHY)
 
 
 def _is_loss(condition: Condition, before: GRPORunStatus, after: GRPORunStatus) -> bool:

@@ -145,6 +145,20 @@ class Reason(StrEnum):
     SCORING = "Scoring"
     """Reward functions score all completions, or fail for no more of them than `rewards.maxErrorShare` allows."""
 
+    # CheckpointHealthy, beside VolumeFull, which learners give for their end as well
+    CHECKPOINT_WHOLE = "CheckpointWhole"
+    """The newest checkpoint is there with all that an attempt needs to go on from it."""
+    NO_CHECKPOINT_YET = "NoCheckpointYet"
+    """The run has no checkpoint: the first comes with step `checkpoint.everySteps`. Or learners of an older image say nothing of
+    it."""
+    CHECKPOINT_NOT_WRITTEN = "CheckpointNotWritten"
+    """The last checkpoint could not be written. The run goes on, the checkpoints before it stay, and the next is tried after
+    `checkpoint.everySteps` more steps. Look at the server or the disk of the volume. With VolumeFull: make room on it, or
+    enlarge its claim."""
+    CHECKPOINT_DAMAGED = "CheckpointDamaged"
+    """A checkpoint was not as it was written when an attempt was to go on from it, and the one before it was taken: the message
+    says which, what is wrong, and where the damaged one lies. Look at the server or the disk of the volume. True again with the next checkpoint."""
+
     # Suspended; the second also of what has no pods then: LearnersReady, GeneratorsReady, WeightsInSync and Progressing
     SUSPENDING = "Suspending"
     """`suspend` is true. Learners save a checkpoint and end; then the generators do."""

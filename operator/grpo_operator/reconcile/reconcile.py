@@ -20,6 +20,7 @@ from grpo_operator.reconcile.acceptance import (
 )
 from grpo_operator.reconcile.benchmarks import judge_benchmarks
 from grpo_operator.reconcile.changes import children_to_write, ref_of
+from grpo_operator.reconcile.checkpoints import judge_checkpoints
 from grpo_operator.reconcile.completion import REPORT_GRACE_S, final_progress, is_complete
 from grpo_operator.reconcile.conditions import Statement, find
 from grpo_operator.reconcile.deadline import exceeded_deadline, seconds_until_deadline
@@ -168,7 +169,7 @@ def _carry_on(look: _Look, storage: StorageVerdict, news_due_s: float | None = N
         judge_acceptance(run, refusals),
         storage.statement,
         *judge_ongoing(run, children, look.attempt, world.reading, refusals, now),
-        *filter(None, [_left_behind(look), judge_rewards(progress)]),
+        *filter(None, [_left_behind(look), judge_rewards(progress), judge_checkpoints(run, progress)]),
     ]
     waits = (
         storage.look_again_s,

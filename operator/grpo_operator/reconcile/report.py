@@ -315,7 +315,9 @@ def _with_progress(run: GRPORun, status: GRPORunStatus, progress: Progress | Non
             "progress": _readable_steps(progress.progress) if knows_position else status.progress,
             "metrics": _readable(progress.metrics) if progress.metrics != Metrics() else status.metrics,
             "evaluation": _readable_evaluation(progress.evaluation) if progress.evaluation else status.evaluation,
-            "checkpoint": progress.checkpoint or status.checkpoint,
+            "checkpoint": progress.checkpoint
+            if progress.checkpoint_health
+            else progress.checkpoint or status.checkpoint,
             "model": progress.model or status.model,
             "pushed": progress.pushed or status.pushed,
             "generators": status.generators.model_copy(

@@ -18,7 +18,7 @@ from grpo_trainer.instruments.metrics import LearnerMetrics
 from grpo_trainer.instruments.progress import ProgressBoard
 from grpo_trainer.learner import Learner
 from grpo_trainer.recipe import parse_recipe
-from grpo_trainer.storage.checkpoints import find_checkpoint
+from grpo_trainer.storage.resuming import find_checkpoint
 from perf.gpu.sizes import Batch
 from trainer.learner_inputs import learner_config, write_rows
 

@@ -107,7 +107,12 @@ class StepReport(TrainerCallback):  # type: ignore[misc]
         self.pace.paused(metrics["eval_runtime"])
 
     def on_save(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
-        if self.keeper.newest is not None:
+        health = self.keeper.health(state.global_step)
+        self.board.update(checkpoint_health=health)
+        if health.trouble is not None:
+            self.metrics.add("grpo_checkpoint_failures_total", 1, health.trouble.value)
+            log.error("%s", health.message)
+        elif self.keeper.newest is not None:
             self.tell_checkpoint(self.keeper.newest)
             log.info("step %d: checkpoint saved", state.global_step)
         self.metrics.observe("grpo_phase_seconds", self.learner.clock.take(Phase.CHECKPOINT), Phase.CHECKPOINT.value)

@@ -29,6 +29,8 @@ ENTROPY_CONTROL: Final = "entropy_ctrl_state.json"
 MARKER: Final = "complete.json"
 """Makes a checkpoint count; of the run alone."""
 PARTIAL_MARKER: Final = f".{MARKER}"
+SET_ASIDE: Final = "damaged-"
+"""Before the name of a checkpoint that no attempt goes on from any more."""
 
 # What a checkpoint holds beside a model: needed to resume, not to use it.
 NEEDED_TO_RESUME: Final = (

@@ -5,53 +5,47 @@ from the newest one that counts and removes what an old attempt left half done. 
 work beside this: one folder may be wanted by both, and it goes when nobody wants it any more.
 """
 
+import contextlib
+import errno
 import logging
 import shutil
+from collections import ChainMap
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Protocol
 
 from accelerate import PartialState
-from pydantic import BaseModel, ConfigDict
+from accelerate.utils import gather_object
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR, IntervalStrategy, SaveStrategy
 
 from grpo_contract.config import CheckpointConfig
 from grpo_contract.failure import PodReason, RunFailure
 from grpo_contract.pod import pod_name
-from grpo_contract.progress import CheckpointProgress
-from grpo_trainer.decisions import decided_by_rank_0
+from grpo_contract.progress import CheckpointHealth, CheckpointProgress, CheckpointTrouble
 from grpo_trainer.evaluating.ended_early import ended_early
 from grpo_trainer.instruments.main_thread import MAIN_THREAD, Step
 from grpo_trainer.instruments.progress import time_now
 from grpo_trainer.storage import fence
-from grpo_trainer.storage.checkpoint_files import MARKER, PARTIAL_MARKER
-from grpo_trainer.storage.flushing import flush, flush_one
+from grpo_trainer.storage.checkpoint_files import MARKER, SET_ASIDE
+from grpo_trainer.storage.checksums import FileSum, Sums
+from grpo_trainer.storage.flushing import flush
+from grpo_trainer.storage.marker import DamagedMarkerError, Marker, read_marker, write_marker
+from grpo_trainer.storage.verification import own_sums
+from grpo_trainer.storage.writing import CheckpointWriting, WriteTrouble
 from grpo_trainer.waiting import wait_until
 
 VISIBLE_WITHIN_S: Final = 180.0
 """For all nodes to see what one has written. NFS clients may go by what they remember of a folder for 60 s."""
 LOOK_EVERY_S: Final = 0.5
+REMEDIES: Final = {
+    True: "The volume is full: enlarge its claim where the storage class allows it, or remove what other runs have left on it.",
+    False: "Look at the server or the disk of the run's volume.",
+}
+"""By whether the volume is full."""
 
 log = logging.getLogger(__name__)
-
-
-class Marker(BaseModel):
-    """What the marker file says."""
-
-    model_config = ConfigDict(frozen=True)
-
-    step: int
-    max_steps: int
-    time: str
-    """RFC 3339, UTC."""
-    for_recovery: bool
-    for_recipe: bool
-    ended_early: str | None = None
-    """Why it is the last one before max_steps."""
-    best_step: int | None = None
-    """Whose model is to be the trained one, when this is the last checkpoint; None: its own."""
 
 
 @dataclass(frozen=True)
@@ -85,33 +79,20 @@ def folder_of(checkpoints: Path, step: int) -> Path:
 
 
 def complete_checkpoints(folder: Path) -> list[Checkpoint]:
-    """Oldest first."""
-    markers = folder.glob(f"{PREFIX_CHECKPOINT_DIR}-*/{MARKER}")
-    found = [Checkpoint(marker.parent, Marker.model_validate_json(marker.read_text())) for marker in markers]
+    """Oldest first. Those whose marker is damaged are left to the next attempt."""
+    found = []
+    for marked in marked_folders(folder):
+        with contextlib.suppress(DamagedMarkerError):
+            found.append(Checkpoint(marked, read_marker(marked)))
     return sorted(found, key=lambda checkpoint: checkpoint.marker.step)
+
+
+def marked_folders(folder: Path) -> list[Path]:
+    return [marker.parent for marker in folder.glob(f"{PREFIX_CHECKPOINT_DIR}-*/{MARKER}")]
 
 
 def newest_checkpoint(folder: Path) -> Checkpoint | None:
     return next(reversed(complete_checkpoints(folder)), None)
-
-
-def find_checkpoint(folder: Path) -> Checkpoint | None:
-    """The newest complete one, after what an earlier attempt left half written is removed. A collective.
-
-    Raises:
-        RunFailure: this rank does not see that checkpoint within VISIBLE_WITHIN_S, or a later attempt has begun.
-    """
-
-    def newest_of_rank_0() -> Checkpoint | None:
-        folder.mkdir(parents=True, exist_ok=True)
-        fence.take_over(folder.parent)
-        remove_incomplete(folder)
-        return newest_checkpoint(folder)
-
-    checkpoint = decided_by_rank_0(newest_of_rank_0)
-    if checkpoint is not None:
-        wait_until_visible(checkpoint.folder)
-    return checkpoint
 
 
 def wait_until_visible(checkpoint: Path, deadline_s: float = VISIBLE_WITHIN_S) -> None:
@@ -127,7 +108,21 @@ def wait_until_visible(checkpoint: Path, deadline_s: float = VISIBLE_WITHIN_S) -
 def remove_incomplete(folder: Path) -> None:
     for checkpoint in folder.glob(f"{PREFIX_CHECKPOINT_DIR}-*"):
         if not (checkpoint / MARKER).exists():
+            log.info("%s is removed: an attempt ended while it wrote it", checkpoint.name)
             shutil.rmtree(checkpoint, ignore_errors=True)
+
+
+def discard(folder: Path) -> None:
+    """Whatever there is of it."""
+    with contextlib.suppress(OSError):
+        (folder / MARKER).unlink(missing_ok=True)
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+def remove_set_aside(folder: Path) -> None:
+    for damaged in folder.glob(f"{SET_ASIDE}{PREFIX_CHECKPOINT_DIR}-*"):
+        log.warning("%s is removed, which was damaged and set aside", damaged)
+        discard(damaged)
 
 
 def remove(checkpoint: Checkpoint) -> None:
@@ -150,18 +145,27 @@ def superseded(
     return [item for item in checkpoints if item not in wanted and item.marker.step != best_step]
 
 
-def write_marker(folder: Path, marker: Marker) -> None:
-    partial = folder / PARTIAL_MARKER
-    partial.write_text(marker.model_dump_json())
-    flush(partial.parent)
-    partial.rename(folder / MARKER)
-    flush_one(folder)
-    flush_one(folder.parent)
-
-
 def is_end_of_epoch(state: TrainerState, control: TrainerControl) -> bool:
     """The step is the last one before transformers ends an epoch."""
     return control.should_training_stop or float(state.epoch).is_integer()
+
+
+@dataclass(frozen=True)
+class Best:
+    """What a trainer's state says of the best evaluation."""
+
+    metric: float | None = None
+    step: int | None = None
+    folder: str | None = None
+
+    @classmethod
+    def of(cls, state: TrainerState) -> "Best":
+        return cls(state.best_metric, state.best_global_step, state.best_model_checkpoint)
+
+    def restore(self, state: TrainerState) -> int | None:
+        """Returns its step."""
+        state.best_metric, state.best_global_step, state.best_model_checkpoint = self.metric, self.step, self.folder
+        return self.step
 
 
 class CheckpointUser(Protocol):
@@ -196,9 +200,14 @@ class CheckpointKeeper(TrainerCallback):  # type: ignore[misc]
         self.newest = newest
         self.best_step = None if newest is None else newest.marker.best_step
         self.users = users
+        self.writing = CheckpointWriting()
+        self.trouble: WriteTrouble | None = None
+        """Why the last checkpoint was not written; the same on all ranks."""
+        self._best_saved = Best()
 
     def on_train_begin(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
         self.name_best(args, state)
+        self._best_saved = Best.of(state)
 
     def on_step_begin(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
         if PartialState().is_main_process:
@@ -217,7 +226,7 @@ class CheckpointKeeper(TrainerCallback):  # type: ignore[misc]
         control.should_save = self.for_recipe or self.for_recovery
         if control.should_save and self.newest is not None and self.newest.marker.step == state.global_step:
             control.should_save = False  # this step was saved a moment ago: writing over it could only break it
-            self.mark(self.newest.marker.model_copy(update={"for_recipe": True}))
+            self._put_marker(self.newest.folder, self.newest.marker.model_copy(update={"for_recipe": True}))
             self.for_recovery = self.for_recipe = False
 
     def evaluated(self, args: TrainingArguments, state: TrainerState, is_best: bool) -> bool:
@@ -243,6 +252,23 @@ class CheckpointKeeper(TrainerCallback):  # type: ignore[misc]
             )
         )
         self.for_recovery = self.for_recipe = False
+        if self.trouble is None:
+            self._best_saved = Best.of(state)
+        elif state.best_global_step == state.global_step:
+            log.warning("step %d was the best, and is not saved: it is not compared with others", state.global_step)
+            self.best_step = self._best_saved.restore(state)
+
+    def health(self, step: int) -> CheckpointHealth:
+        """What is to be said of the checkpoint of this step, which was the last to be written."""
+        if self.trouble is None:
+            return CheckpointHealth()
+        every = self.config.every_steps
+        stays = "there is none yet" if self.newest is None else f"that of step {self.newest.marker.step} stays"
+        return CheckpointHealth(
+            trouble=CheckpointTrouble.VOLUME_FULL if self.trouble.is_full else CheckpointTrouble.NOT_WRITTEN,
+            message=f"The checkpoint of step {step} was not written ({self.trouble.words}); {stays}, and the run goes on. "
+            f"Another is tried at step {step // every * every + every}. {REMEDIES[self.trouble.is_full]}",
+        )
 
     def name_best(self, args: TrainingArguments, state: TrainerState) -> None:
         """transformers asks each rank's file system for the folder, where it may not have appeared yet."""
@@ -257,21 +283,67 @@ class CheckpointKeeper(TrainerCallback):  # type: ignore[misc]
 
     def _mark(self, marker: Marker) -> None:
         folder = folder_of(self.folder, marker.step)
+        sums = self._flush(folder)
+        if sums is not None and self._put_marker(folder, marker.model_copy(update={"files": sums})):
+            self.trouble = None
+        else:
+            self._give_up(folder)
+
+    def _flush(self, folder: Path) -> dict[str, FileSum] | None:
+        """Returns the checksums of all files; None when a rank could not write. A collective."""
         ranks = PartialState()
         ranks.wait_for_everyone()  # one flushes what all ranks of its node wrote
-        if ranks.is_local_main_process:
-            flush(folder)
+        sums: Sums = {}
+        if not self._has_trouble():
+            with self.writing.whole():
+                sums = own_sums(folder)
+                if ranks.is_local_main_process:
+                    flush(folder)
         ranks.wait_for_everyone()
-        if ranks.is_main_process:
+        return None if self._has_trouble() else dict(ChainMap(*gather_object([dict(sums)])))
+
+    def _has_trouble(self) -> bool:
+        """Any rank. A collective."""
+        troubles = gather_object([self.writing.trouble])
+        self.trouble = next(filter(None, troubles), None)
+        return self.trouble is not None
+
+    def _put_marker(self, folder: Path, marker: Marker) -> bool:
+        """Whether the checkpoint counts as that. A collective."""
+        if PartialState().is_main_process:
             fence.check(self.folder.parent)
-            write_marker(folder, marker)
+            with self.writing.whole():
+                write_marker(folder, marker)
+        if self._has_trouble():
+            return False
+        self.newest = Checkpoint(folder, marker)
+        if PartialState().is_main_process:
             for user in self.users if marker.for_recipe else ():
                 user.checkpoint_saved(folder, marker.step)
             self.remove_superseded()
-        self.newest = Checkpoint(folder, marker)
+        return True
+
+    def _give_up(self, folder: Path) -> None:
+        """What is half written goes, and what older ones there are stay. On every rank.
+
+        Raises:
+            OSError: the volume is full, and there is no older one: it holds not even one.
+        """
+        assert self.trouble is not None
+        if PartialState().is_main_process:
+            fence.check(self.folder.parent)
+            discard(folder)
+            if self.trouble.is_full:
+                remove_set_aside(self.folder)
+        if self.trouble.is_full and self.newest is None:
+            raise OSError(errno.ENOSPC, self.trouble.words)
 
     def remove_superseded(self) -> None:
-        complete = complete_checkpoints(self.folder)
+        try:
+            complete = complete_checkpoints(self.folder)
+        except OSError as error:
+            log.warning("older checkpoints stay, the volume does not tell what they are: %s", error)
+            return
         for old in superseded(complete, self.config.keep, self.save_total_limit, self.best_step):
             if not any(user.needs(old.folder) for user in self.users):
                 remove(old)

@@ -1,0 +1,205 @@
+"""Which checkpoint an attempt goes on from when some are damaged."""
+
+import errno
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from grpo_contract.failure import RunFailure
+from grpo_contract.progress import CheckpointHealth, CheckpointTrouble
+from grpo_trainer.storage import checksums, verification
+from grpo_trainer.storage.checkpoint_files import MARKER
+from grpo_trainer.storage.checkpoints import complete_checkpoints
+from grpo_trainer.storage.marker import Marker, write_marker
+from grpo_trainer.storage.resuming import find_checkpoint
+from grpo_trainer.storage.verification import own_sums
+
+STATES = "global_step{step}/zero_pp_rank_0_mp_rank_00_optim_states.pt"
+
+
+def write_checkpoint(checkpoints: Path, step: int, **marked: Any) -> Path:
+    folder = checkpoints / f"checkpoint-{step}"
+    (folder / f"global_step{step}").mkdir(parents=True)
+    (folder / STATES.format(step=step)).write_text(f"moments of step {step}")
+    (folder / "model.safetensors").write_text(f"weights of step {step}")
+    facts = {"max_steps": 9, "time": "2026-01-01T00:00:00Z", "for_recovery": True, "for_recipe": False}
+    marker = Marker.model_validate(facts | {"step": step, "files": dict(own_sums(folder))} | marked)
+    write_marker(folder, marker)
+    return folder
+
+
+@pytest.fixture
+def checkpoints(tmp_path: Path) -> Path:
+    """Of steps 2, 4 and 6."""
+    for step in (2, 4, 6):
+        write_checkpoint(tmp_path / "checkpoints", step)
+    return tmp_path / "checkpoints"
+
+
+def turn_a_bit(file: Path) -> None:
+    content = bytearray(file.read_bytes())
+    content[7] ^= 4
+    file.write_bytes(content)
+
+
+def cut_off(file: Path) -> None:
+    os.truncate(file, 5)
+
+
+DAMAGES: list[tuple[str, Callable[[Path], None], str]] = [
+    ("model.safetensors", turn_a_bit, "the content of model.safetensors is not what was written"),
+    (STATES, turn_a_bit, f"the content of {STATES} is not what was written"),
+    ("model.safetensors", cut_off, "model.safetensors has 5 bytes, and was written with 17"),
+    (STATES, Path.unlink, f"{STATES} is missing"),
+    (MARKER, cut_off, "complete.json cannot be used: it is no JSON of a marker"),
+    (MARKER, turn_a_bit, "complete.json cannot be used: its content does not match its checksum"),
+]
+
+
+def damage(checkpoints: Path, step: int, name: str, how: Callable[[Path], None]) -> None:
+    how(checkpoints / f"checkpoint-{step}" / name.format(step=step))
+
+
+def test_the_newest_is_taken_when_it_is_whole(checkpoints: Path) -> None:
+    found = find_checkpoint(checkpoints)
+    assert found.checkpoint is not None
+    assert found.checkpoint.folder == checkpoints / "checkpoint-6"
+    assert (found.findings, found.health) == ([], CheckpointHealth())
+
+
+@pytest.mark.parametrize(("name", "how", "problem"), DAMAGES)
+def test_a_damaged_one_gives_way_to_the_one_before(
+    name: str, how: Callable[[Path], None], problem: str, checkpoints: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    damage(checkpoints, 6, name, how)
+    found = find_checkpoint(checkpoints)
+    assert found.checkpoint is not None
+    assert found.checkpoint.folder == checkpoints / "checkpoint-4"
+    assert f"checkpoint-6 is damaged: {problem.format(step=6)}" in caplog.text
+    assert found.health.trouble is CheckpointTrouble.DAMAGED
+    assert found.health.message == (
+        f"checkpoint-6 is not as it was written ({problem.format(step=6)}): the run goes on from step 4. It is set aside in "
+        f"{checkpoints}/damaged-checkpoint-6 for as long as there is room; look at the server or the disk of the volume."
+    )
+    assert sorted(path.name for path in checkpoints.iterdir()) == [
+        "checkpoint-2",
+        "checkpoint-4",
+        "damaged-checkpoint-6",
+    ]
+    again = find_checkpoint(checkpoints)
+    assert (again.checkpoint, again.health) == (found.checkpoint, CheckpointHealth())
+
+
+def test_one_damaged_checkpoint_is_kept_for_whoever_wants_to_look(checkpoints: Path) -> None:
+    damage(checkpoints, 6, "model.safetensors", turn_a_bit)
+    find_checkpoint(checkpoints)
+    write_checkpoint(checkpoints, 5)
+    for step in (4, 5):
+        damage(checkpoints, step, "model.safetensors", turn_a_bit)
+    found = find_checkpoint(checkpoints)
+    assert sorted(path.name for path in checkpoints.iterdir()) == ["checkpoint-2", "damaged-checkpoint-5"]
+    assert found.checkpoint is not None
+    assert found.checkpoint.marker.step == 2
+    assert found.health.message is not None
+    assert ", nor is checkpoint-4: the run goes on from step 2." in found.health.message
+
+
+def test_a_run_without_any_whole_one_begins_anew_and_says_so(checkpoints: Path) -> None:
+    for step in (2, 4, 6):
+        damage(checkpoints, step, "model.safetensors", turn_a_bit)
+    found = find_checkpoint(checkpoints)
+    assert found.checkpoint is None
+    assert found.health.message is not None
+    assert (
+        ", nor are checkpoint-4 and checkpoint-2: the run begins anew, for no checkpoint is whole."
+        in found.health.message
+    )
+    assert [path.name for path in checkpoints.iterdir()] == ["damaged-checkpoint-6"]
+
+
+def test_without_any_there_is_nothing_to_say(tmp_path: Path) -> None:
+    found = find_checkpoint(tmp_path / "checkpoints")
+    assert (found.checkpoint, found.health) == (None, CheckpointHealth())
+
+
+def test_one_of_an_older_image_is_taken_as_it_is(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO")
+    write_checkpoint(tmp_path / "checkpoints", 4, files=None)
+    damage(tmp_path / "checkpoints", 4, "model.safetensors", turn_a_bit)
+    found = find_checkpoint(tmp_path / "checkpoints")
+    assert found.checkpoint is not None
+    assert "checkpoint-4 has no checksums, an older image wrote it: it is taken as it is" in caplog.text
+
+
+@pytest.fixture
+def unreadable(monkeypatch: pytest.MonkeyPatch) -> set[str]:
+    """Checkpoints whose files a network drive does not give."""
+    names: set[str] = set()
+    chunks = checksums.chunks
+
+    def read(file: Path) -> Any:
+        if names & set(file.parts):
+            raise OSError(errno.ESTALE, os.strerror(errno.ESTALE))
+        return chunks(file)
+
+    monkeypatch.setattr(verification, "chunks", read)
+    monkeypatch.setattr(verification, "READ_ON_WITHIN_S", 0.2)
+    monkeypatch.setattr(verification, "READ_AGAIN_S", 0.01)
+    monkeypatch.setattr(verification, "ROUND_S", 0.05)
+    return names
+
+
+def test_one_that_cannot_be_read_gives_way_where_another_is_whole(checkpoints: Path, unreadable: set[str]) -> None:
+    unreadable.add("checkpoint-6")
+    found = find_checkpoint(checkpoints)
+    assert found.checkpoint is not None
+    assert found.checkpoint.marker.step == 4
+    assert found.findings[0].problem == f"{STATES.format(step=6)} cannot be read (Stale file handle)"
+
+
+def test_a_volume_that_gives_nothing_costs_no_checkpoint(checkpoints: Path, unreadable: set[str]) -> None:
+    unreadable.update(f"checkpoint-{step}" for step in (2, 4, 6))
+    with pytest.raises(RunFailure) as caught:
+        find_checkpoint(checkpoints)
+    assert caught.value.failure.reason == "LearnerError"
+    assert str(caught.value) == (
+        f"checkpoint-6: {STATES.format(step=6)} cannot be read (Stale file handle), and there is no other checkpoint that is "
+        "whole; it may be, so the run does not begin anew: look at the server of the run's volume. Another attempt looks again."
+    )
+    assert [checkpoint.marker.step for checkpoint in complete_checkpoints(checkpoints)] == [2, 4, 6]
+
+
+def test_a_drive_that_stutters_is_asked_again(
+    checkpoints: Path, unreadable: set[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(verification, "READ_ON_WITHIN_S", 60)
+    tries = iter(range(3))
+    read: Callable[[Path], Any] = vars(verification)["chunks"]
+
+    def recovers(file: Path) -> Any:
+        unreadable.clear() if next(tries, None) is None else None
+        return read(file)
+
+    unreadable.add("checkpoint-6")
+    monkeypatch.setattr(verification, "chunks", recovers)
+    found = find_checkpoint(checkpoints)
+    assert found.checkpoint is not None
+    assert found.checkpoint.marker.step == 6
+
+
+@pytest.mark.parametrize("is_damaged", [False, True])
+def test_the_best_model_of_the_last_checkpoint_is_whole_or_not_taken(is_damaged: bool, checkpoints: Path) -> None:
+    write_checkpoint(checkpoints, 9, best_step=4)
+    if is_damaged:
+        damage(checkpoints, 4, "model.safetensors", turn_a_bit)
+    found = find_checkpoint(checkpoints)
+    assert found.checkpoint is not None
+    assert found.checkpoint.is_last
+    assert found.checkpoint.trained_model == checkpoints / ("checkpoint-9" if is_damaged else "checkpoint-4")
+    assert (found.health.trouble is CheckpointTrouble.DAMAGED) is is_damaged
+    if is_damaged:
+        assert "checkpoint-4 is not as it was written" in str(found.health.message)
+        assert (checkpoints / "damaged-checkpoint-4").exists()

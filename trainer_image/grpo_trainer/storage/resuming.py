@@ -1,0 +1,166 @@
+"""Which checkpoint an attempt goes on from: the newest that is whole.
+
+What is damaged is set aside: it keeps its content for whoever wants to know what happened, under a name that no attempt looks
+at. Only the newest such folder stays, and it goes when the volume is full.
+"""
+
+import logging
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from grpo_contract.failure import PodReason, RunFailure
+from grpo_contract.progress import CheckpointHealth, CheckpointTrouble
+from grpo_trainer.decisions import decided_by_rank_0
+from grpo_trainer.storage import fence
+from grpo_trainer.storage.checkpoint_files import MARKER, SET_ASIDE
+from grpo_trainer.storage.checkpoints import (
+    Checkpoint,
+    discard,
+    marked_folders,
+    remove_incomplete,
+    remove_set_aside,
+    wait_until_visible,
+)
+from grpo_trainer.storage.marker import DamagedMarkerError, read_marker
+from grpo_trainer.storage.verification import Finding, find_damage
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A folder with a marker, before its content is looked at."""
+
+    folder: Path
+    checkpoint: Checkpoint | None
+    problem: str = ""
+    """Of its marker, where that says nothing."""
+
+
+@dataclass(frozen=True)
+class Found:
+    checkpoint: Checkpoint | None
+    """None: the run begins at its beginning."""
+    findings: Sequence[Finding]
+    """What is wrong with newer ones, the newest first."""
+
+    @property
+    def health(self) -> CheckpointHealth:
+        return health_of(self.findings, self.checkpoint)
+
+
+def find_checkpoint(folder: Path) -> Found:
+    """The newest whole one, after what an earlier attempt left half written is removed. A collective.
+
+    Raises:
+        RunFailure: there are checkpoints, and none can be read; this rank does not see the one that is found within
+            VISIBLE_WITHIN_S; or a later attempt has begun.
+    """
+
+    def candidates_of_rank_0() -> list[Candidate]:
+        folder.mkdir(parents=True, exist_ok=True)
+        fence.take_over(folder.parent)
+        remove_incomplete(folder)
+        return candidates(folder)
+
+    findings: list[Finding] = []
+    checkpoint = first_whole(decided_by_rank_0(candidates_of_rank_0), findings)
+    unreadable = [finding for finding in findings if not finding.is_damage]
+    if checkpoint is None and unreadable:
+        raise RunFailure(PodReason.LEARNER_ERROR, _no_answer(unreadable[0]))
+    if checkpoint is not None:
+        checkpoint = with_whole_model(checkpoint, findings)
+    if findings:
+        decided_by_rank_0(lambda: set_aside([finding.folder for finding in findings]))
+    return Found(checkpoint, findings)
+
+
+def candidates(folder: Path) -> list[Candidate]:
+    """Newest first."""
+    return [candidate_of(marked) for marked in sorted(marked_folders(folder), key=step_of, reverse=True)]
+
+
+def step_of(folder: Path) -> int:
+    number = re.search(r"\d+\Z", folder.name)
+    return int(number[0]) if number else 0
+
+
+def candidate_of(folder: Path) -> Candidate:
+    try:
+        return Candidate(folder, Checkpoint(folder, read_marker(folder)))
+    except DamagedMarkerError as error:
+        return Candidate(folder, None, f"{MARKER} cannot be used: {error}")
+    except FileNotFoundError:
+        return Candidate(folder, None, f"{MARKER} is missing")
+
+
+def first_whole(found: Sequence[Candidate], findings: list[Finding]) -> Checkpoint | None:
+    """What is wrong with those before it is added to `findings`. A collective."""
+    for candidate in found:
+        finding = finding_of(candidate)
+        if finding is None:
+            return candidate.checkpoint
+        log.warning(
+            "%s %s: %s", finding.folder.name, "is damaged" if finding.is_damage else "is unreadable", finding.problem
+        )
+        findings.append(finding)
+    return None
+
+
+def finding_of(candidate: Candidate) -> Finding | None:
+    """A collective."""
+    if candidate.checkpoint is None:
+        return Finding(candidate.folder, candidate.problem)
+    wait_until_visible(candidate.folder)
+    if candidate.checkpoint.marker.files is None:
+        log.info("%s has no checksums, an older image wrote it: it is taken as it is", candidate.folder.name)
+        return None
+    return find_damage(candidate.folder, candidate.checkpoint.marker.files)
+
+
+def with_whole_model(checkpoint: Checkpoint, findings: list[Finding]) -> Checkpoint:
+    """One after the last step, without the best model where that one is damaged: its own takes its place. A collective."""
+    if not checkpoint.is_last or checkpoint.trained_model == checkpoint.folder:
+        return checkpoint
+    best = decided_by_rank_0(lambda: candidate_of(checkpoint.trained_model))
+    finding = finding_of(best)
+    if finding is None:
+        return checkpoint
+    findings.append(finding)
+    return replace(checkpoint, marker=checkpoint.marker.model_copy(update={"best_step": None}))
+
+
+def set_aside(damaged: Sequence[Path]) -> None:
+    """The newest of them, in the place of what was set aside before; the others go."""
+    if not damaged:
+        return
+    remove_set_aside(damaged[0].parent)
+    newest, *others = damaged
+    newest.rename(newest.with_name(SET_ASIDE + newest.name))
+    for folder in others:
+        log.warning("%s is removed: it is damaged as well", folder.name)
+        discard(folder)
+
+
+def _no_answer(finding: Finding) -> str:
+    return (
+        f"{finding.folder.name}: {finding.problem}, and there is no other checkpoint that is whole; it may be, so the run does not "
+        "begin anew: look at the server of the run's volume. Another attempt looks again."
+    )
+
+
+def health_of(findings: Sequence[Finding], checkpoint: Checkpoint | None) -> CheckpointHealth:
+    if not findings:
+        return CheckpointHealth()
+    newest, *others = findings
+    goes_on = f"goes on from step {checkpoint.marker.step}" if checkpoint else "begins anew, for no checkpoint is whole"
+    names = " and ".join(other.folder.name for other in others)
+    more = f", nor {'is' if len(others) == 1 else 'are'} {names}" if others else ""
+    return CheckpointHealth(
+        trouble=CheckpointTrouble.DAMAGED,
+        message=f"{newest.folder.name} is not as it was written ({newest.problem}){more}: the run {goes_on}. It is set aside "
+        f"in {newest.folder.with_name(SET_ASIDE + newest.folder.name)} for as long as there is room; look at the server "
+        "or the disk of the volume.",
+    )
