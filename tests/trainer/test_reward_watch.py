@@ -100,3 +100,12 @@ def test_a_long_error_is_cut() -> None:
     watch.count("mine:f", [Mishap(RewardError.EXCEPTION, "x" * 2000)])
     watch.see([watch.take_batch()], 0.0, is_training=True)
     assert watch.last_error == f"mine:f: Exception: {'x' * 500}"
+
+
+def test_an_attempt_that_goes_on_judges_the_same_steps() -> None:
+    before, after = watch_after([1.0, 0.05], max_error_share=1.0), RewardWatch(0.2)
+    after.restore(before.state())
+    assert after.health == before.health
+    assert after.error_share == pytest.approx(0.21)
+    with pytest.raises(UserError, match="52.5 % of the completions of the last 2 steps"):
+        after.check()

@@ -33,6 +33,7 @@ from grpo_trainer.storage.checkpoints import CheckpointKeeper, folder_of, wait_u
 from grpo_trainer.storage.midway import save_midway
 from grpo_trainer.storage.other_ranks import loadable
 from grpo_trainer.storage.starting_states import forget_comparisons
+from grpo_trainer.storage.statistics import load_statistics, save_statistics
 from grpo_trainer.storage.writing import GuardedEngine, guard
 
 log = logging.getLogger(__name__)
@@ -270,6 +271,15 @@ class Learner(DynamicSamplingTrainer):
         if self.is_deepspeed_enabled and not isinstance(self.model_wrapped.checkpoint_engine, GuardedEngine):
             guard(self.model_wrapped, self.keeper.writing, self.is_world_process_zero())
         return self.keeper.writing.whole()
+
+    def _save_rng_state(self, output_dir: str) -> None:
+        super()._save_rng_state(output_dir)
+        save_statistics(self, Path(output_dir))
+
+    def _load_rng_state(self, checkpoint: str | None) -> None:
+        super()._load_rng_state(checkpoint)
+        if checkpoint is not None and not self.starts_elsewhere:
+            load_statistics(self, Path(checkpoint))
 
     def _get_train_sampler(self, *args: Any, **kwargs: Any) -> Any:
         self.train_sampler = super()._get_train_sampler(*args, **kwargs)

@@ -1,8 +1,9 @@
 """How reliably reward functions score: what failed, counted over all ranks, and when that is too much to go on."""
 
 from collections import Counter, deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from grpo_contract.failure import QUOTED_CHARACTERS, PodReason, UserError
 from grpo_contract.metrics import RewardError
@@ -65,6 +66,14 @@ class RewardWatch:
         if is_training:
             self._shares.append(lost_share)
         return errors
+
+    def state(self) -> dict[str, Any]:
+        """For a checkpoint: an attempt that goes on from it judges the same steps."""
+        return {"shares": list(self._shares), "last_error": self.last_error}
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        self._shares = deque(state["shares"], maxlen=ERROR_WINDOW_STEPS)
+        self.last_error = state["last_error"]
 
     @property
     def health(self) -> RewardHealth:

@@ -40,12 +40,18 @@ NEEDED_TO_RESUME: Final = (
     BATCHES,
     "zero_to_*.py",
     "rng_state*.pth",
+    "statistics_*.json",
     SCHEDULER,
     MIDWAY.format("*"),
     ENTROPY_CONTROL,
     MARKER,
     PARTIAL_MARKER,
 )
+
+
+def statistics_of_rank(rank: int) -> str:
+    """What a rank has measured and not told yet."""
+    return f"statistics_{rank}.json"
 
 
 def is_needed_to_resume(name: str) -> bool:
