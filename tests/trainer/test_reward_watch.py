@@ -107,5 +107,5 @@ def test_an_attempt_that_goes_on_judges_the_same_steps() -> None:
     after.restore(before.state())
     assert after.health == before.health
     assert after.error_share == pytest.approx(0.21)
-    with pytest.raises(UserError, match="52.5 % of the completions of the last 2 steps"):
+    with pytest.raises(UserError, match=r"52\.5 % of the completions of the last 2 steps"):
         after.check()

@@ -32,6 +32,7 @@ from grpo_trainer.storage.checkpoint_files import QUANTISATION
 from grpo_trainer.storage.checkpoints import CheckpointKeeper, folder_of, wait_until_visible
 from grpo_trainer.storage.midway import save_midway
 from grpo_trainer.storage.other_ranks import loadable
+from grpo_trainer.storage.reference import gather_reference, load_reference, write_reference
 from grpo_trainer.storage.starting_states import forget_comparisons
 from grpo_trainer.storage.statistics import load_statistics, save_statistics
 from grpo_trainer.storage.writing import GuardedEngine, guard
@@ -253,8 +254,10 @@ class Learner(DynamicSamplingTrainer):
         if self.ending is not None:
             self.ending.saves()
         with self.clock.phase(Phase.CHECKPOINT), MAIN_THREAD.within(Step.CHECKPOINT), self._guarded_writing():
+            reference = gather_reference(self)  # before anything that may fail on one rank
             super()._save_checkpoint(*args, **kwargs)
             folder = folder_of(Path(self.args.output_dir), self.state.global_step)
+            self._write(write_reference, reference, folder)
             self._write(save_midway, self, folder)
             if self.is_world_process_zero():
                 self._write(save_batches, self.args, folder)
@@ -280,6 +283,7 @@ class Learner(DynamicSamplingTrainer):
         super()._load_rng_state(checkpoint)
         if checkpoint is not None and not self.starts_elsewhere:
             load_statistics(self, Path(checkpoint))
+            load_reference(self, Path(checkpoint))
 
     def _get_train_sampler(self, *args: Any, **kwargs: Any) -> Any:
         self.train_sampler = super()._get_train_sampler(*args, **kwargs)

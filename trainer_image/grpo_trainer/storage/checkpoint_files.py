@@ -26,6 +26,8 @@ MIDWAY: Final = "midway_{}.pt"
 """Of each rank; see `midway.py`."""
 ENTROPY_CONTROL: Final = "entropy_ctrl_state.json"
 """TRL's, with use_adaptive_entropy."""
+REFERENCE: Final = "reference.safetensors"
+"""The reference policy, where it moves."""
 MARKER: Final = "complete.json"
 """Makes a checkpoint count; of the run alone."""
 PARTIAL_MARKER: Final = f".{MARKER}"
@@ -41,6 +43,7 @@ NEEDED_TO_RESUME: Final = (
     "zero_to_*.py",
     "rng_state*.pth",
     "statistics_*.json",
+    REFERENCE,
     SCHEDULER,
     MIDWAY.format("*"),
     ENTROPY_CONTROL,
