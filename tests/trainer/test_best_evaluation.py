@@ -134,6 +134,26 @@ def test_the_trained_model_is_that_of_the_best_evaluation(stopped: Finished) -> 
     assert (stopped.model / "model.safetensors").read_bytes() != (last / "model.safetensors").read_bytes()
 
 
+def test_a_best_model_that_is_damaged_is_not_taken(stopped: Finished, tmp_path: Path) -> None:
+    checkpoints = without_model(stopped, tmp_path, ENDED_AT).run_folder / "checkpoints"
+    states = (
+        checkpoints
+        / f"checkpoint-{BEST_STEP}"
+        / f"global_step{BEST_STEP}"
+        / "zero_pp_rank_1_mp_rank_00_optim_states.pt"
+    )
+    content = bytearray(states.read_bytes())
+    content[len(content) // 2] ^= 1
+    states.write_bytes(content)
+    finished = run(tmp_path, stopped.config)
+    said = f"checkpoint-{BEST_STEP}, which has the best model, is not as it was written"
+    assert log_of(finished).count(said) == 1
+    progress = json.loads((tmp_path / "progress.json").read_text())
+    assert progress["checkpointHealth"]["trouble"] == "CheckpointDamaged"
+    last = stopped.run_folder / "checkpoints" / f"checkpoint-{ENDED_AT}"
+    assert (finished.model / "model.safetensors").read_bytes() == (last / "model.safetensors").read_bytes()
+
+
 def test_the_best_checkpoint_and_that_of_the_end_stay_beside_those_of_recovery(stopped: Finished) -> None:
     assert kept(stopped) == [f"checkpoint-{step}" for step in (BEST_STEP, 4, ENDED_AT)]
 

@@ -8,13 +8,13 @@ from typing import Any
 
 import pytest
 
-from grpo_contract.failure import RunFailure
+from grpo_contract.failure import RunFailure, UserError
 from grpo_contract.progress import CheckpointHealth, CheckpointTrouble
 from grpo_trainer.storage import checksums, verification
 from grpo_trainer.storage.checkpoint_files import MARKER
 from grpo_trainer.storage.checkpoints import complete_checkpoints
 from grpo_trainer.storage.marker import Marker, write_marker
-from grpo_trainer.storage.resuming import find_checkpoint
+from grpo_trainer.storage.resuming import check_start, damage_of_best, find_checkpoint
 from grpo_trainer.storage.verification import own_sums
 
 STATES = "global_step{step}/zero_pp_rank_0_mp_rank_00_optim_states.pt"
@@ -188,6 +188,28 @@ def test_a_drive_that_stutters_is_asked_again(
     found = find_checkpoint(checkpoints)
     assert found.checkpoint is not None
     assert found.checkpoint.marker.step == 6
+
+
+def test_a_start_is_whole(checkpoints: Path) -> None:
+    check_start(checkpoints / "checkpoint-6")
+    damage(checkpoints, 6, "model.safetensors", turn_a_bit)
+    with pytest.raises(UserError) as caught:
+        check_start(checkpoints / "checkpoint-6")
+    assert str(caught.value) == (
+        f"spec.recipe.resume_from_checkpoint: '{checkpoints}/checkpoint-6' is damaged, the content of model.safetensors is not what "
+        "was written; name another checkpoint."
+    )
+    (checkpoints / "checkpoint-6" / MARKER).unlink()  # as of a training that knew none
+    check_start(checkpoints / "checkpoint-6")
+
+
+def test_what_cannot_be_read_is_not_called_damaged(checkpoints: Path, unreadable: set[str]) -> None:
+    unreadable.add("checkpoint-6")
+    with pytest.raises(RunFailure, match="checkpoint-6, from which the run starts, cannot be checked") as caught:
+        check_start(checkpoints / "checkpoint-6")
+    assert caught.type is RunFailure
+    with pytest.raises(RunFailure, match="checkpoint-6, which has the best model, cannot be checked"):
+        damage_of_best(checkpoints / "checkpoint-6")
 
 
 @pytest.mark.parametrize("is_damaged", [False, True])

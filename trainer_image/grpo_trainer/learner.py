@@ -29,12 +29,14 @@ from grpo_trainer.rewards.watch import RewardErrors, RewardWatch
 from grpo_trainer.sampling.dynamic_sampling import DynamicSamplingTrainer
 from grpo_trainer.sampling.spread import without_failed
 from grpo_trainer.storage.checkpoint_files import QUANTISATION
-from grpo_trainer.storage.checkpoints import CheckpointKeeper, folder_of, wait_until_visible
+from grpo_trainer.storage.checkpoints import CheckpointKeeper, folder_of
 from grpo_trainer.storage.midway import save_midway
 from grpo_trainer.storage.other_ranks import loadable
 from grpo_trainer.storage.reference import gather_reference, load_reference, write_reference
+from grpo_trainer.storage.resuming import damage_of_best
 from grpo_trainer.storage.starting_states import forget_comparisons
 from grpo_trainer.storage.statistics import load_statistics, save_statistics
+from grpo_trainer.storage.verification import Finding
 from grpo_trainer.storage.writing import GuardedEngine, guard
 
 log = logging.getLogger(__name__)
@@ -82,6 +84,8 @@ class Learner(DynamicSamplingTrainer):
         self.last_evaluation: tuple[int, dict[str, float]] | None = None
         """The step that it was made at, and its results."""
         self.best_step_loaded: int | None = None
+        self.lost_best: Finding | None = None
+        """What is wrong with the checkpoint that was to be loaded after the last step."""
         self.starts_elsewhere = False
         """Its training begins at a checkpoint of another one."""
         self._told_of: set[tuple[str, str]] = set()
@@ -133,7 +137,11 @@ class Learner(DynamicSamplingTrainer):
         if best_step == self.state.global_step:
             return
         best = Path(self.state.best_model_checkpoint)
-        wait_until_visible(best)
+        with MAIN_THREAD.within(Step.LOAD):
+            self.lost_best = damage_of_best(best)
+        if self.lost_best is not None:
+            self.state.best_global_step = self.state.best_model_checkpoint = None
+            return
         with MAIN_THREAD.within(Step.LOAD), loadable(best, self.deepspeed):
             super()._load_best_model()
         self.best_step_loaded = best_step

@@ -48,7 +48,7 @@ from grpo_trainer.storage.final_model import FinalModel, add_evaluation, find_fi
 from grpo_trainer.storage.kept_models import KeptModels
 from grpo_trainer.storage.midway import TakeUpMidway
 from grpo_trainer.storage.other_ranks import LOADS_UNIVERSAL, ForgetUniversal, make_universal, saved_ranks
-from grpo_trainer.storage.resuming import find_checkpoint
+from grpo_trainer.storage.resuming import check_start, find_checkpoint, without_best
 from grpo_trainer.storage.saved_model import take_up_saved
 from grpo_trainer.storage.starting_checkpoint import starting_checkpoint
 from grpo_trainer.storage.starting_states import StepsLeft, check_shapes, resuming_named
@@ -218,8 +218,9 @@ def prepare_start(learner: Learner, name: str, folder: Path) -> None:
     """From another training's checkpoint of the model `name`.
 
     Raises:
-        UserError: it is of another model.
+        UserError: it is of another model, or damaged.
     """
+    check_start(folder)
     check_shapes(learner.model, name, learner.args.process_index, folder)
     learner.add_callback(StepsLeft(folder))
     learner.starts_elsewhere = True
@@ -257,6 +258,11 @@ def tell_end(learner: Learner, board: ProgressBoard) -> None:
     if reason is not None:
         log.info("training ended early, at step %d of %d: %s", state.global_step, state.max_steps, reason)
         board.update_part("progress", ended_early=reason, eta_seconds=None)
+    if learner.lost_best is not None:
+        health = without_best(learner.lost_best)
+        if learner.is_world_process_zero():
+            log.error("%s", health.message)
+        board.update(checkpoint_health=health)
     if learner.trained_step != state.global_step:
         log.info(
             "the best model, of step %d, is loaded: %s",

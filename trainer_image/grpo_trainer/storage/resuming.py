@@ -24,6 +24,7 @@ from grpo_trainer.storage.checkpoints import (
     wait_until_visible,
 )
 from grpo_trainer.storage.marker import DamagedMarkerError, read_marker
+from grpo_trainer.storage.starting_checkpoint import unsuitable
 from grpo_trainer.storage.verification import Finding, find_damage
 
 log = logging.getLogger(__name__)
@@ -124,12 +125,50 @@ def with_whole_model(checkpoint: Checkpoint, findings: list[Finding]) -> Checkpo
     """One after the last step, without the best model where that one is damaged: its own takes its place. A collective."""
     if not checkpoint.is_last or checkpoint.trained_model == checkpoint.folder:
         return checkpoint
-    best = decided_by_rank_0(lambda: candidate_of(checkpoint.trained_model))
-    finding = finding_of(best)
+    finding = damage_of_best(checkpoint.trained_model)
     if finding is None:
         return checkpoint
     findings.append(finding)
     return replace(checkpoint, marker=checkpoint.marker.model_copy(update={"best_step": None}))
+
+
+def damage_of_best(folder: Path) -> Finding | None:
+    """What is wrong with the checkpoint of the best model. A collective.
+
+    Raises:
+        RunFailure: it cannot be read, and may be whole.
+    """
+    return _damage_of(folder, "which has the best model")
+
+
+def check_start(folder: Path) -> None:
+    """Of another run, or of a training that knew no markers. A collective.
+
+    Raises:
+        UserError: it is damaged.
+        RunFailure: it cannot be read, and may be whole.
+    """
+    if not decided_by_rank_0((folder / MARKER).exists):
+        return
+    finding = _damage_of(folder, "from which the run starts")
+    if finding is not None:
+        raise unsuitable(folder, f"is damaged, {finding.problem}", "name another checkpoint")
+
+
+def _damage_of(folder: Path, what: str) -> Finding | None:
+    finding = finding_of(decided_by_rank_0(lambda: candidate_of(folder)))
+    if finding is not None and not finding.is_damage:
+        problem = f"{folder.name}, {what}, cannot be checked ({finding.problem})"
+        raise RunFailure(PodReason.LEARNER_ERROR, f"{problem}: look at the server of the run's volume.")
+    return finding
+
+
+def without_best(finding: Finding) -> CheckpointHealth:
+    return CheckpointHealth(
+        trouble=CheckpointTrouble.DAMAGED,
+        message=f"{finding.folder.name}, which has the best model, is not as it was written ({finding.problem}): the trained model "
+        "is that of the last step. Look at the server or the disk of the volume.",
+    )
 
 
 def set_aside(damaged: Sequence[Path]) -> None:
