@@ -39,6 +39,7 @@ def main() -> None:
         accelerator=Accelerator(cpu=True),
         processing_class=AutoTokenizer.from_pretrained(model),
         max_completion_length=12,
+        seed=1,
     )
     MAIN_THREAD.has_loaded()
     Watchdog(SHORT, collectives_begun)

@@ -15,7 +15,7 @@ RANKS = {
     "zero_to_fp32.py": 0,
     "rng_state.pth": 0,
     "rng_state_3.pth": 3,
-    "statistics_2.json": 2,
+    "midway_2.pt": 2,
     "global_step4/zero_pp_rank_12_mp_rank_00_model_states.pt": 12,
     "global_step4/bf16_zero_pp_rank_1_mp_rank_00_optim_states.pt": 1,
 }

@@ -3,9 +3,9 @@
 import json
 import shutil
 from pathlib import Path
-from typing import Any
 
 import pytest
+import torch
 
 from trainer.learner_inputs import learner_config, write_problems
 from trainer.test_zero3 import Finished, numbers, run, without_model
@@ -49,7 +49,7 @@ def test_so_is_the_loss_of_all_steps(undisturbed: Finished, resumed: Finished) -
 @pytest.mark.parametrize("rank", [0, 1])
 def test_each_rank_has_its_own(rank: int, undisturbed: Finished) -> None:
     checkpoint = undisturbed.run_folder / "checkpoints" / f"checkpoint-{RESUMED_FROM}"
-    statistics: Any = json.loads((checkpoint / f"statistics_{rank}.json").read_text())
-    assert len(statistics["metrics"]["reward"]) == RESUMED_FROM
-    assert statistics["last_logged_step"] == 0
-    assert statistics["rewards"] == {"shares": [0.0] * RESUMED_FROM, "last_error": None}
+    midway = torch.load(checkpoint / f"midway_{rank}.pt", weights_only=False)
+    assert len(midway["metrics"]["reward"]) == RESUMED_FROM
+    assert midway["means"]["_globalstep_last_logged"] == 0
+    assert midway["rewards"] == {"shares": [0.0] * RESUMED_FROM, "last_error": None}

@@ -35,7 +35,6 @@ from grpo_trainer.storage.other_ranks import loadable
 from grpo_trainer.storage.reference import gather_reference, load_reference, write_reference
 from grpo_trainer.storage.resuming import damage_of_best
 from grpo_trainer.storage.starting_states import forget_comparisons
-from grpo_trainer.storage.statistics import load_statistics, save_statistics
 from grpo_trainer.storage.verification import Finding
 from grpo_trainer.storage.writing import GuardedEngine, guard
 
@@ -251,7 +250,7 @@ class Learner(DynamicSamplingTrainer):
         """TRL's, beside the checkpoints, would name neither model nor data. `model_card.py` writes the trained model's."""
 
     def _save(self, output_dir: str, state_dict: Any = None) -> None:
-        self._write(self._write_model, output_dir, state_dict)
+        self._write_part(self._write_model, output_dir, state_dict)
 
     def _write_model(self, output_dir: str, state_dict: Any) -> None:
         super()._save(output_dir, state_dict)
@@ -265,12 +264,12 @@ class Learner(DynamicSamplingTrainer):
             reference = gather_reference(self)  # before anything that may fail on one rank
             super()._save_checkpoint(*args, **kwargs)
             folder = folder_of(Path(self.args.output_dir), self.state.global_step)
-            self._write(write_reference, reference, folder)
-            self._write(save_midway, self, folder)
+            self._write_part(write_reference, reference, folder)
+            self._write_part(save_midway, self, folder)
             if self.is_world_process_zero():
-                self._write(save_batches, self.args, folder)
+                self._write_part(save_batches, self.args, folder)
 
-    def _write(self, write: Callable[..., None], *arguments: Any) -> None:
+    def _write_part(self, write: Callable[..., None], *arguments: Any) -> None:
         if self.keeper is None:
             write(*arguments)
         else:
@@ -283,14 +282,9 @@ class Learner(DynamicSamplingTrainer):
             guard(self.model_wrapped, self.keeper.writing, self.is_world_process_zero())
         return self.keeper.writing.whole()
 
-    def _save_rng_state(self, output_dir: str) -> None:
-        super()._save_rng_state(output_dir)
-        save_statistics(self, Path(output_dir))
-
     def _load_rng_state(self, checkpoint: str | None) -> None:
         super()._load_rng_state(checkpoint)
         if checkpoint is not None and not self.starts_elsewhere:
-            load_statistics(self, Path(checkpoint))
             load_reference(self, Path(checkpoint))
 
     def _get_train_sampler(self, *args: Any, **kwargs: Any) -> Any:

@@ -42,7 +42,6 @@ NEEDED_TO_RESUME: Final = (
     BATCHES,
     "zero_to_*.py",
     "rng_state*.pth",
-    "statistics_*.json",
     REFERENCE,
     SCHEDULER,
     MIDWAY.format("*"),
@@ -50,11 +49,6 @@ NEEDED_TO_RESUME: Final = (
     MARKER,
     PARTIAL_MARKER,
 )
-
-
-def statistics_of_rank(rank: int) -> str:
-    """What a rank has measured and not told yet."""
-    return f"statistics_{rank}.json"
 
 
 def is_needed_to_resume(name: str) -> bool:

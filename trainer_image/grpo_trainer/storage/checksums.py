@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict
 from grpo_trainer.storage.checkpoint_files import MARKER, PARTIAL_MARKER
 
 CHUNK_BYTES: Final = 1 << 24
-WRITTEN_BY_RANK: Final = re.compile(r"zero_pp_rank_(\d+)_|^rng_state_(\d+)\.pth$|^statistics_(\d+)\.json$")
+WRITTEN_BY_RANK: Final = re.compile(r"zero_pp_rank_(\d+)_|^rng_state_(\d+)\.pth$|^midway_(\d+)\.pt$")
 """Names of files that each rank writes its own of. All others are rank 0's."""
 
 

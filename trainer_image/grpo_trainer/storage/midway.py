@@ -1,5 +1,6 @@
 """What a learner is in the middle of when a checkpoint is saved, and TRL and transformers forget: completions that are learnt
-from several times, or in several steps, and what is logged only every few steps.
+from several times, or in several steps, what is logged only every few steps, and how many completions of the last steps have
+lost their reward.
 
 Each rank has its own. It is of as many ranks, and of the run itself: who starts from another's checkpoint, or has other ranks,
 generates anew and logs what it has made itself.
@@ -24,6 +25,7 @@ def save_midway(learner: Any, checkpoint: Path) -> None:
         "metrics": dict(learner._metrics["train"]),
         "completions": learner._buffered_inputs if learner.is_within_generation_batch else None,
         "told_completions": {name: _plain(column) for name, column in learner._logs.items()},
+        "rewards": learner.watch.state(),
     }
     torch.save(content, checkpoint / midway_file(learner.args.process_index))
 
@@ -48,6 +50,7 @@ class TakeUpMidway(TrainerCallback):  # type: ignore[misc]
         learner._buffered_inputs = content["completions"]
         for name, column in content["told_completions"].items():
             _fill(learner._logs[name], column)
+        learner.watch.restore(content["rewards"])
 
 
 def _plain(column: Any) -> Any:
