@@ -198,8 +198,6 @@ test-api: env-dev cluster-build ## every rule of the CRD against a real API serv
 test-operator: AT_ONCE = 4
 test-operator: env-dev cluster-build ## the operator on a real control plane, with simulated pods
 	$(call PARALLEL,$(DEV)) tests/simulated
-chaos: env-dev cluster-build ## more of test-operator's faults: further seeds, an operator that is killed before each write as well
-	$(call PARALLEL,$(DEV)) -m chaos tests/simulated
 test-chart: env-dev cluster-build ## helm lint, template, unit tests, install; images
 	$(call PYTEST,$(DEV)) tests/chart
 test-trainer: env-trainer ## real TRL, DeepSpeed and vLLM on CPU
@@ -208,6 +206,14 @@ test-e2e: env-dev env-trainer ## apply, train, kill, resume, scrape on the local
 	$(call PYTEST,$(DEV)) tests/e2e
 test: env-dev env-trainer cluster-build ## verify, then all of these, from fast to slow, and one summary
 	$(PATHS) $(DEV)/python -m harness.layers $(LAYERS)
+
+##@ Faults
+
+chaos: env-dev env-trainer cluster-build ## longer sweeps of test-operator's faults, then every fault of tests/chaos on the local cluster: printed, and written to build/chaos.json
+	$(call PARALLEL,$(DEV)) -m chaos tests/simulated
+	$(PATHS) $(DEV)/python -m chaos
+chaos-soak: env-dev env-trainer ## faults at random for as long as a run takes, about half an hour; printed, and written to build/soak.json
+	$(PATHS) $(DEV)/python -m chaos.soak
 
 ##@ Benchmarks
 

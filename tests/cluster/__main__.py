@@ -2,6 +2,7 @@
 
 import argparse
 import contextlib
+import signal
 import sys
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from cluster.layout import KUBECONFIG, MAX_NODES, MONITORING_NAMESPACE, PROMETHE
 from cluster.lifecycle import Shape
 from cluster.lock import alone
 from cluster.node import cut_off, load_images, reconnect, remove_image
-from cluster.processes import dead_daemons, kubectl_command, run
+from cluster.processes import dead_daemons, kubectl_command, respawn, run, signal_daemon
 from cluster.waiting import ClusterError
 
 
@@ -58,6 +59,10 @@ def _parser() -> argparse.ArgumentParser:
     fake.add_argument("count", type=int, metavar="COUNT")
     command("cut-off", _cut_off, "take a node's network away").add_argument("node")
     command("reconnect", _reconnect, "give it back").add_argument("node")
+    text = "stop a daemon of the cluster, such as kube-apiserver, node1-kubelet: it answers nobody"
+    command("pause", _pause, text).add_argument("daemon")
+    command("resume", _resume, "let it go on").add_argument("daemon")
+    command("restart", _restart, "kill a daemon and start it again").add_argument("daemon")
     prove = command("prove", _prove, "show each ability of the running cluster that tests build on")
     prove.add_argument("abilities", nargs="*", metavar="ABILITY", help="only these; the slow ones must be named")
     command("prove-end", _prove_end, "kill every process of the running cluster, and show that `down` leaves nothing")
@@ -140,6 +145,18 @@ def _cut_off(arguments: argparse.Namespace) -> None:
 
 def _reconnect(arguments: argparse.Namespace) -> None:
     reconnect(arguments.node)
+
+
+def _pause(arguments: argparse.Namespace) -> None:
+    signal_daemon(arguments.daemon, signal.SIGSTOP)
+
+
+def _resume(arguments: argparse.Namespace) -> None:
+    signal_daemon(arguments.daemon, signal.SIGCONT)
+
+
+def _restart(arguments: argparse.Namespace) -> None:
+    respawn(arguments.daemon)
 
 
 def _prove(arguments: argparse.Namespace) -> None:

@@ -14,7 +14,7 @@ ENVIRONMENTS = HOME / "envs"  # the project's Python environments, which pods of
 
 # All that `up` makes and `down` removes.
 RUN = CACHE / "run"
-PKI, LOGS, PIDS = RUN / "pki", RUN / "logs", RUN / "pids"
+PKI, LOGS, PIDS, COMMANDS = RUN / "pki", RUN / "logs", RUN / "pids", RUN / "commands"
 KUBECONFIG, STATE, AUDIT_LOG = RUN / "admin.kubeconfig", RUN / "state.json", LOGS / "audit.log"
 VOLUMES = RUN / "volumes"  # the folders behind PersistentVolumes, the same on every node
 

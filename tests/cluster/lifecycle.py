@@ -17,6 +17,7 @@ from cluster.host_python import visible_folders
 from cluster.layout import (
     BRIDGE,
     CACHE,
+    COMMANDS,
     CONTROL_PLANE,
     KUBECONFIG,
     LOGS,
@@ -65,7 +66,7 @@ def _up(shape: Shape, fresh: bool) -> None:
         return
     start = time.monotonic()
     _end_everything()
-    for folder in (PKI, LOGS, PIDS, VOLUMES):
+    for folder in (PKI, LOGS, PIDS, COMMANDS, VOLUMES):
         folder.mkdir(parents=True)
     with timed("certificates"):
         write_certificates(shape.node_names)

@@ -1,13 +1,15 @@
 """Commands that run to their end, and daemons that outlive us."""
 
+import json
 import os
+import signal
 import subprocess
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any
 
 from cluster import cgroups
-from cluster.layout import KUBECONFIG, LOGS, PIDS, RUN, SOURCES
+from cluster.layout import COMMANDS, KUBECONFIG, LOGS, PIDS, RUN, SOURCES
 from cluster.waiting import ClusterError, wait_for
 
 COMMAND_S = 900.0
@@ -59,7 +61,23 @@ def spawn(name: str, group: str, command: Sequence[object]) -> int:
             check=True,
         )
     wait_for(name, lambda: (PIDS / name).exists() and (PIDS / name).read_text().strip())
+    (COMMANDS / name).write_text(json.dumps([group, *map(str, command)]))
     return pid_of(name)
+
+
+def respawn(name: str) -> None:
+    """End a daemon at once, and start it again as it was."""
+    signal_daemon(name, signal.SIGKILL)
+    wait_for(f"the end of {name}", lambda: name in dead_daemons())
+    (PIDS / name).unlink()
+    group, *command = json.loads((COMMANDS / name).read_text())
+    spawn(name, group, command)
+
+
+def signal_daemon(name: str, number: signal.Signals) -> None:
+    if not (PIDS / name).exists():
+        raise ClusterError(f"no daemon {name}; there are {', '.join(sorted(file.name for file in PIDS.iterdir()))}")
+    os.kill(pid_of(name), number)
 
 
 def _daemon_environment(ours: Mapping[str, str]) -> dict[str, str]:

@@ -1,0 +1,175 @@
+"""A run that trains while it is hurt: two learners, and two generators, on the local cluster."""
+
+import re
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from cluster.cgroups import command_of, processes_of_pod
+from demo.volume import on_local_cluster, prepare_volume, wait_for_volume
+from e2e.demo_runs import small_run
+from e2e.namespaces import create_namespace
+from harness.installation import (
+    install_operator,
+    load_operator_image,
+    load_trainer_image,
+    local_cluster,
+    local_settings,
+    start_local_cluster,
+)
+from harness.kubectl import Kubectl, Manifest
+from harness.outages import wait_through_outages
+from harness.runs import RunEndedError, phase, pods, step
+from harness.waiting import wait_for
+
+NAMESPACE = "chaos"
+EVERY_STEPS = 3
+"""Of checkpoints."""
+GENERATORS = 2
+DEADLINES = {"collectiveSeconds": 60, "scoringSeconds": 30, "generateSeconds": 60, "weightSyncSeconds": 30}
+"""As a run of such small steps might have them."""
+START_S = 400.0
+CALM_S = 300.0
+STEP = re.compile(r"step (\d+)/\d+  reward .*  ([\d.]+) s$")
+RESUMED = re.compile(r"resuming from the checkpoint of step (\d+)")
+STAMPED = re.compile(r"(\d{4}-\d\d-\d\dT\S+) (.*)")
+HOLDS = re.compile(r"generator (\S+) holds weights")
+
+
+@dataclass(frozen=True)
+class Line:
+    time: float
+    """Seconds since the epoch, at which it was written."""
+    text: str
+
+
+@dataclass(frozen=True)
+class State:
+    """Of the run, as its object tells."""
+
+    attempt: int
+    step: int
+    in_sync: int
+    is_training: bool
+    seconds_per_step: float
+
+
+@dataclass(frozen=True)
+class Arena:
+    cluster: Kubectl
+    kubectl: Kubectl
+    name: str
+
+    def run(self) -> Manifest:
+        return self.kubectl.get("grporun", self.name)
+
+    def state(self) -> State:
+        run = self.run()
+        status = run["status"]
+        generators, progress = status.get("generators", {}), status.get("progress", {})
+        return State(
+            attempt=status.get("attempt", 1),
+            step=step(run),
+            in_sync=generators.get("inSync", 0),
+            is_training=phase(run) == "Running",
+            seconds_per_step=progress.get("secondsPerStep", 0.0),
+        )
+
+    def wait(self, what: str, is_so: Callable[[State], bool], timeout_s: float) -> State:
+        """For a state of the run; also while the API server is away.
+
+        Raises:
+            RunEndedError: it has ended.
+            TimeoutError: it has not come.
+        """
+
+        def look() -> State | None:
+            if phase(run := self.run()) in ("Failed", "Succeeded"):
+                raise RunEndedError(self.name, run, what)
+            state = self.state()
+            return state if is_so(state) else None
+
+        return wait_through_outages(what, look, timeout_s, interval_s=0.2)
+
+    def wait_until_calm(self) -> State:
+        """It trains, and each of its generators holds the learners' weights. Two steps on, nothing has changed."""
+        calm = self.wait("a run that trains with all generators", _is_calm, START_S)
+        return self.wait("two steps more", lambda now: _is_calm(now) and now.step >= calm.step + 2, CALM_S)
+
+    def pods(self, role: str) -> list[Manifest]:
+        return [pod for pod in pods(self.kubectl, self.name, role) if "deletionTimestamp" not in pod["metadata"]]
+
+    def learners(self) -> list[Manifest]:
+        """Of the current attempt, in order."""
+        attempt = str(self.state().attempt)
+        return [pod for pod in self.pods("learner") if pod["metadata"]["labels"]["grpo.dev/attempt"] == attempt]
+
+    def log(self, since_s: float = 0.0) -> list[Line]:
+        """Of learner 0."""
+        return [line for line in log_lines(self.kubectl, self.learners()[0]) if line.time >= since_s]
+
+    def wait_for_line(self, what: str, pattern: str, since_s: float, timeout_s: float) -> Line:
+        """In the log of learner 0, of whichever attempt is the current one."""
+
+        def look() -> Line | None:
+            return next((line for line in self.log(since_s) if re.search(pattern, line.text)), None)
+
+        return wait_through_outages(what, look, timeout_s, interval_s=0.2)
+
+
+def log_lines(kubectl: Kubectl, pod: Manifest) -> list[Line]:
+    raw = kubectl("logs", pod["metadata"]["name"], "--tail=-1", "--timestamps")
+    stamped = (
+        STAMPED.match(line) for line in raw.splitlines()
+    )  # a line of a progress bar is many, of which one has a time
+    return [Line(_seconds(found[1]), found[2]) for found in stamped if found]
+
+
+def processes(pod: Manifest) -> list[int]:
+    """Of its containers, without the one that holds its network."""
+    return [pid for pid in processes_of_pod(pod["metadata"]["uid"]) if not command_of(pid)[0].endswith("pause")]
+
+
+def steps_made(lines: list[Line]) -> list[int]:
+    return [int(found[1]) for line in lines if (found := STEP.search(line.text))]
+
+
+@contextmanager
+def arena(name: str, steps: int, **changes: Any) -> Iterator[Arena]:
+    """A run that has begun to train; its namespace goes with it."""
+    start_local_cluster()
+    load_trainer_image()
+    cluster = local_cluster()
+    kubectl = create_namespace(cluster, NAMESPACE)
+    prepare_volume(kubectl, on_local_cluster)
+    load_operator_image()
+    install_operator(cluster, *local_settings())
+    wait_for_volume(kubectl)
+    spec: dict[str, Any] = {
+        "learners": {"replicas": 2},
+        "generators": {"replicas": GENERATORS},
+        "checkpoint": {"everySteps": EVERY_STEPS, "keep": 3},
+        "deadlines": DEADLINES,
+        "rewards": {"timeoutSeconds": DEADLINES["scoringSeconds"]},
+        "maxRestarts": 1000,
+    }
+    kubectl.apply(small_run(name, steps, **spec | changes))
+    here = Arena(cluster, kubectl, name)
+    try:
+        wait_for("a run that is known", lambda: "status" in here.run(), 60)
+        here.wait_until_calm()
+        yield here
+    finally:
+        cluster("delete", "namespace", NAMESPACE, "--timeout=180s")
+
+
+def _is_calm(state: State) -> bool:
+    return state.is_training and state.in_sync == GENERATORS
+
+
+def _seconds(stamp: str) -> float:
+    """RFC 3339 with nanoseconds."""
+    whole, _, fraction = stamp.rstrip("Z").partition(".")
+    return datetime.fromisoformat(whole).replace(tzinfo=UTC).timestamp() + float(f"0.{fraction or 0}")

@@ -1,0 +1,112 @@
+"""`python -m chaos.soak`: faults at random for as long as a run takes, and how much of its time was training all the same."""
+
+import argparse
+import json
+import random
+import sys
+import time
+from dataclasses import dataclass
+from statistics import median
+
+from chaos.arena import STEP, Arena, arena
+from chaos.faults import FAULTS, Fault
+from harness.installation import tool_output
+from harness.kubectl import CommandFailedError
+from harness.layout import ROOT
+from harness.prometheus import Prometheus
+from harness.runs import phase
+
+REPORT = ROOT / "build" / "soak.json"
+STEPS = 600
+LONGEST_S = 3 * 3600.0
+LOOK_S = 0.5
+
+
+@dataclass
+class Plague:
+    """Some faults, of which one comes about every so many seconds."""
+
+    faults: list[Fault]
+    every_s: float
+    due_s: float = 0.0
+
+    def plan(self, moments: random.Random) -> None:
+        self.due_s = time.monotonic() + self.every_s * moments.uniform(0.5, 1.5)
+
+
+def plagues() -> list[Plague]:
+    def named(*names: str) -> list[Fault]:
+        return [fault for fault in FAULTS if fault.name in names]
+
+    return [
+        Plague(named("generator killed", "generator deleted", "generator killed in a weight update"), 30),
+        Plague(named("operator killed"), 60),
+        Plague(named("learner 0 killed", "learner 1 killed", "learner 1 deleted"), 300),
+    ]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m chaos.soak", description=sys.modules[__name__].__doc__)
+    parser.add_argument("--steps", type=int, default=STEPS, help=f"of the run (default {STEPS}, about half an hour)")
+    parser.add_argument("--seed", type=int, default=random.randrange(1 << 32), help="of the faults and their moments")
+    arguments = parser.parse_args()
+    print(f"seed {arguments.seed}", flush=True)
+    with arena("soak", arguments.steps) as stage:
+        undisturbed_s = median_step_s(stage)
+        first, begun = stage.state().step, time.time()
+        struck = infest(stage, random.Random(arguments.seed))
+        ended = time.time()
+        run = stage.run()
+        report = {
+            "seed": arguments.seed,
+            "steps": run["status"]["progress"]["step"],
+            "phase": phase(run),
+            "minutes": (ended - begun) / 60,
+            "faults": struck,
+            "attempts": run["status"]["attempt"],
+            "effective_ratio": (run["status"]["progress"]["step"] - first) * undisturbed_s / (ended - begun),
+            "stale_samples": stale_samples(stage, ended - begun),
+        }
+    REPORT.parent.mkdir(exist_ok=True)
+    REPORT.write_text(json.dumps(report, indent=1) + "\n")
+    print(json.dumps(report, indent=1))
+    sys.exit(report["phase"] != "Succeeded" or report["steps"] != arguments.steps or report["stale_samples"] != 0)
+
+
+def infest(stage: Arena, moments: random.Random) -> dict[str, int]:
+    """Until the run has ended. Returns how often each fault came."""
+    struck: dict[str, int] = {}
+    coming = plagues()
+    for plague in coming:
+        plague.plan(moments)
+    ends_at = time.monotonic() + LONGEST_S
+    while time.monotonic() < ends_at and phase(stage.run()) not in ("Succeeded", "Failed"):
+        for plague in coming:
+            if time.monotonic() >= plague.due_s:
+                fault = moments.choice(plague.faults)
+                try:
+                    fault.strike(stage)
+                    struck[fault.name] = struck.get(fault.name, 0) + 1
+                except (IndexError, TimeoutError, CommandFailedError, ProcessLookupError) as error:
+                    print(f"{fault.name}: its victim was not there ({type(error).__name__})", flush=True)
+                plague.plan(moments)
+        time.sleep(LOOK_S)
+    return struck
+
+
+def median_step_s(stage: Arena) -> float:
+    """Of the run before anything happens to it, its first step left out."""
+    times = [float(found[2]) for line in stage.log() if (found := STEP.search(line.text))]
+    return median(times[1:])
+
+
+def stale_samples(stage: Arena, seconds: float) -> float:
+    """Completions that were learnt from though their weights were too old, as Prometheus has it."""
+    labels = f'namespace="{stage.kubectl.namespace}",run="{stage.name}"'
+    prometheus = Prometheus(tool_output("cluster", "prometheus-url"))
+    (found,) = prometheus.query(f"max(max_over_time(grpo_too_stale_completions_total{{{labels}}}[{int(seconds)}s]))")
+    return float(found["value"][1])
+
+
+if __name__ == "__main__":
+    main()
