@@ -9,6 +9,7 @@ import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from itertools import groupby
 from time import monotonic
 from typing import Any, Final
 
@@ -59,6 +60,15 @@ class _Memory:
     events_due: float = 0.0
     """Not to be tried before."""
     asked_pod: str | None = None
+
+
+_FIRST: Final = (CLAIM.kind, CONFIG_MAP.kind)
+"""One after the other, before all else."""
+
+
+def _rank(child: Child) -> int:
+    kind, _ = ref_of(child)
+    return _FIRST.index(kind) if kind in _FIRST else len(_FIRST)
 
 
 @dataclass(frozen=True)
@@ -199,13 +209,12 @@ class Controller:
         return await self._queue.unless_added(key, answer) or self._reader.newest(first_learner.uid)
 
     async def _write(self, run: GRPORun, children: Sequence[Child], memory: _Memory) -> _Written:
-        """The claim goes first: where somebody else's has its name, pods would write to somebody else's volume."""
-        claims, others = list[Child](), list[Child]()
-        for child in children:
-            (claims if ref_of(child)[0] == CLAIM.kind else others).append(child)
-        written = await self._write_at_once(run, claims, memory)
-        if not written.refusals:
-            written = await self._write_at_once(run, others, memory)
+        """What pods take for granted goes first: pods would write to somebody else's volume where somebody else's claim has its
+        name, and do what the last attempt was to do where the configuration is not written yet."""
+        written = _Written()
+        for _, group in groupby(sorted(children, key=_rank), _rank):
+            if not written.refusals:
+                written = await self._write_at_once(run, list(group), memory)
         if memory.full_pass_due <= monotonic():
             memory.full_pass_due = monotonic() + self._settings.full_pass_s
         return written

@@ -21,7 +21,6 @@ class KeptRunning(threading.Thread):
         self._kubectl, self._kubeconfig, self._settings = kubectl, kubeconfig, settings
         self.log = folder / f"{name}.log"
         self.ends: list[int] = []
-        self._lock = threading.Lock()
         self._process: Any = None
         self._is_over = False
 

@@ -1,4 +1,4 @@
-"""A run's whole life, told once: it starts, loses an attempt, is suspended, goes on, and succeeds. What is left of it in the end does
+"""A run's whole life, told once: it starts, loses an attempt, is suspended, goes on with fewer learners, and succeeds. What is left of it in the end does
 not depend on what happens to the operator meanwhile."""
 
 import json
@@ -12,7 +12,7 @@ from harness.runs import MADE_BY_OPERATOR, children, phase, pods
 from harness.waiting import wait_for
 from simulated.runs import change, end_pod, run_manifest, volume
 
-LONG_S = 240.0
+LONG_S = 480.0
 """For a step of it, under an operator that is killed or not answered all the time."""
 FAILURE = Failure(reason="GeneratorsLost", message="No generator answered for 1800 s.")
 REPORT = Progress(attempt=3, stage=Stage.FINISHED, progress=Steps(step=20, max_steps=20), model="/volume/model")
@@ -33,6 +33,7 @@ def live(kubectl: Kubectl, name: str) -> None:
     wait_for(f"attempt 2 of {name}", lambda: _is_ready(kubectl, name, 2), LONG_S, 0.2)
     change(kubectl, name, suspend=True)
     wait_for(f"suspension of {name}", lambda: phase(kubectl.get("grporun", name)) == "Suspended", LONG_S, 0.2)
+    change(kubectl, name, learners={"replicas": 1})
     change(kubectl, name, suspend=False)
     wait_for(f"attempt 3 of {name}", lambda: _is_ready(kubectl, name, 3), LONG_S, 0.2)
     for learner in pods(kubectl, name, "learner"):

@@ -101,6 +101,10 @@ def test_an_operator_that_is_killed_costs_a_suspended_run_nothing(
         assert set(children(kubectl, name, "job")) == {f"Job/{name}-learner-2"}
 
 
+LATE_S = 5
+"""A look by kubectl is a process, and the lease was renewed up to a look before the leader was killed."""
+
+
 def test_a_killed_leader_is_followed_when_its_lease_runs_out(kubectl: Kubectl, kubeconfig: Path, folder: Path) -> None:
     with running_operator(kubeconfig, folder, "one") as one:
         wait_for("a leader", lambda: holder(kubectl) != "", SOON_S, 0.1)
@@ -111,7 +115,7 @@ def test_a_killed_leader_is_followed_when_its_lease_runs_out(kubectl: Kubectl, k
             wait_for("the other to take over", lambda: holder(kubectl) not in ("", first), 30, 0.1)
             took_s = time.monotonic() - killed_at
             assert took_s > 5, "a lease that had not run out was taken"
-            assert took_s < 15
+            assert took_s < 15 + LATE_S
 
 
 def test_a_leader_whose_lease_was_taken_ends(kubectl: Kubectl, kubeconfig: Path, folder: Path) -> None:

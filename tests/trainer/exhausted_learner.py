@@ -31,5 +31,5 @@ def step_or_fail(learner: Learner, *args: Any, **kwargs: Any) -> Any:
 if __name__ == "__main__":
     generation.FleetGeneration = ScriptedGeneration  # type: ignore[assignment, misc]
     if len(sys.argv) > 2:
-        Learner.training_step = step_or_fail
+        Learner.training_step = step_or_fail  # type: ignore[assignment, method-assign]
     worker.main(sys.argv[1:])

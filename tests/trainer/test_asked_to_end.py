@@ -217,7 +217,7 @@ def test_a_step_is_saved_as_it_was_at_its_end(newest: int | None) -> None:
 def test_a_step_that_cannot_be_saved_is_not_said_to_be() -> None:
     ending = ending_after(3, 2)
     ending._keeper.trouble = "no room"
-    ending._keeper.health = lambda step: SimpleNamespace(message=f"The checkpoint of step {step} was not written.")
+    ending._keeper.loss = lambda step: f"The checkpoint of step {step} was not written"
     assert str(ending.save_step(PlayedLearner(3))) == MESSAGE.replace(
         "Step 3 is saved, and the next attempt goes on from there.", "The checkpoint of step 3 was not written."
     )

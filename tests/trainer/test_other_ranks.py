@@ -75,6 +75,12 @@ def on_one(on_two: Finished, tmp_path_factory: pytest.TempPathFactory) -> Finish
 
 
 @pytest.fixture(scope="module")
+def on_one_again(on_one: Finished, tmp_path_factory: pytest.TempPathFactory) -> Finished:
+    """Another attempt, from step 6 on."""
+    return go_on(1, on_one, tmp_path_factory.mktemp("one-again"), step=6)
+
+
+@pytest.fixture(scope="module")
 def on_two_again(on_one: Finished, tmp_path_factory: pytest.TempPathFactory) -> Finished:
     """From step 6 on."""
     return go_on(2, on_one, tmp_path_factory.mktemp("again"), step=6)
@@ -106,6 +112,12 @@ def test_two_ranks_go_on_where_one_was(on_two: Finished, on_two_again: Finished)
     log = (on_two_again.folder / "learner.log").read_text()
     assert "the checkpoint of step 6 is of 1 ranks: each of the 2 now makes 1 passes of 8 completions a step" in log
     assert_is_alike(on_two_again, on_two)
+
+
+def test_a_later_attempt_with_as_many_ranks_has_the_same_batches(on_two: Finished, on_one_again: Finished) -> None:
+    log = (on_one_again.folder / "learner.log").read_text()
+    assert "the checkpoint of step 6 is of 1 ranks: each of the 1 now makes 2 passes of 8 completions a step" in log
+    assert_is_alike(on_one_again, on_two)
 
 
 def optimizer_states(run: Finished, step: int) -> list[list[tuple[float, float, int]]]:

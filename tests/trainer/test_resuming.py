@@ -146,7 +146,7 @@ def unreadable(monkeypatch: pytest.MonkeyPatch) -> set[str]:
         return chunks(file)
 
     monkeypatch.setattr(verification, "chunks", read)
-    monkeypatch.setattr(verification, "READ_ON_WITHIN_S", 0.2)
+    monkeypatch.setattr(verification, "READ_ON_WITHIN_S", 2.0)
     monkeypatch.setattr(verification, "READ_AGAIN_S", 0.01)
     monkeypatch.setattr(verification, "ROUND_S", 0.05)
     return names
@@ -158,6 +158,17 @@ def test_one_that_cannot_be_read_gives_way_where_another_is_whole(checkpoints: P
     assert found.checkpoint is not None
     assert found.checkpoint.marker.step == 4
     assert found.findings[0].problem == f"{STATES.format(step=6)} cannot be read (Stale file handle)"
+
+
+def test_one_that_cannot_be_read_is_never_removed(checkpoints: Path, unreadable: set[str]) -> None:
+    """It may be whole."""
+    damage(checkpoints, 6, "model.safetensors", turn_a_bit)
+    unreadable.add("checkpoint-4")
+    found = find_checkpoint(checkpoints)
+    assert found.checkpoint is not None
+    assert found.checkpoint.marker.step == 2
+    assert (checkpoints / "damaged-checkpoint-4" / MARKER).exists()
+    assert (checkpoints / "damaged-checkpoint-6" / MARKER).exists()
 
 
 def test_a_volume_that_gives_nothing_costs_no_checkpoint(checkpoints: Path, unreadable: set[str]) -> None:
@@ -224,4 +235,8 @@ def test_the_best_model_of_the_last_checkpoint_is_whole_or_not_taken(is_damaged:
     assert (found.health.trouble is CheckpointTrouble.DAMAGED) is is_damaged
     if is_damaged:
         assert "checkpoint-4 is not as it was written" in str(found.health.message)
+        assert (checkpoints / "damaged-checkpoint-4").exists()
+        again = find_checkpoint(checkpoints).checkpoint  # by an attempt after one that ended before the model was saved
+        assert again is not None
+        assert again.trained_model == checkpoints / "checkpoint-9"
         assert (checkpoints / "damaged-checkpoint-4").exists()

@@ -15,7 +15,7 @@ from trainer.learner_pod import ONE_RANK, WITH_TESTS, LearnerPod, two_pods
 
 RANK = Path(__file__).with_name("watchdog_rank.py")
 START_S = 240
-DEADLINE_S = 4
+DEADLINE_S = 10
 SLOW_S = 30
 """For an end, on a busy machine."""
 SHORT = Deadlines(rendezvous_s=60, loading_s=60, collective_s=DEADLINE_S, checkpoint_s=DEADLINE_S)
@@ -94,7 +94,7 @@ def test_loading_has_longer(tmp_path: Path) -> None:
 
 
 def test_a_long_step_is_left_alone(tmp_path: Path) -> None:
-    with ranks(tmp_path, "a_long_step", SHORT.model_copy(update={"collective_s": 10})) as pods:
+    with ranks(tmp_path, "a_long_step", SHORT.model_copy(update={"collective_s": 20})) as pods:
         for pod in pods:
             assert pod.wait(START_S) == 0, pod.tail()
             assert "trained" in text_of(pod)

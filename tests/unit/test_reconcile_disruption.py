@@ -201,6 +201,17 @@ def test_so_does_a_suspension() -> None:
     assert said(plan, PROGRESSING) == ("True", "Restarting")
 
 
+def test_a_failure_for_good_ends_a_row_of_disruptions() -> None:
+    """Also for the run that goes on when its maxRestarts are raised."""
+    status = {"attempt": 4, "disruptions": 3, "disruptions_in_a_row": 3}
+    run = end_of(4, failed_learner(attempt=4), with_conditions(make_run(maxRestarts=0), **status))
+    assert said(run.status, ConditionType.FAILED) == ("True", "MaxRestartsExceeded")
+    run = run.model_copy(update={"spec": run.spec.model_copy(update={"max_restarts": 1})})
+    plan = look(run)
+    assert (plan.status.attempt, plan.status.disruptions_in_a_row) == (5, 0)
+    assert said(plan, PROGRESSING) == ("True", "Restarting")
+
+
 @pytest.mark.parametrize(
     ("in_a_row", "pause_s"), [(0, 0), (1, 0), (2, 10), (3, 20), (4, 40), (5, 80), (6, 160), (7, 300), (1000, 300)]
 )

@@ -53,7 +53,7 @@ class PodReason(StrEnum):
     """A checkpoint, or the trained model, was not written within `deadlines.checkpointSeconds`, or not seen by all learners."""
     LEARNER_ASKED_TO_END = "LearnerAskedToEnd"
     """A learner pod was asked to end: it was deleted, or its node is drained. All learners of the attempt ended with it, and
-    the last finished step is saved."""
+    have saved the last finished step if there was one and the volume took it. It does not count against spec.maxRestarts."""
     HUB_UNREACHABLE = "HubUnreachable"
     """The hub gives no answer: let the pods reach it, or give paths on the volume."""
     LEARNER_ERROR = "LearnerError"

@@ -73,5 +73,5 @@ class Ending(TrainerCallback):  # type: ignore[misc]
             learner.callback_handler.on_save(learner.args, learner.state, learner.control)
         PartialState().wait_for_everyone()  # a rank that ends takes the others of its pod along: rank 0 marks last
         if self._keeper.trouble is not None:
-            return AskedToEnd(f"{ASKED} {self._keeper.health(step).message}")
+            return AskedToEnd(f"{ASKED} {self._keeper.loss(step)}.")
         return AskedToEnd(f"{ASKED} Step {step} is saved, and the next attempt goes on from there.")

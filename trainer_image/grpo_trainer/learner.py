@@ -138,11 +138,11 @@ class Learner(DynamicSamplingTrainer):
         best = Path(self.state.best_model_checkpoint)
         with MAIN_THREAD.within(Step.LOAD):
             self.lost_best = damage_of_best(best)
-        if self.lost_best is not None:
-            self.state.best_global_step = self.state.best_model_checkpoint = None
-            return
-        with MAIN_THREAD.within(Step.LOAD), loadable(best, self.deepspeed):
-            super()._load_best_model()
+            if self.lost_best is not None:
+                self.state.best_global_step = self.state.best_model_checkpoint = None
+                return
+            with loadable(best, self.deepspeed):
+                super()._load_best_model()
         self.best_step_loaded = best_step
         self._last_loaded_step = -1
 
@@ -151,6 +151,11 @@ class Learner(DynamicSamplingTrainer):
         """The step that its weights are of."""
         step: int = self.state.global_step if self.best_step_loaded is None else self.best_step_loaded
         return step
+
+    def training_step(self, *args: Any, **kwargs: Any) -> torch.Tensor:
+        MAIN_THREAD.has_loaded()  # also where it begins with completions that a checkpoint holds
+        loss: torch.Tensor = super().training_step(*args, **kwargs)
+        return loss
 
     def _generate_single_turn(self, prompt_ids: list[list[int]], *args: Any, **kwargs: Any) -> Any:
         MAIN_THREAD.has_loaded()

@@ -17,7 +17,7 @@ from grpo_contract.files import benchmarks_folder, checkpoint_folder
 from grpo_contract.metrics import PushOutcome, StartupPart
 from grpo_contract.progress import CheckpointTrouble, Stage
 from grpo_contract.recipe.evaluation import evaluates_trained_model
-from grpo_trainer.batches import divided, saved_batches
+from grpo_trainer.batches import batches_of, divided, saved_batches
 from grpo_trainer.building import build_learner, owned_by_operator, start_rewards, start_trackers
 from grpo_trainer.decisions import decided_by_rank_0
 from grpo_trainer.end_request import AskedToEnd, EndRequest
@@ -109,8 +109,8 @@ def train_model(
 
     recipe = parse_recipe(config.recipe, owned_by_operator(config))
     is_of_other_ranks = checkpoint is not None and saved_ranks(checkpoint.folder) != config.world_size
-    if checkpoint is not None and is_of_other_ranks:
-        recipe = parse_recipe(config.recipe, owned_by_operator(config) | suited(config, recipe, checkpoint))
+    if checkpoint is not None and (own := suited(config, recipe, checkpoint)):
+        recipe = parse_recipe(config.recipe, owned_by_operator(config) | own)
     start = starting_checkpoint(config.recipe) if saved is None and checkpoint is None else None
     check_evaluation(recipe)
     own_steps = OwnSteps(0 if saved is None else saved.step)
@@ -167,20 +167,28 @@ def find_earlier_work(
 
 
 def suited(config: RunConfig, recipe: Recipe, checkpoint: Checkpoint) -> dict[str, Any]:
-    """TRL's arguments for a checkpoint that another number of ranks has saved: a step learns from as much as before.
+    """TRL's arguments other than the recipe's own, for a run that began with another number of ranks: a step learns from as much
+    as then, also in attempts after the first one with these ranks.
 
     Raises:
         RunFailure: that cannot be divided among so many ranks.
     """
     ranks_before = saved_ranks(checkpoint.folder)
     batches = decided_by_rank_0(lambda: saved_batches(checkpoint.folder, recipe.training, ranks_before))
+    loading = (
+        {}
+        if ranks_before == config.world_size
+        else {"deepspeed": zero3_config(config.learners.device) | LOADS_UNIVERSAL}
+    )
+    if batches == batches_of(recipe.training, config.world_size):
+        return loading
     own = divided(batches, recipe.training.per_device_train_batch_size, config.world_size)
     log.info(
         "the checkpoint of step %d is of %d ranks: each of the %d now makes %d passes of %d completions a step",
         *(checkpoint.marker.step, ranks_before, config.world_size),
         *(own["gradient_accumulation_steps"], own["per_device_train_batch_size"]),
     )
-    return own | {"deepspeed": zero3_config(config.learners.device) | LOADS_UNIVERSAL}
+    return own | loading
 
 
 def train_and_save(

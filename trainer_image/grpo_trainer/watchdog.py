@@ -27,6 +27,8 @@ from grpo_trainer.failing import fail
 from grpo_trainer.instruments.main_thread import MAIN_THREAD, Step
 
 LOOK_EVERY_S: Final = 1.0
+STDERR: Final = 2
+"""Whatever `sys.stderr` is: the file of the process."""
 LAST_WORDS_S: Final = 10.0
 """For the log. What keeps the main thread may be whoever reads it."""
 
@@ -61,6 +63,8 @@ class Watchdog:
     def _run(self) -> None:
         try:
             self._watch()
+        except Exception:  # outermost in this thread
+            log.exception("nobody watches any more whether the main thread gets on")
         finally:
             faulthandler.cancel_dump_traceback_later()  # nobody puts it off any more
 
@@ -72,7 +76,7 @@ class Watchdog:
             if seen is not doing or seen_signs != signs:
                 doing, signs, since_s = seen, seen_signs, time.monotonic()
             limit_s = limit_of(doing.step, self._deadlines)
-            faulthandler.dump_traceback_later(limit_s + LIBRARIES_LATER_S, exit=True)
+            faulthandler.dump_traceback_later(limit_s + LIBRARIES_LATER_S, exit=True, file=STDERR)
             if time.monotonic() - since_s > limit_s:
                 end(doing.step, limit_s)
             self._closed.wait(LOOK_EVERY_S)
@@ -84,7 +88,7 @@ def end(step: Step, limit_s: float) -> None:
     last_words = threading.Timer(LAST_WORDS_S, os._exit, [1])
     last_words.daemon = True
     last_words.start()
-    faulthandler.dump_traceback(all_threads=True)  # takes no lock, not even that of the log
+    faulthandler.dump_traceback(STDERR, all_threads=True)  # takes no lock, not even that of the log
     log.error("no progress for %.0f s while %s; above are the stacks of all threads", limit_s, step)
     fail(failure, 1)
 

@@ -1,7 +1,4 @@
-"""Progressing and WeightsInSync: what learner 0 says of the run, or what keeps it from saying anything.
-
-A deadline for steps (a run that reports, but the same step for too long) belongs here too.
-"""
+"""Progressing and WeightsInSync: what learner 0 says of the run, or what keeps it from saying anything."""
 
 from datetime import datetime
 from typing import Final

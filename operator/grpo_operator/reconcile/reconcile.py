@@ -146,7 +146,7 @@ def _with_benchmarks(look: _Look, plan: Plan) -> Plan:
 
 def _with_removal(look: _Look, plan: Plan) -> Plan:
     rest_s = seconds_until_removal(look.run, plan.status, look.now)
-    if rest_s is None:
+    if rest_s is None or judge_era(look.run) is not None:
         return plan
     rest_s = max(rest_s, seconds_until_learners_have_saved(look.run, look.children, look.now))
     return replace(plan, removes_run=rest_s == 0, look_again_s=_first(plan.look_again_s, rest_s))

@@ -114,6 +114,7 @@ def resumed(run: GRPORun, failed_attempt: int, now: datetime) -> GRPORunStatus:
     """Of a run that had failed by this attempt. `last_failure` tells of that until another attempt fails."""
     attempt = failed_attempt + 1
     conditions = _without(run.status.conditions, {ConditionType.FAILED})
+    run = run.model_copy(update={"status": run.status.model_copy(update={"disruptions_in_a_row": 0})})
     status = _before_attempt(run, attempt).model_copy(
         update={
             "conditions": conditions,

@@ -183,7 +183,8 @@ class FleetGeneration(VLLMGeneration):  # type: ignore[misc]
         groups = gather_object(prompts)[::num_generations]
         if self.accelerator.is_main_process:
             sampling, first = self._sampling(), batch == self.wanted
-            seeds = seeds_of(self.generation_kwargs.get("seed", self._seed), batch, len(groups))
+            own_seed = self.generation_kwargs.get("seed")
+            seeds = seeds_of(self._seed if own_seed is None else own_seed, batch, len(groups))
             self._courier.ask(
                 batch, lambda fleet: fleet.submit(groups, num_generations, sampling, seeds, first=first), first=first
             )

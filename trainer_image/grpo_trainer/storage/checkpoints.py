@@ -24,6 +24,7 @@ from grpo_contract.config import CheckpointConfig
 from grpo_contract.failure import PodReason, RunFailure
 from grpo_contract.pod import pod_name
 from grpo_contract.progress import CheckpointHealth, CheckpointProgress, CheckpointTrouble
+from grpo_trainer.decisions import decided_by_rank_0
 from grpo_trainer.evaluating.ended_early import ended_early
 from grpo_trainer.instruments.main_thread import MAIN_THREAD, Step
 from grpo_trainer.instruments.progress import time_now
@@ -119,10 +120,13 @@ def discard(folder: Path) -> None:
     shutil.rmtree(folder, ignore_errors=True)
 
 
-def remove_set_aside(folder: Path) -> None:
-    for damaged in folder.glob(f"{SET_ASIDE}{PREFIX_CHECKPOINT_DIR}-*"):
+def remove_set_aside(folder: Path) -> bool:
+    """Whether there was any."""
+    found = list(folder.glob(f"{SET_ASIDE}{PREFIX_CHECKPOINT_DIR}-*"))
+    for damaged in found:
         log.warning("%s is removed, which was damaged and set aside", damaged)
         discard(damaged)
+    return bool(found)
 
 
 def remove(checkpoint: Checkpoint) -> None:
@@ -226,8 +230,15 @@ class CheckpointKeeper(TrainerCallback):  # type: ignore[misc]
         control.should_save = self.for_recipe or self.for_recovery
         if control.should_save and self.newest is not None and self.newest.marker.step == state.global_step:
             control.should_save = False  # this step was saved a moment ago: writing over it could only break it
-            self._put_marker(self.newest.folder, self.newest.marker.model_copy(update={"for_recipe": True}))
+            self._mark_for_recipe(self.newest)
             self.for_recovery = self.for_recipe = False
+
+    def _mark_for_recipe(self, saved: Checkpoint) -> None:
+        with MAIN_THREAD.within(Step.CHECKPOINT):
+            if not self._put_marker(saved.folder, saved.marker.model_copy(update={"for_recipe": True})):
+                assert self.trouble is not None
+                log.warning("%s stays one for recovery alone: %s", saved.folder.name, self.trouble.words)
+                self.trouble = None
 
     def evaluated(self, args: TrainingArguments, state: TrainerState, is_best: bool) -> bool:
         """Whether a checkpoint is to be saved of the step that was evaluated, which transformers decides from the
@@ -263,12 +274,17 @@ class CheckpointKeeper(TrainerCallback):  # type: ignore[misc]
         if self.trouble is None:
             return CheckpointHealth()
         every = self.config.every_steps
-        stays = "there is none yet" if self.newest is None else f"that of step {self.newest.marker.step} stays"
         return CheckpointHealth(
             trouble=CheckpointTrouble.VOLUME_FULL if self.trouble.is_full else CheckpointTrouble.NOT_WRITTEN,
-            message=f"The checkpoint of step {step} was not written ({self.trouble.words}); {stays}, and the run goes on. "
-            f"Another is tried at step {step // every * every + every}. {REMEDIES[self.trouble.is_full]}",
+            message=f"{self.loss(step)}, and the run goes on. Another is tried at step {step // every * every + every}. "
+            f"{REMEDIES[self.trouble.is_full]}",
         )
+
+    def loss(self, step: int) -> str:
+        """That the checkpoint of this step could not be written, and what stays."""
+        assert self.trouble is not None
+        stays = "there is none yet" if self.newest is None else f"that of step {self.newest.marker.step} stays"
+        return f"The checkpoint of step {step} was not written ({self.trouble.words}); {stays}"
 
     def name_best(self, args: TrainingArguments, state: TrainerState) -> None:
         """transformers asks each rank's file system for the folder, where it may not have appeared yet."""
@@ -321,21 +337,24 @@ class CheckpointKeeper(TrainerCallback):  # type: ignore[misc]
             for user in self.users if marker.for_recipe else ():
                 user.checkpoint_saved(folder, marker.step)
             self.remove_superseded()
+        PartialState().wait_for_everyone()  # here, where it may take as long as files take
         return True
 
     def _give_up(self, folder: Path) -> None:
-        """What is half written goes, and what older ones there are stay. On every rank.
+        """What is half written goes, and what older ones there are stay. A collective.
 
         Raises:
-            OSError: the volume is full, and there is no older one: it holds not even one.
+            OSError: the volume is full, and there is no older one, and none that was damaged: it holds not even one.
         """
         assert self.trouble is not None
-        if PartialState().is_main_process:
+        is_full = self.trouble.is_full
+
+        def has_made_room() -> bool:
             fence.check(self.folder.parent)
             discard(folder)
-            if self.trouble.is_full:
-                remove_set_aside(self.folder)
-        if self.trouble.is_full and self.newest is None:
+            return is_full and remove_set_aside(self.folder)
+
+        if not decided_by_rank_0(has_made_room) and is_full and self.newest is None:
             raise OSError(errno.ENOSPC, self.trouble.words)
 
     def remove_superseded(self) -> None:

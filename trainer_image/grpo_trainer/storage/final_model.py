@@ -106,7 +106,10 @@ def publish(checkpoint: Checkpoint, config: RunConfig) -> FinalModel:
         partial = partial_of(folder)
         begin(folder)
         shutil.copytree(checkpoint.trained_model, partial, ignore=shutil.ignore_patterns(*NEEDED_TO_RESUME))
-        shutil.copy(checkpoint.folder / TRAINER_STATE, partial / TRAINER_STATE)  # that of all steps
+        state = json.loads((checkpoint.folder / TRAINER_STATE).read_text())  # that of all steps
+        if config.recipe.get("load_best_model_at_end") and checkpoint.marker.best_step is None:
+            state |= dict.fromkeys(("best_metric", "best_global_step", "best_model_checkpoint"))  # it is lost
+        (partial / TRAINER_STATE).write_text(json.dumps(state, indent=2, sort_keys=True) + "\n")
         put_in_place(partial, folder, config, checkpoint.trained_step)
     ranks.wait_for_everyone()
     return FinalModel(

@@ -20,7 +20,7 @@ from grpo_contract.failure import PodReason, RunFailure
 from grpo_contract.pod import pod_name
 from grpo_trainer.decisions import decided_by_rank_0
 from grpo_trainer.storage.checkpoint_files import LATEST, LATEST_UNIVERSAL
-from grpo_trainer.storage.checkpoints import LOOK_EVERY_S, VISIBLE_WITHIN_S
+from grpo_trainer.storage.checkpoints import LOOK_EVERY_S, VISIBLE_WITHIN_S, remove_set_aside
 from grpo_trainer.waiting import wait_until
 
 LOADS_UNIVERSAL: Final = {"checkpoint": {"load_universal": True}}
@@ -47,6 +47,7 @@ def make_universal(checkpoint: Path) -> None:
         from deepspeed.checkpoint import ds_to_universal  # which few attempts need
 
         remove_universal(checkpoint)
+        remove_set_aside(checkpoint.parent)  # its room may be needed
         states = _states(checkpoint)
         arguments = Namespace(
             input_folder=str(states),
@@ -69,7 +70,7 @@ def make_universal(checkpoint: Path) -> None:
 
     decided_by_rank_0(made_by_rank_0)
     unseen = RunFailure(
-        PodReason.LEARNER_ERROR,
+        PodReason.CHECKPOINT_TIMEOUT,
         f"{checkpoint / LATEST_UNIVERSAL} is there for learner 0, but {pod_name()} does not see it: look whether both nodes "
         "mount the same volume.",
     )

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from safetensors.torch import load_file, save_file
 
+from grpo_trainer.decisions import decided_by_rank_0
 from grpo_trainer.storage.checkpoint_files import REFERENCE
 
 Weights = dict[str, torch.Tensor]
@@ -35,7 +36,7 @@ def write_reference(weights: Weights, folder: Path) -> None:
 
 def load_reference(learner: Any, folder: Path) -> None:
     """A collective. Nothing, of a checkpoint that an older image wrote."""
-    if not moves(learner) or not (folder / REFERENCE).exists():
+    if not moves(learner) or not decided_by_rank_0((folder / REFERENCE).exists):
         return
     weights = load_file(folder / REFERENCE) if learner.is_world_process_zero() else {}
     for name, parameter in learner.ref_model.named_parameters():

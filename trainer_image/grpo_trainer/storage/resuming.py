@@ -74,7 +74,7 @@ def find_checkpoint(folder: Path) -> Found:
     if checkpoint is not None:
         checkpoint = with_whole_model(checkpoint, findings)
     if findings:
-        decided_by_rank_0(lambda: set_aside([finding.folder for finding in findings]))
+        decided_by_rank_0(lambda: set_aside(findings))
     return Found(checkpoint, findings)
 
 
@@ -171,16 +171,20 @@ def without_best(finding: Finding) -> CheckpointHealth:
     )
 
 
-def set_aside(damaged: Sequence[Path]) -> None:
-    """The newest of them, in the place of what was set aside before; the others go."""
-    if not damaged:
+def set_aside(findings: Sequence[Finding]) -> None:
+    """The newest of them, in the place of what was set aside before, and what may be whole; the others go."""
+    there = [finding for finding in findings if finding.folder.exists()]
+    if not there:
         return
-    remove_set_aside(damaged[0].parent)
-    newest, *others = damaged
-    newest.rename(newest.with_name(SET_ASIDE + newest.name))
-    for folder in others:
-        log.warning("%s is removed: it is damaged as well", folder.name)
-        discard(folder)
+    newest = there[0].folder
+    remove_set_aside(newest.parent)
+    for finding in there:
+        folder = finding.folder
+        if folder == newest or not finding.is_damage:
+            folder.rename(folder.with_name(SET_ASIDE + folder.name))
+        else:
+            log.warning("%s is removed: it is damaged as well", folder.name)
+            discard(folder)
 
 
 def _no_answer(finding: Finding) -> str:

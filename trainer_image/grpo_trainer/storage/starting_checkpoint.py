@@ -65,7 +65,7 @@ def check_starting_checkpoint(config: RunConfig) -> None:
 
 def _has_own(config: RunConfig) -> bool:
     checkpoints = Path(checkpoint_folder(config.name, config.uid))
-    return Path(model_folder(config.name, config.uid)).exists() or any(checkpoints.glob(f"*/{MARKER}"))
+    return Path(model_folder(config.name, config.uid)).exists() or any(checkpoints.glob(f"checkpoint-*/{MARKER}"))
 
 
 def _check_files(folder: Path) -> int:

@@ -39,5 +39,8 @@ def _is_of_torch_writer(cause: BaseException) -> bool:
 
 
 def _next_to_nothing_is_left() -> bool:
-    usage = shutil.disk_usage(VOLUME)
+    try:
+        usage = shutil.disk_usage(VOLUME)
+    except OSError:  # it is not even known
+        return False
     return usage.free <= usage.total * NEXT_TO_NOTHING
