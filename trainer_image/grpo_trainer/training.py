@@ -175,20 +175,16 @@ def suited(config: RunConfig, recipe: Recipe, checkpoint: Checkpoint) -> dict[st
     """
     ranks_before = saved_ranks(checkpoint.folder)
     batches = decided_by_rank_0(lambda: saved_batches(checkpoint.folder, recipe.training, ranks_before))
-    loading = (
-        {}
-        if ranks_before == config.world_size
-        else {"deepspeed": zero3_config(config.learners.device) | LOADS_UNIVERSAL}
-    )
-    if batches == batches_of(recipe.training, config.world_size):
-        return loading
+    has_its_ranks = ranks_before == config.world_size
+    if has_its_ranks and batches == batches_of(recipe.training, config.world_size):
+        return {}
     own = divided(batches, recipe.training.per_device_train_batch_size, config.world_size)
     log.info(
         "the checkpoint of step %d is of %d ranks: each of the %d now makes %d passes of %d completions a step",
         *(checkpoint.marker.step, ranks_before, config.world_size),
         *(own["gradient_accumulation_steps"], own["per_device_train_batch_size"]),
     )
-    return own | loading
+    return own if has_its_ranks else own | {"deepspeed": zero3_config(config.learners.device) | LOADS_UNIVERSAL}
 
 
 def train_and_save(
