@@ -11,7 +11,7 @@ from harness.outages import wait_through_outages
 
 NOTICED = r"generator \S+ (cannot be used|has left)|groups of generator \S+ go elsewhere"
 SERVES = "Application startup complete"
-IMPORTS = re.compile(r"imports ([\d.]+) s")
+IMPORTS = re.compile(r"imports ([\d.]+)")
 SLACK_S = 15.0
 """Until a generator is in sync again, beyond its server's own start."""
 RESTART_S = 30.0
