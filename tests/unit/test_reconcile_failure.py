@@ -91,6 +91,9 @@ CASES: dict[str, tuple[list[ObservedPod], str, str]] = {
     "a deleted learner before those who ended with it, whose clock may be behind": (
         [failed_learner(0, exit_code=143, text=ASKED, at_s=25), deleted(1, asked_s=20, ended_s=15)], "LearnerPodLost", "was deleted",
     ),
+    "a deleted learner that saved, and took the others along, all in one second": (
+        [failed_learner(0, exit_code=143, text=ASKED, at_s=10), deleted(1, asked_s=10, ended_s=10, text=ASKED)], "LearnerPodLost", "was deleted",
+    ),
     "a drained learner before those who ended with it": (
         [failed_learner(0, exit_code=143, text=ASKED, at_s=35), evicted(1)], "Disrupted", "Drained",
     ),

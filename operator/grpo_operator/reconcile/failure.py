@@ -78,6 +78,8 @@ def cause_of(
     if gone := sorted({*range(wanted)} - {pod.index for pod in learners}):
         causes = [cause for cause in causes if not _follows_from_one_that_is_gone(cause, failure)]
     first = min(causes, key=_weight, default=None)
+    if first is not None and _rank(first) == _FOLLOWS:
+        first = _deleted_before(failure, learners) or first
     if witnessed and (first is None or (_rank(first) >= _MAY_FOLLOW and first.reason != witnessed.reason)):
         return witnessed
     return first or _told_by_job(failure, gone, bool(learners) and not gone, now)
@@ -95,6 +97,17 @@ def _without_who_missed_one(causes: Sequence[Cause]) -> Sequence[Cause]:
         return is_error and cause.began_at >= missed_since
 
     return [cause for cause in causes if not missed_one(cause)]
+
+
+def _deleted_before(failure: JobFailure, learners: Sequence[ObservedPod]) -> Cause | None:
+    """Where all failures only follow from one that was asked to end. Its deletion was asked for in the very second of the
+    Job's failure, if no earlier one is known: that is how long it takes to save a small step."""
+    deleted = [(pod.deletion_asked_at, pod) for pod in learners if pod.deletion_asked_at is not None]
+    before = [(asked_at, pod) for asked_at, pod in deleted if asked_at <= failure.since]
+    if not before:
+        return None
+    asked_at, pod = min(before, key=lambda each: (each[0], each[1].name))
+    return Cause(Reason.LEARNER_POD_LOST, f"Pod {pod.name} was deleted.", pod, began_at=asked_at)
 
 
 def _follows_from_one_that_is_gone(cause: Cause, failure: JobFailure) -> bool:
