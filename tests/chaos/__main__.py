@@ -8,6 +8,9 @@ import time
 from dataclasses import asdict
 from typing import Any
 
+from rich.console import Console
+from rich.table import Table
+
 from chaos.arena import Arena, arena
 from chaos.cost import Cost, strike
 from chaos.faults import FAULTS, Fault
@@ -17,6 +20,12 @@ from harness.runs import RunEndedError
 
 REPORT = ROOT / "build" / "chaos.json"
 STEPS = 1_000_000
+COLUMNS = {
+    "noticed_s": "noticed, s",
+    "recovered_s": "recovered, s",
+    "own_s": "own start of it, s",
+    "steps_lost": "steps lost",
+}
 
 
 def main() -> None:
@@ -54,25 +63,20 @@ def row_of(fault: Fault, costs: list[Cost]) -> dict[str, Any]:
     return {
         "fault": fault.name,
         "times": len(costs),
-        **{
-            name: [asdict(cost)[name] for cost in costs] for name in ("noticed_s", "recovered_s", "own_s", "steps_lost")
-        },
+        **{name: [asdict(cost)[name] for cost in costs] for name in COLUMNS},
         "result": "; ".join(broken) or "ok",
     }
 
 
 def print_table(rows: list[dict[str, Any]]) -> None:
-    print(f"\n{'fault':38} {'noticed s':20} {'recovered s':20} {'of it own s':20} {'steps lost':12} result")
+    table = Table("fault", *COLUMNS.values(), "result")
     for row in rows:
-        columns = (
-            ", ".join(
-                "-" if value is None else f"{value:.0f}" if name == "steps_lost" else f"{value:.1f}"
-                for value in row[name]
-            )
-            for name in ("noticed_s", "recovered_s", "own_s", "steps_lost")
-        )
-        noticed, recovered, own, lost = columns
-        print(f"{row['fault']:38} {noticed:20} {recovered:20} {own:20} {lost:12} {row['result']}")
+        table.add_row(row["fault"], *(" ".join(map(figure, row[name])) for name in COLUMNS), row["result"])
+    Console(width=180).print(table)
+
+
+def figure(value: float | None) -> str:
+    return "-" if value is None else f"{value:.3g}"
 
 
 if __name__ == "__main__":

@@ -19,7 +19,7 @@ from harness.installation import (
     local_settings,
     start_local_cluster,
 )
-from harness.kubectl import Kubectl, Manifest
+from harness.kubectl import ENDED, Kubectl, Manifest
 from harness.outages import wait_through_outages
 from harness.runs import RunEndedError, phase, pods, step
 from harness.waiting import wait_for
@@ -55,6 +55,17 @@ class State:
     is_training: bool
     seconds_per_step: float
 
+    @classmethod
+    def of(cls, run: Manifest) -> "State":
+        generators, progress = (run["status"].get(part, {}) for part in ("generators", "progress"))
+        return cls(
+            attempt=run["status"].get("attempt", 1),
+            step=step(run),
+            in_sync=generators.get("inSync", 0),
+            is_training=phase(run) == "Running",
+            seconds_per_step=progress.get("secondsPerStep", 0.0),
+        )
+
 
 @dataclass(frozen=True)
 class Arena:
@@ -66,16 +77,7 @@ class Arena:
         return self.kubectl.get("grporun", self.name)
 
     def state(self) -> State:
-        run = self.run()
-        status = run["status"]
-        generators, progress = status.get("generators", {}), status.get("progress", {})
-        return State(
-            attempt=status.get("attempt", 1),
-            step=step(run),
-            in_sync=generators.get("inSync", 0),
-            is_training=phase(run) == "Running",
-            seconds_per_step=progress.get("secondsPerStep", 0.0),
-        )
+        return State.of(self.run())
 
     def wait(self, what: str, is_so: Callable[[State], bool], timeout_s: float) -> State:
         """For a state of the run; also while the API server is away.
@@ -86,9 +88,9 @@ class Arena:
         """
 
         def look() -> State | None:
-            if phase(run := self.run()) in ("Failed", "Succeeded"):
+            if phase(run := self.run()) in ENDED:
                 raise RunEndedError(self.name, run, what)
-            state = self.state()
+            state = State.of(run)
             return state if is_so(state) else None
 
         return wait_through_outages(what, look, timeout_s, interval_s=0.2)
@@ -121,9 +123,7 @@ class Arena:
 
 def log_lines(kubectl: Kubectl, pod: Manifest) -> list[Line]:
     raw = kubectl("logs", pod["metadata"]["name"], "--tail=-1", "--timestamps")
-    stamped = (
-        STAMPED.match(line) for line in raw.splitlines()
-    )  # a line of a progress bar is many, of which one has a time
+    stamped = map(STAMPED.match, raw.splitlines())  # a line of a progress bar is many, of which one has a time
     return [Line(_seconds(found[1]), found[2]) for found in stamped if found]
 
 
@@ -137,7 +137,7 @@ def steps_made(lines: list[Line]) -> list[int]:
 
 
 @contextmanager
-def arena(name: str, steps: int, **changes: Any) -> Iterator[Arena]:
+def arena(name: str, steps: int) -> Iterator[Arena]:
     """A run that has begun to train; its namespace goes with it."""
     start_local_cluster()
     load_trainer_image()
@@ -155,7 +155,7 @@ def arena(name: str, steps: int, **changes: Any) -> Iterator[Arena]:
         "rewards": {"timeoutSeconds": DEADLINES["scoringSeconds"]},
         "maxRestarts": 1000,
     }
-    kubectl.apply(small_run(name, steps, **spec | changes))
+    kubectl.apply(small_run(name, steps, **spec))
     here = Arena(cluster, kubectl, name)
     try:
         wait_for("a run that is known", lambda: "status" in here.run(), 60)

@@ -10,7 +10,7 @@ from harness.kubectl import Manifest
 from harness.outages import wait_through_outages
 
 NOTICED = r"generator \S+ (cannot be used|has left)|groups of generator \S+ go elsewhere"
-SERVES = "Application startup complete"
+SERVES = "Starting vLLM server on"
 IMPORTS = re.compile(r"imports ([\d.]+)")
 SLACK_S = 15.0
 """Until a generator is in sync again, beyond its server's own start."""
@@ -69,9 +69,9 @@ def _of_generators(arena: Arena, fault: Fault, before: State, unhurt: set[str], 
 
 
 def _own_start_s(arena: Arena, pod: Manifest) -> float:
+    """0 where its log does not tell."""
     lines = log_lines(arena.kubectl, pod)
-    serving = next(line.time for line in lines if SERVES in line.text)
-    return serving - lines[0].time
+    return next((line.time - lines[0].time for line in lines if SERVES in line.text), 0.0)
 
 
 def _of_learners(arena: Arena, fault: Fault, before: State, last: int, struck: float) -> Cost:

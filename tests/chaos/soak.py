@@ -11,7 +11,7 @@ from statistics import median
 from chaos.arena import STEP, Arena, arena
 from chaos.faults import FAULTS, Fault
 from harness.installation import tool_output
-from harness.kubectl import CommandFailedError
+from harness.kubectl import ENDED, CommandFailedError
 from harness.layout import ROOT
 from harness.prometheus import Prometheus
 from harness.runs import phase
@@ -80,7 +80,7 @@ def infest(stage: Arena, moments: random.Random) -> dict[str, int]:
     for plague in coming:
         plague.plan(moments)
     ends_at = time.monotonic() + LONGEST_S
-    while time.monotonic() < ends_at and phase(stage.run()) not in ("Succeeded", "Failed"):
+    while time.monotonic() < ends_at and phase(stage.run()) not in ENDED:
         for plague in coming:
             if time.monotonic() >= plague.due_s:
                 fault = moments.choice(plague.faults)

@@ -71,7 +71,8 @@ def _is_ready(kubectl: Kubectl, name: str, attempt: int) -> bool:
     run = kubectl.get("grporun", name)
     ready = [condition(run, kind) for kind in ("Accepted", "LearnersReady", "GeneratorsReady")]
     is_ready = all(entry and entry["status"] == "True" for entry in ready)
-    return is_ready and run["status"]["attempt"] == attempt and len(pods(kubectl, name, "learner")) == 2
+    wanted = run["spec"]["learners"]["replicas"]
+    return is_ready and run["status"]["attempt"] == attempt and len(pods(kubectl, name, "learner")) == wanted
 
 
 def _is_cleared(kubectl: Kubectl, name: str) -> bool:
