@@ -64,10 +64,10 @@ FROZEN = """\
 
 A run that exists can change in how its pods run: `image`, `resources`, `env`, `nodeSelector`, `tolerations`, `affinity`,
 `priorityClassName`, `runtimeClassName` and `podTemplate` of both roles. Generators are replaced one after the other;
-learners are left alone, and those of the next attempt have it, as they have `spec.deadlines`. `spec.generators.replicas`,
-`spec.maxRestarts`, `spec.suspend`, `spec.activeDeadlineSeconds` and `spec.ttlSecondsAfterFinished` can change at any time, `spec.recipe`,
-`spec.recipeDefaults`, `spec.sampling` and `spec.generators.maxStaleness` as long as `status.startedAt` is empty. All else is
-refused:
+learners are left alone, and those of the next attempt have it. `spec.generators.replicas`, `spec.deadlines` (for the next
+attempt), `spec.maxRestarts`, `spec.suspend`, `spec.activeDeadlineSeconds` and `spec.ttlSecondsAfterFinished` can change at any
+time, `spec.learners.replicas` while the phase is `Suspended`, `spec.recipe`, `spec.recipeDefaults`, `spec.sampling` and
+`spec.generators.maxStaleness` as long as `status.startedAt` is empty. All else is refused:
 
 """
 

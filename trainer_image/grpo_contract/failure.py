@@ -37,13 +37,16 @@ class PodReason(StrEnum):
 
     # Reasons of trouble that another attempt may not meet again.
     GENERATORS_LOST = "GeneratorsLost"
-    """No generator was left to write completions, until the deadline."""
+    """No generator was left to write completions, until `deadlines.generatorsSeconds` were over: see GeneratorsReady and the
+    generators' logs."""
     RENDEZVOUS_TIMEOUT = "RendezvousTimeout"
-    """Learner pods did not find each other in time."""
+    """Learner pods did not find each other within `deadlines.rendezvousSeconds`: look for some that are pending, and at the
+    cluster's DNS."""
     LOADING_TIMEOUT = "LoadingTimeout"
-    """What a learner loads before its first step was not there within `deadlines.loadingSeconds`."""
+    """What a learner loads before its first step was not there within `deadlines.loadingSeconds`: look at the hub and the
+    volume, or raise it."""
     GENERATE_TIMEOUT = "GenerateTimeout"
-    """Requests for completions neither were answered nor failed in time."""
+    """Requests for completions neither were answered nor failed in time (`deadlines.generateSeconds`): see the generators' logs."""
     WEIGHT_SYNC_TIMEOUT = "WeightSyncTimeout"
     """Generators neither took new weights nor failed in time (`deadlines.weightSyncSeconds`)."""
     COLLECTIVE_TIMEOUT = "CollectiveTimeout"

@@ -30,7 +30,7 @@ class Phase(StrEnum):
     RUNNING = "Running"
     """Steps are being made, or were until all generators were lost."""
     RESTARTING = "Restarting"
-    """An attempt failed, or was ended by spec.suspend; the next one starts from the newest checkpoint, or from the beginning
+    """An attempt failed, or was ended by spec.suspend or a disruption; the next one starts from the newest checkpoint, or from the beginning
     when there is none."""
     SUSPENDING = "Suspending"
     """spec.suspend is true, and pods of the run are still ending."""
