@@ -16,6 +16,7 @@ from pydantic import ValidationError
 
 from grpo_contract.network import LEARNER_HTTP_PORT, PROGRESS_PATH
 from grpo_contract.progress import Progress
+from grpo_operator.backoff import doubled
 from grpo_operator.reconcile.world import Reading
 
 DEADLINE: Final = aiohttp.ClientTimeout(total=2.0)
@@ -85,8 +86,7 @@ class ProgressReader:
 
 def pause_s(interval_s: float, failures: int) -> float:
     """Until the next question, after so many without an answer."""
-    doublings = min(failures, 10)  # a thousand of them are no number any more
-    return min(LONGEST_PAUSE_S, interval_s * 2.0**doublings) if failures else interval_s
+    return doubled(interval_s, failures, LONGEST_PAUSE_S) if failures else interval_s
 
 
 async def _bounded(content: aiohttp.StreamReader) -> bytes:

@@ -8,6 +8,8 @@ from collections.abc import Awaitable, Hashable
 from itertools import count
 from typing import Final, Generic, TypeVar
 
+from grpo_operator.backoff import doubled
+
 BACKOFF_FIRST_S: Final = 0.5
 BACKOFF_MOST_S: Final = 60.0
 
@@ -17,9 +19,7 @@ T = TypeVar("T")
 
 def backoff_s(failures: int) -> float:
     """After so many failures in a row."""
-    doublings = min(failures - 1, 10)  # a thousand of them are no number any more
-    delay_s: float = min(BACKOFF_MOST_S, BACKOFF_FIRST_S * 2**doublings)
-    return delay_s
+    return doubled(BACKOFF_FIRST_S, failures - 1, BACKOFF_MOST_S)
 
 
 class WorkQueue(Generic[K]):

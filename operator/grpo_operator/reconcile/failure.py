@@ -107,7 +107,7 @@ def _deleted_before(failure: JobFailure, learners: Sequence[ObservedPod]) -> Cau
     if not before:
         return None
     asked_at, pod = min(before, key=lambda each: (each[0], each[1].name))
-    return Cause(Reason.LEARNER_POD_LOST, f"Pod {pod.name} was deleted.", pod, began_at=asked_at)
+    return _deletion_of(pod, asked_at)
 
 
 def _follows_from_one_that_is_gone(cause: Cause, failure: JobFailure) -> bool:
@@ -172,9 +172,11 @@ def _cause_in(pod: ObservedPod, job_failed_at: datetime) -> Cause | None:
         return cause
     if pod.deletion_asked_at >= job_failed_at:  # by the Job controller, which ends what is left of a failed Job
         return replace(cause, began_at=_LATEST) if cause else None
-    message = f"Pod {pod.name} was deleted."
-    container = cause.container if cause else None
-    return Cause(Reason.LEARNER_POD_LOST, message, pod, container, began_at=pod.deletion_asked_at)
+    return _deletion_of(pod, pod.deletion_asked_at, cause.container if cause else None)
+
+
+def _deletion_of(pod: ObservedPod, asked_at: datetime, container: str | None = None) -> Cause:
+    return Cause(Reason.LEARNER_POD_LOST, f"Pod {pod.name} was deleted.", pod, container, began_at=asked_at)
 
 
 def _cause_of_eviction(pod: ObservedPod, evicted: Waiting) -> Cause:

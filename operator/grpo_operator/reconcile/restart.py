@@ -6,6 +6,7 @@ from typing import Final
 
 from grpo_operator.api.run import GRPORun
 from grpo_operator.api.status import ConditionType
+from grpo_operator.backoff import doubled
 from grpo_operator.reconcile.conditions import Statement
 from grpo_operator.reconcile.disruption import is_disruption
 from grpo_operator.reconcile.observed import ObservedPod
@@ -26,9 +27,7 @@ def pause_s(attempt: int) -> float:
     """Before this attempt. The second one starts at once: mostly a pod was lost, and GPUs stand idle."""
     if attempt <= 2:
         return 0.0
-    doublings = min(attempt - 3, 10)  # a thousand of them are no number any more
-    pause: float = min(LONGEST_PAUSE_S, FIRST_PAUSE_S * 2**doublings)
-    return pause
+    return doubled(FIRST_PAUSE_S, attempt - 3, LONGEST_PAUSE_S)
 
 
 def counted(run: GRPORun, attempt: int) -> int:
