@@ -33,7 +33,7 @@ STEPS = 5
 SAVED = 3
 """The last step of an epoch, after which a new one draws random numbers."""
 MESSAGE = (
-    "A learner pod was asked to end: it was deleted, or its node is drained. Step 3 is saved, and the next attempt goes on from "
+    "The learner pod was asked to end: it was deleted, or its node is drained. Step 3 is saved, and the next attempt goes on from "
     "there."
 )
 START_S = 240
@@ -197,6 +197,12 @@ class PlayedLearner(SimpleNamespace):
         self.saved.append("marked")
 
 
+ANOTHER = MESSAGE.replace(
+    "The learner pod was asked to end: it was deleted, or its node is drained.",
+    "Another learner pod was asked to end, and this one ends with it.",
+)
+
+
 def ending_after(step: int, newest: int | None, folder: Path | None = None) -> Any:
     known = None if newest is None else SimpleNamespace(marker=SimpleNamespace(step=newest))
     keeper: Any = SimpleNamespace(newest=known, for_recovery=False, trouble=None)
@@ -210,7 +216,7 @@ def test_a_step_is_saved_as_it_was_at_its_end(newest: int | None) -> None:
     ending = ending_after(3, newest)
     expected = torch.rand(3).tolist()
     learner = PlayedLearner(3)
-    assert str(ending.save_step(learner)) == MESSAGE
+    assert str(ending.save_step(learner)) == ANOTHER
     assert learner.saved == [expected, "marked"]
 
 
@@ -218,15 +224,25 @@ def test_a_step_that_cannot_be_saved_is_not_said_to_be() -> None:
     ending = ending_after(3, 2)
     ending._keeper.trouble = "no room"
     ending._keeper.loss = lambda step: f"The checkpoint of step {step} was not written"
-    assert str(ending.save_step(PlayedLearner(3))) == MESSAGE.replace(
+    assert str(ending.save_step(PlayedLearner(3))) == ANOTHER.replace(
         "Step 3 is saved, and the next attempt goes on from there.", "The checkpoint of step 3 was not written."
     )
 
 
 def test_a_step_is_not_saved_twice() -> None:
     learner = PlayedLearner(3)
-    assert str(ending_after(3, 3).save_step(learner)) == MESSAGE
+    assert str(ending_after(3, 3).save_step(learner)) == ANOTHER
     assert learner.saved == []
+
+
+@pytest.mark.parametrize("was_asked", [False, True])
+def test_a_pod_says_whether_it_or_another_was_asked(was_asked: bool, tmp_path: Path) -> None:
+    """A Job deletes the others when one has ended, maybe within the same second."""
+    request, learner = EndRequest(tmp_path), PlayedLearner(3)
+    request.make() if was_asked else None
+    learner.callback_handler = SimpleNamespace(on_save=lambda args, state, control: request.make())
+    end = ending_after(3, 2, tmp_path).save_step(learner)
+    assert (end.failure.message, end.failure.follows) == ((MESSAGE, False) if was_asked else (ANOTHER, True))
 
 
 def test_a_request_is_seen_before_the_next_step(tmp_path: Path) -> None:

@@ -278,5 +278,5 @@ def failed_learner(
     )
 
 
-def failure_text(reason: str, sentence: str) -> str:
-    return Failure(reason=reason, message=sentence).model_dump_json()
+def failure_text(reason: str, sentence: str, *, follows: bool = False) -> str:
+    return Failure(reason=reason, message=sentence, follows=follows).model_dump_json()

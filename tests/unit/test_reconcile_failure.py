@@ -22,6 +22,7 @@ from unit.observed_inputs import NOW, ago, container, ended, failed_learner, fai
 FAILURE = JobFailure(reason="BackoffLimitExceeded", message="limit.", since=NOW - timedelta(seconds=10))
 RENDEZVOUS = failure_text(PodReason.RENDEZVOUS_TIMEOUT, "Learner 1 did not come.")
 ASKED = failure_text(PodReason.LEARNER_ASKED_TO_END, "Step 7 is saved.")
+FOLLOWED = failure_text(PodReason.LEARNER_ASKED_TO_END, "Another was.", follows=True)
 OUT_OF_TIME = failure_text(PodReason.COLLECTIVE_TIMEOUT, "No progress.")
 LOST_IT = failure_text(PodReason.LEARNER_ERROR, "Connection closed.")
 MISTAKE = failure_text(PodReason.DATASET_NOT_FOUND, "recipe.dataset_name: correct it.")
@@ -93,6 +94,12 @@ CASES: dict[str, tuple[list[ObservedPod], str, str]] = {
     ),
     "a deleted learner that saved, and took the others along, all in one second": (
         [failed_learner(0, exit_code=143, text=ASKED, at_s=10), deleted(1, asked_s=10, ended_s=10, text=ASKED)], "LearnerPodLost", "was deleted",
+    ),
+    "a deleted learner before one that followed it, and the Job deleted in that second": (
+        [deleted(0, asked_s=10, ended_s=10, text=FOLLOWED), deleted(1, asked_s=10, ended_s=10, text=ASKED)], "LearnerPodLost", "-1-x was deleted",
+    ),
+    "a deleted learner before one that followed it, and the Job deleted before it said so": (
+        [deleted(0, asked_s=11, ended_s=10, text=FOLLOWED), deleted(1, asked_s=11, ended_s=11, text=ASKED)], "LearnerPodLost", "-1-x was deleted",
     ),
     "a drained learner before those who ended with it": (
         [failed_learner(0, exit_code=143, text=ASKED, at_s=35), evicted(1)], "Disrupted", "Drained",

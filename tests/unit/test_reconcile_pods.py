@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from grpo_contract.failure import PodReason
 from grpo_operator.api.status import GeneratorStatus, GRPORunStatus
 from grpo_operator.desired.manifest import Manifest
 from grpo_operator.reconcile.conditions import set_conditions
@@ -313,10 +314,18 @@ def on_its_way_out(index: int, asked_s: float, **pod: Any) -> ObservedPod:
 
 RUN_OF_TWO = make_run(learners={"replicas": 2})
 ENDED: dict[str, Any] = {"containers": (container(terminated=ended(143, "Error", "", 4)),)}
+FOLLOWED_WORD = failure_text(PodReason.LEARNER_ASKED_TO_END, "Another was.", follows=True)
+FOLLOWED: dict[str, Any] = {"containers": (container(terminated=ended(143, "Error", FOLLOWED_WORD, 4)),)}
 DELETED_LEARNERS: dict[str, tuple[list[ObservedPod], str | None]] = {
     "the one that was deleted first": ([on_its_way_out(0, asked_s=4), on_its_way_out(1, asked_s=6)], "1"),
     "in the same second, the one that has ended: only then the Job deletes others": (
         [on_its_way_out(0, asked_s=4), on_its_way_out(1, asked_s=4, **ENDED)], "1",
+    ),
+    "in the same second, in which both have ended: the one that does not say that it followed": (
+        [on_its_way_out(0, asked_s=4, **FOLLOWED), on_its_way_out(1, asked_s=4, **ENDED)], "1",
+    ),
+    "in the same second in which another followed it, and has ended": (
+        [make_pod(index=0, **FOLLOWED), on_its_way_out(1, asked_s=4, **ENDED)], "1",
     ),
     "nobody is known, when the one that was deleted is gone": ([on_its_way_out(0, asked_s=4)], None),
 }  # fmt: skip

@@ -83,6 +83,8 @@ class Failure(BaseModel):
 
     reason: str
     message: str
+    follows: bool = False
+    """It ended because another pod of the attempt did, which has the cause."""
 
 
 class RunFailure(Exception):

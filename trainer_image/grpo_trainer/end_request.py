@@ -17,10 +17,11 @@ EXIT_CODE: Final = 128 + signal.SIGTERM
 
 
 class AskedToEnd(RunFailure):
-    """A pod of the attempt was asked to end, and all ranks end with it."""
+    """A pod of the attempt was asked to end, and all ranks end with it. `follows`: another one than this."""
 
-    def __init__(self, message: str) -> None:
+    def __init__(self, message: str, *, follows: bool = False) -> None:
         super().__init__(PodReason.LEARNER_ASKED_TO_END, message)
+        self.failure = self.failure.model_copy(update={"follows": follows})
 
 
 class EndRequest:

@@ -21,7 +21,8 @@ SLOWER_S: Final = 5.0
 """A step that takes so many times as long as the longest one of the attempt, and so many seconds more, will not end: another
 rank is gone, or hangs. Nobody waits for it. Not the last one: it may only have learnt from what another has generated."""
 
-ASKED: Final = "A learner pod was asked to end: it was deleted, or its node is drained."
+THIS_ONE: Final = "The learner pod was asked to end: it was deleted, or its node is drained."
+ANOTHER: Final = "Another learner pod was asked to end, and this one ends with it."
 
 
 class Ending(TrainerCallback):  # type: ignore[misc]
@@ -64,6 +65,8 @@ class Ending(TrainerCallback):  # type: ignore[misc]
         """The last finished one, unless it is saved. A collective, of ranks that have left the training loop. Returns what
         they end with."""
         step = learner.state.global_step
+        # Before a pod ends: the others of its Job are asked to end then.
+        follows = not self._request.is_made()
         if self._keeper.newest is None or self._keeper.newest.marker.step != step:
             assert self._after_step is not None
             PartialState().wait_for_everyone()  # a save is waited for, and one rank that is gone would hold it up for ever
@@ -72,6 +75,6 @@ class Ending(TrainerCallback):  # type: ignore[misc]
             learner._save_checkpoint(learner.model, trial=None)
             learner.callback_handler.on_save(learner.args, learner.state, learner.control)
         PartialState().wait_for_everyone()  # a rank that ends takes the others of its pod along: rank 0 marks last
-        if self._keeper.trouble is not None:
-            return AskedToEnd(f"{ASKED} {self._keeper.loss(step)}.")
-        return AskedToEnd(f"{ASKED} Step {step} is saved, and the next attempt goes on from there.")
+        saved = f"Step {step} is saved, and the next attempt goes on from there"
+        outcome = saved if self._keeper.trouble is None else self._keeper.loss(step)
+        return AskedToEnd(f"{ANOTHER if follows else THIS_ONE} {outcome}.", follows=follows)

@@ -15,7 +15,7 @@ from grpo_operator.reconcile.observed import Ended, JobFailure, ObservedContaine
 from grpo_operator.reconcile.pod_trouble import OOM_REASON, out_of_memory
 from grpo_operator.reconcile.reasons import Reason
 from grpo_operator.reconcile.restart import is_given_up
-from grpo_operator.reconcile.termination import failure_in, is_users_mistake
+from grpo_operator.reconcile.termination import failure_in, follows, is_users_mistake
 
 CAUSE_GRACE_S: Final = 3.0
 """The Job's failure and its pods come over two watches, in any order."""
@@ -103,7 +103,7 @@ def _deleted_before(failure: JobFailure, learners: Sequence[ObservedPod]) -> Cau
     """Where all failures only follow from one that was asked to end. Its deletion was asked for in the very second of the
     Job's failure, if no earlier one is known: that is how long it takes to save a small step."""
     deleted = [(pod.deletion_asked_at, pod) for pod in learners if pod.deletion_asked_at is not None]
-    before = [(asked_at, pod) for asked_at, pod in deleted if asked_at <= failure.since]
+    before = [(asked_at, pod) for asked_at, pod in deleted if asked_at <= failure.since and not follows(pod)]
     if not before:
         return None
     asked_at, pod = min(before, key=lambda each: (each[0], each[1].name))
@@ -170,7 +170,9 @@ def _cause_in(pod: ObservedPod, job_failed_at: datetime) -> Cause | None:
     cause = min(causes, key=lambda cause: cause.began_at, default=None)
     if pod.deletion_asked_at is None or (cause and _rank(cause) < _MAY_FOLLOW):
         return cause
-    if pod.deletion_asked_at >= job_failed_at:  # by the Job controller, which ends what is left of a failed Job
+    if pod.deletion_asked_at >= job_failed_at or follows(
+        pod
+    ):  # by the Job controller, which ends what is left of a Job
         return replace(cause, began_at=_LATEST) if cause else None
     return _deletion_of(pod, pod.deletion_asked_at, cause.container if cause else None)
 

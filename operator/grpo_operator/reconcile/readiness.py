@@ -9,6 +9,7 @@ from grpo_operator.reconcile.conditions import Statement, find
 from grpo_operator.reconcile.observed import ObservedJob, ObservedPod
 from grpo_operator.reconcile.pod_trouble import Trouble, first_trouble
 from grpo_operator.reconcile.reasons import Reason
+from grpo_operator.reconcile.termination import follows
 from grpo_operator.reconcile.world import Children
 
 NO_PODS_GRACE_S: Final = 10.0
@@ -72,22 +73,24 @@ def _deleted_learner(run: GRPORun, children: Children, now: datetime) -> Trouble
     to be seen: when the Job fails, all that is left may be a neighbour that missed it. What was said stays.
 
     Once that one has ended the Job controller deletes who is left, and the Job's own news may come later. So it is who was
-    deleted first, and nobody when a pod is gone already. In the same second as a neighbour's end it may be that one's fault.
+    deleted first, and nobody when a pod is gone already. In the same second as a neighbour's end it may be that one's fault,
+    unless it says whom it follows.
     """
     job = children.job
     if job is None or job.failure:
         return None
     if told := _told_deletion(run, job):
         return Trouble(Reason.LEARNER_POD_LOST, told)
+    first = [pod for pod in children.learners if not follows(pod)]
     deletions = [
         (asked_at, _ended_at(pod) or now, pod.name)
-        for pod in children.learners
+        for pod in first
         if (asked_at := pod.deletion_asked_at) and not pod.has_succeeded
     ]
     if not deletions or _created_learners(children) > len(children.learners):
         return None
     asked_at, _, name = min(deletions)
-    others = [pod for pod in children.learners if not pod.is_deleting]
+    others = [pod for pod in first if not pod.is_deleting]
     if any(ended_at <= asked_at for pod in others if (ended_at := _ended_at(pod))):
         return None
     return Trouble(Reason.LEARNER_POD_LOST, f"Pod {name} was deleted.")

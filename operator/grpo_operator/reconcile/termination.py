@@ -20,6 +20,12 @@ def failure_in(ended: Ended) -> Failure | None:
         return None
 
 
+def follows(pod: ObservedPod) -> bool:
+    """By its own word, from an end of another pod of the attempt."""
+    failures = [failure_in(container.ended) for container in pod.containers if container.ended]
+    return any(failure is not None and failure.follows for failure in failures)
+
+
 def progress_in(ended: Ended) -> Progress | None:
     try:
         return Progress.model_validate_json(ended.message)
