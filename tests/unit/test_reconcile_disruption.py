@@ -175,49 +175,51 @@ def test_a_run_that_is_disrupted_for_ever_says_so_and_goes_on() -> None:
     assert run.status.learners.restarts == 0
     (progressing,) = [entry for entry in run.status.conditions if entry.type is PROGRESSING]
     assert progressing.message.startswith(
-        "The last 30 attempts were ended by disruptions before any of them had made a step: status.lastFailure says "
-        "what took the last one's pods away. "
+        "The last 30 attempts ended before any of them had made a step, the last one by a disruption: status.lastFailure says "
+        "what took its pods away. "
     )
 
 
 def test_a_step_ends_a_row_of_disruptions() -> None:
-    run = with_conditions(make_run(), attempt=4, disruptions=3, disruptions_in_a_row=3, progress=STEPS_OF_THE_ATTEMPT)
+    run = with_conditions(make_run(), attempt=4, disruptions=3, attempts_without_step=3, progress=STEPS_OF_THE_ATTEMPT)
     run = end_of(4, disrupted(4), run)
-    assert (run.status.disruptions, run.status.disruptions_in_a_row) == (4, 0)
+    assert (run.status.disruptions, run.status.attempts_without_step) == (4, 0)
     assert said(run.status, PROGRESSING) == ("True", "Restarting")
 
 
-def test_a_failure_ends_a_row_of_disruptions() -> None:
+def test_a_failure_without_a_step_goes_on_with_the_row_but_is_no_disruption() -> None:
     run = end_of(
-        4, failed_learner(attempt=4), with_conditions(make_run(), attempt=4, disruptions=3, disruptions_in_a_row=3)
+        4, failed_learner(attempt=4), with_conditions(make_run(), attempt=4, disruptions=3, attempts_without_step=3)
     )
-    assert (run.status.disruptions, run.status.disruptions_in_a_row) == (3, 0)
+    assert (run.status.disruptions, run.status.attempts_without_step) == (3, 4)
+    assert said(run.status, PROGRESSING) == ("True", "Restarting")
 
 
 def test_so_does_a_suspension() -> None:
-    status = {"attempt": 4, "disruptions": 3, "disruptions_in_a_row": 3, "suspended_at": ago(60)}
+    status = {"attempt": 4, "disruptions": 3, "attempts_without_step": 3, "suspended_at": ago(60)}
     plan = look(with_conditions(make_run(), **STARTED, **status), CLAIM)
-    assert (plan.status.attempt, plan.status.disruptions, plan.status.disruptions_in_a_row) == (5, 3, 0)
+    assert (plan.status.attempt, plan.status.disruptions, plan.status.attempts_without_step) == (5, 3, 0)
     assert said(plan, PROGRESSING) == ("True", "Restarting")
 
 
 def test_a_failure_for_good_ends_a_row_of_disruptions() -> None:
     """Also for the run that goes on when its maxRestarts are raised."""
-    status = {"attempt": 4, "disruptions": 3, "disruptions_in_a_row": 3}
+    status = {"attempt": 4, "disruptions": 3, "attempts_without_step": 3}
     run = end_of(4, failed_learner(attempt=4), with_conditions(make_run(maxRestarts=0), **status))
     assert said(run.status, ConditionType.FAILED) == ("True", "MaxRestartsExceeded")
     run = run.model_copy(update={"spec": run.spec.model_copy(update={"max_restarts": 1})})
     plan = look(run)
-    assert (plan.status.attempt, plan.status.disruptions_in_a_row) == (5, 0)
+    assert (plan.status.attempt, plan.status.attempts_without_step) == (5, 0)
     assert said(plan, PROGRESSING) == ("True", "Restarting")
 
 
+@pytest.mark.parametrize("reason", ["Disrupted", "LearnerError"])
 @pytest.mark.parametrize(
     ("in_a_row", "pause_s"), [(0, 0), (1, 0), (2, 10), (3, 20), (4, 40), (5, 80), (6, 160), (7, 300), (1000, 300)]
 )
-def test_the_pause_after_a_disruption_grows_as_long_as_no_step_is_made(in_a_row: int, pause_s: int) -> None:
-    failure = LastFailure(attempt=1008, time=ago(0), reason="Disrupted", message="m")
-    status = {"attempt": 1009, "disruptions": 1000, "disruptions_in_a_row": in_a_row, "last_failure": failure}
+def test_the_pause_grows_as_long_as_no_step_is_made(in_a_row: int, pause_s: int, reason: str) -> None:
+    failure = LastFailure(attempt=1008, time=ago(0), reason=reason, message="m")
+    status = {"attempt": 1009, "disruptions": 1000, "attempts_without_step": in_a_row, "last_failure": failure}
     run = with_conditions(make_run(maxRestarts=99), **STARTED, **status)
     job = f"Job/{NAME}-learner-1009"
     assert job in written(look(run, CLAIM, now=NOW + timedelta(seconds=pause_s)))
@@ -227,11 +229,11 @@ def test_the_pause_after_a_disruption_grows_as_long_as_no_step_is_made(in_a_row:
         assert early.look_again_s == 1
 
 
-def test_the_pause_after_a_failure_does_not_grow_by_disruptions() -> None:
-    failure = LastFailure(attempt=6, time=ago(0), reason="LearnerError", message="m")
-    status = {"attempt": 7, "disruptions": 5, "last_failure": failure}
-    run = with_conditions(make_run(), **STARTED, **status)
-    assert f"Job/{NAME}-learner-7" in written(look(run, CLAIM)), "the first restart waits for nothing"
+def test_a_failure_after_steps_is_followed_by_the_next_attempt_at_once() -> None:
+    run = with_conditions(make_run(), attempt=3, attempts_without_step=2, progress=STEPS_OF_THE_ATTEMPT)
+    run = end_of(3, failed_learner(attempt=3), run)
+    assert run.status.attempts_without_step == 0
+    assert f"Job/{NAME}-learner-4" in written(look(run, CLAIM))
 
 
 def test_a_disrupted_run_still_ends_when_its_time_is_over() -> None:

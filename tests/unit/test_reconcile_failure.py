@@ -271,31 +271,31 @@ def test_the_exit_code_of_other_containers_is_no_users_mistake() -> None:
 
 
 @pytest.mark.parametrize(
-    ("attempt", "seconds"),
-    [(1, 0), (2, 0), (3, 10), (4, 20), (5, 40), (6, 80), (7, 160), (8, 300), (9, 300), (100_000, 300)],
+    ("without_step", "seconds"),
+    [(0, 0), (1, 0), (2, 10), (3, 20), (4, 40), (5, 80), (6, 160), (7, 300), (8, 300), (100_000, 300)],
 )
-def test_pause_before_an_attempt(attempt: int, seconds: float) -> None:
-    assert pause_s(attempt) == seconds
+def test_pause_before_an_attempt(without_step: int, seconds: float) -> None:
+    assert pause_s(without_step) == seconds
 
 
 WAITS: dict[str, tuple[int, float | None, list[ObservedPod], float]] = {
-    "the first attempt": (1, None, [], 0),
-    "the second at once": (2, 0, [], 0),
-    "what is left of the pause": (3, 4, [], 6),
-    "a pause that is over": (3, 11, [], 0),
-    "a learner that has ended": (2, 0, [failed_learner()], 0),
-    "a learner of which no deletion is known": (2, 0, [make_pod()], 60),
-    "a learner that is due to be gone in 25 s": (2, 5, [make_pod(deletionTimestamp=ago(-25))], 85),
-    "a learner on a node that nobody reaches": (2, 95, [make_pod(deletionTimestamp=ago(60))], 0),
-    "the longer of both": (4, 0, [make_pod(deletionTimestamp=ago(55))], 20),
+    "the first attempt": (0, None, [], 0),
+    "the second at once": (1, 0, [], 0),
+    "what is left of the pause": (2, 4, [], 6),
+    "a pause that is over": (2, 11, [], 0),
+    "a learner that has ended": (1, 0, [failed_learner()], 0),
+    "a learner of which no deletion is known": (1, 0, [make_pod()], 60),
+    "a learner that is due to be gone in 25 s": (1, 5, [make_pod(deletionTimestamp=ago(-25))], 85),
+    "a learner on a node that nobody reaches": (1, 95, [make_pod(deletionTimestamp=ago(60))], 0),
+    "the longer of both": (3, 0, [make_pod(deletionTimestamp=ago(55))], 20),
 }
 
 
 @pytest.mark.parametrize("case", WAITS)
 def test_wait_before_an_attempt(case: str) -> None:
-    attempt, failed_s, leftovers, expected = WAITS[case]
+    without_step, failed_s, leftovers, expected = WAITS[case]
     failed_at = None if failed_s is None else NOW - timedelta(seconds=failed_s)
-    assert seconds_to_wait(attempt, failed_at, leftovers, NOW) == expected
+    assert seconds_to_wait(without_step, failed_at, leftovers, NOW) == expected
 
 
 @pytest.mark.parametrize(("told", "reason"), [*((known, known) for known in PodReason), ("Invented", "LearnerError")])

@@ -247,8 +247,9 @@ class GRPORunStatus(_Status):
     disruptions: int = 0
     """How often an attempt was ended without any fault of the run's: by an eviction, a preemption, a drain, a lost node, or
     the deletion of a learner pod. spec.maxRestarts does not count them."""
-    disruptions_in_a_row: int = 0
-    """The last of these, as far as their attempts had made no step: the pause before the next attempt grows with them."""
+    attempts_without_step: int = 0
+    """So many attempts in a row, up to the last one, failed or were disrupted before they had made a step: the pause before the
+    next one grows with them."""
     inactive_seconds: int = 0
     """Seconds since startedAt, as far as they are over, in which the run was suspended, or had failed until spec.maxRestarts was
     raised. spec.activeDeadlineSeconds does not count them."""

@@ -27,11 +27,11 @@ def is_disruption(reason: str) -> bool:
 
 def tally(status: GRPORunStatus, reason: str) -> dict[str, Any]:
     """The counts, after an attempt has ended for this reason. `status` is of before: an attempt has a pace once it made a step."""
-    if not is_disruption(reason):
-        return {"disruptions_in_a_row": 0}
     has_made_steps = status.progress.seconds_per_step is not None
-    in_a_row = 0 if has_made_steps else status.disruptions_in_a_row + 1
-    return {"disruptions": status.disruptions + 1, "disruptions_in_a_row": in_a_row}
+    return {
+        "disruptions": status.disruptions + is_disruption(reason),
+        "attempts_without_step": 0 if has_made_steps else status.attempts_without_step + 1,
+    }
 
 
 def judge_next_attempt(status: GRPORunStatus, message: str) -> Statement:
@@ -39,11 +39,12 @@ def judge_next_attempt(status: GRPORunStatus, message: str) -> Statement:
     if status.disruptions:
         attempts = "1 attempt" if status.disruptions == 1 else f"{status.disruptions} attempts"
         message += f" Disruptions have ended {attempts} of the run; spec.maxRestarts does not count them."
-    if status.disruptions_in_a_row < KEEPS_ON_AFTER:
+    was_disrupted = status.last_failure is not None and is_disruption(status.last_failure.reason)
+    if not was_disrupted or status.attempts_without_step < KEEPS_ON_AFTER:
         return Statement(ConditionType.PROGRESSING, "True", Reason.RESTARTING, message)
     trouble = (
-        f"The last {status.disruptions_in_a_row} attempts were ended by disruptions before any of them had made a step: "
-        f"status.lastFailure says what took the last one's pods away. {message}"
+        f"The last {status.attempts_without_step} attempts ended before any of them had made a step, the last one by a "
+        f"disruption: status.lastFailure says what took its pods away. {message}"
     )
     return Statement(ConditionType.PROGRESSING, "False", Reason.KEEPS_BEING_DISRUPTED, trouble)
 

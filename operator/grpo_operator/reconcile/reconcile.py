@@ -44,7 +44,6 @@ from grpo_operator.reconcile.readiness import has_had_generators, seconds_until_
 from grpo_operator.reconcile.removal import seconds_until_removal
 from grpo_operator.reconcile.restart import (
     counted,
-    counted_for_pause,
     judge_left_behind,
     seconds_to_wait,
     seconds_until_given_up,
@@ -267,7 +266,7 @@ def _pause_before_attempt(look: _Look) -> float:
         return 0.0
     # Learners of this attempt without its Job: somebody deleted the Job, and it is made again when they are gone.
     leftovers = (*children.previous_learners, *children.learners)
-    return seconds_to_wait(counted_for_pause(look.run, look.attempt), _failed_at(look.run), leftovers, look.now)
+    return seconds_to_wait(look.run.status.attempts_without_step, _failed_at(look.run), leftovers, look.now)
 
 
 def _left_behind(look: _Look) -> Statement | None:

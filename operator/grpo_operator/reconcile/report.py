@@ -101,9 +101,9 @@ def _has_made(children: Children) -> bool:
 def restarting(run: GRPORun, failed_attempt: int, cause: Cause, now: datetime) -> GRPORunStatus:
     """The attempt's failure is on record before anything is done about it."""
     attempt = failed_attempt + 1
-    run = run.model_copy(update={"status": run.status.model_copy(update=tally(run.status, cause.reason))})
-    failure = _last_failure(failed_attempt, cause, now)
-    status = _unheld(_before_attempt(run, attempt)).model_copy(update={"last_failure": failure})
+    end = tally(run.status, cause.reason) | {"last_failure": _last_failure(failed_attempt, cause, now)}
+    run = run.model_copy(update={"status": run.status.model_copy(update=end)})
+    status = _unheld(_before_attempt(run, attempt))
     start = start_of(run, attempt)
     how = "was ended by a disruption" if is_disruption(cause.reason) else "failed"
     message = f"Attempt {failed_attempt} {how} ({cause.message.rstrip('.')}). {start}"
@@ -114,7 +114,7 @@ def resumed(run: GRPORun, failed_attempt: int, now: datetime) -> GRPORunStatus:
     """Of a run that had failed by this attempt. `last_failure` tells of that until another attempt fails."""
     attempt = failed_attempt + 1
     conditions = _without(run.status.conditions, {ConditionType.FAILED})
-    run = run.model_copy(update={"status": run.status.model_copy(update={"disruptions_in_a_row": 0})})
+    run = run.model_copy(update={"status": run.status.model_copy(update={"attempts_without_step": 0})})
     status = _before_attempt(run, attempt).model_copy(
         update={
             "conditions": conditions,
@@ -152,7 +152,7 @@ def unsuspended(run: GRPORun, held_attempt: int, now: datetime) -> GRPORunStatus
     attempt = held_attempt + 1
     fields = {
         "suspensions": run.status.suspensions + 1,
-        "disruptions_in_a_row": 0,
+        "attempts_without_step": 0,
         "inactive_seconds": _inactive_seconds(run, run.status.suspended_at, now),
         "suspended_at": None,
     }

@@ -8,7 +8,6 @@ from grpo_operator.api.run import GRPORun
 from grpo_operator.api.status import ConditionType
 from grpo_operator.backoff import doubled
 from grpo_operator.reconcile.conditions import Statement
-from grpo_operator.reconcile.disruption import is_disruption
 from grpo_operator.reconcile.observed import ObservedPod
 from grpo_operator.reconcile.reasons import Reason
 
@@ -23,22 +22,17 @@ RUNS_ON: Final = "runs on although its Job is gone, and nobody ends it: delete i
 """Of a learner, after its name."""
 
 
-def pause_s(attempt: int) -> float:
-    """Before this attempt. The second one starts at once: mostly a pod was lost, and GPUs stand idle."""
-    if attempt <= 2:
+def pause_s(attempts_without_step: int) -> float:
+    """Before the next attempt. After one that has made steps, or the first that has not, it starts at once: mostly a pod was
+    lost, and GPUs stand idle."""
+    if attempts_without_step <= 1:
         return 0.0
-    return doubled(FIRST_PAUSE_S, attempt - 3, LONGEST_PAUSE_S)
+    return doubled(FIRST_PAUSE_S, attempts_without_step - 2, LONGEST_PAUSE_S)
 
 
 def counted(run: GRPORun, attempt: int) -> int:
     """Which attempt it is of those that count: one that a suspension or a disruption ended has not failed."""
     return attempt - run.status.suspensions - run.status.disruptions
-
-
-def counted_for_pause(run: GRPORun, attempt: int) -> int:
-    """The same for the pause before it, which after a disruption grows only as long as no attempt makes a step."""
-    last = run.status.last_failure
-    return 1 + run.status.disruptions_in_a_row if last and is_disruption(last.reason) else counted(run, attempt)
 
 
 def start_of(run: GRPORun, attempt: int) -> str:
@@ -58,10 +52,11 @@ def origin_of(run: GRPORun) -> str:
     return f"the newest checkpoint, if learners have saved one at their end, or else from {where}"
 
 
-def seconds_to_wait(attempt: int, failed_at: datetime | None, leftovers: Iterable[ObservedPod], now: datetime) -> float:
-    """Zero when the attempt may start. `attempt`: as it counts for the pause; `failed_at`: when the last one did;
-    `leftovers`: learners not of its own."""
-    pause = pause_s(attempt) - (now - failed_at).total_seconds() if failed_at else 0.0
+def seconds_to_wait(
+    attempts_without_step: int, failed_at: datetime | None, leftovers: Iterable[ObservedPod], now: datetime
+) -> float:
+    """Zero when the next attempt may start. `failed_at`: when the last one did; `leftovers`: learners not of its own."""
+    pause = pause_s(attempts_without_step) - (now - failed_at).total_seconds() if failed_at else 0.0
     return max(0.0, pause, seconds_until_gone(leftovers, now))
 
 
