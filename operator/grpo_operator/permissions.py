@@ -64,7 +64,9 @@ PERMISSIONS: Final = (
     Permission("", (SECRET.plural,), (*WATCH, "get", "create"), "the token between the pods of a run, created once"),
     Permission("", (CLAIM.plural,), (*WATCH, "get", "create"), "the volume, created once or the user's own"),
     Permission(JOB.group, (JOB.plural,), (*WATCH, "get", "create", "delete"), "learners; earlier attempts are removed"),
-    Permission("", (POD.plural,), WATCH, "to say what ails a pod"),
+    Permission(
+        "", (POD.plural,), (*WATCH, "delete"), "to say what ails a pod; generators that are held back are replaced"
+    ),
     Permission("", (f"{POD.plural}/log",), ("get",), "the last lines of a pod that failed"),
     Permission(EVENT.group, (EVENT.plural,), ("create",), "to tell what happened to a run"),
     Permission(

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import pytest
 
 from grpo_contract.failure import USER_ERROR_EXIT_CODE, Failure, PodReason
-from grpo_contract.progress import Progress, Stage
+from grpo_contract.progress import GeneratorProgress, Progress, Stage
 from grpo_operator.reconcile.restart import GONE_GRACE_S
 from harness.kubectl import Kubectl, condition
 from harness.runs import SOON_S, children, pods, wait_for_condition, wait_for_phase
@@ -119,6 +119,28 @@ def test_a_deleted_learner_is_seen_while_learner_0_is_asked(kubectl: Kubectl, na
         wait_for("attempt 2", lambda: kubectl.find("job", f"{name}-learner-2"), SOON_S, 0.1)
     last = kubectl.get("grporun", name)["status"]["lastFailure"]
     assert (last["reason"], last["message"]) == ("LearnerPodLost", f"Pod {victim['metadata']['name']} was deleted.")
+
+
+def test_a_generator_that_has_worked_is_replaced_when_the_kubelet_holds_it_back(kubectl: Kubectl, name: str) -> None:
+    start_run(kubectl, name)
+    worn, idle = (pod["metadata"]["name"] for pod in pods(kubectl, name, "generator"))
+    generators = [
+        GeneratorProgress(name=worn, in_sync=False, completions=8),
+        GeneratorProgress(name=idle, in_sync=False, completions=0),
+    ]
+    progress = Progress(attempt=1, stage=Stage.TRAINING, generators=generators)
+    with serving_progress("127.9.6.2", progress) as server:
+        give_address(kubectl, pods(kubectl, name, "learner")[0], server.address)
+        wait_for_phase(kubectl, name, "Running")
+        for pod in pods(kubectl, name, "generator"):
+            keep_waiting(kubectl, pod, "CrashLoopBackOff", "Back-off", {"exitCode": 137, "reason": "Error"})
+
+        def are_replaced() -> bool:
+            names = {pod["metadata"]["name"] for pod in pods(kubectl, name, "generator")}
+            return worn not in names and len(names) == 2
+
+        wait_for("another pod", are_replaced, SOON_S, 0.1)
+    assert idle in {pod["metadata"]["name"] for pod in pods(kubectl, name, "generator")}
 
 
 def test_no_restart_beyond_the_limit(kubectl: Kubectl, name: str) -> None:

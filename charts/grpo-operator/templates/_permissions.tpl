@@ -40,10 +40,10 @@
 - apiGroups: ["batch"]
   resources: [jobs]
   verbs: [list, watch, get, create, delete]
-# to say what ails a pod
+# to say what ails a pod; generators that are held back are replaced
 - apiGroups: [""]
   resources: [pods]
-  verbs: [list, watch]
+  verbs: [list, watch, delete]
 # the last lines of a pod that failed
 - apiGroups: [""]
   resources: [pods/log]

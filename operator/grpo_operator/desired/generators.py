@@ -18,6 +18,9 @@ GRACE_PERIOD_S: Final = 5
 """There is nothing to save, and an answer that is lost is asked for again elsewhere."""
 
 PROBE_PERIOD_S: Final = 2
+LIVENESS_PERIOD_S: Final = 10
+HANGS_S: Final = 120
+"""Without any answer, and it is ended: a server on busy cores is slow, one that hangs stays so."""
 
 
 def build_generator_deployment(run: GRPORun, settings: Settings) -> Manifest:
@@ -52,8 +55,9 @@ def _specifics(run: GRPORun) -> Manifest:
         "ports": [{"name": network.GENERATOR_PORT_NAME, "containerPort": network.GENERATOR_PORT}],
         "startupProbe": _probe(network.GENERATOR_HEALTH_PATH, failures=math.ceil(startup_s(run) / PROBE_PERIOD_S)),
         "readinessProbe": _probe(network.GENERATOR_READY_PATH, failures=3),
-        # Two minutes without any answer: a server on busy cores is slow, one that hangs stays so.
-        "livenessProbe": _probe(network.GENERATOR_HEALTH_PATH, failures=12, period_s=10),
+        "livenessProbe": _probe(
+            network.GENERATOR_HEALTH_PATH, failures=HANGS_S // LIVENESS_PERIOD_S, period_s=LIVENESS_PERIOD_S
+        ),
     }
     return {
         "metadata": metadata_of_pods(run, Role.GENERATOR, network.GENERATOR_PORT),

@@ -60,6 +60,7 @@ from grpo_operator.reconcile.suspension import (
     should_suspend,
 )
 from grpo_operator.reconcile.world import Children, World, current_attempt, sort_children
+from grpo_operator.reconcile.worn_out import worn_out_generators
 from grpo_operator.resources import CONFIG_MAP, JOB
 from grpo_operator.settings import Settings
 
@@ -181,7 +182,7 @@ def _carry_on(look: _Look, storage: StorageVerdict, news_due_s: float | None = N
     return Plan(
         status=report.ongoing(run, children, look.attempt, statements, progress, now),
         write=() if blocks else children_to_write(wanted, children.own, world.markers, world.is_full_pass),
-        delete=_not_deleting((*children.previous_jobs, _outdated_job(look))),
+        delete=_not_deleting((*children.previous_jobs, _outdated_job(look), *worn_out_generators(children, progress))),
         look_again_s=_first(*waits),
     )
 
