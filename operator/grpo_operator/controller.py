@@ -8,7 +8,6 @@ import logging
 import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
 from itertools import groupby
 from time import monotonic
 from typing import Any, Final
@@ -128,7 +127,7 @@ class Controller:
         run = GRPORun.parse(dict(manifest))
         memory = self._remember(key, run)
         world = await self._observe(key, run, memory)
-        now = datetime.now(UTC)
+        now = self._kube.now()
         plan = reconcile(run, world, self._settings, now)
         written = await self._write(run, plan.write, memory)
         if written.error and not self._queue.has_failed(key):
@@ -205,7 +204,7 @@ class Controller:
             return Reading()
         if any(pod.is_deleting for pod in children.learners):
             return Reading()  # to wait for its answer now is to miss what happens to the others
-        answer = self._reader.read(first_learner.uid, first_learner.ip, datetime.now(UTC))
+        answer = self._reader.read(first_learner.uid, first_learner.ip, self._kube.now())
         return await self._queue.unless_added(key, answer) or self._reader.newest(first_learner.uid)
 
     async def _write(self, run: GRPORun, children: Sequence[Child], memory: _Memory) -> _Written:
@@ -301,7 +300,7 @@ class Controller:
 
     async def _post(self, run: GRPORun, event: RunEvent) -> None:
         try:
-            await self._kube.create(event_manifest(run, event, self._identity, datetime.now(UTC)))
+            await self._kube.create(event_manifest(run, event, self._identity, self._kube.now()))
         except RefusedError as refused:
             if not refused.is_conflict:  # posted before, and the answer was lost
                 logger.warning("%s/%s: Event %s: %s", *_key(run), event.reason, refused.message)

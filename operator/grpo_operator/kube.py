@@ -6,6 +6,7 @@ Watching is kopf's; everything here is one request with one deadline.
 import json
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
+from datetime import datetime
 from os import environ
 from typing import Any, Final
 
@@ -13,6 +14,7 @@ import aiohttp
 from kubernetes.aio import client, config, dynamic
 from kubernetes.aio.client.exceptions import ApiException
 
+from grpo_operator.clock import Clock
 from grpo_operator.log_lines import last_lines
 from grpo_operator.resources import BY_KIND, GRPORUN, POD, Resource
 from grpo_operator.yaml_text import yaml_text
@@ -78,15 +80,24 @@ async def connect(on_answer: Callable[[str, int], None]) -> AsyncIterator["Kube"
 
 class Kube:
     def __init__(
-        self, cluster: Any, on_answer: Callable[[str, int], None], before_write: Callable[[], None] = lambda: None
+        self,
+        cluster: Any,
+        on_answer: Callable[[str, int], None],
+        before_write: Callable[[], None] = lambda: None,
+        clock: Clock | None = None,
     ) -> None:
         self._cluster = cluster
         self._on_answer = on_answer
         self._before_write = before_write
+        self._clock = clock or Clock()
 
     def guarded(self, before_write: Callable[[], None]) -> "Kube":
         """The same, that asks before each write; what that raises keeps the write from being sent."""
-        return Kube(self._cluster, self._on_answer, before_write)
+        return Kube(self._cluster, self._on_answer, before_write, self._clock)
+
+    def now(self) -> datetime:
+        """The API server's time."""
+        return self._clock.now()
 
     async def get(self, resource: Resource, namespace: str, name: str) -> Manifest | None:
         try:
@@ -222,6 +233,7 @@ class Kube:
             self._on_answer(method, 0)
             raise ApiError(f"{method} {path}: {type(error).__name__} {error}".rstrip()) from error
         self._on_answer(method, response.status)
+        self._clock.answered(response.headers.get("Date"))
         return content
 
 

@@ -48,11 +48,13 @@ class Operator:
 
 
 @contextmanager
-def running_operator(kubeconfig: Path, folder: Path, name: str = "operator", **settings: Any) -> Iterator[Operator]:
-    """`settings` win over SETTINGS. The process is up, but need not lead yet."""
+def running_operator(
+    kubeconfig: Path, folder: Path, name: str = "operator", clock: dict[str, str] | None = None, **settings: Any
+) -> Iterator[Operator]:
+    """`settings` win over SETTINGS; `clock`: its environment by `moved_clock`. The process is up, but need not lead yet."""
     port, log = free_port(), folder / f"{name}.log"
     command = operator_command(write_settings(folder, name, **settings), port)
-    with daemon(command, log, operator_environment(kubeconfig)) as process:
+    with daemon(command, log, operator_environment(kubeconfig) | (clock or {})) as process:
         operator = Operator(process, port, log)
         wait_for(f"{name} (its log is {log})", lambda: _answers(operator), 30, interval_s=0.05)
         yield operator

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -66,6 +67,9 @@ class FakeApi:
         if len(self.deleted) >= self.deletions_to_see:
             self.has_deleted.set()
         return f"{resource.kind}/{name}" not in self.gone
+
+    def now(self) -> datetime:
+        return datetime.now(UTC)
 
     async def get(self, resource: Resource, namespace: str, name: str) -> Manifest | None:
         if resource.kind == "GRPORun":

@@ -20,6 +20,7 @@ T = TypeVar("T")
 class Answer:
     content: bytes
     status: int = 200
+    headers: dict[str, str] = field(default_factory=dict)
 
     async def read(self) -> bytes:
         return self.content
@@ -127,6 +128,15 @@ def test_a_guard_keeps_writes_from_being_sent_and_reads_not() -> None:
 
 def test_what_is_not_there_is_none() -> None:
     assert Server([failure(404, told("not found"))]).ask(lambda kube: kube.get(POD, "default", "gone")) is None
+
+
+def test_the_time_is_the_api_servers_also_before_writes_that_are_guarded() -> None:
+    async def ask(kube: Kube) -> int:
+        guarded = kube.guarded(lambda: None)
+        await kube.get(POD, "default", "pod")
+        return guarded.now().year
+
+    assert Server([Answer(b"{}", headers={"Date": "Mon, 01 Jan 2035 00:00:00 GMT"})]).ask(ask) == 2035
 
 
 @pytest.mark.parametrize("status", [404, 409])

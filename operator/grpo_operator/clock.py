@@ -1,0 +1,39 @@
+"""The API server's time. It dates deletions and creations, by which is decided how long something has lasted; the clock of the
+node on which the operator happens to run may be wrong, or be moved meanwhile."""
+
+import logging
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from email.utils import parsedate_to_datetime
+from time import monotonic
+from typing import Final
+
+WRONG_BY_S: Final = 5.0
+"""From here on a clock is wrong. Below that it is good enough: answers are dated in whole seconds, and come a little later."""
+
+logger = logging.getLogger(__name__)
+
+
+class Clock:
+    """Begins with this machine's time, goes on by seconds that have passed, and is put right by the dates of answers."""
+
+    def __init__(self, started_at: datetime | None = None, elapsed_s: Callable[[], float] = monotonic) -> None:
+        self._elapsed_s = elapsed_s
+        self._set(started_at or datetime.now(UTC))
+
+    def now(self) -> datetime:
+        return self._set_at + timedelta(seconds=self._elapsed_s() - self._set_when_s)
+
+    def answered(self, date: str | None) -> None:
+        """An answer came just now, with this header (RFC 9110, section 6.6.1)."""
+        try:
+            told = parsedate_to_datetime(date or "")
+        except ValueError:
+            return
+        ahead_s = (self.now() - told).total_seconds()
+        if abs(ahead_s) >= WRONG_BY_S:
+            logger.warning("the clock was %+.0f s off the API server's, and goes by that one now", ahead_s)
+            self._set(told)
+
+    def _set(self, at: datetime) -> None:
+        self._set_at, self._set_when_s = at, self._elapsed_s()
