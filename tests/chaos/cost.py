@@ -64,7 +64,7 @@ def _of_generators(arena: Arena, fault: Fault, before: State, unhurt: set[str], 
         return _broken(cost, f"steps {made[-5:]} of attempt {arena.state().attempt}")
     if cost.noticed_s is not None and cost.noticed_s > fault.noticed_within_s:
         return _broken(cost, f"noticed after {cost.noticed_s:.1f} s")
-    waited_s = cost.recovered_s - own_s - (cost.noticed_s or 0.0)
+    waited_s = cost.recovered_s - own_s - max(cost.noticed_s or 0.0, fault.ended_within_s)
     return cost if waited_s <= SLACK_S else _broken(cost, f"in sync {waited_s:.1f} s after its start")
 
 
@@ -84,7 +84,7 @@ def _of_learners(arena: Arena, fault: Fault, before: State, last: int, struck: f
     cost = Cost(noticed_s, step.time - struck, own_s, max(0, last - resumed_at))
     if cost.steps_lost > fault.steps_lost_at_most:
         return _broken(cost, f"{cost.steps_lost} steps lost")
-    waited_s = cost.recovered_s - own_s
+    waited_s = cost.recovered_s - own_s - fault.ended_within_s
     return cost if waited_s <= RESTART_S else _broken(cost, f"the next step came {waited_s:.1f} s later")
 
 

@@ -8,12 +8,15 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from chaos.arena import DEADLINES, EVERY_STEPS, Arena, processes
-from cluster.cgroups import kill
+from cluster.cgroups import command_of, kill
 from e2e.operator_pod import kill_operator
+from grpo_operator.desired.generators import GRACE_PERIOD_S, HANGS_S, LIVENESS_PERIOD_S
+from grpo_operator.desired.names import token_secret
 from harness.installation import tool
 from harness.kubectl import Manifest
 from harness.outages import wait_through_outages
 
+RANK = "grpo_trainer.worker"
 CONNECTION_S, HANG_S = 3.0, DEADLINES["generateSeconds"] + 10.0
 """Within which a generator that is gone, and one that hangs, is noticed."""
 
@@ -36,6 +39,8 @@ class Fault:
     strike: Callable[[Arena], list[Manifest]]
     noticed_within_s: float = CONNECTION_S
     steps_lost_at_most: int = EVERY_STEPS
+    ended_within_s: float = 0.0
+    """Until a deadline ends it, if the fault does not."""
 
 
 def kill_generator(arena: Arena) -> list[Manifest]:
@@ -52,7 +57,8 @@ def delete_generator(arena: Arena) -> list[Manifest]:
 
 def stop_generator(arena: Arena) -> list[Manifest]:
     victim = arena.pods("generator")[0]
-    _signal(victim, signal.SIGSTOP)
+    for pid in processes(victim):
+        os.kill(pid, signal.SIGSTOP)
     return [victim]
 
 
@@ -87,9 +93,11 @@ def delete_learner(arena: Arena) -> list[Manifest]:
 
 
 def stop_learner(arena: Arena) -> list[Manifest]:
-    """Learner 0 waits for it in a collective operation, until its watchdog ends it."""
+    """Its rank, as if it hung. Learner 0 waits for it in a collective operation, until its watchdog ends it."""
     victim = arena.learners()[1]
-    _signal(victim, signal.SIGSTOP)
+    for pid in processes(victim):
+        if RANK in command_of(pid):
+            os.kill(pid, signal.SIGSTOP)
     return [victim]
 
 
@@ -163,7 +171,7 @@ def stop_dns(arena: Arena) -> list[Manifest]:
 
 def rotate_token(arena: Arena) -> list[Manifest]:
     """The Secret is deleted, and the operator makes another."""
-    secret = f"{arena.name}-generators-token"
+    secret = token_secret(arena.name)
     before = arena.kubectl.get("secret", secret)["metadata"]["uid"]
     arena.kubectl("delete", "secret", secret)
 
@@ -202,21 +210,22 @@ def _paused(daemon: str, seconds: float) -> list[Manifest]:
     return []
 
 
-def _signal(pod: Manifest, number: signal.Signals) -> None:
-    for pid in processes(pod):
-        os.kill(pid, number)
-
-
 FAULTS = (
     Fault("generator killed", Hurt.GENERATORS, kill_generator),
     Fault("generator deleted", Hurt.GENERATORS, delete_generator),
     Fault("generator killed in a weight update", Hurt.GENERATORS, kill_generator_in_update),
     Fault("all generators killed", Hurt.GENERATORS, kill_all_generators),
-    Fault("generator stopped", Hurt.GENERATORS, stop_generator, HANG_S),
+    Fault(
+        "generator stopped",
+        Hurt.GENERATORS,
+        stop_generator,
+        HANG_S,
+        ended_within_s=HANGS_S + LIVENESS_PERIOD_S + GRACE_PERIOD_S,
+    ),
     Fault("learner 0 killed", Hurt.LEARNERS, kill_learner(0)),
     Fault("learner 1 killed", Hurt.LEARNERS, kill_learner(1)),
     Fault("learner 1 deleted", Hurt.LEARNERS, delete_learner),
-    Fault("learner 1 stopped", Hurt.LEARNERS, stop_learner),
+    Fault("learner 1 hung", Hurt.LEARNERS, stop_learner, ended_within_s=DEADLINES["collectiveSeconds"]),
     Fault("newest checkpoint cut off", Hurt.LEARNERS, damage_checkpoint(CUT_OFF), steps_lost_at_most=2 * EVERY_STEPS),
     Fault("a bit of it flipped", Hurt.LEARNERS, damage_checkpoint(FLIP), steps_lost_at_most=2 * EVERY_STEPS),
     Fault("its marker removed", Hurt.LEARNERS, damage_checkpoint(UNMARK), steps_lost_at_most=2 * EVERY_STEPS),
