@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from grpo_contract.config import RunConfig
+from harness.moved_clock import moved_clock
 from trainer.learner_inputs import learner_config, write_problems
 from trainer.learner_pod import WITH_TESTS, LearnerPod
 from trainer.test_zero3 import RUN_S, TORCHRUN, Finished, Logs, run
@@ -49,13 +50,14 @@ def uninterrupted(config: RunConfig, tmp_path_factory: pytest.TempPathFactory) -
 
 @pytest.fixture(scope="module")
 def resumed(config: RunConfig, tmp_path_factory: pytest.TempPathFactory) -> Finished:
+    """On a node whose clock is an hour ahead, and then on one where it is right: by their dates, files come from the future."""
     folder = tmp_path_factory.mktemp("resumed")
     pod = LearnerPod(
         folder,
         config,
         program=[*TORCHRUN, str(KILLED)],
         arguments=["zero3", str(folder), str(KILLED_IN)],
-        env={"PYTHONPATH": WITH_TESTS},
+        env={"PYTHONPATH": WITH_TESTS} | moved_clock("+1h"),
     )
     try:
         assert pod.wait(RUN_S) != 0, pod.tail()

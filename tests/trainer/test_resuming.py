@@ -138,14 +138,14 @@ def test_one_of_an_older_image_is_taken_as_it_is(tmp_path: Path, caplog: pytest.
 def unreadable(monkeypatch: pytest.MonkeyPatch) -> set[str]:
     """Checkpoints whose files a network drive does not give."""
     names: set[str] = set()
-    chunks = checksums.chunks
+    sum_of = checksums.sum_of
 
-    def read(file: Path) -> Any:
+    def read(file: Path, got_to: Callable[[int], None]) -> checksums.FileSum:
         if names & set(file.parts):
             raise OSError(errno.ESTALE, os.strerror(errno.ESTALE))
-        return chunks(file)
+        return sum_of(file, got_to)
 
-    monkeypatch.setattr(verification, "chunks", read)
+    monkeypatch.setattr(verification, "sum_of", read)
     monkeypatch.setattr(verification, "READ_ON_WITHIN_S", 2.0)
     monkeypatch.setattr(verification, "READ_AGAIN_S", 0.01)
     monkeypatch.setattr(verification, "ROUND_S", 0.05)

@@ -11,12 +11,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-import xxhash
 from accelerate import PartialState
 from accelerate.utils import gather_object
 
 from grpo_trainer.decisions import decided_by_rank_0
-from grpo_trainer.storage.checksums import FileSum, Sums, chunks, share_of_rank, sums_of_rank
+from grpo_trainer.storage.checksums import FileSum, Sums, share_of_rank, sum_of, sums_of_rank
 
 ROUND_S: Final = 10.0
 READ_AGAIN_S: Final = 0.5
@@ -95,6 +94,10 @@ def unreadable(name: str, error: OSError) -> str:
     return f"{name} cannot be read ({error.strerror})"
 
 
+class _StoppedError(Exception):
+    """Nobody asks any more."""
+
+
 class ShareReader(threading.Thread):
     """Reads until it has found something, or all is as it was written. What it cannot read it tries again."""
 
@@ -136,19 +139,16 @@ class ShareReader(threading.Thread):
         """None when nobody asks any more. `before`: bytes of the files read before this one."""
         while not self._is_stopped.is_set():
             try:
-                return self._read(name, before)
+                return sum_of(self._folder / name, lambda size: self._got_to(before + size))
+            except _StoppedError:
+                return None
             except OSError as error:
                 self._error = error
             self._is_stopped.wait(READ_AGAIN_S)
         return None
 
-    def _read(self, name: str, before: int) -> FileSum | None:
-        size, found = 0, xxhash.xxh3_128()
-        for chunk in chunks(self._folder / name):
-            size += len(chunk)
-            found.update(chunk)
-            if before + size > self._bytes_read:  # not what is read once more
-                self._bytes_read, self._read_on_at_s, self._error = before + size, time.monotonic(), None
-            if self._is_stopped.is_set():
-                return None
-        return FileSum(size=size, xxh3=found.hexdigest())
+    def _got_to(self, num_bytes: int) -> None:
+        if num_bytes > self._bytes_read:  # not what is read once more
+            self._bytes_read, self._read_on_at_s, self._error = num_bytes, time.monotonic(), None
+        if self._is_stopped.is_set():
+            raise _StoppedError
