@@ -204,6 +204,32 @@ def test_a_generator_that_is_lost_in_many_requests_is_lost_once(
     assert observer.groups_failed_over == 3
 
 
+def test_a_generator_that_starts_is_asked_again_every_second(
+    weights: WeightServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever it has failed at before: it is there as soon as its port is open."""
+    monkeypatch.setattr(roster_module, "RETRY_S", (0.02, 0.02, 60.0))
+    monkeypatch.setattr(roster_module, "DOWN_RETRY_S", 0.01)
+    failures = iter([GeneratorLost("500"), *[GeneratorLost("refused", is_down=True)] * 9])
+
+    def start() -> None:
+        if failure := next(failures, None):
+            raise failure
+
+    class Starting(PlayedGenerator):
+        def holds(self, version: str) -> bool:
+            start()
+            return super().holds(version)
+
+    fleet, observer = fleet_of(weights, lambda url: Starting(url, lambda: None), "a")
+
+    def is_there() -> bool:
+        fleet.submit([], 1, {})  # looks around
+        return observer.latest["a"] == GeneratorState.IN_SYNC
+
+    wait_for("it has started", is_there, timeout_s=5, interval_s=0.01)
+
+
 def test_a_request_that_fails_late_takes_nothing_from_a_generator_that_is_back(weights: WeightServer) -> None:
     order, is_back = iter(range(6)), threading.Event()
 

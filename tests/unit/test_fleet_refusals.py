@@ -1,6 +1,7 @@
 """What a generator answers that is no completion: what the user is told of it."""
 
 import json
+import socket
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor, wait
@@ -201,6 +202,18 @@ def test_a_page_on_a_generators_port_is_told_and_asked_again_later(
     assert roster.bringing_up() == []
     assert observer.latest == {"generator-1": GeneratorState.LOST}
     weights.close()
+
+
+def test_a_closed_port_is_told_from_a_server_that_hangs() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as hanging:
+        port = hanging.getsockname()[1]
+        generator = Generator(f"http://127.0.0.1:{port}", lambda: "token", Deadlines(control_s=0.2))
+        with pytest.raises(GeneratorLost) as lost:
+            generator.holds("version-1")
+        assert not lost.value.is_down
+    with pytest.raises(GeneratorLost) as lost:
+        generator.holds("version-1")
+    assert lost.value.is_down
 
 
 def of_vllm(message: str) -> str:

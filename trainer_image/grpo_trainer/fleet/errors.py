@@ -6,11 +6,13 @@ from grpo_contract.failure import Failure, PodReason
 class GeneratorLost(Exception):
     """One generator is of no use for now: it does not answer, answers with an error, or holds other weights."""
 
-    def __init__(self, message: str, status: int | None = None, words: str = "") -> None:
-        """`status` and `words` are of the HTTP answer, where there was one."""
+    def __init__(self, message: str, status: int | None = None, words: str = "", *, is_down: bool = False) -> None:
+        """`status` and `words` are of the HTTP answer, where there was one. `is_down`: its port is closed, or was closed during
+        the request: as long as it starts, it costs nothing to ask it."""
         super().__init__(message)
         self.status = status
         self.words = words
+        self.is_down = is_down
 
 
 class GeneratorsLost(Exception):

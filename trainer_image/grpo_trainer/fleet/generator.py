@@ -165,7 +165,8 @@ class Generator:
         try:
             answer = self._session.request(method, self.url + path, json=body, headers=headers, timeout=timeouts)
         except requests.RequestException as error:
-            raise GeneratorLost(f"{path}: {error}") from error
+            is_down = isinstance(error, requests.ConnectionError) and not isinstance(error, requests.Timeout)
+            raise GeneratorLost(f"{path}: {error}", is_down=is_down) from error
         self.name = answer.headers.get(GENERATOR_HEADER, self.name)
         if not answer.ok:
             words = words_of(answer.text)

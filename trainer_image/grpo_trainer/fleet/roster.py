@@ -24,6 +24,8 @@ from grpo_trainer.fleet.weights import count_of
 LOOKUP_INTERVAL_S: Final = 1.0
 RETRY_S: Final = (1.0, 2.0, 4.0, 8.0, 15.0)
 """Until a generator is asked again, by how often it failed in a row."""
+DOWN_RETRY_S: Final = 1.0
+"""Until one that is down is."""
 
 Connect = Callable[[str], Generator]
 """By base URL."""
@@ -198,8 +200,11 @@ class Roster:
             logger.warning("generator %s cannot be used: %s", member.generator.name, error)
         member.answers = False
         member.last_error = str(error)
-        member.retry_at = time.monotonic() + RETRY_S[min(member.failures, len(RETRY_S) - 1)]
-        member.failures += 1
+        if error.is_down:  # which it may be for many tries, and says nothing of the time after it
+            pause_s, member.failures = DOWN_RETRY_S, max(member.failures, 1)
+        else:
+            pause_s, member.failures = RETRY_S[min(member.failures, len(RETRY_S) - 1)], member.failures + 1
+        member.retry_at = time.monotonic() + pause_s
 
     def _has_newest(self, member: Member) -> bool:
         return member.generator.held_version == self._weights.version
