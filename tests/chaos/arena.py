@@ -11,6 +11,7 @@ from cluster.cgroups import command_of, processes_of_pod
 from demo.volume import on_local_cluster, prepare_volume, wait_for_volume
 from e2e.demo_runs import small_run
 from e2e.namespaces import create_namespace
+from grpo_contract.labels import ROLE_LABEL
 from harness.installation import (
     install_operator,
     load_operator_image,
@@ -30,6 +31,13 @@ EVERY_STEPS = 3
 GENERATORS = 2
 DEADLINES = {"collectiveSeconds": 60, "scoringSeconds": 30, "generateSeconds": 60, "weightSyncSeconds": 30}
 """As a run of such small steps might have them."""
+APART = {
+    "maxSkew": 1,
+    "topologyKey": "kubernetes.io/hostname",
+    "whenUnsatisfiable": "ScheduleAnyway",
+    "labelSelector": {"matchLabels": {ROLE_LABEL: "learner"}},
+}
+"""Learners, if there are nodes enough: one of them is lost with its node."""
 START_S = 400.0
 CALM_S = 300.0
 STEP = re.compile(r"step (\d+)/\d+  reward .*  ([\d.]+) s$")
@@ -148,7 +156,7 @@ def arena(name: str, steps: int) -> Iterator[Arena]:
     install_operator(cluster, *local_settings())
     wait_for_volume(kubectl)
     spec: dict[str, Any] = {
-        "learners": {"replicas": 2},
+        "learners": {"replicas": 2, "podTemplate": {"spec": {"topologySpreadConstraints": [APART]}}},
         "generators": {"replicas": GENERATORS},
         "checkpoint": {"everySteps": EVERY_STEPS, "keep": 3},
         "deadlines": DEADLINES,

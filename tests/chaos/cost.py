@@ -16,7 +16,7 @@ SLACK_S = 15.0
 """Until a generator is in sync again, beyond its server's own start."""
 RESTART_S = 30.0
 """Until the next step of learners that were lost, beyond their imports."""
-GOES_ON_S = 300.0
+GOES_ON_S = 400.0
 
 
 @dataclass(frozen=True)
@@ -37,14 +37,17 @@ def strike(arena: Arena, fault: Fault) -> Cost:
     last = max(steps_made(arena.log()), default=before.step)
     struck = time.time()
     victims = fault.strike(arena)
-    match fault.hurt:
-        case Hurt.GENERATORS:
-            unhurt = names - {pod["metadata"]["name"] for pod in victims}
-            return _of_generators(arena, fault, before, unhurt, struck)
-        case Hurt.LEARNERS:
-            return _of_learners(arena, fault, before, last, struck)
-        case Hurt.NOBODY:
-            return _of_nobody(arena, before, struck)
+    try:
+        match fault.hurt:
+            case Hurt.GENERATORS:
+                unhurt = names - {pod["metadata"]["name"] for pod in victims}
+                return _of_generators(arena, fault, before, unhurt, struck)
+            case Hurt.LEARNERS:
+                return _of_learners(arena, fault, before, last, struck)
+            case Hurt.NOBODY:
+                return _of_nobody(arena, before, struck)
+    finally:
+        fault.mend(arena, victims)
 
 
 def _of_generators(arena: Arena, fault: Fault, before: State, unhurt: set[str], struck: float) -> Cost:

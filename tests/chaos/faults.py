@@ -10,9 +10,11 @@ from enum import StrEnum
 from chaos.arena import DEADLINES, EVERY_STEPS, Arena, processes
 from cluster.cgroups import command_of, kill
 from e2e.operator_pod import kill_operator
+from grpo_contract.grace import LEARNER_GRACE_PERIOD_S
 from grpo_operator.desired.generators import GRACE_PERIOD_S, HANGS_S, LIVENESS_PERIOD_S
 from grpo_operator.desired.names import token_secret
-from harness.installation import tool
+from grpo_operator.reconcile.restart import GONE_GRACE_S
+from harness.installation import OPERATOR_NAMESPACE, RELEASE, tool
 from harness.kubectl import Manifest
 from harness.outages import wait_through_outages
 
@@ -32,6 +34,10 @@ class Hurt(StrEnum):
     """Training goes on as if nothing had happened, at the latest when it is over."""
 
 
+def _nothing(arena: Arena, victims: list[Manifest]) -> None:
+    pass
+
+
 @dataclass(frozen=True)
 class Fault:
     name: str
@@ -41,6 +47,8 @@ class Fault:
     steps_lost_at_most: int = EVERY_STEPS
     ended_within_s: float = 0.0
     """Until a deadline ends it, if the fault does not."""
+    mend: Callable[[Arena, list[Manifest]], None] = _nothing
+    """When the run has got over it: takes the victims."""
 
 
 def kill_generator(arena: Arena) -> list[Manifest]:
@@ -195,6 +203,24 @@ def cut_off_node(arena: Arena) -> list[Manifest]:
     return [victim]
 
 
+def lose_node(arena: Arena) -> list[Manifest]:
+    """Of learner 1, for good. What the cluster and the operator have there moves away first."""
+    victim = arena.learners()[1]
+    node = victim["spec"]["nodeName"]
+    arena.cluster("cordon", node)
+    for namespace, deployment in (("kube-system", "coredns"), (OPERATOR_NAMESPACE, RELEASE)):
+        inside = arena.cluster.within(namespace)
+        inside("delete", "pods", f"--field-selector=spec.nodeName={node}", "--timeout=60s")
+        inside("rollout", "status", f"deployment/{deployment}", "--timeout=60s")
+    arena.cluster("uncordon", node)
+    tool("cluster", "cut-off", node)
+    return [victim]
+
+
+def bring_node_back(arena: Arena, victims: list[Manifest]) -> None:
+    tool("cluster", "reconnect", victims[0]["spec"]["nodeName"])
+
+
 def _restarted(daemon: str, arena: Arena) -> list[Manifest]:
     tool("cluster", "restart", daemon)
     wait_through_outages("an API server that answers", lambda: arena.run(), 120)
@@ -212,7 +238,8 @@ def _paused(daemon: str, seconds: float) -> list[Manifest]:
 
 FAULTS = (
     Fault("generator killed", Hurt.GENERATORS, kill_generator),
-    Fault("generator deleted", Hurt.GENERATORS, delete_generator),
+    # It has its grace period to answer what it was asked for.
+    Fault("generator deleted", Hurt.GENERATORS, delete_generator, CONNECTION_S + GRACE_PERIOD_S),
     Fault("generator killed in a weight update", Hurt.GENERATORS, kill_generator_in_update),
     Fault("all generators killed", Hurt.GENERATORS, kill_all_generators),
     Fault(
@@ -230,6 +257,13 @@ FAULTS = (
     Fault("a bit of it flipped", Hurt.LEARNERS, damage_checkpoint(FLIP), steps_lost_at_most=2 * EVERY_STEPS),
     Fault("its marker removed", Hurt.LEARNERS, damage_checkpoint(UNMARK), steps_lost_at_most=2 * EVERY_STEPS),
     Fault("node cut off for half a minute", Hurt.NOBODY, cut_off_node),
+    Fault(
+        "node lost for good",
+        Hurt.LEARNERS,
+        lose_node,
+        ended_within_s=DEADLINES["collectiveSeconds"] + LEARNER_GRACE_PERIOD_S + GONE_GRACE_S,
+        mend=bring_node_back,
+    ),
     Fault("node drained", Hurt.LEARNERS, drain_node),
     Fault("operator killed", Hurt.NOBODY, end_operator),
     Fault("API server hung for a minute", Hurt.NOBODY, hang_api_server),

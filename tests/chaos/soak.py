@@ -5,10 +5,10 @@ import json
 import random
 import sys
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from statistics import median
 
-from chaos.arena import STEP, Arena, arena
+from chaos.arena import STEP, Arena, State, arena
 from chaos.faults import FAULTS, Fault
 from harness.installation import tool_output
 from harness.kubectl import ENDED, CommandFailedError
@@ -17,7 +17,7 @@ from harness.prometheus import Prometheus
 from harness.runs import phase
 
 REPORT = ROOT / "build" / "soak.json"
-STEPS = 600
+STEPS = 2000
 LONGEST_S = 3 * 3600.0
 LOOK_S = 0.5
 
@@ -32,6 +32,29 @@ class Plague:
 
     def plan(self, moments: random.Random) -> None:
         self.due_s = time.monotonic() + self.every_s * moments.uniform(0.5, 1.5)
+
+
+@dataclass
+class Toll:
+    """What the faults took."""
+
+    faults: dict[str, int] = field(default_factory=dict)
+    """How often each came."""
+    not_training_s: float = 0.0
+    """From the end of an attempt to the first step of the next one."""
+    steps_made_again: int = 0
+    _looked_s: float = field(default_factory=time.monotonic)
+    _step: int = 0
+
+    def see(self, state: State) -> None:
+        now_s = time.monotonic()
+        if not state.is_training:
+            self.not_training_s += now_s - self._looked_s
+        self.steps_made_again += max(0, self._step - state.step)
+        self._looked_s, self._step = now_s, state.step
+
+    def struck(self, fault: Fault) -> None:
+        self.faults[fault.name] = self.faults.get(fault.name, 0) + 1
 
 
 def plagues() -> list[Plague]:
@@ -54,18 +77,22 @@ def main() -> None:
     with arena("soak", arguments.steps) as stage:
         undisturbed_s = median_step_s(stage)
         first, begun = stage.state().step, time.time()
-        struck = infest(stage, random.Random(arguments.seed))
-        ended = time.time()
-        run = stage.run()
+        toll = infest(stage, random.Random(arguments.seed))
+        took_s, run = time.time() - begun, stage.run()
+        steps = run["status"]["progress"]["step"]
+        useful_s, again_s = (steps - first) * undisturbed_s, toll.steps_made_again * undisturbed_s
         report = {
             "seed": arguments.seed,
-            "steps": run["status"]["progress"]["step"],
+            "steps": steps,
             "phase": phase(run),
-            "minutes": (ended - begun) / 60,
-            "faults": struck,
+            "minutes": took_s / 60,
+            "faults": toll.faults,
             "attempts": run["status"]["attempt"],
-            "effective_ratio": (run["status"]["progress"]["step"] - first) * undisturbed_s / (ended - begun),
-            "stale_samples": stale_samples(stage, ended - begun),
+            "effective_ratio": useful_s / took_s,
+            "ratio_without_training": toll.not_training_s / took_s,
+            "ratio_of_steps_made_again": again_s / took_s,
+            "ratio_of_slower_steps": 1 - (useful_s + toll.not_training_s + again_s) / took_s,
+            "stale_samples": stale_samples(stage, took_s),
         }
     REPORT.parent.mkdir(exist_ok=True)
     REPORT.write_text(json.dumps(report, indent=1) + "\n")
@@ -73,25 +100,25 @@ def main() -> None:
     sys.exit(report["phase"] != "Succeeded" or report["steps"] != arguments.steps or report["stale_samples"] != 0)
 
 
-def infest(stage: Arena, moments: random.Random) -> dict[str, int]:
-    """Until the run has ended. Returns how often each fault came."""
-    struck: dict[str, int] = {}
-    coming = plagues()
+def infest(stage: Arena, moments: random.Random) -> Toll:
+    """Until the run has ended."""
+    toll, coming = Toll(), plagues()
     for plague in coming:
         plague.plan(moments)
     ends_at = time.monotonic() + LONGEST_S
-    while time.monotonic() < ends_at and phase(stage.run()) not in ENDED:
+    while time.monotonic() < ends_at and phase(run := stage.run()) not in ENDED:
+        toll.see(State.of(run))
         for plague in coming:
             if time.monotonic() >= plague.due_s:
                 fault = moments.choice(plague.faults)
                 try:
                     fault.strike(stage)
-                    struck[fault.name] = struck.get(fault.name, 0) + 1
+                    toll.struck(fault)
                 except (IndexError, TimeoutError, CommandFailedError, ProcessLookupError) as error:
                     print(f"{fault.name}: its victim was not there ({type(error).__name__})", flush=True)
                 plague.plan(moments)
         time.sleep(LOOK_S)
-    return struck
+    return toll
 
 
 def median_step_s(stage: Arena) -> float:
