@@ -216,7 +216,7 @@ test: env-dev env-trainer cluster-build ## verify, then all of these, from fast 
 chaos: env-dev env-trainer cluster-build ## longer sweeps of test-operator's faults, then every fault of tests/chaos on the local cluster: printed, and written to build/chaos.json
 	$(call PARALLEL,$(DEV)) -m chaos tests/simulated
 	$(PATHS) $(DEV)/python -m chaos
-chaos-soak: env-dev env-trainer ## faults at random for as long as a run takes, about half an hour; printed, and written to build/soak.json
+chaos-soak: env-dev env-trainer ## faults at random for as long as a run takes, about half an hour; printed, and written to build/chaos.json
 	$(PATHS) $(DEV)/python -m chaos.soak
 
 ##@ Benchmarks

@@ -22,7 +22,7 @@ from harness.installation import (
 )
 from harness.kubectl import ENDED, Kubectl, Manifest
 from harness.outages import wait_through_outages
-from harness.runs import RunEndedError, phase, pods, step
+from harness.runs import RunEndedError, events_of, phase, pods, step
 from harness.waiting import wait_for
 
 NAMESPACE = "chaos"
@@ -40,6 +40,7 @@ APART = {
 """Learners, if there are nodes enough: one of them is lost with its node."""
 START_S = 400.0
 CALM_S = 300.0
+STEP_LINE = r"step \d+/\d+  reward "
 STEP = re.compile(r"step (\d+)/\d+  reward .*  ([\d.]+) s$")
 RESUMED = re.compile(r"resuming from the checkpoint of step (\d+)")
 STAMPED = re.compile(r"(\d{4}-\d\d-\d\dT\S+) (.*)")
@@ -115,6 +116,18 @@ class Arena:
         """Of the current attempt, in order."""
         attempt = str(self.state().attempt)
         return [pod for pod in self.pods("learner") if pod["metadata"]["labels"]["grpo.dev/attempt"] == attempt]
+
+    def has_event(self, reason: str, since_s: float) -> bool:
+        """The run has told it since, which may take a moment."""
+
+        def look() -> bool:
+            told = [event for event in events_of(self.kubectl, self.name) if event["reason"] == reason]
+            return any(_seconds(event["eventTime"]) >= since_s for event in told)
+
+        try:
+            return wait_through_outages(f"Event {reason}", look, 30)
+        except TimeoutError:
+            return False
 
     def log(self, since_s: float = 0.0) -> list[Line]:
         """Of learner 0, if it is there."""

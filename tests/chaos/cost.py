@@ -4,8 +4,10 @@ import re
 import time
 from dataclasses import dataclass
 
-from chaos.arena import HOLDS, RESUMED, Arena, State, log_lines, steps_made
+from chaos.arena import HOLDS, RESUMED, STEP_LINE, Arena, State, log_lines, steps_made
+from chaos.blow import Blow
 from chaos.faults import Fault, Hurt
+from grpo_operator.reconcile.reasons import Reason
 from harness.kubectl import Manifest
 from harness.outages import wait_through_outages
 
@@ -34,24 +36,22 @@ class Cost:
 
 def strike(arena: Arena, fault: Fault) -> Cost:
     before, names = arena.wait_until_calm(), {pod["metadata"]["name"] for pod in arena.pods("generator")}
-    last = max(steps_made(arena.log()), default=before.step)
-    struck = time.time()
-    victims = fault.strike(arena)
+    blow = fault.strike(arena)
     try:
         match fault.hurt:
             case Hurt.GENERATORS:
-                unhurt = names - {pod["metadata"]["name"] for pod in victims}
-                return _of_generators(arena, fault, before, unhurt, struck)
+                unhurt = names - {pod["metadata"]["name"] for pod in blow.victims}
+                return _of_generators(arena, fault, before, unhurt, blow)
             case Hurt.LEARNERS:
-                return _of_learners(arena, fault, before, last, struck)
+                return _of_learners(arena, fault, before, blow)
             case Hurt.NOBODY:
-                return _of_nobody(arena, before, struck)
+                return _of_nobody(arena, before, blow)
     finally:
-        fault.mend(arena, victims)
+        fault.mend(arena, blow)
 
 
-def _of_generators(arena: Arena, fault: Fault, before: State, unhurt: set[str], struck: float) -> Cost:
-    noticed = arena.wait_for_line("a generator that is missed", NOTICED, struck, fault.noticed_within_s + 60)
+def _of_generators(arena: Arena, fault: Fault, before: State, unhurt: set[str], blow: Blow) -> Cost:
+    noticed = arena.wait_for_line("a generator that is missed", NOTICED, blow.at_s, fault.noticed_within_s + 60)
 
     def in_sync_again() -> tuple[float, list[Manifest]] | None:
         found = [pod for pod in arena.pods("generator") if pod["metadata"]["name"] not in unhurt]
@@ -61,14 +61,21 @@ def _of_generators(arena: Arena, fault: Fault, before: State, unhurt: set[str], 
 
     recovered, newcomers = wait_through_outages("generators in sync", in_sync_again, GOES_ON_S)
     own_s = max(_own_start_s(arena, pod) for pod in newcomers)
-    made = steps_made(arena.log())
-    cost = Cost(noticed.time - struck, recovered - struck, own_s, steps_lost=0)
-    if arena.state().attempt != before.attempt or made != list(range(made[0], made[0] + len(made))):
-        return _broken(cost, f"steps {made[-5:]} of attempt {arena.state().attempt}")
-    if cost.noticed_s is not None and cost.noticed_s > fault.noticed_within_s:
-        return _broken(cost, f"noticed after {cost.noticed_s:.1f} s")
-    waited_s = cost.recovered_s - own_s - max(cost.noticed_s or 0.0, fault.ended_within_s)
+    cost = Cost(noticed.time - blow.at_s, recovered - blow.at_s, own_s, steps_lost=0)
+    if broken := _broken_row(arena, before):
+        return _broken(cost, broken)
+    if noticed.time - blow.at_s > fault.noticed_within_s:
+        return _broken(cost, f"noticed after {noticed.time - blow.at_s:.1f} s")
+    waited_s = cost.recovered_s - own_s - max(noticed.time - blow.at_s, fault.ended_within_s)
     return cost if waited_s <= SLACK_S else _broken(cost, f"in sync {waited_s:.1f} s after its start")
+
+
+def _broken_row(arena: Arena, before: State) -> str:
+    """Steps of the attempt, which goes on, that are missing or were made twice."""
+    made = steps_made(arena.log())
+    is_whole = bool(made) and made == list(range(made[0], made[0] + len(made)))
+    attempt = arena.state().attempt
+    return "" if is_whole and attempt == before.attempt else f"steps {made[-5:]} of attempt {attempt}"
 
 
 def _own_start_s(arena: Arena, pod: Manifest) -> float:
@@ -77,26 +84,33 @@ def _own_start_s(arena: Arena, pod: Manifest) -> float:
     return next((line.time - lines[0].time for line in lines if SERVES in line.text), 0.0)
 
 
-def _of_learners(arena: Arena, fault: Fault, before: State, last: int, struck: float) -> Cost:
+def _of_learners(arena: Arena, fault: Fault, before: State, blow: Blow) -> Cost:
     arena.wait("another attempt", lambda now: now.attempt > before.attempt, GOES_ON_S)
-    noticed_s = time.time() - struck
-    step = arena.wait_for_line("a step of it", r"step \d+/\d+  reward ", struck, GOES_ON_S)
+    noticed_s = time.time() - blow.at_s
+    step = arena.wait_for_line("a step of it", STEP_LINE, blow.at_s, GOES_ON_S)
     lines = arena.log()
     resumed_at = next((int(found[1]) for line in lines if (found := RESUMED.search(line.text))), 0)
     own_s = next((float(found[1]) for line in lines if (found := IMPORTS.search(line.text))), 0.0)
-    cost = Cost(noticed_s, step.time - struck, own_s, max(0, last - resumed_at))
+    cost = Cost(noticed_s, step.time - blow.at_s, own_s, max(0, blow.last_step - resumed_at))
+    if blow.damaged_step is not None and resumed_at >= blow.damaged_step:
+        return _broken(cost, f"resumed from step {resumed_at}, of which the checkpoint is damaged")
+    if blow.is_told and not arena.has_event(Reason.CHECKPOINT_DAMAGED, blow.at_s):
+        return _broken(cost, "nothing was said of the damage")
     if cost.steps_lost > fault.steps_lost_at_most:
         return _broken(cost, f"{cost.steps_lost} steps lost")
     waited_s = cost.recovered_s - own_s - fault.ended_within_s
     return cost if waited_s <= RESTART_S else _broken(cost, f"the next step came {waited_s:.1f} s later")
 
 
-def _of_nobody(arena: Arena, before: State, struck: float) -> Cost:
+def _of_nobody(arena: Arena, before: State, blow: Blow) -> Cost:
     over = time.time()
-    step = arena.wait_for_line("a step afterwards", r"step \d+/\d+  reward ", over, GOES_ON_S)
-    now = arena.wait("its steps in the status", lambda now: now.step > before.step and now.is_training, GOES_ON_S)
-    cost = Cost(None, step.time - struck, over - struck, steps_lost=0)
-    return cost if now.attempt == before.attempt else _broken(cost, f"attempt {now.attempt} was made")
+    step = arena.wait_for_line("a step afterwards", STEP_LINE, over, GOES_ON_S)
+    arena.wait("its steps in the status", lambda now: now.step > before.step and now.is_training, GOES_ON_S)
+    cost = Cost(None, step.time - blow.at_s, over - blow.at_s, steps_lost=0)
+    if broken := _broken_row(arena, before):
+        return _broken(cost, broken)
+    waited_s = step.time - over
+    return cost if waited_s <= RESTART_S else _broken(cost, f"a step came {waited_s:.1f} s later")
 
 
 def _broken(cost: Cost, why: str) -> Cost:

@@ -10,13 +10,12 @@ from statistics import median
 
 from chaos.arena import STEP, Arena, State, arena
 from chaos.faults import FAULTS, Fault
+from chaos.report import write_report
 from harness.installation import tool_output
 from harness.kubectl import ENDED, CommandFailedError
-from harness.layout import ROOT
 from harness.prometheus import Prometheus
 from harness.runs import phase
 
-REPORT = ROOT / "build" / "soak.json"
 STEPS = 2000
 LONGEST_S = 3 * 3600.0
 LOOK_S = 0.5
@@ -94,8 +93,7 @@ def main() -> None:
             "ratio_of_slower_steps": 1 - (useful_s + toll.not_training_s + again_s) / took_s,
             "stale_samples": stale_samples(stage, took_s),
         }
-    REPORT.parent.mkdir(exist_ok=True)
-    REPORT.write_text(json.dumps(report, indent=1) + "\n")
+    write_report(soak=report)
     print(json.dumps(report, indent=1))
     sys.exit(report["phase"] != "Succeeded" or report["steps"] != arguments.steps or report["stale_samples"] != 0)
 

@@ -119,6 +119,13 @@ class TestProgress:
         plan = look(make_run(), make_job(), make_pod(ready=True), reading=Reading(report))
         assert plan.status.progress == steps.model_copy(update=stored)
 
+    def test_a_first_attempt_that_loads_says_so(self) -> None:
+        plan = look(
+            make_run(), make_job(), make_pod(ready=True), reading=Reading(Progress(attempt=1, stage=Stage.LOADING))
+        )
+        assert said(plan, PROGRESSING) == ("True", "Loading")
+        assert plan.status.phase is Phase.STARTING
+
     @pytest.mark.parametrize("stage", [Stage.LOADING, Stage.WAITING_FOR_GENERATORS])
     def test_a_new_attempt_does_not_wipe_what_the_last_one_reached(self, stage: Stage) -> None:
         run, job, pod = make_run(), make_job(2), make_pod(attempt=2, ready=True)

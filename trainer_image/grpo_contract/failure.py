@@ -17,23 +17,28 @@ class PodReason(StrEnum):
     INVALID_RECIPE = "InvalidRecipe"
     """A key of the recipe, or a field that goes with it, cannot work as it is written."""
     DATASET_NOT_FOUND = "DatasetNotFound"
-    """The data set, its configuration or its split does not exist, or cannot be loaded."""
+    """The data set, its configuration or its split does not exist, or cannot be loaded: correct `dataset_name` or the key that the
+    message names, or put the data on the volume."""
     COLUMN_NOT_FOUND = "ColumnNotFound"
     """A data set lacks a column that the recipe or a reward function asks for."""
     MODEL_NOT_FOUND = "ModelNotFound"
-    """There is no such model or revision, or what is there is no model."""
+    """There is no such model or revision, or what is there is no model: correct `model_name_or_path` or its revision, or give the
+    pods a token for a gated one (`env` of both roles)."""
     REWARD_NOT_FOUND = "RewardNotFound"
     """A reward function, or its code, is not there or cannot be imported."""
 
     # Found when steps are made, and another attempt would mostly find it again.
     REWARDS_FAILING = "RewardsFailing"
-    """More completions have lost their reward than `spec.rewards.maxErrorShare` allows. There is no other attempt."""
+    """More completions have lost their reward than `spec.rewards.maxErrorShare` allows. There is no other attempt: mend the function
+    or service that the message names, or allow more, and start another run."""
 
     # Mistakes where another attempt would find the same, else trouble; `grpo_trainer.exhaustion` tells them apart.
     GPU_OUT_OF_MEMORY = "GpuOutOfMemory"
-    """A learner's GPU has too little memory. There is no other attempt when this one had made no step."""
+    """A learner's GPU has too little memory: the message names the keys that save some. There is no other attempt when this one had
+    made no step."""
     VOLUME_FULL = "VolumeFull"
-    """The run's volume is full. There is no other attempt when the run has no checkpoint yet."""
+    """The run's volume is full: enlarge it, or keep fewer checkpoints (`checkpoint.keep`). There is no other attempt when the run has
+    no checkpoint yet."""
 
     # Reasons of trouble that another attempt may not meet again.
     GENERATORS_LOST = "GeneratorsLost"
@@ -48,12 +53,14 @@ class PodReason(StrEnum):
     GENERATE_TIMEOUT = "GenerateTimeout"
     """Requests for completions neither were answered nor failed in time (`deadlines.generateSeconds`): see the generators' logs."""
     WEIGHT_SYNC_TIMEOUT = "WeightSyncTimeout"
-    """Generators neither took new weights nor failed in time (`deadlines.weightSyncSeconds`)."""
+    """Generators neither took new weights nor failed in time (`deadlines.weightSyncSeconds`): see their logs and the network between
+    the pods, or raise it."""
     COLLECTIVE_TIMEOUT = "CollectiveTimeout"
     """A learner process waited for others, or hung, for `deadlines.collectiveSeconds`: one of them has stopped, or cannot be
     reached. The stacks of all its threads are in its log."""
     CHECKPOINT_TIMEOUT = "CheckpointTimeout"
-    """A checkpoint, or the trained model, was not written within `deadlines.checkpointSeconds`, or not seen by all learners."""
+    """A checkpoint, or the trained model, was not written within `deadlines.checkpointSeconds`, or not seen by all learners: look at
+    the volume's server and its room, or raise it."""
     LEARNER_ASKED_TO_END = "LearnerAskedToEnd"
     """A learner pod was asked to end: it was deleted, or its node is drained. All learners of the attempt ended with it, and
     have saved the last finished step if there was one and the volume took it. It does not count against spec.maxRestarts."""
@@ -64,7 +71,7 @@ class PodReason(StrEnum):
 
     # Of a benchmark.
     BENCHMARK_ERROR = "BenchmarkError"
-    """A benchmark of the run's models failed, or left no results."""
+    """A benchmark of the run's models failed, or left no results: the message has the program's words, the pod its log."""
 
     # Of a generator.
     GENERATOR_ERROR = "GeneratorError"

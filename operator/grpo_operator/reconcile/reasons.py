@@ -45,7 +45,7 @@ class Reason(StrEnum):
     CLAIM_PENDING = "ClaimPending"
     """The claim has no volume yet. Some storage classes wait for a first pod; if it lasts, `kubectl describe pvc`."""
     CLAIM_LOST = "ClaimLost"
-    """The volume behind the claim is gone, and with it the run's checkpoints."""
+    """The volume behind the claim is gone, and with it the run's checkpoints: restore it, or delete the run and start another."""
     SINGLE_NODE_VOLUME = "SingleNodeVolume"
     """The volume is there, for the pods of one node: pods on other nodes will not start. With pods on several nodes use
     ReadWriteMany."""
@@ -65,16 +65,19 @@ class Reason(StrEnum):
     IMAGE_PULL_FAILED = "ImagePullFailed"
     """A node cannot get the image: a wrong name, a missing pull secret, or no way to the registry."""
     UNSCHEDULABLE = "Unschedulable"
-    """No node has room, or none fits nodeSelector, tolerations and affinity."""
+    """No node has room, or none fits nodeSelector, tolerations and affinity: free or add nodes, ask for less in `resources` or
+    `gpus`, or correct what picks nodes. The message has the scheduler's words."""
     POD_NOT_SET_UP = "PodNotSetUp"
     """The pod has a node, which has not mounted its volumes or not made its network for two minutes. Mostly it is a
     volume: one that another node holds, or a Secret or ConfigMap of `podTemplate` that does not exist."""
     CONTAINER_CONFIG_ERROR = "ContainerConfigError"
     """The kubelet cannot make the container as it is described: mostly `env` or `podTemplate`."""
     CRASH_LOOP = "CrashLoop"
-    """A container ends again and again."""
+    """A container ends again and again: `kubectl logs --previous` of the pod in the message says why. One that has worked in this
+    attempt is replaced by a new pod."""
     OOM_KILLED = "OOMKilled"
-    """A container needed more memory than its limit, or than the node had."""
+    """A container needed more memory than its limit, or than the node had: raise `resources.limits.memory` of its role, or start
+    another run that needs less; the message says by which keys."""
     GENERATOR_MISCONFIGURED = "GeneratorMisconfigured"
     """A generator cannot work as the run describes it now, and others could before: mostly a slip in `generators.env`,
     `image` or `podTemplate`. The run goes on with the others; correct the field. As long as no generator of the run was
@@ -91,7 +94,7 @@ class Reason(StrEnum):
     The run goes on with the others."""
     DISRUPTED = "Disrupted"
     """The cluster took the pod away: eviction, preemption, or a lost node. An attempt that ends by it does not count against
-    `maxRestarts`."""
+    `maxRestarts`; nothing is to be done unless it repeats (`KeepsBeingDisrupted`)."""
     RUN_ENDED = "RunEnded"
     """The run has ended; what the condition speaks of is no more."""
 

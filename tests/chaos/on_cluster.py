@@ -1,0 +1,113 @@
+"""Faults of what the run stands on: nodes, the API server, the operator. Each comes back when it is over."""
+
+import time
+
+from chaos.arena import Arena
+from chaos.blow import Blow, about_to_hurt
+from e2e.operator_pod import kill_operator
+from grpo_operator.desired.names import token_secret
+from harness.installation import OPERATOR_NAMESPACE, RELEASE, tool
+from harness.outages import wait_through_outages
+
+
+def drain_node(arena: Arena) -> Blow:
+    """Of learner 1; it may be used again afterwards."""
+    victim = arena.learners()[1]
+    node = victim["spec"]["nodeName"]
+    blow = about_to_hurt(arena, victim)
+    arena.cluster("drain", node, "--ignore-daemonsets", "--delete-emptydir-data", "--timeout=300s", "--force")
+    arena.cluster("uncordon", node)
+    return blow
+
+
+def cut_off_node(arena: Arena) -> Blow:
+    """For half a minute: learner 1, and what else is there, hears nobody."""
+    victim = arena.learners()[1]
+    node = victim["spec"]["nodeName"]
+    blow = about_to_hurt(arena, victim)
+    tool("cluster", "cut-off", node)
+    try:
+        time.sleep(30)
+    finally:
+        tool("cluster", "reconnect", node)
+    return blow
+
+
+def lose_node(arena: Arena) -> Blow:
+    """Of learner 1, for good. What the cluster and the operator have there moves away first."""
+    victim = arena.learners()[1]
+    node = victim["spec"]["nodeName"]
+    arena.cluster("cordon", node)
+    for namespace, deployment in (("kube-system", "coredns"), (OPERATOR_NAMESPACE, RELEASE)):
+        inside = arena.cluster.within(namespace)
+        inside("delete", "pods", f"--field-selector=spec.nodeName={node}", "--timeout=60s")
+        inside("rollout", "status", f"deployment/{deployment}", "--timeout=60s")
+    arena.cluster("uncordon", node)
+    blow = about_to_hurt(arena, victim)
+    tool("cluster", "cut-off", node)
+    return blow
+
+
+def bring_node_back(arena: Arena, blow: Blow) -> None:
+    tool("cluster", "reconnect", blow.victims[0]["spec"]["nodeName"])
+
+
+def end_operator(arena: Arena) -> Blow:
+    blow = about_to_hurt(arena)
+    kill_operator(arena.cluster)
+    return blow
+
+
+def hang_api_server(arena: Arena) -> Blow:
+    """For a minute."""
+    blow = about_to_hurt(arena)
+    tool("cluster", "pause", "kube-apiserver")
+    try:
+        time.sleep(60)
+    finally:
+        tool("cluster", "resume", "kube-apiserver")
+    return blow
+
+
+def restart_api_server(arena: Arena) -> Blow:
+    return _restarted("kube-apiserver", arena)
+
+
+def restart_etcd(arena: Arena) -> Blow:
+    return _restarted("etcd", arena)
+
+
+def restart_kubelet(arena: Arena) -> Blow:
+    return _restarted(f"{arena.learners()[0]['spec']['nodeName']}-kubelet", arena)
+
+
+def stop_dns(arena: Arena) -> Blow:
+    """For half a minute."""
+    inside = arena.cluster.within("kube-system")
+    blow = about_to_hurt(arena)
+    inside("scale", "deployment/coredns", "--replicas=0")
+    time.sleep(30)
+    inside("scale", "deployment/coredns", "--replicas=1")
+    inside("rollout", "status", "deployment/coredns", "--timeout=60s")
+    return blow
+
+
+def rotate_token(arena: Arena) -> Blow:
+    """The Secret is deleted, and the operator makes another."""
+    secret = token_secret(arena.name)
+    before, blow = arena.kubectl.get("secret", secret)["metadata"]["uid"], about_to_hurt(arena)
+    arena.kubectl("delete", "secret", secret)
+
+    def is_new() -> bool:
+        found = arena.kubectl.find("secret", secret)
+        return found is not None and found["metadata"]["uid"] != before
+
+    wait_through_outages("another Secret", is_new, 60)
+    return blow
+
+
+def _restarted(daemon: str, arena: Arena) -> Blow:
+    blow = about_to_hurt(arena)
+    tool("cluster", "restart", daemon)
+    wait_through_outages("an API server that answers", lambda: arena.run(), 120)
+    return blow

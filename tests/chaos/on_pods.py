@@ -1,0 +1,135 @@
+"""Faults that hurt pods of the run. Each comes back when it is over."""
+
+import os
+import signal
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Final
+
+from chaos.arena import STEP_LINE, Arena, processes
+from chaos.blow import Blow, about_to_hurt
+from cluster.cgroups import command_of, kill
+from harness.kubectl import Manifest
+
+RANK: Final = "grpo_trainer.worker"
+
+
+def kill_generator(arena: Arena) -> Blow:
+    victim = arena.pods("generator")[0]
+    blow = about_to_hurt(arena, victim)
+    kill(processes(victim))
+    return blow
+
+
+def delete_generator(arena: Arena) -> Blow:
+    victim = arena.pods("generator")[-1]
+    blow = about_to_hurt(arena, victim)
+    arena.kubectl("delete", "pod", victim["metadata"]["name"], "--wait=false")
+    return blow
+
+
+def stop_generator(arena: Arena) -> Blow:
+    victim = arena.pods("generator")[0]
+    blow = about_to_hurt(arena, victim)
+    stop(processes(victim))
+    return blow
+
+
+def kill_all_generators(arena: Arena) -> Blow:
+    victims = arena.pods("generator")
+    blow = about_to_hurt(arena, *victims)
+    kill([pid for victim in victims for pid in processes(victim)])
+    return blow
+
+
+def in_weight_update(harm: Callable[[list[int]], None]) -> Callable[[Arena], Blow]:
+    """Right after a step, when new weights are on their way to a generator."""
+
+    def strike(arena: Arena) -> Blow:
+        victim = arena.pods("generator")[-1]
+        doomed, blow = processes(victim), about_to_hurt(arena, victim)
+        arena.wait_for_line("the end of a step", STEP_LINE, blow.at_s, 60)
+        struck_s = time.time()
+        harm(doomed)
+        return replace(blow, at_s=struck_s)
+
+    return strike
+
+
+def kill_learner(number: int) -> Callable[[Arena], Blow]:
+    def strike(arena: Arena) -> Blow:
+        victim = arena.learners()[number]
+        blow = about_to_hurt(arena, victim)
+        kill(processes(victim))
+        return blow
+
+    return strike
+
+
+def delete_learner(arena: Arena) -> Blow:
+    victim = arena.learners()[1]
+    blow = about_to_hurt(arena, victim)
+    arena.kubectl("delete", "pod", victim["metadata"]["name"], "--wait=false")
+    return blow
+
+
+def hang_learner(arena: Arena) -> Blow:
+    """Its rank. Learner 0 waits for it in a collective operation, until its watchdog ends it."""
+    victim = arena.learners()[1]
+    blow = about_to_hurt(arena, victim)
+    stop(_ranks(victim))
+    return blow
+
+
+NEWEST: Final = """
+import glob, os
+marker = max(glob.glob("/volume/runs/*/checkpoints/checkpoint-*/complete.json"), key=os.path.getmtime)
+folder = os.path.dirname(marker)
+files = [os.path.join(folder, name) for folder, _, names in os.walk(folder) for name in names]
+largest = max(files, key=os.path.getsize)
+print(folder.rpartition("-")[2])
+"""
+CUT_OFF: Final = "os.truncate(largest, os.path.getsize(largest) // 2)"
+FLIP: Final = """
+with open(largest, "r+b") as file:
+    file.seek(os.path.getsize(largest) // 2)
+    byte = file.read(1)[0]
+    file.seek(-1, os.SEEK_CUR)
+    file.write(bytes([byte ^ 1]))
+"""
+UNMARK: Final = "os.remove(marker)"
+
+
+def damage_checkpoint(how: str) -> Callable[[Arena], Blow]:
+    """The newest one; then learner 0 is killed. Both stand still meanwhile, so that there is no newer one. Without its marker a
+    checkpoint is one that was never finished, of which nobody has to hear."""
+
+    def strike(arena: Arena) -> Blow:
+        learners = arena.learners()
+        stop([pid for learner in learners for pid in _ranks(learner)])
+        damaged = arena.kubectl("exec", learners[0]["metadata"]["name"], "--", "python", "-c", NEWEST + how)
+        blow = about_to_hurt(arena, learners[0], damaged_step=int(damaged), is_told=how != UNMARK)
+        kill([pid for learner in learners for pid in _ranks(learner)])
+        return blow
+
+    return strike
+
+
+def scale_down_and_up(arena: Arena) -> Blow:
+    """While steps are made: to one generator, and when the other one is gone to as many as before."""
+    generators = arena.pods("generator")
+    blow = about_to_hurt(arena, *generators)
+    for replicas in (1, len(generators)):
+        arena.kubectl("scale", f"grporun/{arena.name}", f"--replicas={replicas}")
+        arena.wait(f"{replicas} generators", lambda now, wanted=replicas: now.in_sync == wanted, 120)  # type: ignore[misc]
+    return blow
+
+
+def stop(pids: list[int]) -> None:
+    for pid in pids:
+        os.kill(pid, signal.SIGSTOP)
+
+
+def _ranks(learner: Manifest) -> list[int]:
+    return [pid for pid in processes(learner) if RANK in command_of(pid)]
