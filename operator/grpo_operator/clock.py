@@ -8,8 +8,8 @@ from email.utils import parsedate_to_datetime
 from time import monotonic
 from typing import Final
 
-WRONG_BY_S: Final = 5.0
-"""From here on a clock is wrong. Below that it is good enough: answers are dated in whole seconds, and come a little later."""
+COARSE_S: Final = 1.0
+"""Answers are dated in whole seconds."""
 
 logger = logging.getLogger(__name__)
 
@@ -24,16 +24,24 @@ class Clock:
     def now(self) -> datetime:
         return self._set_at + timedelta(seconds=self._elapsed_s() - self._set_when_s)
 
-    def answered(self, date: str | None) -> None:
-        """An answer came just now, with this header (RFC 9110, section 6.6.1)."""
-        try:
-            told = parsedate_to_datetime(date or "")
-        except ValueError:
+    def answered(self, date: str | None, asked_at: datetime) -> None:
+        """An answer is there, with this header (RFC 9110, section 6.6.1), to what was asked at `asked_at`: it was made in
+        between. Not one that a proxy may have kept."""
+        told, now = _time_of(date), self.now()
+        if told is None or asked_at - timedelta(seconds=COARSE_S) <= told <= now + timedelta(seconds=COARSE_S):
             return
-        ahead_s = (self.now() - told).total_seconds()
-        if abs(ahead_s) >= WRONG_BY_S:
-            logger.warning("the clock was %+.0f s off the API server's, and goes by that one now", ahead_s)
-            self._set(told)
+        logger.warning(
+            "the clock was %+.0f s off the API server's, and goes by that one now", (now - told).total_seconds()
+        )
+        self._set(told)
 
     def _set(self, at: datetime) -> None:
         self._set_at, self._set_when_s = at, self._elapsed_s()
+
+
+def _time_of(date: str | None) -> datetime | None:
+    try:
+        told = parsedate_to_datetime(date or "")
+    except ValueError:
+        return None
+    return told if told.tzinfo else told.replace(tzinfo=UTC)  # of the forms without a zone

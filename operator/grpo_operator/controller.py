@@ -31,7 +31,7 @@ from grpo_operator.reconcile.report import with_log
 from grpo_operator.reconcile.reward_code import config_maps_to_look_for
 from grpo_operator.reconcile.storage import needs_users_claim
 from grpo_operator.reconcile.world import Children, Reading, Refusal, World, belongs_to, current_attempt, sort_children
-from grpo_operator.resources import BY_KIND, CLAIM, CONFIG_MAP, GRPORUN
+from grpo_operator.resources import BY_KIND, CLAIM, CONFIG_MAP, GRPORUN, POD
 from grpo_operator.settings import Settings
 from grpo_operator.workqueue import WorkQueue
 
@@ -153,7 +153,14 @@ class Controller:
 
     async def _delete(self, run: GRPORun, child: ObservedChild) -> None:
         namespace = run.metadata.namespace
-        if not await self._kube.delete(BY_KIND[child.kind], namespace, child.name, child.uid):
+        try:
+            is_there = await self._kube.delete(BY_KIND[child.kind], namespace, child.name, child.uid)
+        except RefusedError as refused:
+            if child.kind != POD.kind:
+                raise
+            logger.warning("%s/%s may not be deleted: %s", namespace, child.name, refused)  # the run goes on without
+            return
+        if not is_there:
             self._cache.drop((child.kind, namespace, child.name), child.uid)  # no watch has told of it, or will
             self._queue.add(_key(run))
 

@@ -221,6 +221,7 @@ class Kube:
     async def _request(self, method: str, path: str, body: Manifest | bytes | None = None, **parameters: Any) -> bytes:
         if method != "GET":
             self._before_write()
+        asked_at = self.now()
         try:
             response = await self._cluster.request(
                 method, path, body=body, serialize=False, _request_timeout=DEADLINE_S, **parameters
@@ -233,7 +234,8 @@ class Kube:
             self._on_answer(method, 0)
             raise ApiError(f"{method} {path}: {type(error).__name__} {error}".rstrip()) from error
         self._on_answer(method, response.status)
-        self._clock.answered(response.headers.get("Date"))
+        if method != "GET":  # which a proxy may have kept; the lease is renewed every few seconds
+            self._clock.answered(response.headers.get("Date"), asked_at)
         return content
 
 

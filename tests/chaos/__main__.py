@@ -13,7 +13,7 @@ from rich.table import Table
 from chaos.arena import Arena, arena
 from chaos.cost import Cost, strike
 from chaos.faults import FAULTS, Fault
-from chaos.report import write_report
+from chaos.report import now, write_report
 
 STEPS = 1_000_000
 COLUMNS = {
@@ -40,7 +40,7 @@ def main() -> None:
     with arena("chaos", STEPS) as stage:
         for fault in chosen:
             rows.append(row_of(fault, [attempt(stage, fault, moments) for _ in range(arguments.times)]))
-            write_report(seed=seed, rows=rows)
+            write_report(at=now(), seed=seed, rows=rows)
     print_table(rows)
     sys.exit(any(row["result"] != "ok" for row in rows))
 

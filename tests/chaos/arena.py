@@ -109,6 +109,13 @@ class Arena:
         calm = self.wait("a run that trains with all generators", _is_calm, START_S)
         return self.wait("two steps more", lambda now: _is_calm(now) and now.step >= calm.step + 2, CALM_S)
 
+    def renew_generators(self) -> None:
+        """Those that have ended before: the kubelet would pause before it starts them again, each time for longer."""
+        ended = [pod for pod in self.pods("generator") if pod["status"]["containerStatuses"][0]["restartCount"] > 0]
+        if ended:
+            self.kubectl("delete", "pod", *(pod["metadata"]["name"] for pod in ended), "--timeout=60s")
+            self.wait_until_calm()
+
     def pods(self, role: str) -> list[Manifest]:
         return [pod for pod in pods(self.kubectl, self.name, role) if "deletionTimestamp" not in pod["metadata"]]
 

@@ -35,6 +35,8 @@ class Cost:
 
 
 def strike(arena: Arena, fault: Fault) -> Cost:
+    if fault.hurt is Hurt.GENERATORS:
+        arena.renew_generators()
     before, names = arena.wait_until_calm(), {pod["metadata"]["name"] for pod in arena.pods("generator")}
     blow = fault.strike(arena)
     try:

@@ -15,8 +15,10 @@ def drain_node(arena: Arena) -> Blow:
     victim = arena.learners()[1]
     node = victim["spec"]["nodeName"]
     blow = about_to_hurt(arena, victim)
-    arena.cluster("drain", node, "--ignore-daemonsets", "--delete-emptydir-data", "--timeout=300s", "--force")
-    arena.cluster("uncordon", node)
+    try:
+        arena.cluster("drain", node, "--ignore-daemonsets", "--delete-emptydir-data", "--timeout=300s", "--force")
+    finally:
+        arena.cluster("uncordon", node)
     return blow
 
 
@@ -38,11 +40,13 @@ def lose_node(arena: Arena) -> Blow:
     victim = arena.learners()[1]
     node = victim["spec"]["nodeName"]
     arena.cluster("cordon", node)
-    for namespace, deployment in (("kube-system", "coredns"), (OPERATOR_NAMESPACE, RELEASE)):
-        inside = arena.cluster.within(namespace)
-        inside("delete", "pods", f"--field-selector=spec.nodeName={node}", "--timeout=60s")
-        inside("rollout", "status", f"deployment/{deployment}", "--timeout=60s")
-    arena.cluster("uncordon", node)
+    try:
+        for namespace, deployment in (("kube-system", "coredns"), (OPERATOR_NAMESPACE, RELEASE)):
+            inside = arena.cluster.within(namespace)
+            inside("delete", "pods", f"--field-selector=spec.nodeName={node}", "--timeout=60s")
+            inside("rollout", "status", f"deployment/{deployment}", "--timeout=60s")
+    finally:
+        arena.cluster("uncordon", node)
     blow = about_to_hurt(arena, victim)
     tool("cluster", "cut-off", node)
     return blow
@@ -86,8 +90,10 @@ def stop_dns(arena: Arena) -> Blow:
     inside = arena.cluster.within("kube-system")
     blow = about_to_hurt(arena)
     inside("scale", "deployment/coredns", "--replicas=0")
-    time.sleep(30)
-    inside("scale", "deployment/coredns", "--replicas=1")
+    try:
+        time.sleep(30)
+    finally:
+        inside("scale", "deployment/coredns", "--replicas=1")
     inside("rollout", "status", "deployment/coredns", "--timeout=60s")
     return blow
 

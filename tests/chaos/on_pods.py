@@ -102,16 +102,18 @@ UNMARK: Final = "os.remove(marker)"
 
 
 def damage_checkpoint(how: str) -> Callable[[Arena], Blow]:
-    """The newest one; then learner 0 is killed. Both stand still meanwhile, so that there is no newer one. Without its marker a
+    """The newest one; then the learners are killed. They stand still meanwhile, so that there is no newer one. Without its marker a
     checkpoint is one that was never finished, of which nobody has to hear."""
 
     def strike(arena: Arena) -> Blow:
         learners = arena.learners()
-        stop([pid for learner in learners for pid in _ranks(learner)])
-        damaged = arena.kubectl("exec", learners[0]["metadata"]["name"], "--", "python", "-c", NEWEST + how)
-        blow = about_to_hurt(arena, learners[0], damaged_step=int(damaged), is_told=how != UNMARK)
-        kill([pid for learner in learners for pid in _ranks(learner)])
-        return blow
+        ranks = [pid for learner in learners for pid in _ranks(learner)]
+        stop(ranks)
+        try:
+            damaged = arena.kubectl("exec", learners[0]["metadata"]["name"], "--", "python", "-c", NEWEST + how)
+            return about_to_hurt(arena, learners[0], damaged_step=int(damaged), is_told=how != UNMARK)
+        finally:
+            kill(ranks)
 
     return strike
 

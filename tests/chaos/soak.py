@@ -10,7 +10,7 @@ from statistics import median
 
 from chaos.arena import STEP, Arena, State, arena
 from chaos.faults import FAULTS, Fault
-from chaos.report import write_report
+from chaos.report import now, write_report
 from harness.installation import tool_output
 from harness.kubectl import ENDED, CommandFailedError
 from harness.prometheus import Prometheus
@@ -81,6 +81,7 @@ def main() -> None:
         steps = run["status"]["progress"]["step"]
         useful_s, again_s = (steps - first) * undisturbed_s, toll.steps_made_again * undisturbed_s
         report = {
+            "at": now(),
             "seed": arguments.seed,
             "steps": steps,
             "phase": phase(run),

@@ -128,7 +128,7 @@ def give_address(kubectl: Kubectl, pod: Manifest, address: str) -> None:
 
 
 def keep_waiting(
-    kubectl: Kubectl, pod: Manifest, reason: str, message: str, last_ended: Manifest | None = None
+    kubectl: Kubectl, pod: Manifest, reason: str, message: str, last_ended: Manifest | None = None, restarts: int = 0
 ) -> None:
     """As the kubelet reports a container that it cannot start, or not again."""
     state = {"waiting": {"reason": reason, "message": message}}
@@ -140,7 +140,9 @@ def keep_waiting(
         {
             "phase": "Pending",
             "conditions": [{"type": "Ready", "status": "False", "lastTransitionTime": now}],
-            "containerStatuses": [_container(pod) | {"ready": False, "state": state, "lastState": last_state}],
+            "containerStatuses": [
+                _container(pod) | {"ready": False, "state": state, "lastState": last_state, "restartCount": restarts}
+            ],
         },
     )
 

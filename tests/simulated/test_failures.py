@@ -7,6 +7,7 @@ import pytest
 from grpo_contract.failure import USER_ERROR_EXIT_CODE, Failure, PodReason
 from grpo_contract.progress import GeneratorProgress, Progress, Stage
 from grpo_operator.reconcile.restart import GONE_GRACE_S
+from grpo_operator.reconcile.worn_out import BORNE_RESTARTS
 from harness.kubectl import Kubectl, condition
 from harness.runs import SOON_S, children, pods, wait_for_condition, wait_for_phase
 from harness.waiting import wait_for
@@ -133,7 +134,9 @@ def test_a_generator_that_has_worked_is_replaced_when_the_kubelet_holds_it_back(
         give_address(kubectl, pods(kubectl, name, "learner")[0], server.address)
         wait_for_phase(kubectl, name, "Running")
         for pod in pods(kubectl, name, "generator"):
-            keep_waiting(kubectl, pod, "CrashLoopBackOff", "Back-off", {"exitCode": 137, "reason": "Error"})
+            keep_waiting(
+                kubectl, pod, "CrashLoopBackOff", "Back-off", {"exitCode": 137, "reason": "Error"}, BORNE_RESTARTS
+            )
 
         def are_replaced() -> bool:
             names = {pod["metadata"]["name"] for pod in pods(kubectl, name, "generator")}

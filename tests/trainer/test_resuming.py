@@ -188,14 +188,14 @@ def test_a_drive_that_stutters_is_asked_again(
 ) -> None:
     monkeypatch.setattr(verification, "READ_ON_WITHIN_S", 60)
     tries = iter(range(3))
-    read: Callable[[Path], Any] = vars(verification)["chunks"]
+    read: Callable[[Path, Callable[[int], None]], checksums.FileSum] = vars(verification)["sum_of"]
 
-    def recovers(file: Path) -> Any:
+    def recovers(file: Path, got_to: Callable[[int], None]) -> checksums.FileSum:
         unreadable.clear() if next(tries, None) is None else None
-        return read(file)
+        return read(file, got_to)
 
     unreadable.add("checkpoint-6")
-    monkeypatch.setattr(verification, "chunks", recovers)
+    monkeypatch.setattr(verification, "sum_of", recovers)
     found = find_checkpoint(checkpoints)
     assert found.checkpoint is not None
     assert found.checkpoint.marker.step == 6

@@ -207,10 +207,11 @@ def test_a_generator_that_is_lost_in_many_requests_is_lost_once(
 def test_a_generator_that_starts_is_asked_again_every_second(
     weights: WeightServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Whatever it has failed at before: it is there as soon as its port is open."""
+    """It is there as soon as its port is open, and that it was closed for long makes no pause longer."""
     monkeypatch.setattr(roster_module, "RETRY_S", (0.02, 0.02, 60.0))
     monkeypatch.setattr(roster_module, "DOWN_RETRY_S", 0.01)
-    failures = iter([GeneratorLost("500"), *[GeneratorLost("refused", is_down=True)] * 9])
+    down = GeneratorLost("refused", is_down=True)
+    failures = iter([*[down] * 9, GeneratorLost("500"), *[down] * 9])
 
     def start() -> None:
         if failure := next(failures, None):

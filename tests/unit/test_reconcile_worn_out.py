@@ -26,13 +26,16 @@ def told(completions: int, name: str = "math-generator-x-0") -> Reading:
     return Reading(Progress(attempt=1, stage=Stage.TRAINING, generators=[generator]))
 
 
-def generator(reason: str | None = "CrashLoopBackOff", name: str = "generator", **metadata: Any) -> ObservedPod:
+def generator(
+    reason: str | None = "CrashLoopBackOff", name: str = "generator", restarts: int = 3, **metadata: Any
+) -> ObservedPod:
     state = {"waiting": {"reason": reason}} if reason else {"running": {"startedAt": ago(5)}}
-    return make_pod("generator", containers=(container(name, 2, ended(137), **state),), **metadata)
+    return make_pod("generator", containers=(container(name, restarts, ended(137), **state),), **metadata)
 
 
 BACKED_OFF: dict[str, tuple[ObservedPod, Reading, bool]] = {
     "it has worked": (generator(), told(8), True),
+    "not as long as it is held back for a moment": (generator(restarts=2), told(8), False),
     "not when it never has": (generator(), told(0), False),
     "not when another has": (generator(), told(8, "math-generator-x-9"), False),
     "not when learners do not tell": (generator(), Reading(), False),

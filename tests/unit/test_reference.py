@@ -14,9 +14,7 @@ def test_a_cell_is_one_line() -> None:
 def test_reasons_of_pods() -> None:
     rows = dict(members(PodReason))
     assert list(rows) == [f"`{reason}`" for reason in PodReason]
-    assert rows["`VolumeFull`"] == (
-        "The run's volume is full. There is no other attempt when the run has no checkpoint yet."
-    )
+    assert rows["`GeneratorError`"] == "A generator failed; its log says more."
 
 
 def test_reasons_of_the_operator() -> None:

@@ -93,6 +93,9 @@ class Failure(BaseModel):
     follows: bool = False
     """It ended because another pod of the attempt did, which has the cause."""
 
+    def to_json(self) -> str:
+        return self.model_dump_json(exclude_defaults=True)
+
 
 class RunFailure(Exception):
     """Ends a pod with a named reason. Another attempt may succeed."""

@@ -43,7 +43,7 @@ def grace_period_s() -> int:
 
 def report_failure(failure: Failure) -> None:
     """Leave the reason for the operator. The first of a pod's processes wins: it knows the cause."""
-    _leave(_fitting(failure).model_dump_json(exclude_defaults=True))
+    _leave(_fitting(failure).to_json())
 
 
 def end_with_mistake(error: UserError) -> int:
@@ -87,6 +87,6 @@ def _path(variable: str, in_pod: object) -> Path:
 
 def _fitting(failure: Failure) -> Failure:
     """The kubelet cuts what is longer, and JSON cut in the middle is no JSON: shorten the message instead."""
-    while len(failure.model_dump_json().encode()) > files.TERMINATION_BYTES:
+    while len(failure.to_json().encode()) > files.TERMINATION_BYTES:
         failure = failure.model_copy(update={"message": failure.message[: len(failure.message) * 3 // 4]})
     return failure

@@ -248,8 +248,8 @@ class GRPORunStatus(_Status):
     """How often an attempt was ended without any fault of the run's: by an eviction, a preemption, a drain, a lost node, or
     the deletion of a learner pod. spec.maxRestarts does not count them."""
     attempts_without_step: int = 0
-    """So many attempts in a row, up to the last one, failed or were disrupted before they had made a step: the pause before the
-    next one grows with them."""
+    """So many attempts in a row failed or were disrupted before they had made a step: the pause before the next one grows with
+    them. A step sets it to 0."""
     inactive_seconds: int = 0
     """Seconds since startedAt, as far as they are over, in which the run was suspended, or had failed until spec.maxRestarts was
     raised. spec.activeDeadlineSeconds does not count them."""

@@ -73,8 +73,8 @@ class Reason(StrEnum):
     CONTAINER_CONFIG_ERROR = "ContainerConfigError"
     """The kubelet cannot make the container as it is described: mostly `env` or `podTemplate`."""
     CRASH_LOOP = "CrashLoop"
-    """A container ends again and again: `kubectl logs --previous` of the pod in the message says why. One that has worked in this
-    attempt is replaced by a new pod."""
+    """A container ends again and again: `kubectl logs --previous` of the pod in the message says why. A generator that has
+    worked in this attempt is replaced by a new pod after its fourth end."""
     OOM_KILLED = "OOMKilled"
     """A container needed more memory than its limit, or than the node had: raise `resources.limits.memory` of its role, or start
     another run that needs less; the message says by which keys."""
@@ -90,8 +90,8 @@ class Reason(StrEnum):
     does not answer in time. The run goes on with the others, and the next update or answer mends it. `kubectl describe pod`
     has what its readiness probe was answered."""
     GENERATOR_REPLACED = "GeneratorReplaced"
-    """A generator pod is being deleted, by somebody or because the run has changed, or is gone, and another takes its place.
-    The run goes on with the others."""
+    """A generator pod is being deleted, by somebody, because the run has changed, or since the kubelet held it back for 40 s or
+    more although it had worked; or it is gone. Another takes its place, and the run goes on with the others."""
     DISRUPTED = "Disrupted"
     """The cluster took the pod away: eviction, preemption, or a lost node. An attempt that ends by it does not count against
     `maxRestarts`; nothing is to be done unless it repeats (`KeepsBeingDisrupted`)."""
@@ -122,8 +122,9 @@ class Reason(StrEnum):
     """An attempt failed, or was ended by a disruption or by `suspend`; the next one starts from the newest checkpoint, or from the beginning when
     there is none."""
     KEEPS_BEING_DISRUPTED = "KeepsBeingDisrupted"
-    """Disruptions ended the last attempts, three or more, before any of them had made a step. The run goes on for as long as
-    it takes, with pauses of up to five minutes: find out what takes its pods away (`status.lastFailure`), or suspend it."""
+    """Three attempts or more have ended in a row before they had made a step, the last one by a disruption. The run goes on for
+    as long as it takes, with pauses of up to five minutes: find out what takes its pods away (`status.lastFailure`), or
+    suspend it."""
     LEARNER_LEFT_BEHIND = "LearnerLeftBehind"
     """A learner of an earlier attempt runs on although its Job was deleted (`--cascade=orphan`). Delete the pod."""
     PROGRESS_UNREADABLE = "ProgressUnreadable"

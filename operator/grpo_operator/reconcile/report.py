@@ -200,8 +200,8 @@ def _on_the_way(run: GRPORun, message: str) -> list[Statement]:
 
 def failed(run: GRPORun, attempt: int, cause: Cause, statements: Iterable[Statement], now: datetime) -> GRPORunStatus:
     """`statements`: Failed, and conditions that have more to say than that the run has ended."""
-    status = run.status.model_copy(update={"last_failure": _last_failure(attempt, cause, now)})
-    return _ended(run, attempt, status, statements, now)
+    end = tally(run.status, cause.reason) | {"last_failure": _last_failure(attempt, cause, now)}
+    return _ended(run, attempt, run.status.model_copy(update=end), statements, now)
 
 
 def with_log(status: GRPORunStatus, lines: list[str]) -> GRPORunStatus:
@@ -213,7 +213,7 @@ def succeeded(
     run: GRPORun, attempt: int, progress: Progress | None, now: datetime, lost_after: Cause | None = None
 ) -> GRPORunStatus:
     """`lost_after`: what ended the last attempt when the model was saved already."""
-    status = _with_progress(run, run.status, progress)
+    status = _with_progress(run, run.status, progress).model_copy(update={"attempts_without_step": 0})
     where = f" in {status.model} on the volume" if status.model else ""
     message = f"{_steps_done(status.progress)} and the model is saved{where}."
     if lost_after:
@@ -321,6 +321,7 @@ def _with_progress(run: GRPORun, status: GRPORunStatus, progress: Progress | Non
             else progress.checkpoint or status.checkpoint,
             "model": progress.model or status.model,
             "pushed": progress.pushed or status.pushed,
+            "attempts_without_step": 0 if progress.progress.seconds_per_step else status.attempts_without_step,
             "generators": status.generators.model_copy(
                 update={"in_sync": generators_in_sync(progress), "weight_version": progress.weight_version}
             ),

@@ -22,8 +22,8 @@ def failure_in(ended: Ended) -> Failure | None:
 
 def follows(pod: ObservedPod) -> bool:
     """By its own word, from an end of another pod of the attempt."""
-    failures = [failure_in(container.ended) for container in pod.containers if container.ended]
-    return any(failure is not None and failure.follows for failure in failures)
+    ends = [container.ended for container in pod.containers if container.ended and container.name == pod.role.value]
+    return any(failure.follows for ended in ends if (failure := failure_in(ended)))
 
 
 def progress_in(ended: Ended) -> Progress | None:

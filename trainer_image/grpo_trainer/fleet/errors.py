@@ -7,8 +7,8 @@ class GeneratorLost(Exception):
     """One generator is of no use for now: it does not answer, answers with an error, or holds other weights."""
 
     def __init__(self, message: str, status: int | None = None, words: str = "", *, is_down: bool = False) -> None:
-        """`status` and `words` are of the HTTP answer, where there was one. `is_down`: its port is closed, or was closed during
-        the request: as long as it starts, it costs nothing to ask it."""
+        """`status` and `words` are of the HTTP answer, where there was one. `is_down`: nothing listens on its port, as long
+        as it starts, and it costs nothing to ask it."""
         super().__init__(message)
         self.status = status
         self.words = words

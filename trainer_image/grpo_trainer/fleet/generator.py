@@ -16,6 +16,7 @@ from typing import Any, Final
 
 import requests
 from requests.adapters import HTTPAdapter
+from urllib3.exceptions import NewConnectionError
 
 from grpo_contract.config import Deadlines
 from grpo_contract.failure import QUOTED_CHARACTERS
@@ -165,8 +166,7 @@ class Generator:
         try:
             answer = self._session.request(method, self.url + path, json=body, headers=headers, timeout=timeouts)
         except requests.RequestException as error:
-            is_down = isinstance(error, requests.ConnectionError) and not isinstance(error, requests.Timeout)
-            raise GeneratorLost(f"{path}: {error}", is_down=is_down) from error
+            raise GeneratorLost(f"{path}: {error}", is_down=_found_no_port(error)) from error
         self.name = answer.headers.get(GENERATOR_HEADER, self.name)
         if not answer.ok:
             words = words_of(answer.text)
@@ -180,6 +180,11 @@ class Generator:
         except GeneratorLost:
             self.forget_version()
             raise
+
+
+def _found_no_port(error: requests.RequestException) -> bool:
+    reason = getattr(error.args[0], "reason", None) if error.args else None
+    return isinstance(reason, NewConnectionError)
 
 
 class _KeepAliveAdapter(HTTPAdapter):

@@ -38,7 +38,7 @@ class DamagedMarkerError(Exception):
 
 
 def write_marker(folder: Path, marker: Marker) -> None:
-    """What it counts is flushed already, by the rank that wrote it."""
+    """What it counts is flushed already."""
     partial = folder / PARTIAL_MARKER
     partial.write_text(text_of(marker))
     flush_one(partial)
