@@ -190,8 +190,6 @@ AT_ONCE  = 2
 ALONE    := unshare --net sh -c "ip link set lo up && exec \"$$0\" \"$$@\""
 PARALLEL = $(call needs,command -v ip,iproute2) && $(call PYTEST,$(1)) --dist loadfile --no-loadscope-reorder --tx '$(AT_ONCE)*popen//python=$(ALONE) $(1)/python'
 
-NEEDS_LIBFAKETIME = @$(call needs,ls /usr/lib/*/faketime/libfaketime.so.1,libfaketime)
-
 test-unit: env-dev ## tables over pure functions, golden manifests
 	$(call PARALLEL,$(DEV)) tests/unit
 test-api: env-dev cluster-build ## every rule of the CRD against a real API server
@@ -199,12 +197,11 @@ test-api: env-dev cluster-build ## every rule of the CRD against a real API serv
 # Its tests mostly wait for controllers.
 test-operator: AT_ONCE = 4
 test-operator: env-dev cluster-build ## the operator on a real control plane, with simulated pods
-	$(NEEDS_LIBFAKETIME)
+	@$(call needs,ls /usr/lib/*/faketime/libfaketime.so.1,libfaketime)
 	$(call PARALLEL,$(DEV)) tests/simulated
 test-chart: env-dev cluster-build ## helm lint, template, unit tests, install; images
 	$(call PYTEST,$(DEV)) tests/chart
 test-trainer: env-trainer ## real TRL, DeepSpeed and vLLM on CPU
-	$(NEEDS_LIBFAKETIME)
 	$(call PARALLEL,$(TRAINER)) tests/trainer
 test-e2e: env-dev env-trainer ## apply, train, kill, resume, scrape on the local cluster
 	$(call PYTEST,$(DEV)) tests/e2e
