@@ -89,7 +89,10 @@ def test_a_deleted_learner_is_a_restart_that_does_not_count(kubectl: Kubectl, op
     wait_for_condition(kubectl, name, "LearnersReady", "AllReady")
     status = kubectl.get("grporun", name)["status"]
     last = status["lastFailure"]
-    assert (last["reason"], last["message"]) == ("LearnerPodLost", f"Pod {victim['metadata']['name']} was deleted.")
+    assert last["reason"] == "LearnerPodLost"
+    # A simulated pod is gone within a second or two: an operator on busy cores may look when none of them is left.
+    name_unknown = "A learner pod was deleted, or is gone with its node (BackoffLimitExceeded: "
+    assert last["message"].startswith((f"Pod {victim['metadata']['name']} was deleted.", name_unknown))
     assert (status["attempt"], status["disruptions"], status["learners"]["restarts"]) == (2, 1, 0)
     wait_for("the Event", lambda: ("Warning", "LearnerPodLost") in events(kubectl, name), SOON_S)
     assert count(operator, "grpo_run_restarts_total", "LearnerPodLost") == restarts + 1
