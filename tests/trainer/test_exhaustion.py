@@ -138,7 +138,7 @@ def test_with_a_checkpoint_to_lose_another_attempt_is_made(config: RunConfig, on
     assert not isinstance(caught.value, UserError)
     size = f"{shutil.disk_usage(on_volume).total / 2**30:.3g}"
     words = "[Errno 28] No space left on device"
-    assert caught.value.failure.model_dump() == {
+    assert json.loads(caught.value.failure.to_json()) == {
         "reason": "VolumeFull",
         "message": VOLUME_SENTENCE.format(size=size, words=words),
     }

@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from grpo_trainer.storage.checkpoint_files import MARKER, PARTIAL_MARKER
 from grpo_trainer.storage.checksums import FileSum, checksum
-from grpo_trainer.storage.flushing import flush_one
+from grpo_trainer.storage.flushing import flush, flush_one
 
 OWN_CHECKSUM: Final = re.compile(r'\A(\{.+),"checksum":"([0-9a-f]{32})"\}\Z', re.DOTALL)
 
@@ -38,10 +38,9 @@ class DamagedMarkerError(Exception):
 
 
 def write_marker(folder: Path, marker: Marker) -> None:
-    """What it counts is flushed already."""
     partial = folder / PARTIAL_MARKER
     partial.write_text(text_of(marker))
-    flush_one(partial)
+    flush(partial.parent)
     partial.rename(folder / MARKER)
     flush_one(folder)
     flush_one(folder.parent)
