@@ -170,9 +170,8 @@ def _cause_in(pod: ObservedPod, job_failed_at: datetime) -> Cause | None:
     cause = min(causes, key=lambda cause: cause.began_at, default=None)
     if pod.deletion_asked_at is None or (cause and _rank(cause) < _MAY_FOLLOW):
         return cause
-    if pod.deletion_asked_at >= job_failed_at or follows(
-        pod
-    ):  # by the Job controller, which ends what is left of a Job
+    # The Job controller ends what is left of a failed Job.
+    if pod.deletion_asked_at >= job_failed_at or follows(pod):
         return replace(cause, began_at=_LATEST) if cause else None
     return _deletion_of(pod, pod.deletion_asked_at, cause.container if cause else None)
 
