@@ -19,9 +19,11 @@ from simulated.runs import (
     disrupt_pod,
     end_pod,
     give_address,
+    hold,
     keep_waiting,
     lose_readiness,
     name_of_a_run,
+    release,
     run_manifest,
     start_run,
     volume,
@@ -84,15 +86,14 @@ def test_a_deleted_learner_is_a_restart_that_does_not_count(kubectl: Kubectl, op
     start_run(kubectl, name, maxRestarts=0)
     restarts = count(operator, "grpo_run_restarts_total", "LearnerPodLost")
     victim = pods(kubectl, name, "learner")[1]
+    hold(kubectl, victim)  # a simulated pod is gone within a second, and an operator on busy cores may look after that
     delete_pod(kubectl, victim)
     wait_for("attempt 2", lambda: kubectl.find("job", f"{name}-learner-2"), SOON_S, 0.1)
+    release(kubectl, victim)
     wait_for_condition(kubectl, name, "LearnersReady", "AllReady")
     status = kubectl.get("grporun", name)["status"]
     last = status["lastFailure"]
-    assert last["reason"] == "LearnerPodLost"
-    # A simulated pod is gone within a second or two: an operator on busy cores may look when none of them is left.
-    name_unknown = "A learner pod was deleted, or is gone with its node (BackoffLimitExceeded: "
-    assert last["message"].startswith((f"Pod {victim['metadata']['name']} was deleted.", name_unknown))
+    assert (last["reason"], last["message"]) == ("LearnerPodLost", f"Pod {victim['metadata']['name']} was deleted.")
     assert (status["attempt"], status["disruptions"], status["learners"]["restarts"]) == (2, 1, 0)
     wait_for("the Event", lambda: ("Warning", "LearnerPodLost") in events(kubectl, name), SOON_S)
     assert count(operator, "grpo_run_restarts_total", "LearnerPodLost") == restarts + 1

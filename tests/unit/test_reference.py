@@ -14,7 +14,10 @@ def test_a_cell_is_one_line() -> None:
 def test_reasons_of_pods() -> None:
     rows = dict(members(PodReason))
     assert list(rows) == [f"`{reason}`" for reason in PodReason]
-    assert rows["`GeneratorError`"] == "A generator failed; its log says more."
+    assert " ".join(rows["`VolumeFull`"].split()) == (
+        "The run's volume is full: enlarge it, or keep fewer checkpoints (`checkpoint.keep`). There is no other attempt when the run "
+        "has no checkpoint yet."
+    )
 
 
 def test_reasons_of_the_operator() -> None:
