@@ -2,7 +2,7 @@
 
 import re
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from chaos.arena import HOLDS, RESUMED, STEP_LINE, Arena, State, log_lines, steps_made
 from chaos.blow import Blow
@@ -63,12 +63,13 @@ def _of_generators(arena: Arena, fault: Fault, before: State, unhurt: set[str], 
 
     recovered, newcomers = wait_through_outages("generators in sync", in_sync_again, GOES_ON_S)
     own_s = max(_own_start_s(arena, pod) for pod in newcomers)
-    cost = Cost(noticed.time - blow.at_s, recovered - blow.at_s, own_s, steps_lost=0)
+    noticed_s = noticed.time - blow.at_s
+    cost = Cost(noticed_s, recovered - blow.at_s, own_s, steps_lost=0)
     if broken := _broken_row(arena, before):
         return _broken(cost, broken)
-    if noticed.time - blow.at_s > fault.noticed_within_s:
-        return _broken(cost, f"noticed after {noticed.time - blow.at_s:.1f} s")
-    waited_s = cost.recovered_s - own_s - max(noticed.time - blow.at_s, fault.ended_within_s)
+    if noticed_s > fault.noticed_within_s:
+        return _broken(cost, f"noticed after {noticed_s:.1f} s")
+    waited_s = cost.recovered_s - own_s - max(noticed_s, fault.ended_within_s)
     return cost if waited_s <= SLACK_S else _broken(cost, f"in sync {waited_s:.1f} s after its start")
 
 
@@ -116,4 +117,4 @@ def _of_nobody(arena: Arena, before: State, blow: Blow) -> Cost:
 
 
 def _broken(cost: Cost, why: str) -> Cost:
-    return Cost(cost.noticed_s, cost.recovered_s, cost.own_s, cost.steps_lost, why)
+    return replace(cost, broken=why)

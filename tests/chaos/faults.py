@@ -62,13 +62,13 @@ def _of_checkpoints(name: str, how: str) -> Fault:
 
 
 FAULTS: Final = (
-    _of_generators("generator killed", on_pods.kill_generator),
+    _of_generators("generator killed", on_pods.hurt_generator(kill)),
     # It has its grace period to answer what it was asked for.
     _of_generators("generator deleted", on_pods.delete_generator, CONNECTION_S + GRACE_PERIOD_S),
     _of_generators("generator killed in a weight update", on_pods.in_weight_update(kill)),
     _of_generators("generator hung in a weight update", on_pods.in_weight_update(on_pods.stop), SYNC_HANG_S, ENDED_S),
     _of_generators("all generators killed", on_pods.kill_all_generators),
-    _of_generators("generator hung", on_pods.stop_generator, HANG_S, ENDED_S),
+    _of_generators("generator hung", on_pods.hurt_generator(on_pods.stop), HANG_S, ENDED_S),
     Fault("generators scaled to 1 and back", Hurt.NOBODY, on_pods.scale_down_and_up),
     Fault("learner 0 killed", Hurt.LEARNERS, on_pods.kill_learner(0)),
     Fault("learner 1 killed", Hurt.LEARNERS, on_pods.kill_learner(1)),

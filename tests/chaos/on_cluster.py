@@ -1,6 +1,8 @@
 """Faults of what the run stands on: nodes, the API server, the operator. Each comes back when it is over."""
 
 import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 from chaos.arena import Arena
 from chaos.blow import Blow, about_to_hurt
@@ -15,10 +17,8 @@ def drain_node(arena: Arena) -> Blow:
     victim = arena.learners()[1]
     node = victim["spec"]["nodeName"]
     blow = about_to_hurt(arena, victim)
-    try:
+    with _undone_by(lambda: arena.cluster("uncordon", node)):
         arena.cluster("drain", node, "--ignore-daemonsets", "--delete-emptydir-data", "--timeout=300s", "--force")
-    finally:
-        arena.cluster("uncordon", node)
     return blow
 
 
@@ -27,11 +27,9 @@ def cut_off_node(arena: Arena) -> Blow:
     victim = arena.learners()[1]
     node = victim["spec"]["nodeName"]
     blow = about_to_hurt(arena, victim)
-    tool("cluster", "cut-off", node)
-    try:
+    with _undone_by(lambda: tool("cluster", "reconnect", node)):
+        tool("cluster", "cut-off", node)
         time.sleep(30)
-    finally:
-        tool("cluster", "reconnect", node)
     return blow
 
 
@@ -39,14 +37,12 @@ def lose_node(arena: Arena) -> Blow:
     """Of learner 1, for good. What the cluster and the operator have there moves away first."""
     victim = arena.learners()[1]
     node = victim["spec"]["nodeName"]
-    arena.cluster("cordon", node)
-    try:
+    with _undone_by(lambda: arena.cluster("uncordon", node)):
+        arena.cluster("cordon", node)
         for namespace, deployment in (("kube-system", "coredns"), (OPERATOR_NAMESPACE, RELEASE)):
             inside = arena.cluster.within(namespace)
             inside("delete", "pods", f"--field-selector=spec.nodeName={node}", "--timeout=60s")
             inside("rollout", "status", f"deployment/{deployment}", "--timeout=60s")
-    finally:
-        arena.cluster("uncordon", node)
     blow = about_to_hurt(arena, victim)
     tool("cluster", "cut-off", node)
     return blow
@@ -65,11 +61,9 @@ def end_operator(arena: Arena) -> Blow:
 def hang_api_server(arena: Arena) -> Blow:
     """For a minute."""
     blow = about_to_hurt(arena)
-    tool("cluster", "pause", "kube-apiserver")
-    try:
+    with _undone_by(lambda: tool("cluster", "resume", "kube-apiserver")):
+        tool("cluster", "pause", "kube-apiserver")
         time.sleep(60)
-    finally:
-        tool("cluster", "resume", "kube-apiserver")
     return blow
 
 
@@ -89,11 +83,9 @@ def stop_dns(arena: Arena) -> Blow:
     """For half a minute."""
     inside = arena.cluster.within("kube-system")
     blow = about_to_hurt(arena)
-    inside("scale", "deployment/coredns", "--replicas=0")
-    try:
+    with _undone_by(lambda: inside("scale", "deployment/coredns", "--replicas=1")):
+        inside("scale", "deployment/coredns", "--replicas=0")
         time.sleep(30)
-    finally:
-        inside("scale", "deployment/coredns", "--replicas=1")
     inside("rollout", "status", "deployment/coredns", "--timeout=60s")
     return blow
 
@@ -110,6 +102,15 @@ def rotate_token(arena: Arena) -> Blow:
 
     wait_through_outages("another Secret", is_new, 60)
     return blow
+
+
+@contextmanager
+def _undone_by(undo: Callable[[], object]) -> Iterator[None]:
+    """Whatever becomes of what is done: the faults after it need the cluster."""
+    try:
+        yield
+    finally:
+        undo()
 
 
 def _restarted(daemon: str, arena: Arena) -> Blow:

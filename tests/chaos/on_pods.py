@@ -15,24 +15,20 @@ from harness.kubectl import Manifest
 RANK: Final = "grpo_trainer.worker"
 
 
-def kill_generator(arena: Arena) -> Blow:
-    victim = arena.pods("generator")[0]
-    blow = about_to_hurt(arena, victim)
-    kill(processes(victim))
-    return blow
+def hurt_generator(harm: Callable[[list[int]], None]) -> Callable[[Arena], Blow]:
+    def strike(arena: Arena) -> Blow:
+        victim = arena.pods("generator")[0]
+        blow = about_to_hurt(arena, victim)
+        harm(processes(victim))
+        return blow
+
+    return strike
 
 
 def delete_generator(arena: Arena) -> Blow:
     victim = arena.pods("generator")[-1]
     blow = about_to_hurt(arena, victim)
     arena.kubectl("delete", "pod", victim["metadata"]["name"], "--wait=false")
-    return blow
-
-
-def stop_generator(arena: Arena) -> Blow:
-    victim = arena.pods("generator")[0]
-    blow = about_to_hurt(arena, victim)
-    stop(processes(victim))
     return blow
 
 
