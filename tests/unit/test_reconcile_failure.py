@@ -45,6 +45,11 @@ def deleted(index: int, asked_s: float, ended_s: float, text: str = "") -> Obser
     )
 
 
+def being_deleted(index: int, asked_s: float) -> ObservedPod:
+    """Of whose end nothing is known yet."""
+    return make_pod(index=index, deletionTimestamp=ago(asked_s - 30), deletionGracePeriodSeconds=30)
+
+
 CASES: dict[str, tuple[list[ObservedPod], str, str]] = {
     "a reason in the termination file": ([failed_learner(text=RENDEZVOUS)], PodReason.RENDEZVOUS_TIMEOUT, "Learner 1 did not come."),
     "no word from the container": ([failed_learner(exit_code=9)], PodReason.LEARNER_ERROR, "ended with exit code 9"),
@@ -101,6 +106,15 @@ CASES: dict[str, tuple[list[ObservedPod], str, str]] = {
     "a deleted learner before one that followed it, and the Job deleted before it said so": (
         [deleted(0, asked_s=11, ended_s=10, text=FOLLOWED), deleted(1, asked_s=11, ended_s=11, text=ASKED)], "LearnerPodLost", "-1-x was deleted",
     ),
+    "a deleted learner before one that the Job deleted in the second in which it failed, and that has not ended": (
+        [being_deleted(0, asked_s=10), deleted(1, asked_s=10, ended_s=10, text=ASKED)], "LearnerPodLost", "-1-x was deleted",
+    ),
+    "a deleted learner before one that the Job deleted before it said so, and that has not ended": (
+        [being_deleted(0, asked_s=11), deleted(1, asked_s=11, ended_s=11, text=ASKED)], "LearnerPodLost", "-1-x was deleted",
+    ),
+    "a deleted learner before one that the Job deleted in that second, and that ended later": (
+        [deleted(0, asked_s=12, ended_s=11), deleted(1, asked_s=12, ended_s=12)], "LearnerPodLost", "-1-x was deleted",
+    ),
     "a drained learner before those who ended with it": (
         [failed_learner(0, exit_code=143, text=ASKED, at_s=35), evicted(1)], "Disrupted", "Drained",
     ),
@@ -127,6 +141,15 @@ def test_cause(case: str) -> None:
     assert cause is not None
     assert cause.reason == reason
     assert words in cause.message
+
+
+def test_the_end_of_one_of_two_that_were_deleted_in_the_same_second_is_waited_for() -> None:
+    """The Job deleted the other one. Its own news may come before those of the pods."""
+    news = [being_deleted(0, asked_s=11), being_deleted(1, asked_s=11)]
+    assert cause_of(FAILURE, news, 2, NOW) is None
+    cause = cause_of(FAILURE, [news[0], deleted(1, asked_s=11, ended_s=11)], 2, NOW)
+    assert cause is not None
+    assert cause.message == "Pod math-learner-1-1-x was deleted."
 
 
 def test_the_pods_own_news_are_waited_for() -> None:

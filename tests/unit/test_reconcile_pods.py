@@ -321,6 +321,9 @@ DELETED_LEARNERS: dict[str, tuple[list[ObservedPod], str | None]] = {
     "in the same second, the one that has ended: only then the Job deletes others": (
         [on_its_way_out(0, asked_s=4), on_its_way_out(1, asked_s=4, **ENDED)], "1",
     ),
+    "nobody is known in the same second, before one of them has ended": (
+        [on_its_way_out(0, asked_s=4), on_its_way_out(1, asked_s=4)], None,
+    ),
     "in the same second, in which both have ended: the one that does not say that it followed": (
         [on_its_way_out(0, asked_s=4, **FOLLOWED), on_its_way_out(1, asked_s=4, **ENDED)], "1",
     ),

@@ -10,12 +10,13 @@ from grpo_contract.labels import Role
 from grpo_operator.api.status import Condition, ConditionType
 from grpo_operator.desired.learners import MISTAKE_REASON
 from grpo_operator.reconcile.conditions import find
+from grpo_operator.reconcile.deletion import Deletion, first_deletion
 from grpo_operator.reconcile.disruption import is_disruption
 from grpo_operator.reconcile.observed import Ended, JobFailure, ObservedContainer, ObservedPod, Waiting, time_of
 from grpo_operator.reconcile.pod_trouble import OOM_REASON, out_of_memory
 from grpo_operator.reconcile.reasons import Reason
 from grpo_operator.reconcile.restart import is_given_up
-from grpo_operator.reconcile.termination import failure_in, follows, is_users_mistake
+from grpo_operator.reconcile.termination import failure_in, is_users_mistake
 
 CAUSE_GRACE_S: Final = 3.0
 """The Job's failure and its pods come over two watches, in any order."""
@@ -74,12 +75,14 @@ def cause_of(
     One learner's end takes the others along: some fail because a neighbour is gone, the Job controller deletes the
     rest. So what cannot follow from a neighbour's end counts most, and of the rest what began first.
     """
-    causes = _without_who_missed_one([cause for pod in learners if (cause := _cause_in(pod, failure.since))])
+    deletion = first_deletion(learners)
+    causes = _without_who_missed_one([cause for pod in learners if (cause := _cause_in(pod, failure.since, deletion))])
     if gone := sorted({*range(wanted)} - {pod.index for pod in learners}):
         causes = [cause for cause in causes if not _follows_from_one_that_is_gone(cause, failure)]
     first = min(causes, key=_weight, default=None)
-    if first is not None and _rank(first) == _FOLLOWS:
-        first = _deleted_before(failure, learners) or first
+    # That of who saves a small step is asked for in the very second of the Job's failure.
+    if first is not None and _rank(first) == _FOLLOWS and deletion and deletion.asked_at <= failure.since:
+        first = _cause_of_deletion(deletion)
     if witnessed and (first is None or (_rank(first) >= _MAY_FOLLOW and first.reason != witnessed.reason)):
         return witnessed
     return first or _told_by_job(failure, gone, bool(learners) and not gone, now)
@@ -97,17 +100,6 @@ def _without_who_missed_one(causes: Sequence[Cause]) -> Sequence[Cause]:
         return is_error and cause.began_at >= missed_since
 
     return [cause for cause in causes if not missed_one(cause)]
-
-
-def _deleted_before(failure: JobFailure, learners: Sequence[ObservedPod]) -> Cause | None:
-    """Where all failures only follow from one that was asked to end. Its deletion was asked for in the very second of the
-    Job's failure, if no earlier one is known: that is how long it takes to save a small step."""
-    deleted = [(pod.deletion_asked_at, pod) for pod in learners if pod.deletion_asked_at is not None]
-    before = [(asked_at, pod) for asked_at, pod in deleted if asked_at <= failure.since and not follows(pod)]
-    if not before:
-        return None
-    asked_at, pod = min(before, key=lambda each: (each[0], each[1].name))
-    return _deletion_of(pod, asked_at)
 
 
 def _follows_from_one_that_is_gone(cause: Cause, failure: JobFailure) -> bool:
@@ -161,7 +153,7 @@ def users_mistake_in(generators: Iterable[ObservedPod]) -> Cause | None:
     return None
 
 
-def _cause_in(pod: ObservedPod, job_failed_at: datetime) -> Cause | None:
+def _cause_in(pod: ObservedPod, job_failed_at: datetime, first_deletion: Deletion | None) -> Cause | None:
     """What made the pod fail, if it failed."""
     if pod.evicted:
         return _cause_of_eviction(pod, pod.evicted)
@@ -170,14 +162,14 @@ def _cause_in(pod: ObservedPod, job_failed_at: datetime) -> Cause | None:
     cause = min(causes, key=lambda cause: cause.began_at, default=None)
     if pod.deletion_asked_at is None or (cause and _rank(cause) < _MAY_FOLLOW):
         return cause
+    if first_deletion and first_deletion.pod is pod and first_deletion.asked_at < job_failed_at:
+        return _cause_of_deletion(first_deletion, cause.container if cause else None)
     # The Job controller ends what is left of a failed Job.
-    if pod.deletion_asked_at >= job_failed_at or follows(pod):
-        return replace(cause, began_at=_LATEST) if cause else None
-    return _deletion_of(pod, pod.deletion_asked_at, cause.container if cause else None)
+    return replace(cause, began_at=_LATEST) if cause else None
 
 
-def _deletion_of(pod: ObservedPod, asked_at: datetime, container: str | None = None) -> Cause:
-    return Cause(Reason.LEARNER_POD_LOST, f"Pod {pod.name} was deleted.", pod, container, began_at=asked_at)
+def _cause_of_deletion(deletion: Deletion, container: str | None = None) -> Cause:
+    return Cause(Reason.LEARNER_POD_LOST, deletion.message, deletion.pod, container, began_at=deletion.asked_at)
 
 
 def _cause_of_eviction(pod: ObservedPod, evicted: Waiting) -> Cause:

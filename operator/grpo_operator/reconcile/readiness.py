@@ -6,7 +6,8 @@ from typing import Final
 from grpo_operator.api.run import GRPORun
 from grpo_operator.api.status import ConditionType
 from grpo_operator.reconcile.conditions import Statement, find
-from grpo_operator.reconcile.observed import ObservedJob, ObservedPod
+from grpo_operator.reconcile.deletion import failed_at, first_deletion
+from grpo_operator.reconcile.observed import ObservedJob
 from grpo_operator.reconcile.pod_trouble import Trouble, first_trouble
 from grpo_operator.reconcile.reasons import Reason
 from grpo_operator.reconcile.termination import follows
@@ -35,7 +36,7 @@ def judge_learners(run: GRPORun, children: Children, now: datetime) -> Statement
         return _ready(ConditionType.LEARNERS_READY, wanted, "learner")
     trouble = (
         first_trouble(children.learners, now)
-        or _deleted_learner(run, children, now)
+        or _deleted_learner(run, children)
         or _missing_learners(wanted, children, now)
     )
     return _not_ready(ConditionType.LEARNERS_READY, ready, wanted, "learner", trouble)
@@ -68,7 +69,7 @@ def seconds_until_pods_are_missed(run: GRPORun, children: Children, now: datetim
     return rest if rest > 0 else None
 
 
-def _deleted_learner(run: GRPORun, children: Children, now: datetime) -> Trouble | None:
+def _deleted_learner(run: GRPORun, children: Children) -> Trouble | None:
     """One that somebody deleted: the Job has not failed, and no other had ended before. Said now, while the pod is there
     to be seen: when the Job fails, all that is left may be a neighbour that missed it. What was said stays.
 
@@ -81,19 +82,13 @@ def _deleted_learner(run: GRPORun, children: Children, now: datetime) -> Trouble
         return None
     if told := _told_deletion(run, job):
         return Trouble(Reason.LEARNER_POD_LOST, told)
-    first = [pod for pod in children.learners if not follows(pod)]
-    deletions = [
-        (asked_at, _ended_at(pod) or now, pod.name)
-        for pod in first
-        if (asked_at := pod.deletion_asked_at) and not pod.has_succeeded
-    ]
-    if not deletions or _created_learners(children) > len(children.learners):
+    first = first_deletion(children.learners)
+    if first is None or _created_learners(children) > len(children.learners):
         return None
-    asked_at, _, name = min(deletions)
-    others = [pod for pod in first if not pod.is_deleting]
-    if any(ended_at <= asked_at for pod in others if (ended_at := _ended_at(pod))):
+    others = [pod for pod in children.learners if not pod.is_deleting and not follows(pod)]
+    if any(ended_at <= first.asked_at for pod in others if (ended_at := failed_at(pod))):
         return None
-    return Trouble(Reason.LEARNER_POD_LOST, f"Pod {name} was deleted.")
+    return Trouble(Reason.LEARNER_POD_LOST, first.message)
 
 
 def _told_deletion(run: GRPORun, job: ObservedJob) -> str | None:
@@ -102,12 +97,6 @@ def _told_deletion(run: GRPORun, job: ObservedJob) -> str | None:
     if condition is None or condition.reason != Reason.LEARNER_POD_LOST:
         return None
     return condition.message if condition.message.startswith(f"Pod {job.name}-") else None
-
-
-def _ended_at(pod: ObservedPod) -> datetime | None:
-    """When the first of its containers failed."""
-    ends = [container.ended for container in pod.containers if container.ended and container.ended.exit_code != 0]
-    return min((ended.at for ended in ends if ended.at), default=None)
 
 
 def _missing_learners(wanted: int, children: Children, now: datetime) -> Trouble | None:
