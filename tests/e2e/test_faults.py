@@ -22,11 +22,13 @@ from harness.prometheus import Prometheus
 from harness.runs import (
     ALL_KINDS,
     children,
+    hold,
     last_words,
     log_of,
     owners_of,
     phase,
     pods,
+    release,
     wait_for_phase,
     wait_for_run,
     wait_for_step,
@@ -187,9 +189,12 @@ def delete_a_learner(kubectl: Kubectl, name: str) -> HurtInLearner:
     wait_for_step(kubectl, name, 1, START_S)
     checkpoint = wait_for_run(kubectl, name, "with a checkpoint", lambda run: run["status"].get("checkpoint"), START_S)
     warm = generator_uids(kubectl, name)
-    victim = pods(kubectl, name, "learner")[1]["metadata"]["name"]
+    pod = pods(kubectl, name, "learner")[1]
+    victim = pod["metadata"]["name"]
+    hold(kubectl, pod)  # it is gone in a few seconds, and an operator on busy cores may look after that
     kubectl("delete", "pod", victim, "--wait=false")
     wait_for_run(kubectl, name, "in steps of the second attempt", trains_again, START_S)
+    release(kubectl, pod)
     still_warm = generator_uids(kubectl, name)
     run = wait_for_phase(kubectl, name, "Succeeded", RUN_S)
     return HurtInLearner(

@@ -1,5 +1,6 @@
 """Looking at runs on a cluster: phase, step, conditions, children, failure."""
 
+import json
 from collections.abc import Callable
 from datetime import datetime
 from typing import Any, TypeVar
@@ -76,6 +77,20 @@ def wait_until_all_ready(kubectl: Kubectl, name: str, timeout_s: float = SOON_S)
 def pods(kubectl: Kubectl, run: str, role: str) -> list[Manifest]:
     found = kubectl.find_all("pod", f"grpo.dev/run={run},grpo.dev/role={role}")
     return sorted(found, key=lambda pod: str(pod["metadata"]["name"]))
+
+
+def hold(kubectl: Kubectl, pod: Manifest) -> None:
+    """Once it is deleted it takes its time, until it is released."""
+    finalizers = [*pod["metadata"].get("finalizers", ()), "grpo.dev/test-holds"]
+    _set_finalizers(kubectl, pod["metadata"]["name"], finalizers)
+
+
+def release(kubectl: Kubectl, pod: Manifest) -> None:
+    _set_finalizers(kubectl, pod["metadata"]["name"], [])
+
+
+def _set_finalizers(kubectl: Kubectl, pod: str, finalizers: list[str]) -> None:
+    kubectl("patch", "pod", pod, "--type=merge", "--patch", json.dumps({"metadata": {"finalizers": finalizers}}))
 
 
 def children(kubectl: Kubectl, run: str, kinds: str = MADE_BY_OPERATOR) -> dict[str, Manifest]:

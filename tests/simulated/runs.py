@@ -67,20 +67,6 @@ def change(kubectl: Kubectl, name: str, **spec: Any) -> None:
     kubectl("patch", "grporun", name, "--type=merge", "--patch", json.dumps({"spec": spec}))
 
 
-def hold(kubectl: Kubectl, pod: Manifest) -> None:
-    """Once it is deleted it takes its time, until it is released."""
-    finalizers = [*pod["metadata"].get("finalizers", ()), "grpo.dev/test-holds"]
-    _set_finalizers(kubectl, pod["metadata"]["name"], finalizers)
-
-
-def release(kubectl: Kubectl, pod: Manifest) -> None:
-    _set_finalizers(kubectl, pod["metadata"]["name"], [])
-
-
-def _set_finalizers(kubectl: Kubectl, pod: str, finalizers: list[str]) -> None:
-    kubectl("patch", "pod", pod, "--type=merge", "--patch", json.dumps({"metadata": {"finalizers": finalizers}}))
-
-
 def end_pod(kubectl: Kubectl, pod: Manifest, exit_code: int, message: str = "", reason: str = "Error") -> None:
     """As the kubelet reports that the pod's container has ended and will not be started again."""
     now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

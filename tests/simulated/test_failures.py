@@ -9,7 +9,7 @@ from grpo_contract.progress import GeneratorProgress, Progress, Stage
 from grpo_operator.reconcile.restart import GONE_GRACE_S
 from grpo_operator.reconcile.worn_out import BORNE_RESTARTS
 from harness.kubectl import Kubectl, condition
-from harness.runs import SOON_S, children, pods, wait_for_condition, wait_for_phase
+from harness.runs import SOON_S, children, hold, pods, release, wait_for_condition, wait_for_phase
 from harness.waiting import wait_for
 from simulated.observed import count, events, wait_for_look
 from simulated.operator_process import Operator
@@ -19,11 +19,9 @@ from simulated.runs import (
     disrupt_pod,
     end_pod,
     give_address,
-    hold,
     keep_waiting,
     lose_readiness,
     name_of_a_run,
-    release,
     run_manifest,
     start_run,
     volume,

@@ -7,12 +7,12 @@ import pytest
 
 from grpo_contract.progress import CheckpointProgress, Progress, Stage, Steps
 from harness.kubectl import Kubectl, condition
-from harness.runs import SOON_S, children, phase, pods, wait_for_phase, wait_until_all_ready
+from harness.runs import SOON_S, children, hold, phase, pods, release, wait_for_phase, wait_until_all_ready
 from harness.waiting import wait_for
 from simulated.observed import count, events, kept, makers
 from simulated.operator_process import Operator
 from simulated.progress_server import serving_progress
-from simulated.runs import change, end_pod, give_address, hold, release, run_manifest, start_run, volume
+from simulated.runs import change, end_pod, give_address, run_manifest, start_run, volume
 
 TRAINING = Progress(
     attempt=1,

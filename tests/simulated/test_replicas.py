@@ -9,13 +9,13 @@ import pytest
 from grpo_operator.leader import DURATION_S, RENEW_EVERY_S
 from harness.installation import OPERATOR_NAMESPACE, RELEASE
 from harness.kubectl import Kubectl
-from harness.runs import SOON_S, children, pods, wait_for_phase, wait_until_all_ready
+from harness.runs import SOON_S, children, hold, pods, release, wait_for_phase, wait_until_all_ready
 from harness.waiting import wait_for
 from simulated.faulty_api import Asked, FaultyApi, Trouble, faulty_api
 from simulated.kept_running import free_lease
 from simulated.observed import WRITES, all_versions, count, kept, makers
 from simulated.operator_process import Operator, running_operator
-from simulated.runs import change, hold, release, start_run
+from simulated.runs import change, start_run
 
 
 @pytest.fixture(autouse=True)

@@ -50,6 +50,18 @@ def being_deleted(index: int, asked_s: float) -> ObservedPod:
     return make_pod(index=index, deletionTimestamp=ago(asked_s - 30), deletionGracePeriodSeconds=30)
 
 
+def taken_away(index: int, ended_s: float, gone_s: float, text: str = "", exit_code: int = 143) -> ObservedPod:
+    """Ended before it was deleted, or by it: its kubelet has put the date of that in place of the one that was asked for."""
+    return failed_learner(
+        index,
+        exit_code=exit_code,
+        at_s=ended_s,
+        text=text,
+        deletionTimestamp=ago(gone_s),
+        deletionGracePeriodSeconds=0,
+    )
+
+
 CASES: dict[str, tuple[list[ObservedPod], str, str]] = {
     "a reason in the termination file": ([failed_learner(text=RENDEZVOUS)], PodReason.RENDEZVOUS_TIMEOUT, "Learner 1 did not come."),
     "no word from the container": ([failed_learner(exit_code=9)], PodReason.LEARNER_ERROR, "ended with exit code 9"),
@@ -114,6 +126,16 @@ CASES: dict[str, tuple[list[ObservedPod], str, str]] = {
     ),
     "a deleted learner before one that the Job deleted in that second, and that ended later": (
         [deleted(0, asked_s=12, ended_s=11), deleted(1, asked_s=12, ended_s=12)], "LearnerPodLost", "-1-x was deleted",
+    ),
+    "a deleted learner that its kubelet has taken away, before one that the Job deleted and that has not ended": (
+        [being_deleted(0, asked_s=10), taken_away(1, ended_s=11, gone_s=9, text=ASKED)], "LearnerPodLost", "-1-x was deleted",
+    ),
+    "a deleted learner that its kubelet has taken away in the second in which the Job failed, and that left no word": (
+        [being_deleted(0, asked_s=9), taken_away(1, ended_s=10, gone_s=9)], "LearnerPodLost", "-1-x was deleted",
+    ),
+    "a failed learner that was taken away when its Job had failed": (
+        [being_deleted(0, asked_s=10), taken_away(1, ended_s=10, gone_s=10, text=RENDEZVOUS, exit_code=1)],
+        PodReason.RENDEZVOUS_TIMEOUT, "Learner 1",
     ),
     "a drained learner before those who ended with it": (
         [failed_learner(0, exit_code=143, text=ASKED, at_s=35), evicted(1)], "Disrupted", "Drained",

@@ -12,7 +12,15 @@ from grpo_operator.desired.learners import MISTAKE_REASON
 from grpo_operator.reconcile.conditions import find
 from grpo_operator.reconcile.deletion import Deletion, first_deletion
 from grpo_operator.reconcile.disruption import is_disruption
-from grpo_operator.reconcile.observed import Ended, JobFailure, ObservedContainer, ObservedPod, Waiting, time_of
+from grpo_operator.reconcile.observed import (
+    ASKED_TO_END,
+    Ended,
+    JobFailure,
+    ObservedContainer,
+    ObservedPod,
+    Waiting,
+    time_of,
+)
 from grpo_operator.reconcile.pod_trouble import OOM_REASON, out_of_memory
 from grpo_operator.reconcile.reasons import Reason
 from grpo_operator.reconcile.restart import is_given_up
@@ -80,8 +88,8 @@ def cause_of(
     if gone := sorted({*range(wanted)} - {pod.index for pod in learners}):
         causes = [cause for cause in causes if not _follows_from_one_that_is_gone(cause, failure)]
     first = min(causes, key=_weight, default=None)
-    # That of who saves a small step is asked for in the very second of the Job's failure.
-    if first is not None and _rank(first) == _FOLLOWS and deletion and deletion.asked_at <= failure.since:
+    # That of who saves a small step, or nothing, is asked for in the very second of the Job's failure.
+    if first and _is_only_a_consequence(first) and deletion and deletion.asked_at <= failure.since:
         first = _cause_of_deletion(deletion)
     if witnessed and (first is None or (_rank(first) >= _MAY_FOLLOW and first.reason != witnessed.reason)):
         return witnessed
@@ -226,6 +234,10 @@ def _rank(cause: Cause) -> int:
     if cause.reason == PodReason.LEARNER_ASKED_TO_END:
         return _FOLLOWS
     return 2 if cause.reason == Reason.DISRUPTED else _MAY_FOLLOW
+
+
+def _is_only_a_consequence(cause: Cause) -> bool:
+    return _rank(cause) == _FOLLOWS or (cause.began_at == _LATEST and cause.exit_code in ASKED_TO_END)
 
 
 def _weight(cause: Cause) -> tuple[int, bool, datetime, bool, str]:

@@ -3,7 +3,8 @@
 All objects of all runs are kept in memory in this form, so it holds what some decision reads and nothing else.
 """
 
-from collections.abc import Callable, Mapping
+import signal
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final
@@ -26,6 +27,9 @@ Ref = tuple[str, str]
 """Kind and name of a child, in the namespace of its run."""
 
 _APPLIED_KINDS: Final = frozenset(resource.kind for resource in APPLIED)
+
+ASKED_TO_END: Final = frozenset({128 + signal.SIGTERM, 128 + signal.SIGKILL})
+"""Exit codes of containers that their kubelet ended."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -146,6 +150,7 @@ class ObservedPod(ObservedChild):
     run_uid: str | None
     """By its label."""
     deletion_asked_at: datetime | None
+    """Or, where only that is known, its end."""
     gone_at: datetime | None
     """The end of its grace period once it is being deleted: when it should be gone."""
     phase: str
@@ -261,7 +266,11 @@ def _observe_pod(kind: str, manifest: Manifest) -> ObservedPod:
     metadata, status, conditions = manifest["metadata"], manifest.get("status", {}), _conditions(manifest)
     labels = metadata["labels"]
     gone_at = time_of(metadata["deletionTimestamp"]) if "deletionTimestamp" in metadata else None
-    grace_period = timedelta(seconds=metadata.get("deletionGracePeriodSeconds") or 0)
+    containers = tuple(
+        _container(container)
+        for field_name in ("initContainerStatuses", "containerStatuses")
+        for container in status.get(field_name, ())
+    )
     return ObservedPod(
         **_common(kind, manifest),
         role=Role(labels[ROLE_LABEL]),
@@ -269,7 +278,7 @@ def _observe_pod(kind: str, manifest: Manifest) -> ObservedPod:
         index=_number(labels.get(JOB_INDEX_LABEL)),
         benchmark=labels.get(BENCHMARK_LABEL),
         run_uid=labels.get(RUN_UID_LABEL),
-        deletion_asked_at=gone_at - grace_period if gone_at else None,
+        deletion_asked_at=_deletion_asked_at(gone_at, metadata, containers) if gone_at else None,
         gone_at=gone_at,
         phase=status.get("phase", "Pending"),
         node=manifest.get("spec", {}).get("nodeName"),
@@ -279,12 +288,16 @@ def _observe_pod(kind: str, manifest: Manifest) -> ObservedPod:
         evicted=_evicted(status, conditions.get("DisruptionTarget")),
         unschedulable=_unschedulable(status),
         being_set_up_since=_being_set_up_since(status),
-        containers=tuple(
-            _container(container)
-            for field_name in ("initContainerStatuses", "containerStatuses")
-            for container in status.get(field_name, ())
-        ),
+        containers=containers,
     )
+
+
+def _deletion_asked_at(gone_at: datetime, metadata: Manifest, containers: Iterable[ObservedContainer]) -> datetime:
+    """A kubelet that takes a pod away which has ended writes this moment, and a grace period of 0, over what was asked."""
+    if grace_period_s := metadata.get("deletionGracePeriodSeconds"):
+        return gone_at - timedelta(seconds=grace_period_s)
+    ends = [ended.at for each in containers if (ended := each.ended) and ended.at and ended.exit_code in ASKED_TO_END]
+    return min([gone_at, *ends])
 
 
 def _number(label: str | None) -> int | None:
