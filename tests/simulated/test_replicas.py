@@ -15,7 +15,7 @@ from simulated.faulty_api import Asked, FaultyApi, Trouble, faulty_api
 from simulated.kept_running import free_lease
 from simulated.observed import WRITES, all_versions, count, kept, makers
 from simulated.operator_process import Operator, running_operator
-from simulated.runs import change, start_run
+from simulated.runs import change, end_pod, start_run
 
 
 @pytest.fixture(autouse=True)
@@ -32,6 +32,34 @@ def test_a_restart_writes_nothing(kubectl: Kubectl, kubeconfig: Path, folder: Pa
         wait_for("a look", lambda: count(operator, "controller_runtime_reconcile_total") >= 1, SOON_S, 0.1)
         assert count(operator, "rest_client_requests_total", *WRITES) == 0
         assert all_versions(kubectl, name) == before
+
+
+def test_another_version_leaves_the_pods_of_an_attempt_alone(
+    kubectl: Kubectl, kubeconfig: Path, folder: Path, name: str
+) -> None:
+    """Until its next attempt, whose pods are all of the new one."""
+
+    def images() -> set[str]:
+        owners = (kubectl.get("deployment", f"{name}-generator"), *kubectl.find_all("job", f"grpo.dev/run={name}"))
+        return {owner["spec"]["template"]["spec"]["containers"][0]["image"] for owner in owners}
+
+    def generators() -> set[str]:
+        return {pod["metadata"]["uid"] for pod in pods(kubectl, name, "generator")}
+
+    with running_operator(kubeconfig, folder, "before", fullPassS=3600) as operator:
+        start_run(kubectl, name)
+        operator.stop()
+    made, asked = generators(), kubectl.get("deployment", f"{name}-generator")["metadata"]["generation"]
+    image = {"image": "grpo-trainer:newer", "cpuImage": "grpo-trainer:newer"}
+    with running_operator(kubeconfig, folder, "after", fullPassS=1, learner=image, generator=image) as operator:
+        wait_for("three looks", lambda: count(operator, "controller_runtime_reconcile_total") >= 3, SOON_S, 0.1)
+        assert kubectl.get("deployment", f"{name}-generator")["metadata"]["generation"] == asked
+        change(kubectl, name, generators={"replicas": 3})
+        wait_for("a third generator", lambda: len(generators()) == 3, SOON_S, 0.1)
+        assert images() == {"grpo-trainer-cpu:test"}
+        assert generators() > made
+        end_pod(kubectl, pods(kubectl, name, "learner")[0], 1)
+        wait_for("the pods of attempt 2", lambda: images() == {"grpo-trainer:newer"}, SOON_S, 0.1)
 
 
 def test_a_full_pass_repairs_what_changed_meanwhile(

@@ -9,6 +9,7 @@ from grpo_operator.desired.generators import build_generator_deployment
 from grpo_operator.desired.learners import build_learner_job
 from grpo_operator.desired.manifest import Manifest
 from grpo_operator.desired.network_policies import build_generator_network_policy, build_learner_network_policy
+from grpo_operator.desired.pods_of_attempt import PodsOfAttempt
 from grpo_operator.desired.services import build_generator_service, build_learner_service
 from grpo_operator.desired.token import build_token_secret
 from grpo_operator.desired.volume import build_claim
@@ -23,13 +24,16 @@ class Child:
     immutable: bool
 
 
-def build_children(run: GRPORun, settings: Settings, attempt: int, token: str) -> list[Child]:
-    """`token` is a fresh random one; it matters only where the run has no Secret yet."""
+def build_children(
+    run: GRPORun, settings: Settings, attempt: int, token: str, kept: PodsOfAttempt | None = None
+) -> list[Child]:
+    """In the order in which they are made: an attempt has begun when its Job is there, and from then on its pods stay as they are.
+    `token` is a fresh random one; it matters only where the run has no Secret yet. `kept`: what the attempt's generators were
+    made by, if it has begun."""
     claim = build_claim(run)
     once = [
         build_token_secret(run, token),
         *([claim] if claim else []),
-        build_learner_job(run, settings, attempt),
     ]
     applied = [
         build_config_map(run, settings),
@@ -37,9 +41,10 @@ def build_children(run: GRPORun, settings: Settings, attempt: int, token: str) -
         build_generator_service(run),
         build_learner_network_policy(run, settings),
         build_generator_network_policy(run, settings),
-        build_generator_deployment(run, settings),
+        build_generator_deployment(run, settings, kept),
     ]
     return [
         *(Child(manifest, immutable=True) for manifest in once),
         *(Child(stamped(manifest), immutable=False) for manifest in applied),
+        Child(build_learner_job(run, settings, attempt), immutable=True),
     ]

@@ -10,8 +10,11 @@ from grpo_contract.config import Deadlines
 from grpo_contract.labels import Role
 from grpo_operator.api.run import GRPORun
 from grpo_operator.desired import names
+from grpo_operator.desired.digest import digest_of_json
 from grpo_operator.desired.manifest import Manifest, build_metadata, selector_of
 from grpo_operator.desired.pods import build_pod_template, metadata_of_pods
+from grpo_operator.desired.pods_of_attempt import PODS_ANNOTATION, PodsOfAttempt
+from grpo_operator.desired.recipe import recipe_of_pods
 from grpo_operator.settings import Settings
 
 GRACE_PERIOD_S: Final = 5
@@ -23,12 +26,17 @@ HANGS_S: Final = 120
 """Without any answer, and it is ended: a server on busy cores is slow, one that hangs stays so."""
 
 
-def build_generator_deployment(run: GRPORun, settings: Settings) -> Manifest:
-    name = run.metadata.name
+def build_generator_deployment(run: GRPORun, settings: Settings, kept: PodsOfAttempt | None) -> Manifest:
+    """`kept`: what the current attempt's Deployment has its pods by, if it is there."""
+    template = build_pod_template(run, settings, Role.GENERATOR, _specifics(run))
+    pods = PodsOfAttempt(asked=_asked(run), template=template)
+    if kept and kept.asked == pods.asked:
+        pods = kept
+    metadata = build_metadata(run, names.generator_deployment(run.metadata.name), Role.GENERATOR)
     return {
         "apiVersion": "apps/v1",
         "kind": "Deployment",
-        "metadata": build_metadata(run, names.generator_deployment(name), Role.GENERATOR),
+        "metadata": metadata | {"annotations": {PODS_ANNOTATION: pods.model_dump_json()}},
         "spec": {
             "replicas": run.spec.generators.replicas,
             "selector": {"matchLabels": selector_of(run, Role.GENERATOR)},
@@ -37,7 +45,7 @@ def build_generator_deployment(run: GRPORun, settings: Settings) -> Manifest:
             "revisionHistoryLimit": 1,
             # Pods become ready only when the learner has given them weights; until then the Deployment is not stuck.
             "progressDeadlineSeconds": 2 * startup_s(run),
-            "template": build_pod_template(run, settings, Role.GENERATOR, _specifics(run)),
+            "template": pods.template,
         },
     }
 
@@ -46,6 +54,13 @@ def startup_s(run: GRPORun) -> int:
     """Loading a large model from a network volume or the hub: as long as learners wait for that. Who gives them up earlier does
     not mean that they start faster."""
     return max(int(Deadlines().generators_s), run.spec.deadlines.generators_seconds or 0)
+
+
+def _asked(run: GRPORun) -> str:
+    """A digest of what the run says of its generators' pods."""
+    # Fields that only a newer operator knows are left out until the run uses one. Their number is nothing of a pod.
+    fields = run.spec.generators.model_dump(mode="json", exclude={"replicas"}, exclude_defaults=True)
+    return digest_of_json([fields, startup_s(run), recipe_of_pods(run)])
 
 
 def _specifics(run: GRPORun) -> Manifest:

@@ -19,6 +19,7 @@ from grpo_contract.labels import (
     Role,
 )
 from grpo_operator.desired.digest import digest_of
+from grpo_operator.desired.pods_of_attempt import PodsOfAttempt, pods_on
 from grpo_operator.desired.recipe import RECIPE_ANNOTATION
 from grpo_operator.resources import APPLIED, CLAIM, DEPLOYMENT, JOB, POD
 
@@ -87,6 +88,7 @@ class ObservedDeployment(ObservedChild):
     replicas: int
     failure: str | None
     """Why its pods cannot be created."""
+    pods: PodsOfAttempt | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -248,6 +250,7 @@ def _observe_deployment(kind: str, manifest: Manifest) -> ObservedDeployment:
         **_common(kind, manifest),
         replicas=status.get("replicas", 0),
         failure=failure.get("message", "") if failure else None,
+        pods=pods_on(manifest),
     )
 
 

@@ -246,7 +246,9 @@ def _clear_away(look: _Look) -> Plan:
 
 
 def _wanted_children(look: _Look, with_learners: bool) -> list[Child]:
-    wanted = build_children(look.run, look.settings, look.attempt, look.world.token)
+    has_begun, deployment = look.children.job is not None, look.children.deployment
+    kept = deployment.pods if has_begun and deployment else None
+    wanted = build_children(look.run, look.settings, look.attempt, look.world.token, kept)
     left_out: set[str] = set() if with_learners else {JOB.kind}
     if recipe_has_changed(look.run):  # then only the file that is there holds the run's own
         left_out.add(CONFIG_MAP.kind)
