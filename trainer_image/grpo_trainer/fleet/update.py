@@ -8,16 +8,24 @@ Rules of vLLM 0.31 that this file keeps:
 import contextlib
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import wait
 from dataclasses import dataclass
 from http import HTTPStatus
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 import requests
 
 from grpo_contract.config import Deadlines
+from grpo_contract.network import GENERATOR_READY_PATH
 from grpo_contract.weights import STAGE_PATH, StageAnswer, StagedWeights, WeightOffer
+from grpo_trainer.fleet.background import in_background
 from grpo_trainer.fleet.errors import GeneratorLost
 from grpo_trainer.fleet.weights import Offering
+
+ASKED_EVERY_S: Final = 5.0
+"""While an answer may take long, whether the generator answers anything."""
+MOST_MISSED: Final = 2
+"""Such questions in a row, of `control_s` each. Its servers' processes have time for them whatever its engine does."""
 
 
 @dataclass(frozen=True)
@@ -57,7 +65,7 @@ class Updating:
         Raises:
             GeneratorLost: it could not; it still computes with those that it had.
         """
-        answer = self._request("POST", STAGE_PATH, offer.model_dump(mode="json"), self._deadlines.weight_sync_s)
+        answer = self._patient_request(STAGE_PATH, offer.model_dump(mode="json"))
         try:
             staged = StageAnswer.model_validate_json(answer.content)
         except ValueError as error:
@@ -72,14 +80,34 @@ class Updating:
         Raises:
             GeneratorLost: its version is not the staged one.
         """
-        control_s, sync_s = self._deadlines.control_s, self._deadlines.weight_sync_s
         started = time.perf_counter()
         with self._paused(on_failure):
             self._open()
-            self._request("POST", "/update_weights", {"update_info": staged.model_dump(mode="json")}, sync_s)
-            self._request("POST", "/finish_weight_update", {"weight_version": staged.version}, sync_s)
-            self._request("POST", "/reset_prefix_cache?reset_running_requests=true", {}, control_s)
+            self._patient_request("/update_weights", {"update_info": staged.model_dump(mode="json")})
+            self._patient_request("/finish_weight_update", {"weight_version": staged.version})
+            self._request("POST", "/reset_prefix_cache?reset_running_requests=true", {}, self._deadlines.control_s)
         return time.perf_counter() - started
+
+    def _patient_request(self, path: str, body: dict[str, Any]) -> requests.Response:
+        """It may take as long as weights take. A generator that hangs answers nothing else either, and is not waited for so
+        long.
+
+        Raises:
+            GeneratorLost: as Request does, or it hangs.
+        """
+        answer, missed = in_background(self._request, "POST", path, body, self._deadlines.weight_sync_s), 0
+        while not wait([answer], ASKED_EVERY_S).done:
+            missed = 0 if self._answers() else missed + 1
+            if missed == MOST_MISSED:
+                raise GeneratorLost(f"{path}: it hangs, and answers nothing else either")
+        return answer.result()
+
+    def _answers(self) -> bool:
+        try:
+            self._request("GET", GENERATOR_READY_PATH, None, self._deadlines.control_s)
+        except GeneratorLost as error:
+            return error.status is not None
+        return True
 
     @contextlib.contextmanager
     def _paused(self, on_failure: Callable[[], None]) -> Iterator[None]:
