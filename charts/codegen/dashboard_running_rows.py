@@ -87,8 +87,8 @@ def fleet() -> list[Line]:
                 "Generators",
                 "short",
                 by_ref((value("grpo_generators", "state"), "{{state}}")),
-                "Generators that the learner knows: they hold its current weights (in_sync), answer without them yet "
-                "(ready), or do not answer (lost). Healthy: in_sync equals what the run asks for.",
+                "Generators that the learner knows: they hold its current weights (in_sync), answer without them yet or "
+                "are asked to end (ready), or do not answer (lost). Healthy: in_sync equals what the run asks for.",
             ),
             lines(
                 "Completions per second by generator",

@@ -10,14 +10,14 @@ from chaos.arena import DEADLINES, EVERY_STEPS, Arena
 from chaos.blow import Blow
 from cluster.cgroups import kill
 from grpo_contract.grace import LEARNER_GRACE_PERIOD_S
-from grpo_operator.desired.generators import GRACE_PERIOD_S, HANGS_S, LIVENESS_PERIOD_S
+from grpo_operator.desired.generators import HANGS_S, HUNG_GRACE_PERIOD_S, LIVENESS_PERIOD_S
 from grpo_operator.reconcile.restart import GONE_GRACE_S
 
 CONNECTION_S: Final = 3.0
 """Within which a generator that is gone is noticed."""
 HANG_S: Final = DEADLINES["generateSeconds"] + 10.0
 SYNC_HANG_S: Final = 60.0
-ENDED_S: Final = float(HANGS_S + LIVENESS_PERIOD_S + GRACE_PERIOD_S)
+ENDED_S: Final = float(HANGS_S + LIVENESS_PERIOD_S + HUNG_GRACE_PERIOD_S)
 """Within which the kubelet has ended a generator that hangs."""
 HUNG_S: Final = float(DEADLINES["collectiveSeconds"] + LEARNER_GRACE_PERIOD_S)
 """Within which a learner that hangs is gone: its launcher, once asked to end, waits for it to save."""
@@ -63,8 +63,7 @@ def _of_checkpoints(name: str, how: str) -> Fault:
 
 FAULTS: Final = (
     _of_generators("generator killed", on_pods.hurt_generator(kill)),
-    # It has its grace period to answer what it was asked for.
-    _of_generators("generator deleted", on_pods.delete_generator, CONNECTION_S + GRACE_PERIOD_S),
+    _of_generators("generator deleted", on_pods.delete_generator),
     _of_generators("generator killed in a weight update", on_pods.in_weight_update(kill)),
     _of_generators("generator hung in a weight update", on_pods.in_weight_update(on_pods.stop), SYNC_HANG_S, ENDED_S),
     _of_generators("all generators killed", on_pods.kill_all_generators),

@@ -19,6 +19,7 @@ from trainer import contained
 from trainer.contained import CONTAINED
 
 TOKEN = "token-of-the-run"
+GRACE_PERIOD_S = 15
 START_S = 420
 """Under load vLLM takes minutes to start."""
 
@@ -52,6 +53,7 @@ class RunningGenerator:
                 | {
                     "PYTHONPATH": str(Path(grpo_generator.__file__).parents[1]),  # of all processes that vLLM spawns
                     environment.POD_NAME: name,
+                    environment.GRACE_PERIOD: str(GRACE_PERIOD_S),
                     environment.TOKEN_FILE: str(self.token_file),
                     environment.TERMINATION_FILE: str(self.termination_file),
                 },

@@ -164,7 +164,7 @@ def test_no_end_goes_unexplained(
     monkeypatch.setenv(environment.TERMINATION_FILE, str(tmp_path / "termination"))
     before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
     try:
-        assert supervise([sys.executable, "-c", program], os.environ) == code
+        assert supervise([sys.executable, "-c", program], os.environ, grace_period_s=10) == code
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)

@@ -49,11 +49,13 @@ class PacedGenerator(Generator):
         self.under_way: list[Request] = []
         self.sent: list[list[list[int]]] = []
         """Prompts of each request so far."""
+        self.is_asked_to_end = False
         self.comes = threading.Event()
         """Cleared, an update lasts until it is set."""
         self.comes.set()
 
     def holds(self, version: str) -> bool:
+        self.is_leaving = self.is_asked_to_end
         return self.held_version == version
 
     def update(self, weights: WeightSource) -> Update:

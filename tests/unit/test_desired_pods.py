@@ -60,9 +60,7 @@ def test_environment_of_a_generator_on_gpu() -> None:
     learner = environment_of(learner_template(make_run(**CPU)))
     generator = environment_of(generator_template(make_run()))
     assert generator == {
-        name: value
-        for name, value in learner.items()
-        if name not in ("GRPO_ATTEMPT", "GRPO_GRACE_PERIOD_S", "OMP_NUM_THREADS")
+        name: value for name, value in learner.items() if name not in ("GRPO_ATTEMPT", "OMP_NUM_THREADS")
     }
 
 
@@ -103,9 +101,10 @@ def test_the_learners_container() -> None:
 
 
 @pytest.mark.parametrize(("wanted", "told"), [(600, "600"), (None, "30")])
-def test_a_learner_knows_how_long_it_may_take_to_end(wanted: int | None, told: str) -> None:
+@BOTH
+def test_a_pod_knows_how_long_it_may_take_to_end(role: str, build: Any, wanted: int | None, told: str) -> None:
     """Null takes out what the operator says: it is Kubernetes' 30 s then."""
-    template = learner_template(make_run(learners={"podTemplate": {"spec": {"terminationGracePeriodSeconds": wanted}}}))
+    template = build(make_run(**{f"{role}s": {"podTemplate": {"spec": {"terminationGracePeriodSeconds": wanted}}}}))
     assert template["spec"].get("terminationGracePeriodSeconds") == wanted
     assert environment_of(template)["GRPO_GRACE_PERIOD_S"] == told
 
@@ -121,7 +120,8 @@ def test_the_generators_container() -> None:
     assert startup["periodSeconds"] * startup["failureThreshold"] == 1800
     assert live["periodSeconds"] * live["failureThreshold"] == 120
     assert (startup["periodSeconds"], ready["periodSeconds"]) == (2, 2)
-    assert generator_template(make_run())["spec"]["terminationGracePeriodSeconds"] == 5
+    assert generator_template(make_run())["spec"]["terminationGracePeriodSeconds"] == 120
+    assert [probe.get("terminationGracePeriodSeconds") for probe in (startup, ready, live)] == [5, None, 5]
 
 
 @pytest.mark.parametrize(("build", "port"), [(learner_template, "9400"), (generator_template, "8000")])

@@ -13,6 +13,7 @@ from grpo_trainer.fleet import fleet as fleet_module
 from grpo_trainer.fleet import roster as roster_module
 from grpo_trainer.fleet.fleet import Ticket
 from grpo_trainer.fleet.generator import MOST_CONNECTIONS, MOST_REQUESTS
+from grpo_trainer.fleet.observer import GeneratorState
 from grpo_trainer.fleet.pace import BENEFIT_OF_DOUBT
 from grpo_trainer.fleet.routing import RESERVE
 from grpo_trainer.fleet.weights import WeightServer
@@ -274,6 +275,38 @@ def test_groups_of_a_failed_generator_go_elsewhere_before_those_that_wait(
     assert len(sent) == 8
     assert played.observer.groups_failed_over == 2
     assert played.observer.completions == {"a": 8 * LARGE_G}
+
+
+def test_a_generator_that_leaves_finishes_what_it_writes_and_gets_no_more(
+    weights: WeightServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nor does it hold up a sync, which it gets nothing of. A pod that comes in its place, with its address, joins."""
+    monkeypatch.setattr(roster_module, "RETRY_S", (0.0,))
+    played = play(weights, monkeypatch, 10.0, 10.0)
+    leaving = played.generator("b")
+    tickets = played.submit(8, LARGE_G)
+    played.settle(tickets)
+    assert len(leaving.under_way) == 2
+    leaving.is_asked_to_end = True
+    weights.publish([])
+    played.fleet.sync()
+    assert not played.has_newest("b")
+    assert played.observer.latest == {"a": GeneratorState.IN_SYNC, "b": GeneratorState.READY}
+    while not all(ticket.completions for ticket in tickets):
+        played.write_on(tickets)
+    assert played.observer.completions == {"a": 6 * LARGE_G, "b": 2 * LARGE_G}
+    assert played.observer.groups_failed_over == 0
+    leaving.is_asked_to_end = False
+    wait_for("the newcomer", lambda: played.write(4, LARGE_G) == {"a": 2, "b": 2}, PATIENCE_S, 0.01)
+
+
+def test_who_does_not_know_yet_that_a_generator_leaves_asks_another_one(
+    weights: WeightServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    played = play(weights, monkeypatch, 10.0, 10.0)
+    played.generator("b").is_asked_to_end = True
+    assert played.write(4, LARGE_G) == {"a": 4, "b": 0}
+    assert played.observer.groups_failed_over == 2
 
 
 def test_a_very_slow_generator_is_tried_again_after_a_while(

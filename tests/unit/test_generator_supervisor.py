@@ -3,6 +3,7 @@
 import os
 import signal
 import sys
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -11,12 +12,17 @@ import pytest
 from grpo_contract import environment
 from grpo_contract.failure import USER_ERROR_EXIT_CODE, Failure, PodReason
 from grpo_generator import supervisor
+from grpo_generator.leaving import LEAVE
 
 GRACE_S = 1.0
+WRITES_S = 2.0
+"""Of the pod's grace period, before that."""
 ENGINE_DIED = "vllm.v1.engine.exceptions.EngineDeadError: EngineCore encountered an issue. See stack trace (above)."
 SHUTDOWN = "INFO 11-24 11:19:39 [launcher.py:128] [shutdown] API server: shutdown triggered"
 DEAF = "import os, signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN)\n"
 HANG = "time.sleep(600)\n"
+ASK = "os.kill(os.getppid(), signal.SIGTERM)\n"
+"""As the kubelet does, the first process of the pod only."""
 
 
 @pytest.fixture
@@ -28,7 +34,7 @@ def supervise(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Calla
     before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
 
     def run(program: str) -> tuple[int, Failure | None]:
-        code = supervisor.supervise([sys.executable, "-u", "-c", program], os.environ)
+        code = supervisor.supervise([sys.executable, "-u", "-c", program], os.environ, GRACE_S + WRITES_S)
         return code, Failure.model_validate_json(file.read_text()) if file.exists() else None
 
     yield run
@@ -65,8 +71,30 @@ def test_a_server_without_engine_is_ended(
 
 
 def test_a_server_that_is_deaf_to_sigterm_is_killed(supervise: Callable[[str], tuple[int, Failure | None]]) -> None:
-    """As the kubelet does, to the first process of the pod only."""
-    assert supervise(f"{DEAF}os.kill(os.getppid(), signal.SIGTERM)\n{HANG}") == (0, None)
+    assert supervise(f"{DEAF}signal.signal(signal.SIGUSR1, signal.SIG_IGN)\n{ASK}{HANG}") == (0, None)
+
+
+def test_a_server_has_time_to_leave_and_is_then_ended(
+    supervise: Callable[[str], tuple[int, Failure | None]], tmp_path: Path
+) -> None:
+    """It is told at once, and SIGTERM comes when GRACE_S are left."""
+    told = tmp_path / "told"
+    tell = (
+        "began = time.monotonic()\n"
+        f"tell = lambda number, _: print(number, time.monotonic() - began, file=open({str(told)!r}, 'a'))\n"
+        "signal.signal(signal.SIGUSR1, tell)\n"
+        "signal.signal(signal.SIGTERM, lambda number, _: (tell(number, _), os._exit(0)))\n"
+    )
+    assert supervise(f"{DEAF}{tell}{ASK}while True: time.sleep(0.1)\n") == (0, None)
+    (leave, soon_s), (term, late_s) = (line.split() for line in told.read_text().splitlines())
+    assert (int(leave), int(term)) == (LEAVE, signal.SIGTERM)
+    assert float(soon_s) < WRITES_S <= float(late_s) + 0.1
+
+
+def test_a_server_that_does_not_serve_yet_ends_at_once(supervise: Callable[[str], tuple[int, Failure | None]]) -> None:
+    began = time.monotonic()
+    assert supervise(f"{DEAF}{ASK}{HANG}") == (0, None)
+    assert time.monotonic() - began < WRITES_S
 
 
 def test_a_server_that_ends_by_itself_is_not_forced(supervise: Callable[[str], tuple[int, Failure | None]]) -> None:

@@ -11,7 +11,7 @@ JOB_INDEX: Final = "JOB_COMPLETION_INDEX"
 LAUNCHED_AT: Final = "GRPO_LAUNCHED_AT"
 """Set by a learner's launcher for its workers: when it started, in seconds since the machine did (CLOCK_BOOTTIME)."""
 GRACE_PERIOD: Final = "GRPO_GRACE_PERIOD_S"
-"""Of a learner pod: seconds from SIGTERM until it is killed."""
+"""Of the pod: seconds from SIGTERM until it is killed."""
 END_REQUEST: Final = "GRPO_END_REQUEST"
 """Set by a learner's launcher for its workers: a folder in which both tell each other that the pod is asked to end."""
 

@@ -185,7 +185,7 @@ LEARNER_METRICS: Final = (
     _seconds("grpo_weight_swap_pause_seconds", "How long a generator wrote nothing in a weight update."),
     _counter("grpo_weight_sync_bytes_total", "Bytes of weights, and of changes of weights, sent to generators."),
     _counter("grpo_weight_sync_failures_total", "Weight updates of a generator that failed."),
-    _gauge("grpo_generators", "Generators that the learner knows: in_sync hold weights that are new enough (its current ones, or no older than spec.generators.maxStaleness allows), ready answer and do not, lost do not answer.", "state"),
+    _gauge("grpo_generators", "Generators that the learner knows: in_sync hold weights that are new enough (its current ones, or no older than spec.generators.maxStaleness allows), ready answer and do not or are asked to end, lost do not answer.", "state"),
     _counter("grpo_generator_failovers_total", "Groups that were sent to another generator after theirs failed."),
     _counter("grpo_generator_completions_total", "Completions taken from a generator.", "generator"),
     _counter("grpo_generator_tokens_total", "Tokens of the completions taken from a generator.", "generator"),

@@ -28,6 +28,9 @@ GENERATOR_OPEN_PATHS: Final = frozenset({GENERATOR_HEALTH_PATH, GENERATOR_READY_
 GENERATOR_HEADER: Final = "x-grpo-generator"
 """On every answer of a generator: the name of its pod. Addresses are reused by the cluster, names of pods are not."""
 
+LEAVING_HEADER: Final = "x-grpo-leaving"
+"""On every answer of a generator that is asked to end: it finishes what it is writing, and takes nothing more."""
+
 REQUEST_ID_HEADER: Final = "x-request-id"
 """On a request for completions: what vLLM is to call it."""
 SEEDS: Final = "grpo_seeds"

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from grpo_contract import pod
 from grpo_contract.failure import UserError
+from grpo_contract.grace import GENERATOR_GRACE_PERIOD_S
 from grpo_contract.network import every_address
 from grpo_generator.arguments import build_arguments
 from grpo_generator.environment import build_environment
@@ -26,7 +27,10 @@ def main() -> int:
     except UserError as error:
         return pod.end_with_mistake(error)
     arguments = [*build_arguments(config, pod.pod_name(), every_address()), *vllm_arguments]
-    return supervise([sys.executable, "-m", SERVER, *arguments], build_environment(config, os.environ))
+    environment = build_environment(config, os.environ)
+    return supervise(
+        [sys.executable, "-m", SERVER, *arguments], environment, pod.grace_period_s(GENERATOR_GRACE_PERIOD_S)
+    )
 
 
 if __name__ == "__main__":

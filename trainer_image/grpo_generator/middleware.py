@@ -15,6 +15,7 @@ from grpo_contract.network import (
     GENERATOR_HEADER,
     GENERATOR_OPEN_PATHS,
     GENERATOR_READY_PATH,
+    LEAVING_HEADER,
     REQUEST_ID_HEADER,
     SWAPS_HEADER,
     UNSET_WEIGHT_VERSION,
@@ -23,6 +24,7 @@ from grpo_contract.network import (
 )
 from grpo_contract.weights import STAGE_PATH
 from grpo_generator.in_flight import InFlight, as_header
+from grpo_generator.leaving import Leaving
 from grpo_generator.staging import StageFailed, Staging
 
 Message = MutableMapping[str, Any]
@@ -38,7 +40,7 @@ POLICY_VIOLATION: Final = 1008
 
 
 class GeneratorMiddleware:
-    """Ready from the first update of the run's weights on; not between one that failed and the next."""
+    """Ready from the first update of the run's weights on; not between one that failed and the next, nor once it is to end."""
 
     def __init__(self, app: App) -> None:
         self._app = app
@@ -46,9 +48,11 @@ class GeneratorMiddleware:
         self._ready = False
         self._staging = Staging()
         self._in_flight = InFlight()
+        self._leaving = Leaving()
 
     async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
+            self._leaving.listen()
             await self._app(scope, receive, send)
         elif scope["type"] == "http":
             await self._http(scope, receive, self._named(send))
@@ -61,10 +65,12 @@ class GeneratorMiddleware:
         if scope["path"] not in GENERATOR_OPEN_PATHS and not self._is_authorized(scope):
             await _answer(send, HTTPStatus.UNAUTHORIZED, {"error": "the token of the run is needed"})
         elif scope["path"] == GENERATOR_READY_PATH:
-            status = HTTPStatus.OK if self._ready else HTTPStatus.SERVICE_UNAVAILABLE
-            await _answer(send, status, {"ready": self._ready})
+            is_ready = self._ready and not self._leaving.is_asked
+            await _answer(send, HTTPStatus.OK if is_ready else HTTPStatus.SERVICE_UNAVAILABLE, {"ready": is_ready})
         elif scope["path"] == STAGE_PATH and scope["method"] == "POST":
             await self._stage(receive, send)
+        elif scope["path"] == COMPLETIONS_PATH:
+            await self._complete(scope, receive, send)
         else:
             await self._observed(scope, receive, send)
 
@@ -77,9 +83,18 @@ class GeneratorMiddleware:
         async def named(message: Message) -> None:
             if message["type"] == "http.response.start":
                 _add_header(message, GENERATOR_HEADER, self._name)
+                if self._leaving.is_asked:
+                    _add_header(message, LEAVING_HEADER, b"1")
             await send(message)
 
         return named
+
+    async def _complete(self, scope: Message, receive: Receive, send: Send) -> None:
+        if self._leaving.is_asked:
+            await _answer(send, HTTPStatus.SERVICE_UNAVAILABLE, {"error": {"message": "it is asked to end"}})
+        else:
+            with self._leaving.answering():
+                await self._observed(scope, receive, send)
 
     async def _stage(self, receive: Receive, send: Send) -> None:
         """Readiness stays as it is: whatever comes of it, vLLM computes with the same weights as before."""

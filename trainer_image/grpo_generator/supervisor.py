@@ -9,25 +9,27 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import IO, Final
 
 from grpo_contract import pod
 from grpo_contract.failure import Failure, PodReason
 from grpo_generator.last_error import LastError
+from grpo_generator.leaving import LEAVE
 from grpo_generator.refusal import no_room_for_cache
 
 GRACE_S: Final = 5.0
-"""From SIGTERM to SIGKILL. As long as the pod's own grace period: there is nothing to save."""
+"""From SIGTERM to SIGKILL: there is nothing to save. The last of the pod's grace period, in which it writes to their end what
+completions it has begun."""
 LOG_END_S: Final = 2.0
 """For the rest of the log: workers that outlive the server keep the pipe open."""
 
 
-def supervise(command: Sequence[str], environment: Mapping[str, str]) -> int:
+def supervise(command: Sequence[str], environment: Mapping[str, str], grace_period_s: float) -> int:
     """The exit code of this process, once the command has ended; the termination file is written."""
     process = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
     ending = _Ending(process)
-    stopped = _stop_on_signals(ending)
+    stopped = _stop_on_signals(process, ending, grace_period_s - GRACE_S)
     last_error = LastError()
     assert process.stdout is not None
     log = threading.Thread(target=_pass_log_on, args=(process.stdout, last_error, ending), daemon=True)
@@ -57,9 +59,7 @@ class _Ending:
             return
         self._begun.set()
         self._process.terminate()
-        timer = threading.Timer(GRACE_S, self._force)
-        timer.daemon = True
-        timer.start()
+        _later(GRACE_S, self._force)
 
     def _force(self) -> None:
         if self._process.returncode is None:
@@ -67,16 +67,24 @@ class _Ending:
             self._process.kill()
 
 
-def _stop_on_signals(ending: _Ending) -> threading.Event:
+def _stop_on_signals(process: subprocess.Popen[bytes], ending: _Ending, leaves_within_s: float) -> threading.Event:
     stopped = threading.Event()
 
     def stop(*_: object) -> None:
-        stopped.set()
-        ending.begin()
+        if not stopped.is_set():
+            stopped.set()
+            process.send_signal(LEAVE)
+            _later(leaves_within_s, ending.begin)
 
     signal.signal(signal.SIGTERM, stop)
     signal.signal(signal.SIGINT, stop)
     return stopped
+
+
+def _later(seconds: float, action: Callable[[], None]) -> None:
+    timer = threading.Timer(seconds, action)
+    timer.daemon = True
+    timer.start()
 
 
 def _pass_log_on(log: IO[bytes], last_error: LastError, ending: _Ending) -> None:

@@ -21,6 +21,7 @@ from grpo_contract import environment
 from grpo_contract.config import RunConfig
 from grpo_contract.failure import USER_ERROR_EXIT_CODE, Failure, PodReason, RunFailure, UserError
 from grpo_contract.files import CONFIG_FILE
+from grpo_contract.grace import LEARNER_GRACE_PERIOD_S
 from grpo_contract.network import RENDEZVOUS_PORT
 from grpo_contract.pod import attempt, grace_period_s, read_config, report_failure
 from grpo_trainer import preflight
@@ -162,7 +163,7 @@ class EndOfWorkers:
     def ask(self, number: int, _: FrameType | None) -> None:
         if self._request.is_made():
             return
-        time_s = max(LAST_S, grace_period_s() - LAST_S)
+        time_s = max(LAST_S, grace_period_s(LEARNER_GRACE_PERIOD_S) - LAST_S)
         self._ends_at_s = time.monotonic() + time_s
         self._wait(self._request.heeded_within_s())
         try:

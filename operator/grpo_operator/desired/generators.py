@@ -7,23 +7,23 @@ from typing import Final
 
 from grpo_contract import network
 from grpo_contract.config import Deadlines
+from grpo_contract.grace import GENERATOR_GRACE_PERIOD_S
 from grpo_contract.labels import Role
 from grpo_operator.api.run import GRPORun
 from grpo_operator.desired import names
 from grpo_operator.desired.digest import digest_of_json
 from grpo_operator.desired.manifest import Manifest, build_metadata, selector_of
-from grpo_operator.desired.pods import build_pod_template, metadata_of_pods
+from grpo_operator.desired.pods import GRACE_PERIOD, build_pod_template, metadata_of_pods
 from grpo_operator.desired.pods_of_attempt import PODS_ANNOTATION, PodsOfAttempt
 from grpo_operator.desired.recipe import recipe_of_pods
 from grpo_operator.settings import Settings
-
-GRACE_PERIOD_S: Final = 5
-"""There is nothing to save, and an answer that is lost is asked for again elsewhere."""
 
 PROBE_PERIOD_S: Final = 2
 LIVENESS_PERIOD_S: Final = 10
 HANGS_S: Final = 120
 """Without any answer, and it is ended: a server on busy cores is slow, one that hangs stays so."""
+HUNG_GRACE_PERIOD_S: Final = 5
+"""Of one that hangs, which finishes nothing."""
 
 
 def build_generator_deployment(run: GRPORun, settings: Settings, kept: PodsOfAttempt | None) -> Manifest:
@@ -68,16 +68,19 @@ def _specifics(run: GRPORun) -> Manifest:
         "name": Role.GENERATOR.value,
         "command": ["python", "-m", "grpo_generator"],
         "ports": [{"name": network.GENERATOR_PORT_NAME, "containerPort": network.GENERATOR_PORT}],
-        "startupProbe": _probe(network.GENERATOR_HEALTH_PATH, failures=math.ceil(startup_s(run) / PROBE_PERIOD_S)),
+        "startupProbe": _ending_probe(math.ceil(startup_s(run) / PROBE_PERIOD_S), PROBE_PERIOD_S),
         "readinessProbe": _probe(network.GENERATOR_READY_PATH, failures=3),
-        "livenessProbe": _probe(
-            network.GENERATOR_HEALTH_PATH, failures=HANGS_S // LIVENESS_PERIOD_S, period_s=LIVENESS_PERIOD_S
-        ),
+        "livenessProbe": _ending_probe(HANGS_S // LIVENESS_PERIOD_S, LIVENESS_PERIOD_S),
     }
     return {
         "metadata": metadata_of_pods(run, Role.GENERATOR, network.GENERATOR_PORT),
-        "spec": {"terminationGracePeriodSeconds": GRACE_PERIOD_S, "containers": [container]},
+        "spec": {GRACE_PERIOD: GENERATOR_GRACE_PERIOD_S, "containers": [container]},
     }
+
+
+def _ending_probe(failures: int, period_s: int) -> Manifest:
+    """After so many failures the container is ended."""
+    return _probe(network.GENERATOR_HEALTH_PATH, failures, period_s) | {GRACE_PERIOD: HUNG_GRACE_PERIOD_S}
 
 
 def _probe(path: str, failures: int, period_s: int = PROBE_PERIOD_S) -> Manifest:

@@ -9,14 +9,9 @@ from grpo_contract.labels import ATTEMPT_LABEL, Role
 from grpo_operator.api.run import GRPORun
 from grpo_operator.desired import names
 from grpo_operator.desired.manifest import Manifest, build_metadata
-from grpo_operator.desired.pod_template import merged
-from grpo_operator.desired.pods import build_pod_template, metadata_of_pods
+from grpo_operator.desired.pods import GRACE_PERIOD, build_pod_template, metadata_of_pods
 from grpo_operator.desired.reward_code import build_mounts, build_volumes
 from grpo_operator.settings import Settings
-
-GRACE_PERIOD: Final = "terminationGracePeriodSeconds"
-DEFAULT_GRACE_PERIOD_S: Final = 30
-"""Kubernetes' own."""
 
 MISTAKE_REASON: Final = "PodFailurePolicy"
 """Of a Job that failed by `_user_error_rule`, in the words of the Job controller."""
@@ -37,7 +32,7 @@ def build_learner_job(run: GRPORun, settings: Settings, attempt: int) -> Manifes
             # torch.distributed cannot take back a lost rank, so that the first lost pod ends the attempt.
             "backoffLimit": 0,
             "podFailurePolicy": {"rules": [_user_error_rule()]},
-            "template": _with_grace_period(build_pod_template(run, settings, Role.LEARNER, _specifics(run, attempt))),
+            "template": build_pod_template(run, settings, Role.LEARNER, _specifics(run, attempt)),
         },
     }
 
@@ -46,13 +41,6 @@ def _user_error_rule() -> Manifest:
     """Makes the Job say by its reason that another attempt would end the same way."""
     exit_codes = {"containerName": Role.LEARNER.value, "operator": "In", "values": [USER_ERROR_EXIT_CODE]}
     return {"action": "FailJob", "onExitCodes": exit_codes}
-
-
-def _with_grace_period(template: Manifest) -> Manifest:
-    """Known to the launcher, whatever pod templates made of it."""
-    seconds = template["spec"].get(GRACE_PERIOD, DEFAULT_GRACE_PERIOD_S)
-    told = {"name": environment.GRACE_PERIOD, "value": str(seconds)}
-    return merged(template, {"spec": {"containers": [{"name": Role.LEARNER.value, "env": [told]}]}})
 
 
 def _specifics(run: GRPORun, attempt: int) -> Manifest:

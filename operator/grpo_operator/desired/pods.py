@@ -21,6 +21,9 @@ from grpo_operator.desired.volume import claim_name
 from grpo_operator.settings import RoleDefaults, Settings
 
 NONROOT_ID: Final = 65532
+GRACE_PERIOD: Final = "terminationGracePeriodSeconds"
+DEFAULT_GRACE_PERIOD_S: Final = 30
+"""Kubernetes' own."""
 GPU_RESOURCE: Final = "nvidia.com/gpu"
 
 # Limits of a file system in memory, which counts as memory of the container for what is in it. NCCL and vLLM's tensor
@@ -39,7 +42,14 @@ def build_pod_template(run: GRPORun, settings: Settings, role: Role, specifics: 
         wanted.pod_template,
         {"metadata": {"labels": specifics["metadata"]["labels"]}},
     )
-    return reduce(merged, layers, _base(run, settings, role))
+    return _with_grace_period(reduce(merged, layers, _base(run, settings, role)), role)
+
+
+def _with_grace_period(template: Manifest, role: Role) -> Manifest:
+    """Known to the pod's first process, whatever pod templates made of it."""
+    seconds = template["spec"].get(GRACE_PERIOD, DEFAULT_GRACE_PERIOD_S)
+    told = {"name": environment.GRACE_PERIOD, "value": str(seconds)}
+    return merged(template, {"spec": {"containers": [{"name": role.value, "env": [told]}]}})
 
 
 def metadata_of_pods(run: GRPORun, role: Role, metrics_port: int) -> Manifest:

@@ -22,6 +22,7 @@ from grpo_contract.config import Deadlines
 from grpo_contract.failure import QUOTED_CHARACTERS
 from grpo_contract.network import (
     GENERATOR_HEADER,
+    LEAVING_HEADER,
     REQUEST_ID_HEADER,
     SERVED_MODEL_NAME,
     SWAPS_HEADER,
@@ -58,6 +59,8 @@ class Generator:
         """Of its pod, once it answered."""
         self.width: float = math.inf
         """How many sequences it writes at once, by its own word; it is asked before it is given anything to write."""
+        self.is_leaving = False
+        """By its own word: it was asked to end, and finishes what it is writing."""
         self.held_version: str | None = None
         """What it is known to hold; None when it was never updated or anything went wrong since."""
         self.swapping = threading.Lock()
@@ -168,9 +171,11 @@ class Generator:
         except requests.RequestException as error:
             raise GeneratorLost(f"{path}: {error}", is_down=_found_no_port(error)) from error
         self.name = answer.headers.get(GENERATOR_HEADER, self.name)
+        self.is_leaving = LEAVING_HEADER in answer.headers
         if not answer.ok:
             words = words_of(answer.text)
-            raise GeneratorLost(f"{path}: {answer.status_code} {words}", answer.status_code, words)
+            message = f"{path}: {answer.status_code} {words}"
+            raise GeneratorLost(message, answer.status_code, words, is_leaving=self.is_leaving)
         return answer
 
     @contextlib.contextmanager

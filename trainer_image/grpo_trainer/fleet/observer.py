@@ -13,7 +13,7 @@ class GeneratorState(StrEnum):
     """The values of grpo_generators{state}; a generator is in exactly one."""
 
     READY = "ready"
-    """It answers, and does not hold the weights that completions are wanted of (yet)."""
+    """It answers, and does not hold the weights that completions are wanted of (yet), or was asked to end."""
     IN_SYNC = "in_sync"
     """It holds the current weights, or such as are no older than they may be."""
     LOST = "lost"

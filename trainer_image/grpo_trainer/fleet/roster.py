@@ -94,13 +94,13 @@ class Roster:
 
     def holding(self, oldest: int) -> list[Member]:
         """Whose weights are of that version, or of a later one; versions are counted."""
-        return [member for member in self._members.values() if member.generator.holds_since(oldest)]
+        return [member for member in self._staying() if member.generator.holds_since(oldest)]
 
     def coming(self, oldest: int) -> list[Member]:
         """Who belongs to the fleet and has not those weights yet, but is on its way to them."""
         return [
             member
-            for member in self._members.values()
+            for member in self._staying()
             if member.is_busy and member.generator.held_version is not None and not member.generator.holds_since(oldest)
         ]
 
@@ -113,7 +113,7 @@ class Roster:
             self._looked_at = time.monotonic()
             self._look_up()
         for member in self._members.values():
-            if not self._has_newest(member) and member.is_due:
+            if member.is_due and (member.generator.is_leaving or not self._has_newest(member)):
                 self._start(member)
         self.tell()
 
@@ -150,7 +150,9 @@ class Roster:
 
     def lose(self, member: Member, hold: Hold, error: GeneratorLost) -> None:
         """A request under that hold failed. Of several, the first one counts: the generator is asked again after a while,
-        and what the others say later must not take away what it was given since."""
+        and what the others say later must not take away what it was given since. One that leaves has lost nothing."""
+        if error.is_leaving:
+            return
         generator = member.generator
         with member.counting:
             if generator.held_version is not None and generator.spell is hold.spell:
@@ -180,10 +182,17 @@ class Roster:
             self.hold(member, self.newest)
 
     def _held(self, generator: Generator, oldest: int) -> str | None:
-        """The version that it holds, if that is new enough. Also while an update is under way."""
+        """The version that it holds, if that is new enough. Also while an update is under way.
+
+        Raises:
+            GeneratorLost: it cannot be reached, or is not to be given anything more.
+        """
         known = generator.held_version
         version = known if known is not None and count_of(known) >= oldest else self._weights.version
-        return version if generator.holds(version) else None
+        holds = generator.holds(version)
+        if generator.is_leaving:
+            raise GeneratorLost("it is asked to end, and finishes what it is writing", is_leaving=True)
+        return version if holds else None
 
     def _update(self, generator: Generator) -> str:
         try:
@@ -198,7 +207,7 @@ class Roster:
     def _count_failure(self, member: Member, error: GeneratorLost) -> None:
         if member.failures == 0:
             logger.warning("generator %s cannot be used: %s", member.generator.name, error)
-        member.answers = False
+        member.answers = error.is_leaving
         member.last_error = str(error)
         if error.is_down:  # which it may be for many tries, and says nothing of the time after it
             pause_s, member.failures = DOWN_RETRY_S, max(member.failures, 1)
@@ -206,12 +215,17 @@ class Roster:
             pause_s, member.failures = RETRY_S[min(member.failures, len(RETRY_S) - 1)], member.failures + 1
         member.retry_at = time.monotonic() + pause_s
 
+    def _staying(self) -> list[Member]:
+        """Who may be given something to write."""
+        return [member for member in self._members.values() if not member.generator.is_leaving]
+
     def _has_newest(self, member: Member) -> bool:
         return member.generator.held_version == self._weights.version
 
     def _status(self, member: Member) -> GeneratorStatus:
         oldest = self._oldest_taken()
-        if member.generator.holds_since(self.newest if oldest is None else oldest):
+        is_new_enough = member.generator.holds_since(self.newest if oldest is None else oldest)
+        if is_new_enough and not member.generator.is_leaving:
             state = GeneratorState.IN_SYNC
         else:
             state = GeneratorState.READY if member.answers else GeneratorState.LOST
