@@ -15,8 +15,8 @@ from grpo_operator.reconcile.restart import GONE_GRACE_S
 
 CONNECTION_S: Final = 3.0
 """Within which a generator that is gone is noticed."""
-HANG_S: Final = DEADLINES["generateSeconds"] + 10.0
-SYNC_HANG_S: Final = 60.0
+HANG_S: Final = 40.0
+"""Within which one that hangs is, whatever it does: it has missed two questions."""
 ENDED_S: Final = float(HANGS_S + LIVENESS_PERIOD_S + HUNG_GRACE_PERIOD_S)
 """Within which the kubelet has ended a generator that hangs."""
 HUNG_S: Final = float(DEADLINES["collectiveSeconds"] + LEARNER_GRACE_PERIOD_S)
@@ -65,7 +65,7 @@ FAULTS: Final = (
     _of_generators("generator killed", on_pods.hurt_generator(kill)),
     _of_generators("generator deleted", on_pods.delete_generator),
     _of_generators("generator killed in a weight update", on_pods.in_weight_update(kill)),
-    _of_generators("generator hung in a weight update", on_pods.in_weight_update(on_pods.stop), SYNC_HANG_S, ENDED_S),
+    _of_generators("generator hung in a weight update", on_pods.in_weight_update(on_pods.stop), HANG_S, ENDED_S),
     _of_generators("all generators killed", on_pods.kill_all_generators),
     _of_generators("generator hung", on_pods.hurt_generator(on_pods.stop), HANG_S, ENDED_S),
     Fault("generators scaled to 1 and back", Hurt.NOBODY, on_pods.scale_down_and_up),

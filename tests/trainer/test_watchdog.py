@@ -2,16 +2,17 @@
 
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
 from grpo_contract.config import Deadlines, RewardCode, RewardsConfig
+from harness.layout import TRAINER_IMAGE
 from harness.waiting import wait_for
 from trainer.learner_inputs import learner_config
-from trainer.learner_pod import ONE_RANK, WITH_TESTS, LearnerPod, two_pods
+from trainer.learner_pod import LAUNCHER, ONE_RANK, WITH_TESTS, LearnerPod, two_pods
 
 RANK = Path(__file__).with_name("watchdog_rank.py")
 START_S = 240
@@ -143,3 +144,29 @@ def test_a_launcher_that_hangs_ends(tmp_path: Path) -> None:
         f"a learner's launcher got no further for {DEADLINE_S} s while loading: its main thread is in "
     )
     assert "in unpacked" in text_of(pod)
+
+
+@pytest.mark.parametrize(
+    ("program", "module", "who"),
+    [
+        (LAUNCHER, "torch", "a learner's launcher"),
+        (("-m", "grpo_trainer.worker"), "deepspeed", "learner process 0"),
+    ],
+)
+def test_an_import_that_hangs_ends(program: Sequence[str], module: str, who: str, tmp_path: Path) -> None:
+    """The image's file system may hang as well."""
+    modules = tmp_path / "modules"
+    modules.mkdir()
+    (modules / f"{module}.py").write_text("import time\ntime.sleep(600)\n")
+    config = learner_config(tmp_path / "model", tmp_path / "train.jsonl", deadlines=Deadlines(loading_s=DEADLINE_S))
+    env = ({} if program is LAUNCHER else ONE_RANK) | {"PYTHONPATH": f"{modules}:{TRAINER_IMAGE}"}
+    pod = LearnerPod(tmp_path, config, program=program, env=env)
+    try:
+        assert pod.wait(START_S) == 1, pod.tail()
+    finally:
+        pod.kill()
+    failure = json.loads(pod.termination_file.read_text())
+    assert failure["reason"] == "LoadingTimeout"
+    assert failure["message"].startswith(
+        f"{who} got no further for {DEADLINE_S} s while loading: its main thread is in <module> ({module}.py"
+    )

@@ -9,13 +9,10 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import pytest
-import requests
 
 from grpo_contract.config import Deadlines
 from grpo_contract.failure import PodReason
-from grpo_contract.network import GENERATOR_READY_PATH
 from grpo_trainer.fleet import roster as roster_module
-from grpo_trainer.fleet import update as update_module
 from grpo_trainer.fleet.background import in_background
 from grpo_trainer.fleet.completion import Completion
 from grpo_trainer.fleet.errors import GeneratorLost, GeneratorsLost
@@ -23,7 +20,7 @@ from grpo_trainer.fleet.fleet import MOST_SENDS, Fleet
 from grpo_trainer.fleet.generator import Generator
 from grpo_trainer.fleet.observer import GeneratorState
 from grpo_trainer.fleet.roster import Roster
-from grpo_trainer.fleet.update import MOST_MISSED, Update, Updating, WeightSource
+from grpo_trainer.fleet.update import Update, WeightSource
 from grpo_trainer.fleet.weights import WeightServer
 from harness.waiting import wait_for
 from trainer.collecting import are_there, collect
@@ -496,48 +493,3 @@ def test_a_hung_newcomer_does_not_delay_the_others(weights: WeightServer) -> Non
             collect(fleet, fleet.submit([[1]], 1, {}))
         assert time.monotonic() - started < SLACK_S
         assert observer.completions == {"a": 3}
-
-
-class HungServer:
-    """Of a generator, played: it answers no update before `answers` is set, and small questions with `status`."""
-
-    def __init__(self, status: int | None) -> None:
-        self.status = status
-        """None: it does not answer them either."""
-        self.answers = threading.Event()
-        self.asked: Counter[str] = Counter()
-
-    def __call__(self, method: str, path: str, body: Any, timeout_s: float) -> requests.Response:
-        self.asked[path] += 1
-        if path == GENERATOR_READY_PATH:
-            assert (method, timeout_s) == ("GET", Deadlines().control_s)
-            raise GeneratorLost("not ready", self.status)
-        assert self.answers.wait(SLACK_S)
-        raise GeneratorLost("no such weights", 502)
-
-
-@pytest.fixture
-def _ask_often(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(update_module, "ASKED_EVERY_S", 0.05)
-
-
-@pytest.mark.usefixtures("_ask_often")
-def test_a_generator_that_hangs_while_it_gets_weights_is_lost_long_before_their_deadline(weights: WeightServer) -> None:
-    server = HungServer(status=None)
-    with (
-        weights.offering() as offering,
-        pytest.raises(GeneratorLost, match="/stage_weights: it hangs, and answers nothing else"),
-    ):
-        Updating(server, Deadlines()).stage(offering.offer)
-    assert server.asked == {"/stage_weights": 1, GENERATOR_READY_PATH: MOST_MISSED}
-
-
-@pytest.mark.usefixtures("_ask_often")
-def test_a_generator_that_takes_long_over_weights_and_answers_is_waited_for(weights: WeightServer) -> None:
-    server = HungServer(status=503)
-    with weights.offering() as offering:
-        staging = in_background(Updating(server, Deadlines()).stage, offering.offer)
-        wait_for("patience", lambda: server.asked[GENERATOR_READY_PATH] > 2 * MOST_MISSED, SLACK_S, 0.01)
-        server.answers.set()
-        with pytest.raises(GeneratorLost, match="no such weights"):
-            staging.result(SLACK_S)

@@ -13,6 +13,7 @@ import socket
 import sys
 import tempfile
 import time
+from importlib import import_module
 from pathlib import Path
 from types import FrameType
 from typing import Any, Final
@@ -40,6 +41,8 @@ STOP_WORKERS_S: Final = 10
 """Between SIGTERM and SIGKILL."""
 LAST_S: Final = 3.0
 """Of the pod's grace period, for the end of workers that have not ended by themselves."""
+TORCHRUN: Final = "torch.distributed.launcher.api"
+"""What starts workers."""
 WORKER: Final[tuple[str, ...]] = ("-m", "grpo_trainer.worker")
 
 log = logging.getLogger(__name__)
@@ -76,12 +79,13 @@ def run(config: RunConfig, config_file: Path) -> None:
     for note in config.recipe_notes:
         log.info("spec.recipe.%s: %s", note.key, note.action)
     with tempfile.TemporaryDirectory(prefix="reward-code-", ignore_cleanup_errors=True) as copies:
-        watchdog = Watchdog(config.deadlines)  # what it looks at lies on the volume
+        watchdog = Watchdog(config.deadlines)  # what it looks at lies on the volume, and what it imports in the image
         code = module_folders(config.rewards.code, Path(copies))
         os.environ[environment.REWARD_CODE] = os.pathsep.join(map(str, code))
         preflight.check(config.recipe, code)
         preflight.check_hub(config.recipe, config.name)
         check_starting_checkpoint(config)
+        import_module(TORCHRUN)
         watchdog.close()
         wait_for_name(config.learners.rendezvous_host, config.deadlines.rendezvous_s)
         run_workers(config, config_file)

@@ -57,11 +57,13 @@ def learn(config: RunConfig) -> None:
     exporter = Exporter(registry, board if is_first else None) if os.environ["LOCAL_RANK"] == "0" else None
     metrics = LearnerMetrics(registry if is_first else None)
 
+    importing = Watchdog(config.deadlines)
     leave_out_unused(config.recipe)
     from grpo_trainer.device import collectives_begun, process_group
     from grpo_trainer.training import train
 
     startup.end(StartupPart.IMPORTS, now())
+    importing.close()
     Watchdog(config.deadlines, collectives_begun)
     with process_group(config.learners.device, config.deadlines.library_s) as ranks:
         startup.end(StartupPart.RANKS, now())

@@ -22,6 +22,7 @@ from grpo_contract.config import Deadlines
 from grpo_contract.failure import QUOTED_CHARACTERS
 from grpo_contract.network import (
     GENERATOR_HEADER,
+    GENERATOR_READY_PATH,
     LEAVING_HEADER,
     REQUEST_ID_HEADER,
     SERVED_MODEL_NAME,
@@ -29,12 +30,15 @@ from grpo_contract.network import (
     WEIGHTS_HEADER,
     WIDTH_HEADER,
 )
+from grpo_trainer.fleet.background import in_background
 from grpo_trainer.fleet.completion import Completion, completions_of, versions_of
 from grpo_trainer.fleet.errors import GeneratorLost
+from grpo_trainer.fleet.patience import Patience
 from grpo_trainer.fleet.refusal import REFUSALS, refused_completions, words_of
 from grpo_trainer.fleet.update import Update, Updating, WeightSource
 from grpo_trainer.fleet.weights import count_of
 
+COMPLETIONS_PATH: Final = "/v1/completions"
 MOST_REQUESTS: Final = 32
 """For completions, that one share of the prompts is split into. All are under way together: vLLM batches their prompts."""
 MOST_CONNECTIONS: Final = 4 * MOST_REQUESTS
@@ -74,7 +78,8 @@ class Generator:
         # vLLM closes idle connections after 5 s: one that it closes as we send would look like a dead generator.
         self._session.headers["Connection"] = "close"
         self._session.mount("http://", _KeepAliveAdapter(pool_maxsize=MOST_CONNECTIONS))
-        self._updating = Updating(self._request, deadlines)
+        self._patience = Patience(self._answers)
+        self._updating = Updating(self._request, self._patience, deadlines)
 
     def holds(self, version: str) -> bool:
         """Whether it says so itself and nothing has gone wrong since it was given that version.
@@ -143,12 +148,21 @@ class Generator:
     def _completions(self, request: dict[str, Any]) -> requests.Response:
         body = {"model": SERVED_MODEL_NAME, **request, "return_token_ids": True, "return_tokens_as_token_ids": True}
         named = {REQUEST_ID_HEADER: uuid.uuid4().hex}
+        answer = in_background(self._request, "POST", COMPLETIONS_PATH, body, self._deadlines.generate_s, named)
         try:
-            return self._request("POST", "/v1/completions", body, self._deadlines.generate_s, named)
+            return self._patience.wait_for(answer, COMPLETIONS_PATH)
         except GeneratorLost as error:
             if error.status in REFUSALS:
                 raise refused_completions(self.name, error.words) from error
             raise
+
+    def _answers(self) -> bool:
+        """Anything at all."""
+        try:
+            self._request("GET", GENERATOR_READY_PATH, None, self._deadlines.control_s)
+        except GeneratorLost as error:
+            return error.status is not None
+        return True
 
     def _version(self) -> str:
         answer = self._request("GET", "/weight_info", None, self._deadlines.control_s)

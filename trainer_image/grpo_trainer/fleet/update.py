@@ -8,24 +8,18 @@ Rules of vLLM 0.31 that this file keeps:
 import contextlib
 import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import wait
 from dataclasses import dataclass
 from http import HTTPStatus
-from typing import Any, Final, Protocol
+from typing import Any, Protocol
 
 import requests
 
 from grpo_contract.config import Deadlines
-from grpo_contract.network import GENERATOR_READY_PATH
 from grpo_contract.weights import STAGE_PATH, StageAnswer, StagedWeights, WeightOffer
 from grpo_trainer.fleet.background import in_background
 from grpo_trainer.fleet.errors import GeneratorLost
+from grpo_trainer.fleet.patience import Patience
 from grpo_trainer.fleet.weights import Offering
-
-ASKED_EVERY_S: Final = 5.0
-"""While an answer may take long, whether the generator answers anything."""
-MOST_MISSED: Final = 2
-"""Such questions in a row, of `control_s` each. Its servers' processes have time for them whatever its engine does."""
 
 
 @dataclass(frozen=True)
@@ -56,8 +50,8 @@ class Request(Protocol):
 class Updating:
     """Of one generator."""
 
-    def __init__(self, request: Request, deadlines: Deadlines) -> None:
-        self._request, self._deadlines = request, deadlines
+    def __init__(self, request: Request, patience: Patience, deadlines: Deadlines) -> None:
+        self._request, self._patience, self._deadlines = request, patience, deadlines
 
     def stage(self, offer: WeightOffer) -> StagedWeights:
         """It fetches the weights and goes on as before.
@@ -89,25 +83,9 @@ class Updating:
         return time.perf_counter() - started
 
     def _patient_request(self, path: str, body: dict[str, Any]) -> requests.Response:
-        """It may take as long as weights take. A generator that hangs answers nothing else either, and is not waited for so
-        long.
-
-        Raises:
-            GeneratorLost: as Request does, or it hangs.
-        """
-        answer, missed = in_background(self._request, "POST", path, body, self._deadlines.weight_sync_s), 0
-        while not wait([answer], ASKED_EVERY_S).done:
-            missed = 0 if self._answers() else missed + 1
-            if missed == MOST_MISSED:
-                raise GeneratorLost(f"{path}: it hangs, and answers nothing else either")
-        return answer.result()
-
-    def _answers(self) -> bool:
-        try:
-            self._request("GET", GENERATOR_READY_PATH, None, self._deadlines.control_s)
-        except GeneratorLost as error:
-            return error.status is not None
-        return True
+        """It may take as long as weights take."""
+        request = in_background(self._request, "POST", path, body, self._deadlines.weight_sync_s)
+        return self._patience.wait_for(request, path)
 
     @contextlib.contextmanager
     def _paused(self, on_failure: Callable[[], None]) -> Iterator[None]:
