@@ -6,7 +6,6 @@ A fresh server reports the version "default".
 import contextlib
 import json
 import math
-import socket
 import threading
 import time
 import uuid
@@ -33,6 +32,7 @@ from grpo_contract.network import (
 from grpo_trainer.fleet.background import in_background
 from grpo_trainer.fleet.completion import Completion, completions_of, versions_of
 from grpo_trainer.fleet.errors import GeneratorLost
+from grpo_trainer.fleet.keep_alive import TO_GENERATORS
 from grpo_trainer.fleet.patience import Patience
 from grpo_trainer.fleet.refusal import REFUSALS, refused_completions, words_of
 from grpo_trainer.fleet.update import Update, Updating, WeightSource
@@ -46,13 +46,6 @@ MOST_CONNECTIONS: Final = 4 * MOST_REQUESTS
 SPELL_VERSIONS: Final = 1024
 """Of a spell that are remembered, the last ones: more than come while a request is under way. Those are the versions that
 maxStaleness allows, and those of evaluations in between."""
-KEEP_ALIVE: Final = (
-    (socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1),
-    (socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, 15),
-    (socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, 5),
-    (socket.IPPROTO_TCP, socket.TCP_KEEPCNT, 4),
-)
-"""A node that vanished says nothing: 35 s later its requests fail, instead of at their deadline."""
 
 
 class Generator:
@@ -208,7 +201,7 @@ def _found_no_port(error: requests.RequestException) -> bool:
 
 class _KeepAliveAdapter(HTTPAdapter):
     def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
-        super().init_poolmanager(*args, socket_options=KEEP_ALIVE, **kwargs)
+        super().init_poolmanager(*args, socket_options=TO_GENERATORS, **kwargs)
 
 
 @contextlib.contextmanager

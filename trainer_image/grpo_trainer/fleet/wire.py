@@ -18,7 +18,7 @@ from multiprocessing.connection import Connection
 from typing import Any, Final
 
 from grpo_contract.failure import PodReason, RunFailure
-from grpo_trainer.fleet.generator import KEEP_ALIVE
+from grpo_trainer.fleet.keep_alive import BETWEEN_LEARNERS
 
 TOKEN_BYTES: Final = 32
 HELLO_BYTES: Final = TOKEN_BYTES + 4
@@ -168,7 +168,11 @@ def connect(address: Address, rank: int) -> Connection:
             "the NetworkPolicies between learners."
         )
         raise RunFailure(PodReason.RENDEZVOUS_TIMEOUT, message) from error
-    for level, option, value in KEEP_ALIVE:  # else a node that vanished with half of a message would be waited for
+    for (
+        level,
+        option,
+        value,
+    ) in BETWEEN_LEARNERS:  # else a node that vanished with half of a message would be waited for
         connection.setsockopt(level, option, value)
     connection.sendall(address.token + rank.to_bytes(4, "big"))
     connection.settimeout(None)
