@@ -31,7 +31,7 @@ from grpo_operator.reconcile.report import with_log
 from grpo_operator.reconcile.reward_code import config_maps_to_look_for
 from grpo_operator.reconcile.storage import needs_users_claim
 from grpo_operator.reconcile.world import Children, Reading, Refusal, World, belongs_to, current_attempt, sort_children
-from grpo_operator.resources import BY_KIND, CLAIM, CONFIG_MAP, GRPORUN, JOB, POD
+from grpo_operator.resources import BY_KIND, CLAIM, CONFIG_MAP, GRPORUN, POD
 from grpo_operator.settings import Settings
 from grpo_operator.workqueue import WorkQueue
 
@@ -61,16 +61,13 @@ class _Memory:
     asked_pod: str | None = None
 
 
-_ORDER: Final = {CLAIM.kind: 0, CONFIG_MAP.kind: 1, JOB.kind: 3}
-"""What pods take for granted goes first, one after the other: pods would write to somebody else's volume where somebody else's
-claim has its name, and do what the last attempt was to do where the configuration is not written yet. The Job goes last, and
-says that all of its attempt was asked for."""
-_ALL_ELSE: Final = 2
+_FIRST: Final = (CLAIM.kind, CONFIG_MAP.kind)
+"""One after the other, before all else."""
 
 
 def _rank(child: Child) -> int:
     kind, _ = ref_of(child)
-    return _ORDER.get(kind, _ALL_ELSE)
+    return _FIRST.index(kind) if kind in _FIRST else len(_FIRST)
 
 
 @dataclass(frozen=True)
@@ -81,9 +78,6 @@ class _Written:
     """All that are not there as they should be."""
     error: ApiError | None = None
     """One of them was not refused: the same request may succeed soon."""
-
-    def and_then(self, other: "_Written") -> "_Written":
-        return _Written((*self.refusals, *other.refusals), self.error or other.error)
 
 
 class Controller:
@@ -221,12 +215,12 @@ class Controller:
         return await self._queue.unless_added(key, answer) or self._reader.newest(first_learner.uid)
 
     async def _write(self, run: GRPORun, children: Sequence[Child], memory: _Memory) -> _Written:
-        """Nothing more where something is refused that pods take for granted."""
+        """What pods take for granted goes first: pods would write to somebody else's volume where somebody else's claim has its
+        name, and do what the last attempt was to do where the configuration is not written yet."""
         written = _Written()
-        for rank, group in groupby(sorted(children, key=_rank), _rank):
-            written = written.and_then(await self._write_at_once(run, list(group), memory))
-            if written.refusals and rank < _ALL_ELSE:
-                break
+        for _, group in groupby(sorted(children, key=_rank), _rank):
+            if not written.refusals:
+                written = await self._write_at_once(run, list(group), memory)
         if memory.full_pass_due <= monotonic():
             memory.full_pass_due = monotonic() + self._settings.full_pass_s
         return written

@@ -12,6 +12,7 @@ from cluster.cgroups import kill
 from grpo_contract.grace import LEARNER_GRACE_PERIOD_S
 from grpo_operator.desired.generators import HANGS_S, HUNG_GRACE_PERIOD_S, LIVENESS_PERIOD_S
 from grpo_operator.reconcile.restart import GONE_GRACE_S
+from grpo_trainer.fleet.patience import ASKED_EVERY_S
 
 CONNECTION_S: Final = 3.0
 """Within which a generator that is gone is noticed."""
@@ -63,7 +64,8 @@ def _of_checkpoints(name: str, how: str) -> Fault:
 
 FAULTS: Final = (
     _of_generators("generator killed", on_pods.hurt_generator(kill)),
-    _of_generators("generator deleted", on_pods.delete_generator),
+    # It finishes what it writes, and says that it leaves when it is asked for more, or whether it is there.
+    _of_generators("generator deleted", on_pods.delete_generator, CONNECTION_S + ASKED_EVERY_S),
     _of_generators("generator killed in a weight update", on_pods.in_weight_update(kill)),
     _of_generators("generator hung in a weight update", on_pods.in_weight_update(on_pods.stop), HANG_S, ENDED_S),
     _of_generators("all generators killed", on_pods.kill_all_generators),

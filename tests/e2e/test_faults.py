@@ -192,9 +192,11 @@ def delete_a_learner(kubectl: Kubectl, name: str) -> HurtInLearner:
     pod = pods(kubectl, name, "learner")[1]
     victim = pod["metadata"]["name"]
     hold(kubectl, pod)  # it is gone in a few seconds, and an operator on busy cores may look after that
-    kubectl("delete", "pod", victim, "--wait=false")
-    wait_for_run(kubectl, name, "in steps of the second attempt", trains_again, START_S)
-    release(kubectl, pod)
+    try:
+        kubectl("delete", "pod", victim, "--wait=false")
+        wait_for_run(kubectl, name, "in steps of the second attempt", trains_again, START_S)
+    finally:
+        release(kubectl, pod)
     still_warm = generator_uids(kubectl, name)
     run = wait_for_phase(kubectl, name, "Succeeded", RUN_S)
     return HurtInLearner(

@@ -79,17 +79,20 @@ def pods(kubectl: Kubectl, run: str, role: str) -> list[Manifest]:
     return sorted(found, key=lambda pod: str(pod["metadata"]["name"]))
 
 
+HOLDS = "grpo.dev/test-holds"
+
+
 def hold(kubectl: Kubectl, pod: Manifest) -> None:
     """Once it is deleted it takes its time, until it is released."""
-    finalizers = [*pod["metadata"].get("finalizers", ()), "grpo.dev/test-holds"]
-    _set_finalizers(kubectl, pod["metadata"]["name"], finalizers)
+    _set_finalizers(kubectl, pod["metadata"]["name"], lambda found: [*found, HOLDS])
 
 
 def release(kubectl: Kubectl, pod: Manifest) -> None:
-    _set_finalizers(kubectl, pod["metadata"]["name"], [])
+    _set_finalizers(kubectl, pod["metadata"]["name"], lambda found: [each for each in found if each != HOLDS])
 
 
-def _set_finalizers(kubectl: Kubectl, pod: str, finalizers: list[str]) -> None:
+def _set_finalizers(kubectl: Kubectl, pod: str, change: Callable[[list[str]], list[str]]) -> None:
+    finalizers = change(kubectl.get("pod", pod)["metadata"].get("finalizers", []))
     kubectl("patch", "pod", pod, "--type=merge", "--patch", json.dumps({"metadata": {"finalizers": finalizers}}))
 
 

@@ -12,6 +12,7 @@ import requests
 import grpo_generator
 from grpo_contract import environment
 from grpo_contract.config import CheckpointConfig, GeneratorConfig, LearnerConfig, RunConfig
+from grpo_contract.grace import GENERATOR_GRACE_PERIOD_S
 from grpo_contract.network import GENERATOR_HEALTH_PATH, GENERATOR_READY_PATH, METRICS_PATH
 from harness.daemons import free_port
 from harness.waiting import wait_for
@@ -19,7 +20,6 @@ from trainer import contained
 from trainer.contained import CONTAINED
 
 TOKEN = "token-of-the-run"
-GRACE_PERIOD_S = 15
 START_S = 420
 """Under load vLLM takes minutes to start."""
 
@@ -36,7 +36,9 @@ def run_config(recipe: Mapping[str, Any], tensor_parallel_size: int = 1) -> RunC
 
 
 class RunningGenerator:
-    def __init__(self, folder: Path, config: RunConfig, name: str) -> None:
+    def __init__(
+        self, folder: Path, config: RunConfig, name: str, grace_period_s: int = GENERATOR_GRACE_PERIOD_S
+    ) -> None:
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self.name = name
@@ -53,7 +55,7 @@ class RunningGenerator:
                 | {
                     "PYTHONPATH": str(Path(grpo_generator.__file__).parents[1]),  # of all processes that vLLM spawns
                     environment.POD_NAME: name,
-                    environment.GRACE_PERIOD: str(GRACE_PERIOD_S),
+                    environment.GRACE_PERIOD: str(grace_period_s),
                     environment.TOKEN_FILE: str(self.token_file),
                     environment.TERMINATION_FILE: str(self.termination_file),
                 },

@@ -153,7 +153,10 @@ def test_learners_are_told_the_deadlines() -> None:
 
 
 def test_another_deadline_touches_no_pod() -> None:
-    assert changed(children_of(make_run()), children_of(make_run(deadlines=GIVEN))) == {"ConfigMap/math-config"}
+    before, after = children_of(make_run()), children_of(make_run(deadlines=GIVEN))
+    generators = "Deployment/math-generator"
+    assert changed(before, after) == {"ConfigMap/math-config", generators}
+    assert before[generators]["spec"] == after[generators]["spec"]
 
 
 def test_a_generator_may_start_as_long_as_learners_wait_for_it() -> None:
@@ -190,7 +193,9 @@ def test_scaling_generators_changes_nothing_but_replicas() -> None:
 
 def test_a_new_attempt_is_a_new_job_and_a_new_first_learner() -> None:
     first, second = children_of(make_run(), attempt=1), children_of(make_run(), attempt=2)
-    assert changed(first, second) == {"Job/math-learner-1", "Job/math-learner-2", "Service/math-learner"}
+    generators = "Deployment/math-generator"
+    assert changed(first, second) == {"Job/math-learner-1", "Job/math-learner-2", "Service/math-learner", generators}
+    assert first[generators]["spec"] == second[generators]["spec"]
     assert second["Service/math-learner"]["spec"]["selector"] == {
         "grpo.dev/run": "math",
         "grpo.dev/run-uid": UID,

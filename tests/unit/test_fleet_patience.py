@@ -87,6 +87,8 @@ class HungServer(ThreadingHTTPServer):
         super().__init__(("127.0.0.1", 0), HungHandler)
         self.is_alive = False
         self.asked: list[str] = []
+        self.was_left = threading.Event()
+        """Nobody waits for the answer any more."""
 
 
 class HungHandler(BaseHTTPRequestHandler):
@@ -94,7 +96,9 @@ class HungHandler(BaseHTTPRequestHandler):
 
     def do_POST(self) -> None:
         self.server.asked.append(self.path)
-        threading.Event().wait(60)
+        self.rfile.read(int(self.headers["Content-Length"]))
+        if self.connection.recv(1) == b"":
+            self.server.was_left.set()
 
     def do_GET(self) -> None:
         self.server.asked.append(self.path)
@@ -119,12 +123,14 @@ def generator(server: HungServer) -> Generator:
     return Generator(f"http://127.0.0.1:{server.server_port}", lambda: "token", Deadlines(control_s=0.1))
 
 
-def test_completions_of_one_that_hangs(generator: Generator) -> None:
+def test_completions_of_one_that_hangs(server: HungServer, generator: Generator) -> None:
+    """They are not written when it goes on later."""
     with pytest.raises(GeneratorLost, match=f"/v1/completions: {HANGS}"):
         generator.complete([[1]], 1, {}, "weights-1")
+    assert server.was_left.wait(SOON_S)
 
 
-def test_weights_for_one_that_hangs(generator: Generator) -> None:
+def test_weights_for_one_that_hangs(server: HungServer, generator: Generator) -> None:
     weights = WeightServer("127.0.0.1", 0, deadline_s=60)
     try:
         weights.publish([])
@@ -132,6 +138,7 @@ def test_weights_for_one_that_hangs(generator: Generator) -> None:
             generator.update(weights)
     finally:
         weights.close()
+    assert server.was_left.wait(SOON_S)
 
 
 def test_one_that_is_not_ready_does_not_hang(server: HungServer, generator: Generator) -> None:

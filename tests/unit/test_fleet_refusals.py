@@ -18,7 +18,7 @@ from grpo_trainer.fleet.completion import Completion
 from grpo_trainer.fleet.errors import GeneratorLost
 from grpo_trainer.fleet.generator import MOST_REQUESTS, Generator
 from grpo_trainer.fleet.observer import GeneratorState
-from grpo_trainer.fleet.roster import Roster
+from grpo_trainer.fleet.roster import Hold, Member, Roster
 from grpo_trainer.fleet.weights import WeightServer
 from trainer.recording_observer import RecordingObserver
 
@@ -32,6 +32,7 @@ class RefusingServer(ThreadingHTTPServer):
     version: str | None = "version"
     """Of the weights that it says it computes with."""
     width: str | None = None
+    is_leaving = False
 
     @staticmethod
     def on_completions() -> object:
@@ -57,6 +58,8 @@ class RefusalHandler(BaseHTTPRequestHandler):
             self.send_header("X-Grpo-Weights", self.server.version)
         if self.server.width is not None:
             self.send_header("X-Grpo-Width", self.server.width)
+        if self.server.is_leaving:
+            self.send_header("X-Grpo-Leaving", "1")
         self.end_headers()
         self.wfile.write(self.server.body.encode())
 
@@ -171,6 +174,41 @@ def test_the_last_versions_of_a_spell_are_remembered(server: RefusingServer, mon
         versions.append(generator.update(weights).version)
     assert generator.spell is spell
     assert generator.spell == versions[-3:]
+    weights.close()
+
+
+def test_a_generator_that_leaves_says_so_on_each_answer(server: RefusingServer) -> None:
+    """Until a pod that has its address now answers, which says what it holds."""
+    generator = Generator(f"http://127.0.0.1:{server.server_port}", lambda: "token", Deadlines())
+    server.status, server.body, server.is_leaving = 503, '{"error": {"message": "it is asked to end"}}', True
+    with pytest.raises(GeneratorLost, match="/v1/completions: 503 it is asked to end") as caught:
+        generator.complete([[1]], 1, {}, "version")
+    assert caught.value.is_leaving
+    assert generator.is_leaving
+    server.status, server.body, server.is_leaving = 400, "", False
+    with pytest.raises(UserError):  # an answer that was on its way before
+        generator.complete([[1]], 1, {}, "version")
+    assert generator.is_leaving
+    server.status, server.body, server.width = 200, '{"weight_version": "default"}', "128"
+    assert not generator.holds("version")
+    assert not generator.is_leaving
+
+
+def test_what_a_generator_that_leaves_is_writing_is_taken_when_it_is_gone(server: RefusingServer) -> None:
+    """Neither its refusals nor a question that comes too late end the spell of weights that it writes under."""
+    weights = WeightServer("127.0.0.1", 0, deadline_s=1)
+    weights.publish([])
+    url = f"http://127.0.0.1:{server.server_port}"
+    generator = Generator(url, lambda: "token", Deadlines())
+    generator.held_version, generator.is_leaving = weights.version, True
+    roster = Roster(OnlyOne(url), weights, lambda _: generator, RecordingObserver())
+    hold = Hold(weights.version, generator.spell)
+    roster.lose(Member(generator), hold, GeneratorLost("it is asked to end", is_leaving=True))
+    server.status, server.body = 500, "the engine has ended"
+    with pytest.raises(GeneratorLost):
+        generator.holds(weights.version)
+    assert (generator.held_version, generator.spell) == (weights.version, hold.spell)
+    assert generator.spell is hold.spell
     weights.close()
 
 

@@ -306,7 +306,16 @@ def test_who_does_not_know_yet_that_a_generator_leaves_asks_another_one(
     played = play(weights, monkeypatch, 10.0, 10.0)
     played.generator("b").is_asked_to_end = True
     assert played.write(4, LARGE_G) == {"a": 4, "b": 0}
-    assert played.observer.groups_failed_over == 2
+    assert played.observer.groups_failed_over == 0
+
+
+def test_a_prompt_that_many_leaving_generators_refuse_is_none_that_ends_them(
+    weights: WeightServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    played = play(weights, monkeypatch, *[10.0] * 8)
+    for name in "abcdefg":
+        played.generator(name).is_asked_to_end = True
+    assert played.write(1, 1)["h"] == 1
 
 
 def test_a_very_slow_generator_is_tried_again_after_a_while(

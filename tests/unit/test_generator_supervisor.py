@@ -15,7 +15,7 @@ from grpo_generator import supervisor
 from grpo_generator.leaving import LEAVE
 
 GRACE_S = 1.0
-WRITES_S = 2.0
+WRITES_S = 4.0
 """Of the pod's grace period, before that."""
 ENGINE_DIED = "vllm.v1.engine.exceptions.EngineDeadError: EngineCore encountered an issue. See stack trace (above)."
 SHUTDOWN = "INFO 11-24 11:19:39 [launcher.py:128] [shutdown] API server: shutdown triggered"

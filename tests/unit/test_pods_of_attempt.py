@@ -6,7 +6,7 @@ import pytest
 
 from grpo_operator.api.run import GRPORun
 from grpo_operator.desired.manifest import Manifest
-from grpo_operator.desired.pods_of_attempt import PODS_ANNOTATION, pods_on
+from grpo_operator.desired.pods_of_attempt import PODS_ANNOTATION, read_pods
 from grpo_operator.reconcile.observed import observe
 from grpo_operator.reconcile.plan import Plan
 from grpo_operator.reconcile.reconcile import reconcile
@@ -80,9 +80,17 @@ def test_a_deployment_that_does_not_tell_is_written_anew(edited: str) -> None:
     assert has_news(written(look(make_run(), edited=edited))[DEPLOYMENT])
 
 
+def test_the_next_attempt_is_of_todays_operator_whatever_was_written_of_it_before() -> None:
+    """Its Job was, and the Deployment was refused."""
+    before = [observe(each["kind"], stored(each)) for each in children_of(make_run(), SETTINGS).values()]
+    job = observe("Job", stored(children_of(make_run(), OTHERS, attempt=2)[f"Job/{NAME}-learner-2"]))
+    plan = reconcile(make_run(), World(children=(*before, job), token="t"), OTHERS, NOW)
+    assert has_news(written(plan)[DEPLOYMENT])
+
+
 def test_what_is_kept_is_read_as_it_was_written() -> None:
     deployment = children_of(make_run(), SETTINGS)[DEPLOYMENT]
-    kept = pods_on(deployment)
+    kept = read_pods(deployment["metadata"]["annotations"][PODS_ANNOTATION])
     assert kept is not None
     assert kept.template == deployment["spec"]["template"]
     assert kept.model_dump_json() == deployment["metadata"]["annotations"][PODS_ANNOTATION]

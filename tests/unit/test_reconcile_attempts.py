@@ -38,6 +38,10 @@ SUCCEEDED = ConditionType.SUCCEEDED
 FAILED = ConditionType.FAILED
 
 
+OF_AN_ATTEMPT = {f"Service/{NAME}-learner", f"Deployment/{NAME}-generator"}
+"""What says which one it is, beside its Job: of the Deployment only a note, which touches no pod."""
+
+
 class TestFailure:
     @pytest.mark.parametrize(
         ("step", "checkpoint", "start"),
@@ -101,7 +105,7 @@ class TestFailure:
         others = [child for child in all_children(run) if child.kind != "Job"]
         plan = look(run, job, pod, *others)
         assert plan.delete == (job,)
-        assert written(plan) == {f"Job/{NAME}-learner-2", f"Service/{NAME}-learner"}
+        assert written(plan) == {f"Job/{NAME}-learner-2", *OF_AN_ATTEMPT}
 
     def test_the_new_attempt_waits_for_learners_of_the_old_one(self) -> None:
         run, job = make_run(), make_job(conditions=(job_condition("FailureTarget"),))
@@ -109,7 +113,7 @@ class TestFailure:
         run = then(run, look(run, job, failed, other))
         others = [child for child in all_children(run) if child.kind not in ("Job", "PersistentVolumeClaim")]
         plan = look(run, job, failed, other, make_claim(f"{NAME}-volume"), *others)
-        assert written(plan) == {f"Service/{NAME}-learner"}
+        assert written(plan) == OF_AN_ATTEMPT
         assert plan.look_again_s == 60
 
     def test_a_learner_on_a_lost_node_ends_the_attempt_and_the_next_one_starts_without_it(self) -> None:
@@ -126,7 +130,7 @@ class TestFailure:
         others = [child for child in all_children(run) if child.kind != "Job"]
         clearing = look(run, job, stuck, other, *others)
         assert clearing.delete == (job,)
-        assert written(clearing) == {f"Service/{NAME}-learner"}, "the other learner may still write"
+        assert written(clearing) == OF_AN_ATTEMPT, "the other learner may still write"
         assert f"Job/{NAME}-learner-2" in written(look(run, stuck, *others))
         assert said(look(run, make_job(2), stuck, make_pod(attempt=2, ready=True), *others), LEARNERS) == (
             "True",
@@ -146,7 +150,7 @@ class TestFailure:
         assert said(late, PROGRESSING) == ("False", "LearnerLeftBehind")
         assert f"Pod {left.name} of attempt 1" in message(late, PROGRESSING)
         assert late.status.phase is Phase.RESTARTING
-        assert written(late) == {f"Service/{NAME}-learner"}
+        assert written(late) == OF_AN_ATTEMPT
         over = look(then(run, late), failed, *others, now=NOW + timedelta(seconds=61))
         assert said(over, PROGRESSING) == ("True", "Restarting")
         assert f"Job/{NAME}-learner-2" in written(over)

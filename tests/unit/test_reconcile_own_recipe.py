@@ -163,7 +163,7 @@ class TestChange:
         run = then(run, look(run, job, pod))
         others = [child for child in CHILDREN if child.kind != "Job"]
         plan = look(run, job, pod, *others)
-        assert written(plan) == {f"Job/{NAME}-learner-2", f"Service/{NAME}-learner"}
+        assert written(plan) == {f"Job/{NAME}-learner-2", f"Service/{NAME}-learner", DEPLOYMENT}
         assert recipe_on(manifest_of(plan, f"{NAME}-learner-2")) == DIGEST
 
     def test_a_run_that_goes_on_after_its_end_has_it_too(self) -> None:

@@ -165,6 +165,15 @@ def test_the_same_trouble_is_told_once() -> None:
     assert trouble.message.startswith("2 of 3 pods: Pod math-learner-1-0-x cannot get image 'trainer:1'")
 
 
+@pytest.mark.parametrize(("gone_in_s", "reason"), [(100, "GeneratorReplaced"), (-1, "Unschedulable")])
+def test_a_generator_that_waits_for_the_place_of_one_that_leaves_is_no_trouble(gone_in_s: float, reason: str) -> None:
+    """It finishes what it writes, and holds its GPU for so long. Past its time it holds it for another reason."""
+    leaving = make_pod("generator", 1, deletionTimestamp=ago(-gone_in_s))
+    trouble = first_trouble([unschedulable(since_s=60, role="generator"), leaving], NOW)
+    assert trouble is not None
+    assert trouble.reason == reason
+
+
 def test_what_passes_by_itself_comes_last() -> None:
     deleted = make_pod("generator", index=0, deletionTimestamp=ago(0))
     homeless = unschedulable(UNSCHEDULABLE_GRACE_S, "generator")

@@ -22,6 +22,7 @@ PROGRESS_PATH: Final = "/progress"
 GENERATOR_PORT: Final = 8000
 GENERATOR_HEALTH_PATH: Final = "/health"
 GENERATOR_READY_PATH: Final = "/ready"
+COMPLETIONS_PATH: Final = "/v1/completions"
 GENERATOR_OPEN_PATHS: Final = frozenset({GENERATOR_HEALTH_PATH, GENERATOR_READY_PATH, METRICS_PATH})
 """All that a generator answers without the run's token."""
 

@@ -2,6 +2,7 @@
 
 import argparse
 import os
+import signal
 import sys
 from pathlib import Path
 
@@ -18,6 +19,8 @@ SERVER = "grpo_generator.server"
 
 
 def main() -> int:
+    # Process 1 of a container ignores signals that it does not handle. There is nothing to finish yet.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     parser = argparse.ArgumentParser(prog="grpo_generator", allow_abbrev=False)
     parser.add_argument("--config", type=Path, help="the run's config file (default: where the operator mounts it)")
     options, vllm_arguments = parser.parse_known_args()

@@ -1,4 +1,4 @@
-"""A generator that is asked to end: it takes nothing more to write, and ends when it has answered what it was asked before.
+"""A generator that is asked to end: it takes nothing more to write, and ends when it has written what it was asked for before.
 
 Learners see it by a header on its answers, and ask others. What it is writing would have to be written anew.
 """
@@ -27,7 +27,7 @@ class Leaving:
 
     @contextmanager
     def answering(self) -> Iterator[None]:
-        """A request that is answered before the end."""
+        """A request for completions, which is answered before the end."""
         self._num_under_way += 1
         try:
             yield

@@ -12,6 +12,7 @@ from typing import Any, Final
 
 from grpo_contract import pod
 from grpo_contract.network import (
+    COMPLETIONS_PATH,
     GENERATOR_HEADER,
     GENERATOR_OPEN_PATHS,
     GENERATOR_READY_PATH,
@@ -32,7 +33,6 @@ Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 App = Callable[[Message, Receive, Send], Awaitable[None]]
 
-COMPLETIONS_PATH: Final = "/v1/completions"
 WEIGHT_INFO_PATH: Final = "/weight_info"
 UPDATE_PATH: Final = "/update_weights"
 FINISH_PATH: Final = "/finish_weight_update"

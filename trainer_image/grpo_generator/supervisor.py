@@ -19,8 +19,8 @@ from grpo_generator.leaving import LEAVE
 from grpo_generator.refusal import no_room_for_cache
 
 GRACE_S: Final = 5.0
-"""From SIGTERM to SIGKILL: there is nothing to save. The last of the pod's grace period, in which it writes to their end what
-completions it has begun."""
+"""From vLLM's SIGTERM to SIGKILL: there is nothing to save. The last seconds of the pod's grace period; those before are for the
+completions that it has begun."""
 LOG_END_S: Final = 2.0
 """For the rest of the log: workers that outlive the server keep the pipe open."""
 

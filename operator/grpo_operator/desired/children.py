@@ -27,13 +27,13 @@ class Child:
 def build_children(
     run: GRPORun, settings: Settings, attempt: int, token: str, kept: PodsOfAttempt | None = None
 ) -> list[Child]:
-    """In the order in which they are made: an attempt has begun when its Job is there, and from then on its pods stay as they are.
-    `token` is a fresh random one; it matters only where the run has no Secret yet. `kept`: what the attempt's generators were
-    made by, if it has begun."""
+    """`token` is a fresh random one; it matters only where the run has no Secret yet. `kept`: what the generators that are there
+    were made by, if the attempt has begun."""
     claim = build_claim(run)
     once = [
         build_token_secret(run, token),
         *([claim] if claim else []),
+        build_learner_job(run, settings, attempt),
     ]
     applied = [
         build_config_map(run, settings),
@@ -41,10 +41,9 @@ def build_children(
         build_generator_service(run),
         build_learner_network_policy(run, settings),
         build_generator_network_policy(run, settings),
-        build_generator_deployment(run, settings, kept),
+        build_generator_deployment(run, settings, attempt, kept),
     ]
     return [
         *(Child(manifest, immutable=True) for manifest in once),
         *(Child(stamped(manifest), immutable=False) for manifest in applied),
-        Child(build_learner_job(run, settings, attempt), immutable=True),
     ]

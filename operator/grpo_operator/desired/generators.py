@@ -26,11 +26,11 @@ HUNG_GRACE_PERIOD_S: Final = 5
 """Of one that hangs, which finishes nothing."""
 
 
-def build_generator_deployment(run: GRPORun, settings: Settings, kept: PodsOfAttempt | None) -> Manifest:
-    """`kept`: what the current attempt's Deployment has its pods by, if it is there."""
+def build_generator_deployment(run: GRPORun, settings: Settings, attempt: int, kept: PodsOfAttempt | None) -> Manifest:
+    """`kept`: what the Deployment that is there has its pods by."""
     template = build_pod_template(run, settings, Role.GENERATOR, _specifics(run))
-    pods = PodsOfAttempt(asked=_asked(run), template=template)
-    if kept and kept.asked == pods.asked:
+    pods = PodsOfAttempt(attempt=attempt, asked=_asked(run), template=template)
+    if kept and kept.is_of(pods):
         pods = kept
     metadata = build_metadata(run, names.generator_deployment(run.metadata.name), Role.GENERATOR)
     return {
@@ -60,7 +60,7 @@ def _asked(run: GRPORun) -> str:
     """A digest of what the run says of its generators' pods."""
     # Fields that only a newer operator knows are left out until the run uses one. Their number is nothing of a pod.
     fields = run.spec.generators.model_dump(mode="json", exclude={"replicas"}, exclude_defaults=True)
-    return digest_of_json([fields, startup_s(run), recipe_of_pods(run)])
+    return digest_of_json([fields, run.spec.deadlines.generators_seconds, recipe_of_pods(run)])
 
 
 def _specifics(run: GRPORun) -> Manifest:

@@ -1,8 +1,7 @@
 """What an attempt's generators are made by, kept on their Deployment: an operator of another version, or with other defaults,
 leaves them alone until the next attempt, as it leaves the learners' Job."""
 
-from collections.abc import Mapping
-from typing import Any, Final
+from typing import Final
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
@@ -15,14 +14,18 @@ PODS_ANNOTATION: Final = f"{API_GROUP}/pods"
 class PodsOfAttempt(BaseModel):
     model_config = ConfigDict(frozen=True)
 
+    attempt: int
     asked: str
     """A digest of all that the run says of them. What operators make of it may differ."""
     template: Manifest
 
+    def is_of(self, other: "PodsOfAttempt") -> bool:
+        return (self.attempt, self.asked) == (other.attempt, other.asked)
 
-def pods_on(deployment: Mapping[str, Any]) -> PodsOfAttempt | None:
-    """None: an operator that did not keep them has made it, or somebody has edited them."""
+
+def read_pods(annotation: str) -> PodsOfAttempt | None:
+    """None: an operator that did not keep them has made the Deployment, or somebody has edited it."""
     try:
-        return PodsOfAttempt.model_validate_json(deployment["metadata"].get("annotations", {}).get(PODS_ANNOTATION, ""))
+        return PodsOfAttempt.model_validate_json(annotation)
     except ValidationError:
         return None

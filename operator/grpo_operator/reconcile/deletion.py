@@ -8,7 +8,8 @@ from typing import Final
 from grpo_operator.reconcile.observed import ObservedPod
 from grpo_operator.reconcile.termination import follows
 
-_NOT_YET: Final = datetime.max.replace(tzinfo=UTC)
+LATEST: Final = datetime.max.replace(tzinfo=UTC)
+"""Of what has not come, or has no date."""
 
 
 @dataclass(frozen=True)
@@ -36,7 +37,7 @@ def first_deletion(learners: Iterable[ObservedPod]) -> Deletion | None:
 
 
 def _order(deletion: Deletion) -> tuple[datetime, datetime, str]:
-    return deletion.asked_at, failed_at(deletion.pod) or _NOT_YET, deletion.pod.name
+    return deletion.asked_at, failed_at(deletion.pod) or LATEST, deletion.pod.name
 
 
 def failed_at(pod: ObservedPod) -> datetime | None:

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Final
 
 from grpo_contract.failure import Failure, PodReason
@@ -10,10 +10,10 @@ from grpo_contract.labels import Role
 from grpo_operator.api.status import Condition, ConditionType
 from grpo_operator.desired.learners import MISTAKE_REASON
 from grpo_operator.reconcile.conditions import find
-from grpo_operator.reconcile.deletion import Deletion, first_deletion
+from grpo_operator.reconcile.deletion import LATEST, Deletion, first_deletion
 from grpo_operator.reconcile.disruption import is_disruption
 from grpo_operator.reconcile.observed import (
-    ASKED_TO_END,
+    ENDED_BY_SIGTERM,
     Ended,
     JobFailure,
     ObservedContainer,
@@ -45,8 +45,6 @@ _KNOWN_REASONS: Final = frozenset(PodReason)
 _OWN_LIMITS: Final = frozenset({"Evicted", "DeadlineExceeded"})
 """Why the kubelet ends a pod that went beyond what itself asked for. Where the node is why, the pod is a DisruptionTarget."""
 
-_LATEST: Final = datetime.max.replace(tzinfo=UTC)
-
 
 @dataclass(frozen=True)
 class Cause:
@@ -57,7 +55,7 @@ class Cause:
     exit_code: int | None = None
     is_users_mistake: bool = False
     """Another attempt would end the same way."""
-    began_at: datetime = _LATEST
+    began_at: datetime = LATEST
 
 
 def should_restart(cause: Cause, attempt: int, max_restarts: int) -> bool:
@@ -161,7 +159,7 @@ def users_mistake_in(generators: Iterable[ObservedPod]) -> Cause | None:
     return None
 
 
-def _cause_in(pod: ObservedPod, job_failed_at: datetime, first_deletion: Deletion | None) -> Cause | None:
+def _cause_in(pod: ObservedPod, job_failed_at: datetime, first: Deletion | None) -> Cause | None:
     """What made the pod fail, if it failed."""
     if pod.evicted:
         return _cause_of_eviction(pod, pod.evicted)
@@ -170,10 +168,10 @@ def _cause_in(pod: ObservedPod, job_failed_at: datetime, first_deletion: Deletio
     cause = min(causes, key=lambda cause: cause.began_at, default=None)
     if pod.deletion_asked_at is None or (cause and _rank(cause) < _MAY_FOLLOW):
         return cause
-    if first_deletion and first_deletion.pod is pod and first_deletion.asked_at < job_failed_at:
-        return _cause_of_deletion(first_deletion, cause.container if cause else None)
+    if first and first.pod is pod and first.asked_at < job_failed_at:
+        return _cause_of_deletion(first, cause.container if cause else None)
     # The Job controller ends what is left of a failed Job.
-    return replace(cause, began_at=_LATEST) if cause else None
+    return replace(cause, began_at=LATEST) if cause else None
 
 
 def _cause_of_deletion(deletion: Deletion, container: str | None = None) -> Cause:
@@ -192,7 +190,7 @@ def _cause_of_eviction(pod: ObservedPod, evicted: Waiting) -> Cause:
 
 
 def _cause_in_container(pod: ObservedPod, container: ObservedContainer, ended: Ended) -> Cause:
-    code, at = ended.exit_code, ended.at or _LATEST
+    code, at = ended.exit_code, ended.at or LATEST
     if ended.reason == OOM_REASON:
         trouble = out_of_memory(pod.name, container.name, pod.role)
         return Cause(trouble.reason, trouble.message, pod, container.name, code, began_at=at)
@@ -237,7 +235,7 @@ def _rank(cause: Cause) -> int:
 
 
 def _is_only_a_consequence(cause: Cause) -> bool:
-    return _rank(cause) == _FOLLOWS or (cause.began_at == _LATEST and cause.exit_code in ASKED_TO_END)
+    return _rank(cause) == _FOLLOWS or (cause.began_at == LATEST and cause.exit_code == ENDED_BY_SIGTERM)
 
 
 def _weight(cause: Cause) -> tuple[int, bool, datetime, bool, str]:

@@ -19,7 +19,7 @@ from grpo_contract.labels import (
     Role,
 )
 from grpo_operator.desired.digest import digest_of
-from grpo_operator.desired.pods_of_attempt import PodsOfAttempt, pods_on
+from grpo_operator.desired.pods_of_attempt import PODS_ANNOTATION
 from grpo_operator.desired.recipe import RECIPE_ANNOTATION
 from grpo_operator.resources import APPLIED, CLAIM, DEPLOYMENT, JOB, POD
 
@@ -29,8 +29,8 @@ Ref = tuple[str, str]
 
 _APPLIED_KINDS: Final = frozenset(resource.kind for resource in APPLIED)
 
-ASKED_TO_END: Final = frozenset({128 + signal.SIGTERM, 128 + signal.SIGKILL})
-"""Exit codes of containers that their kubelet ended."""
+ENDED_BY_SIGTERM: Final = 128 + signal.SIGTERM
+"""Exit code of a container that its kubelet asked to end."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,7 +88,8 @@ class ObservedDeployment(ObservedChild):
     replicas: int
     failure: str | None
     """Why its pods cannot be created."""
-    pods: PodsOfAttempt | None
+    pods: str
+    """What says by which template they are made (`PodsOfAttempt`)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -250,7 +251,7 @@ def _observe_deployment(kind: str, manifest: Manifest) -> ObservedDeployment:
         **_common(kind, manifest),
         replicas=status.get("replicas", 0),
         failure=failure.get("message", "") if failure else None,
-        pods=pods_on(manifest),
+        pods=manifest["metadata"].get("annotations", {}).get(PODS_ANNOTATION, ""),
     )
 
 
@@ -299,8 +300,8 @@ def _deletion_asked_at(gone_at: datetime, metadata: Manifest, containers: Iterab
     """A kubelet that takes a pod away which has ended writes this moment, and a grace period of 0, over what was asked."""
     if grace_period_s := metadata.get("deletionGracePeriodSeconds"):
         return gone_at - timedelta(seconds=grace_period_s)
-    ends = [ended.at for each in containers if (ended := each.ended) and ended.at and ended.exit_code in ASKED_TO_END]
-    return min([gone_at, *ends])
+    own = [each.ended for each in containers if each.ended and each.name == metadata["labels"][ROLE_LABEL]]
+    return min([gone_at, *(ended.at for ended in own if ended.at and ended.exit_code == ENDED_BY_SIGTERM)])
 
 
 def _number(label: str | None) -> int | None:

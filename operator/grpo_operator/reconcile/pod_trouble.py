@@ -65,6 +65,8 @@ class Trouble:
 def first_trouble(pods: Sequence[ObservedPod], now: datetime) -> Trouble | None:
     """Of the first pod that has one; others mostly have the same. What passes by itself comes after what does not."""
     troubles = [trouble for pod in pods if (trouble := trouble_of(pod, now))]
+    if any(pod.role is Role.GENERATOR and pod.gone_at and pod.gone_at > now for pod in pods):  # finishes what it writes
+        troubles = [trouble for trouble in troubles if trouble.reason != Reason.UNSCHEDULABLE]
     first = min(troubles, key=lambda trouble: trouble.reason not in POD_TROUBLES, default=None)
     if first is None:
         return None

@@ -8,6 +8,7 @@ from typing import Final
 from grpo_operator.api.run import GRPORun
 from grpo_operator.api.status import ConditionType
 from grpo_operator.desired.children import Child, build_children
+from grpo_operator.desired.pods_of_attempt import read_pods
 from grpo_operator.desired.recipe import recipe_of_pods
 from grpo_operator.reconcile import report
 from grpo_operator.reconcile.acceptance import (
@@ -247,7 +248,7 @@ def _clear_away(look: _Look) -> Plan:
 
 def _wanted_children(look: _Look, with_learners: bool) -> list[Child]:
     has_begun, deployment = look.children.job is not None, look.children.deployment
-    kept = deployment.pods if has_begun and deployment else None
+    kept = read_pods(deployment.pods) if has_begun and deployment else None
     wanted = build_children(look.run, look.settings, look.attempt, look.world.token, kept)
     left_out: set[str] = set() if with_learners else {JOB.kind}
     if recipe_has_changed(look.run):  # then only the file that is there holds the run's own

@@ -254,8 +254,8 @@ class Fleet:
     def _send_share(self, member: Member, terms: _Terms, share: list[Ticket]) -> None:
         """In many requests, so that what is finished is kept, and fewer where many are under way."""
         terms.writers.add(member)
-        leaving = set(share)
-        self._waiting = [ticket for ticket in self._waiting if ticket not in leaving]
+        going = set(share)
+        self._waiting = [ticket for ticket in self._waiting if ticket not in going]
         hold = in_background(self._roster.hold, member, terms.oldest)
         num_requests = min(MOST_REQUESTS, MOST_CONNECTIONS - len(self._shards_of(member)))
         for part in split(share, max(1, num_requests)):
@@ -285,14 +285,16 @@ class Fleet:
             raise
 
     def _settle(self, request: Future[Groups], shard: _Shard) -> bool:
-        """Whether the request was answered; if not, its groups wait again."""
+        """Whether nothing failed; if the request was not answered, its groups wait again."""
         pace, name, now_s = self._pace(shard.member), shard.member.generator.name, time.perf_counter()
         try:
             groups = request.result()
-        except GeneratorLost:
+        except GeneratorLost as error:
+            if error.is_leaving:
+                self._take_back(shard)
             self._waiting = [*(ticket for ticket in shard.tickets if ticket.is_wanted), *self._waiting]
             self._observer.wrote(name, 0, pace.failed(request, now_s))
-            return False
+            return error.is_leaving
         num_tokens = 0
         longest = max(len(completion.token_ids) for group in groups for completion in group)
         for ticket, completions in zip(shard.tickets, groups, strict=True):
@@ -304,6 +306,11 @@ class Fleet:
         self._observer.completed(name, shard.num_sequences)
         self._observer.wrote(name, num_tokens, pace.answered(request, num_tokens, now_s))
         return True
+
+    def _take_back(self, shard: _Shard) -> None:
+        """A generator that leaves has not looked at them."""
+        for ticket in shard.tickets:
+            ticket.sends -= 1
 
     def _check_deserted(self) -> None:
         if self._running or not self._waiting or any(self._roster.holding(of.terms.oldest) for of in self._waiting):

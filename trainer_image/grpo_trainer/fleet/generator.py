@@ -14,12 +14,12 @@ from types import MappingProxyType
 from typing import Any, Final
 
 import requests
-from requests.adapters import HTTPAdapter
 from urllib3.exceptions import NewConnectionError
 
 from grpo_contract.config import Deadlines
 from grpo_contract.failure import QUOTED_CHARACTERS
 from grpo_contract.network import (
+    COMPLETIONS_PATH,
     GENERATOR_HEADER,
     GENERATOR_READY_PATH,
     LEAVING_HEADER,
@@ -29,16 +29,14 @@ from grpo_contract.network import (
     WEIGHTS_HEADER,
     WIDTH_HEADER,
 )
-from grpo_trainer.fleet.background import in_background
+from grpo_trainer.fleet.breakable import BreakableAdapter, breakable
 from grpo_trainer.fleet.completion import Completion, completions_of, versions_of
 from grpo_trainer.fleet.errors import GeneratorLost
-from grpo_trainer.fleet.keep_alive import TO_GENERATORS
 from grpo_trainer.fleet.patience import Patience
 from grpo_trainer.fleet.refusal import REFUSALS, refused_completions, words_of
 from grpo_trainer.fleet.update import Update, Updating, WeightSource
 from grpo_trainer.fleet.weights import count_of
 
-COMPLETIONS_PATH: Final = "/v1/completions"
 MOST_REQUESTS: Final = 32
 """For completions, that one share of the prompts is split into. All are under way together: vLLM batches their prompts."""
 MOST_CONNECTIONS: Final = 4 * MOST_REQUESTS
@@ -70,7 +68,7 @@ class Generator:
         self._session.trust_env = False  # a proxy for the hub is none for pods
         # vLLM closes idle connections after 5 s: one that it closes as we send would look like a dead generator.
         self._session.headers["Connection"] = "close"
-        self._session.mount("http://", _KeepAliveAdapter(pool_maxsize=MOST_CONNECTIONS))
+        self._session.mount("http://", BreakableAdapter(pool_maxsize=MOST_CONNECTIONS))
         self._patience = Patience(self._answers)
         self._updating = Updating(self._request, self._patience, deadlines)
 
@@ -80,8 +78,13 @@ class Generator:
         Raises:
             GeneratorLost: it cannot be reached.
         """
-        with self._knowing_no_version_on_failure(), self.swapping:
-            return self._version() == self.held_version == version
+        try:
+            with self.swapping:
+                return self._version() == self.held_version == version
+        except GeneratorLost:
+            if not self.is_leaving:  # else it may have gone, and what it has written is there to be read
+                self.forget_version()
+            raise
 
     def holds_since(self, oldest: int) -> bool:
         """Whether it is known to hold that version or a later one; versions are counted."""
@@ -141,9 +144,10 @@ class Generator:
     def _completions(self, request: dict[str, Any]) -> requests.Response:
         body = {"model": SERVED_MODEL_NAME, **request, "return_token_ids": True, "return_tokens_as_token_ids": True}
         named = {REQUEST_ID_HEADER: uuid.uuid4().hex}
-        answer = in_background(self._request, "POST", COMPLETIONS_PATH, body, self._deadlines.generate_s, named)
+        arguments = ("POST", COMPLETIONS_PATH, body, self._deadlines.generate_s, named)
         try:
-            return self._patience.wait_for(answer, COMPLETIONS_PATH)
+            with breakable(self._request, *arguments) as answer:
+                return self._patience.wait_for(answer, COMPLETIONS_PATH)
         except GeneratorLost as error:
             if error.status in REFUSALS:
                 raise refused_completions(self.name, error.words) from error
@@ -161,6 +165,7 @@ class Generator:
         answer = self._request("GET", "/weight_info", None, self._deadlines.control_s)
         with _understood(answer) as content:
             self.width = int(answer.headers[WIDTH_HEADER])
+            self.is_leaving = LEAVING_HEADER in answer.headers  # or another pod has its address now
             return str(content["weight_version"])
 
     def _request(
@@ -178,11 +183,13 @@ class Generator:
         except requests.RequestException as error:
             raise GeneratorLost(f"{path}: {error}", is_down=_found_no_port(error)) from error
         self.name = answer.headers.get(GENERATOR_HEADER, self.name)
-        self.is_leaving = LEAVING_HEADER in answer.headers
+        is_leaving = LEAVING_HEADER in answer.headers
+        self.is_leaving = self.is_leaving or is_leaving  # an answer that was made before may come later
         if not answer.ok:
             words = words_of(answer.text)
-            message = f"{path}: {answer.status_code} {words}"
-            raise GeneratorLost(message, answer.status_code, words, is_leaving=self.is_leaving)
+            raise GeneratorLost(
+                f"{path}: {answer.status_code} {words}", answer.status_code, words, is_leaving=is_leaving
+            )
         return answer
 
     @contextlib.contextmanager
@@ -197,11 +204,6 @@ class Generator:
 def _found_no_port(error: requests.RequestException) -> bool:
     reason = getattr(error.args[0], "reason", None) if error.args else None
     return isinstance(reason, NewConnectionError)
-
-
-class _KeepAliveAdapter(HTTPAdapter):
-    def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
-        super().init_poolmanager(*args, socket_options=TO_GENERATORS, **kwargs)
 
 
 @contextlib.contextmanager

@@ -16,7 +16,7 @@ import requests
 
 from grpo_contract.config import Deadlines
 from grpo_contract.weights import STAGE_PATH, StageAnswer, StagedWeights, WeightOffer
-from grpo_trainer.fleet.background import in_background
+from grpo_trainer.fleet.breakable import breakable
 from grpo_trainer.fleet.errors import GeneratorLost
 from grpo_trainer.fleet.patience import Patience
 from grpo_trainer.fleet.weights import Offering
@@ -84,8 +84,8 @@ class Updating:
 
     def _patient_request(self, path: str, body: dict[str, Any]) -> requests.Response:
         """It may take as long as weights take."""
-        request = in_background(self._request, "POST", path, body, self._deadlines.weight_sync_s)
-        return self._patience.wait_for(request, path)
+        with breakable(self._request, "POST", path, body, self._deadlines.weight_sync_s) as answer:
+            return self._patience.wait_for(answer, path)
 
     @contextlib.contextmanager
     def _paused(self, on_failure: Callable[[], None]) -> Iterator[None]:
