@@ -54,7 +54,7 @@ def test_a_failed_learner_is_restarted_and_generators_are_left_alone(
     kubectl: Kubectl, operator: Operator, name: str
 ) -> None:
     start_run(kubectl, name)
-    deployment = kubectl.get("deployment", f"{name}-generator")["metadata"]
+    deployment = kubectl.get("deployment", f"{name}-generator")
     generators = {pod["metadata"]["uid"] for pod in pods(kubectl, name, "generator")}
     restarts = count(operator, "grpo_run_restarts_total", "GeneratorsLost")
     failure = Failure(reason="GeneratorsLost", message="No generator answered for 1800 s.")
@@ -71,8 +71,8 @@ def test_a_failed_learner_is_restarted_and_generators_are_left_alone(
     assert (last["attempt"], last["reason"], last["exitCode"]) == (1, "GeneratorsLost", 1)
     assert last["message"] == failure.message
     assert last["pod"].startswith(f"{name}-learner-1-1-")
-    after = kubectl.get("deployment", f"{name}-generator")["metadata"]
-    assert (after["uid"], after["generation"]) == (deployment["uid"], deployment["generation"])
+    after = kubectl.get("deployment", f"{name}-generator")
+    assert (after["metadata"]["uid"], after["spec"]) == (deployment["metadata"]["uid"], deployment["spec"])
     assert {pod["metadata"]["uid"] for pod in pods(kubectl, name, "generator")} == generators
     selector = kubectl.get("service", f"{name}-learner")["spec"]["selector"]
     assert selector["grpo.dev/attempt"] == "2"
