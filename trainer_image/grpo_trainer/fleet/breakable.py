@@ -43,7 +43,8 @@ class _Pool(HTTPConnectionPool):
 
 class BreakableAdapter(HTTPAdapter):
     def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
-        super().init_poolmanager(*args, socket_options=TO_GENERATORS, **kwargs)
+        options = [*HTTPConnection.default_socket_options, *TO_GENERATORS]  # by default, small packets go at once
+        super().init_poolmanager(*args, socket_options=options, **kwargs)
         self.poolmanager.pool_classes_by_scheme = {"http": _Pool}
 
 
