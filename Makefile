@@ -210,8 +210,9 @@ test: env-dev env-trainer cluster-build ## verify, then all of these, from fast 
 
 ##@ Faults
 
-chaos: env-dev env-trainer cluster-build ## longer sweeps of test-operator's faults, then every fault of tests/chaos on the local cluster: printed, and written to build/chaos.json
-	$(call PARALLEL,$(DEV)) -m chaos tests/simulated
+chaos: env-dev env-trainer cluster-build ## tests that play faults, with their longer sweeps, then every fault of tests/chaos on the local cluster: printed, and written to build/chaos.json
+	@$(call needs,command -v ip,iproute2)
+	@$(call needs,ls /usr/lib/*/faketime/libfaketime.so.1,libfaketime)
 	$(PATHS) $(DEV)/python -m chaos
 chaos-soak: env-dev env-trainer ## faults at random for as long as a run takes, about half an hour; printed, and written to build/chaos.json
 	$(PATHS) $(DEV)/python -m chaos.soak

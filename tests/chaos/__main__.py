@@ -4,12 +4,15 @@ import argparse
 import random
 import sys
 import time
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
+from itertools import chain
 from typing import Any
 
 from rich.console import Console
 from rich.table import Table
 
+from chaos import suites
 from chaos.arena import Arena, arena
 from chaos.cost import Cost, strike
 from chaos.faults import FAULTS, Fault
@@ -33,21 +36,37 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=None, help="of the random moments")
     arguments = parser.parse_args()
     seed = arguments.seed if arguments.seed is not None else random.randrange(1 << 32)
-    chosen = [fault for fault in FAULTS if not arguments.faults or any(word in fault.name for word in arguments.faults)]
+
+    def is_chosen(name: str) -> bool:
+        return not arguments.faults or any(word in name for word in arguments.faults)
+
     print(f"seed {seed}", flush=True)
-    moments = random.Random(seed)
     rows: list[dict[str, Any]] = []
-    with arena("chaos", STEPS) as stage:
-        for fault in chosen:
-            rows.append(row_of(fault, [attempt(stage, fault, moments) for _ in range(arguments.times)]))
+    found = chain(
+        (suites.run(suite, arguments.times) for suite in suites.SUITES if is_chosen(suite.fault)),
+        strike_all([fault for fault in FAULTS if is_chosen(fault.name)], arguments.times, random.Random(seed)),
+    )
+    try:
+        for row in found:
+            rows.append(row)
             write_report(at=now(), seed=seed, rows=rows)
-    print_table(rows)
+    finally:
+        print_table(rows)
     sys.exit(any(row["result"] != "ok" for row in rows))
 
 
+def strike_all(faults: Sequence[Fault], times: int, moments: random.Random) -> Iterator[dict[str, Any]]:
+    """On the local cluster, which is not needed if there are none."""
+    if not faults:
+        return
+    with arena("chaos", STEPS) as stage:
+        for fault in faults:
+            yield row_of(fault, [attempt(stage, fault, moments) for _ in range(times)])
+
+
 def attempt(stage: Arena, fault: Fault, moments: random.Random) -> Cost:
-    time.sleep(moments.uniform(0, stage.wait_until_calm().seconds_per_step))
     try:
+        time.sleep(moments.uniform(0, stage.wait_until_calm().seconds_per_step))
         cost = strike(stage, fault)
     except Exception as error:  # a row that is broken, whatever broke it
         cost = Cost(None, 0.0, 0.0, 0, f"{type(error).__name__}: {str(error)[:300]}")
@@ -68,7 +87,7 @@ def row_of(fault: Fault, costs: list[Cost]) -> dict[str, Any]:
 def print_table(rows: list[dict[str, Any]]) -> None:
     table = Table("fault", *COLUMNS.values(), "result")
     for row in rows:
-        table.add_row(row["fault"], *(" ".join(map(figure, row[name])) for name in COLUMNS), row["result"])
+        table.add_row(row["fault"], *(" ".join(map(figure, row.get(name, []))) for name in COLUMNS), row["result"])
     Console(width=180).print(table)
 
 
