@@ -84,14 +84,15 @@ def test_nothing_is_too_stale_that_was_written_again_with_late_weights(
     generator: RunningGenerator, tiny_model: Path, tmp_path: Path
 ) -> None:
     """The generator says what a restarted one says, while it writes."""
-    config = config_of(tiny_model, tmp_path, max_staleness=1, max_completion_length=64)
+    num_steps = 4 * STEPS  # so many that it is caught at writing in one of them
+    config = config_of(tiny_model, tmp_path, max_staleness=1, max_completion_length=64, max_steps=num_steps)
     write_own_reward(tmp_path)
     with run_with_generator(generator, tmp_path, config) as pod:
 
         def has_lost_groups() -> bool:
             assert pod.process.poll() is None, pod.tail()
             log = pod.log.read_text()
-            if f"step 2/{STEPS}" in log and requests_running(generator):
+            if f"step 2/{num_steps}" in log and requests_running(generator):
                 generator.post("/update_weight_version", {"new_version": UNSET_WEIGHT_VERSION})
             return f"groups of generator {generator.name} go elsewhere" in log
 
@@ -99,7 +100,7 @@ def test_nothing_is_too_stale_that_was_written_again_with_late_weights(
         assert pod.wait(RUN_S) == 0, pod.tail()
     finished = Finished(pod.volume)
     steps = finished.steps()
-    assert [finished.prompts()[step["step"]] for step in steps] == batches_in_order(STEPS)
+    assert [finished.prompts()[step["step"]] for step in steps] == batches_in_order(num_steps)
     assert max(step["staleness/max"] for step in steps) == 1
     assert max(step["sampling/sampling_logp_difference/mean"] for step in steps) < 0.05
 

@@ -11,7 +11,7 @@ import pytest
 from grpo_contract.config import Deadlines, RewardCode, RewardsConfig
 from harness.layout import TRAINER_IMAGE
 from harness.waiting import wait_for
-from trainer.learner_inputs import learner_config
+from trainer.learner_inputs import learner_config, write_problems
 from trainer.learner_pod import LAUNCHER, ONE_RANK, WITH_TESTS, LearnerPod, two_pods
 
 RANK = Path(__file__).with_name("watchdog_rank.py")
@@ -153,12 +153,15 @@ def test_a_launcher_that_hangs_ends(tmp_path: Path) -> None:
         (("-m", "grpo_trainer.worker"), "deepspeed", "learner process 0"),
     ],
 )
-def test_an_import_that_hangs_ends(program: Sequence[str], module: str, who: str, tmp_path: Path) -> None:
+def test_an_import_that_hangs_ends(
+    program: Sequence[str], module: str, who: str, tiny_model: Path, tmp_path: Path
+) -> None:
     """The image's file system may hang as well."""
     modules = tmp_path / "modules"
     modules.mkdir()
     (modules / f"{module}.py").write_text("import time\ntime.sleep(600)\n")
-    config = learner_config(tmp_path / "model", tmp_path / "train.jsonl", deadlines=Deadlines(loading_s=DEADLINE_S))
+    problems = write_problems(tmp_path / "train.jsonl")
+    config = learner_config(tiny_model, problems, deadlines=Deadlines(loading_s=DEADLINE_S))
     env = ({} if program is LAUNCHER else ONE_RANK) | {"PYTHONPATH": f"{modules}:{TRAINER_IMAGE}"}
     pod = LearnerPod(tmp_path, config, program=program, env=env)
     try:
