@@ -1,11 +1,9 @@
 """Faults that tests play without a cluster of pods: to hit each write of the operator, or one bit of a stream, takes more than a
 blow from outside. Each suite is run as often as the other faults are struck."""
 
-import os
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -59,18 +57,17 @@ def _run_once(suite: Suite) -> tuple[float, str]:
     started = time.monotonic()
     command = [*IN_A_NETWORK_OF_ITS_OWN, suite.python, "-m", "pytest", "-q", "-m", "", str(TESTS / suite.file)]
     try:
-        done = subprocess.run(
-            [*command, "-k", suite.word], cwd=ROOT, env=os.environ, capture_output=True, text=True, timeout=LONGEST_S
-        )
+        done = subprocess.run([*command, "-k", suite.word], cwd=ROOT, capture_output=True, text=True, timeout=LONGEST_S)
     except subprocess.TimeoutExpired:
         return time.monotonic() - started, f"not done within {LONGEST_S} s"
     print(f"{suite.fault}: {_last_line(done.stdout)}", flush=True)
-    return time.monotonic() - started, "" if done.returncode == 0 else _failures(done.stdout.splitlines())
+    return time.monotonic() - started, "" if done.returncode == 0 else _failures(done.stdout)
 
 
 def _last_line(output: str) -> str:
     return output.strip().rpartition("\n")[2]
 
 
-def _failures(lines: Sequence[str]) -> str:
-    return "; ".join(line for line in lines if line.startswith(("FAILED", "ERROR"))) or _last_line("\n".join(lines))
+def _failures(output: str) -> str:
+    failed = [line for line in output.splitlines() if line.startswith(("FAILED", "ERROR"))]
+    return "; ".join(failed) or _last_line(output)

@@ -38,6 +38,16 @@ def ended(rank: LearnerPod, other: LearnerPod) -> dict[str, str]:
     return failure
 
 
+def end_of(alone: LearnerPod) -> dict[str, str]:
+    """What one that needs no other to end has left for the operator."""
+    try:
+        assert alone.wait(START_S) == 1, alone.tail()
+    finally:
+        alone.kill()
+    failure: dict[str, str] = json.loads(alone.termination_file.read_text())
+    return failure
+
+
 def text_of(rank: LearnerPod) -> str:
     return rank.log.read_text()
 
@@ -79,11 +89,7 @@ def test_processes_that_do_not_come(tmp_path: Path) -> None:
     )
     env = {**ONE_RANK, "WORLD_SIZE": "2", "PYTHONPATH": WITH_TESTS}
     alone = LearnerPod(tmp_path, config, program=[str(RANK)], arguments=["a_long_step"], env=env)
-    try:
-        assert alone.wait(START_S) == 1, alone.tail()
-    finally:
-        alone.kill()
-    assert json.loads(alone.termination_file.read_text())["reason"] == "RendezvousTimeout"
+    assert end_of(alone)["reason"] == "RendezvousTimeout"
     assert "in process_group" in text_of(alone)
 
 
@@ -134,11 +140,7 @@ def test_a_launcher_that_hangs_ends(tmp_path: Path) -> None:
     rewards = RewardsConfig(code=(RewardCode(path="/volume/rewards.whl"),))
     config = learner_config(tmp_path / "model", tmp_path / "train.jsonl", deadlines=Deadlines(loading_s=DEADLINE_S))
     pod = LearnerPod(tmp_path, config.model_copy(update={"rewards": rewards}))
-    try:
-        assert pod.wait(START_S) == 1, pod.tail()
-    finally:
-        pod.kill()
-    failure = json.loads(pod.termination_file.read_text())
+    failure = end_of(pod)
     assert failure["reason"] == "LoadingTimeout"
     assert failure["message"].startswith(
         f"a learner's launcher got no further for {DEADLINE_S} s while loading: its main thread is in "
@@ -164,11 +166,7 @@ def test_an_import_that_hangs_ends(
     config = learner_config(tiny_model, problems, deadlines=Deadlines(loading_s=DEADLINE_S))
     env = ({} if program is LAUNCHER else ONE_RANK) | {"PYTHONPATH": f"{modules}:{TRAINER_IMAGE}"}
     pod = LearnerPod(tmp_path, config, program=program, env=env)
-    try:
-        assert pod.wait(START_S) == 1, pod.tail()
-    finally:
-        pod.kill()
-    failure = json.loads(pod.termination_file.read_text())
+    failure = end_of(pod)
     assert failure["reason"] == "LoadingTimeout"
     assert failure["message"].startswith(
         f"{who} got no further for {DEADLINE_S} s while loading: its main thread is in <module> ({module}.py"

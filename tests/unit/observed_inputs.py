@@ -262,6 +262,11 @@ def ended(exit_code: int, reason: str = "Error", text: str = "", at_s: float = 2
     return {"exitCode": exit_code, "reason": reason, "message": text, "finishedAt": ago(at_s)}
 
 
+def on_its_way_out(index: int, asked_s: float, **pod: Any) -> ObservedPod:
+    """`asked_s` ago somebody deleted it."""
+    return make_pod(index=index, deletionTimestamp=ago(asked_s - 30), deletionGracePeriodSeconds=30, **pod)
+
+
 def failed_learner(
     index: int = 0,
     attempt: int = 1,

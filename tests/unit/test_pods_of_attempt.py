@@ -11,7 +11,7 @@ from grpo_operator.reconcile.observed import observe
 from grpo_operator.reconcile.plan import Plan
 from grpo_operator.reconcile.reconcile import reconcile
 from grpo_operator.reconcile.world import World
-from unit.desired_inputs import children_of, container_of, make_run, make_settings
+from unit.desired_inputs import children_of, container_of, make_run, make_settings, reference
 from unit.observed_inputs import NAME, NOW, SETTINGS, stored
 
 DEPLOYMENT = f"Deployment/{NAME}-generator"
@@ -31,7 +31,7 @@ def look(run: GRPORun, *, without: str = "", edited: str | None = None) -> Plan:
 
 
 def written(plan: Plan) -> dict[str, Manifest]:
-    return {f"{child.manifest['kind']}/{child.manifest['metadata']['name']}": child.manifest for child in plan.write}
+    return {reference(child.manifest): child.manifest for child in plan.write}
 
 
 def has_news(deployment: Manifest) -> bool:

@@ -17,7 +17,17 @@ from grpo_operator.reconcile.failure import (
 )
 from grpo_operator.reconcile.observed import JobFailure, ObservedPod
 from grpo_operator.reconcile.restart import pause_s, seconds_to_wait
-from unit.observed_inputs import NOW, ago, container, ended, failed_learner, failure_text, make_condition, make_pod
+from unit.observed_inputs import (
+    NOW,
+    ago,
+    container,
+    ended,
+    failed_learner,
+    failure_text,
+    make_condition,
+    make_pod,
+    on_its_way_out,
+)
 
 FAILURE = JobFailure(reason="BackoffLimitExceeded", message="limit.", since=NOW - timedelta(seconds=10))
 RENDEZVOUS = failure_text(PodReason.RENDEZVOUS_TIMEOUT, "Learner 1 did not come.")
@@ -43,11 +53,6 @@ def deleted(index: int, asked_s: float, ended_s: float, text: str = "") -> Obser
         deletionTimestamp=ago(asked_s - 30),
         deletionGracePeriodSeconds=30,
     )
-
-
-def being_deleted(index: int, asked_s: float) -> ObservedPod:
-    """Of whose end nothing is known yet."""
-    return make_pod(index=index, deletionTimestamp=ago(asked_s - 30), deletionGracePeriodSeconds=30)
 
 
 def taken_away(index: int, ended_s: float, gone_s: float, text: str = "", exit_code: int = 143) -> ObservedPod:
@@ -119,22 +124,22 @@ CASES: dict[str, tuple[list[ObservedPod], str, str]] = {
         [deleted(0, asked_s=11, ended_s=10, text=FOLLOWED), deleted(1, asked_s=11, ended_s=11, text=ASKED)], "LearnerPodLost", "-1-x was deleted",
     ),
     "a deleted learner before one that the Job deleted in the second in which it failed, and that has not ended": (
-        [being_deleted(0, asked_s=10), deleted(1, asked_s=10, ended_s=10, text=ASKED)], "LearnerPodLost", "-1-x was deleted",
+        [on_its_way_out(0, asked_s=10), deleted(1, asked_s=10, ended_s=10, text=ASKED)], "LearnerPodLost", "-1-x was deleted",
     ),
     "a deleted learner before one that the Job deleted before it said so, and that has not ended": (
-        [being_deleted(0, asked_s=11), deleted(1, asked_s=11, ended_s=11, text=ASKED)], "LearnerPodLost", "-1-x was deleted",
+        [on_its_way_out(0, asked_s=11), deleted(1, asked_s=11, ended_s=11, text=ASKED)], "LearnerPodLost", "-1-x was deleted",
     ),
     "a deleted learner before one that the Job deleted in that second, and that ended later": (
         [deleted(0, asked_s=12, ended_s=11), deleted(1, asked_s=12, ended_s=12)], "LearnerPodLost", "-1-x was deleted",
     ),
     "a deleted learner that its kubelet has taken away, before one that the Job deleted and that has not ended": (
-        [being_deleted(0, asked_s=10), taken_away(1, ended_s=11, gone_s=9, text=ASKED)], "LearnerPodLost", "-1-x was deleted",
+        [on_its_way_out(0, asked_s=10), taken_away(1, ended_s=11, gone_s=9, text=ASKED)], "LearnerPodLost", "-1-x was deleted",
     ),
     "a deleted learner that its kubelet has taken away in the second in which the Job failed, and that left no word": (
-        [being_deleted(0, asked_s=9), taken_away(1, ended_s=10, gone_s=9)], "LearnerPodLost", "-1-x was deleted",
+        [on_its_way_out(0, asked_s=9), taken_away(1, ended_s=10, gone_s=9)], "LearnerPodLost", "-1-x was deleted",
     ),
     "a failed learner that was taken away when its Job had failed": (
-        [being_deleted(0, asked_s=10), taken_away(1, ended_s=10, gone_s=10, text=RENDEZVOUS, exit_code=1)],
+        [on_its_way_out(0, asked_s=10), taken_away(1, ended_s=10, gone_s=10, text=RENDEZVOUS, exit_code=1)],
         PodReason.RENDEZVOUS_TIMEOUT, "Learner 1",
     ),
     "a drained learner before those who ended with it": (
@@ -167,7 +172,7 @@ def test_cause(case: str) -> None:
 
 def test_the_end_of_one_of_two_that_were_deleted_in_the_same_second_is_waited_for() -> None:
     """The Job deleted the other one. Its own news may come before those of the pods."""
-    news = [being_deleted(0, asked_s=11), being_deleted(1, asked_s=11)]
+    news = [on_its_way_out(0, asked_s=11), on_its_way_out(1, asked_s=11)]
     assert cause_of(FAILURE, news, 2, NOW) is None
     cause = cause_of(FAILURE, [news[0], deleted(1, asked_s=11, ended_s=11)], 2, NOW)
     assert cause is not None

@@ -30,6 +30,7 @@ from unit.observed_inputs import (
     make_deployment,
     make_job,
     make_pod,
+    on_its_way_out,
     unready_generator,
 )
 
@@ -314,11 +315,6 @@ def test_time_until_pods_are_missed(case: str) -> None:
     observed, expected = MISSED[case]
     run = make_run(learners={"replicas": 2})
     assert seconds_until_pods_are_missed(run, sort_children(run, observed, 1), NOW) == expected
-
-
-def on_its_way_out(index: int, asked_s: float, **pod: Any) -> ObservedPod:
-    """`asked_s` ago somebody deleted it."""
-    return make_pod(index=index, deletionTimestamp=ago(asked_s - 30), deletionGracePeriodSeconds=30, **pod)
 
 
 RUN_OF_TWO = make_run(learners={"replicas": 2})

@@ -28,10 +28,12 @@ HUNG_GRACE_PERIOD_S: Final = 5
 
 def build_generator_deployment(run: GRPORun, settings: Settings, attempt: int, kept: PodsOfAttempt | None) -> Manifest:
     """`kept`: what the Deployment that is there has its pods by."""
-    template = build_pod_template(run, settings, Role.GENERATOR, _specifics(run))
-    pods = PodsOfAttempt(attempt=attempt, asked=_asked(run), template=template)
-    if kept and kept.is_of(pods):
+    asked = _asked(run)
+    if kept and kept.is_of(attempt, asked):
         pods = kept
+    else:
+        template = build_pod_template(run, settings, Role.GENERATOR, _specifics(run))
+        pods = PodsOfAttempt(attempt=attempt, asked=asked, template=template)
     metadata = build_metadata(run, names.generator_deployment(run.metadata.name), Role.GENERATOR)
     return {
         "apiVersion": "apps/v1",

@@ -19,8 +19,8 @@ class PodsOfAttempt(BaseModel):
     """A digest of all that the run says of them. What operators make of it may differ."""
     template: Manifest
 
-    def is_of(self, other: "PodsOfAttempt") -> bool:
-        return (self.attempt, self.asked) == (other.attempt, other.asked)
+    def is_of(self, attempt: int, asked: str) -> bool:
+        return (self.attempt, self.asked) == (attempt, asked)
 
 
 def read_pods(annotation: str) -> PodsOfAttempt | None:

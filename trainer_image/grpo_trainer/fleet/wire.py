@@ -168,12 +168,8 @@ def connect(address: Address, rank: int) -> Connection:
             "the NetworkPolicies between learners."
         )
         raise RunFailure(PodReason.RENDEZVOUS_TIMEOUT, message) from error
-    for (
-        level,
-        option,
-        value,
-    ) in BETWEEN_LEARNERS:  # else a node that vanished with half of a message would be waited for
-        connection.setsockopt(level, option, value)
+    for option in BETWEEN_LEARNERS:  # else a node that vanished with half of a message would be waited for
+        connection.setsockopt(*option)
     connection.sendall(address.token + rank.to_bytes(4, "big"))
     connection.settimeout(None)
     return Connection(connection.detach())
