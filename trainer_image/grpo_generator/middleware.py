@@ -1,11 +1,12 @@
-"""What stands before every route of vLLM: the run's token, readiness, the generator's name, what weights wrote completions,
-and a route of ours that fetches weights. Plain ASGI.
+"""What stands before every route of vLLM: the run's token, readiness, health, the generator's name, what weights wrote
+completions, and a route of ours that fetches weights. Plain ASGI.
 
 vLLM's own --api-key guards only /v1, not the routes that change weights.
 """
 
 import hmac
 import json
+import time
 from collections.abc import Awaitable, Callable, MutableMapping
 from http import HTTPStatus
 from typing import Any, Final
@@ -14,6 +15,7 @@ from grpo_contract import pod
 from grpo_contract.network import (
     COMPLETIONS_PATH,
     GENERATOR_HEADER,
+    GENERATOR_HEALTH_PATH,
     GENERATOR_OPEN_PATHS,
     GENERATOR_READY_PATH,
     LEAVING_HEADER,
@@ -26,6 +28,7 @@ from grpo_contract.network import (
 from grpo_contract.weights import STAGE_PATH
 from grpo_generator.in_flight import InFlight, as_header
 from grpo_generator.leaving import Leaving
+from grpo_generator.pulse import Pulse
 from grpo_generator.staging import StageFailed, Staging
 
 Message = MutableMapping[str, Any]
@@ -49,6 +52,7 @@ class GeneratorMiddleware:
         self._staging = Staging()
         self._in_flight = InFlight()
         self._leaving = Leaving()
+        self._pulse = Pulse()
 
     async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
@@ -67,6 +71,10 @@ class GeneratorMiddleware:
         elif scope["path"] == GENERATOR_READY_PATH:
             is_ready = self._ready and not self._leaving.is_asked
             await _answer(send, HTTPStatus.OK if is_ready else HTTPStatus.SERVICE_UNAVAILABLE, {"ready": is_ready})
+        elif scope["path"] == GENERATOR_HEALTH_PATH and not self._pulse.beats(
+            _engine(scope).get_weight_version, time.monotonic()
+        ):
+            await _answer(send, HTTPStatus.SERVICE_UNAVAILABLE, {"error": "the engine gives no answer"})
         elif scope["path"] == STAGE_PATH and scope["method"] == "POST":
             await self._stage(receive, send)
         elif scope["path"] == COMPLETIONS_PATH:
