@@ -10,7 +10,8 @@ from chaos.arena import DEADLINES, EVERY_STEPS, Arena
 from chaos.blow import Blow
 from cluster.cgroups import kill
 from grpo_contract.grace import LEARNER_GRACE_PERIOD_S
-from grpo_operator.desired.generators import HANGS_S, HUNG_GRACE_PERIOD_S, LIVENESS_PERIOD_S
+from grpo_operator.desired.generators import HANGS_S, LIVENESS_PERIOD_S
+from grpo_operator.desired.pods import HUNG_GRACE_PERIOD_S
 from grpo_operator.reconcile.restart import GONE_GRACE_S
 from grpo_trainer.fleet.patience import ASKED_EVERY_S
 

@@ -96,8 +96,15 @@ def test_the_learners_container() -> None:
         "rendezvous": 29500,
     }
     assert container["readinessProbe"]["httpGet"] == {"path": "/healthz", "port": "http"}
-    assert "livenessProbe" not in container, "a step that takes long must not be killed by a probe"
     assert learner_template(make_run())["spec"]["terminationGracePeriodSeconds"] == 120
+
+
+def test_a_learner_that_stands_still_is_ended_after_its_watchdog_would_have() -> None:
+    container = container_of(learner_template(make_run(deadlines={"collectiveSeconds": 60, "loadingSeconds": 300})))
+    for probe, seconds in ((container["livenessProbe"], 60 + 30), (container["startupProbe"], 3 * 300 + 2 * 900)):
+        assert probe["httpGet"] == {"path": "/healthz", "port": "http"}
+        assert probe["periodSeconds"] * probe["failureThreshold"] == seconds
+        assert probe["terminationGracePeriodSeconds"] == 5
 
 
 @pytest.mark.parametrize(("wanted", "told"), [(600, "600"), (None, "30")])

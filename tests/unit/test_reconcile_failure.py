@@ -67,7 +67,37 @@ def taken_away(index: int, ended_s: float, gone_s: float, text: str = "", exit_c
     )
 
 
+def on_silent_node(since_s: float, ready_reason: str = "", containers_ready: str = "True") -> ObservedPod:
+    """Learner 1, which was ready until then."""
+    ready = {"type": "Ready", "status": "False", "lastTransitionTime": ago(since_s), "reason": ready_reason}
+    of_containers = {"type": "ContainersReady", "status": containers_ready, "lastTransitionTime": ago(90)}
+    return make_pod(index=1, node="n1", status={"conditions": [ready, of_containers]}, deletionTimestamp=ago(-20))
+
+
 CASES: dict[str, tuple[list[ObservedPod], str, str]] = {
+    "who missed a learner on a node that had gone silent": (
+        [failed_learner(0, text=LOST_IT, at_s=15), on_silent_node(30)],
+        "LearnerNodeLost", "Node n1 has not answered since 2026-06-01T11:59:30Z, and other learners missed pod math-learner-1-1-x",
+    ),
+    "who waited for a learner on a node that had gone silent": (
+        [failed_learner(0, text=OUT_OF_TIME, at_s=15), on_silent_node(30)],
+        "LearnerNodeLost", "`kubectl delete node n1`",
+    ),
+    "a mistake beside a silent node": (
+        [failed_learner(0, exit_code=USER_ERROR_EXIT_CODE, text=MISTAKE, at_s=15), on_silent_node(30)],
+        PodReason.DATASET_NOT_FOUND, "recipe.dataset_name",
+    ),
+    "a node that went silent after the failure": (
+        [failed_learner(0, text=LOST_IT, at_s=15), on_silent_node(5)], PodReason.LEARNER_ERROR, "Connection closed.",
+    ),
+    "a pod that waits for a readiness gate": (
+        [failed_learner(0, text=LOST_IT, at_s=15), on_silent_node(30, "ReadinessGatesNotReady")],
+        PodReason.LEARNER_ERROR, "Connection closed.",
+    ),
+    "a pod whose kubelet says that it is not ready": (
+        [failed_learner(0, text=LOST_IT, at_s=15), on_silent_node(30, containers_ready="False")],
+        PodReason.LEARNER_ERROR, "Connection closed.",
+    ),
     "a reason in the termination file": ([failed_learner(text=RENDEZVOUS)], PodReason.RENDEZVOUS_TIMEOUT, "Learner 1 did not come."),
     "no word from the container": ([failed_learner(exit_code=9)], PodReason.LEARNER_ERROR, "ended with exit code 9"),
     "a reason that nobody knows": ([failed_learner(text=failure_text("Whim", "So."))], PodReason.LEARNER_ERROR, "So."),

@@ -105,6 +105,11 @@ class Deadlines(_Config):
     """What one rank writes of a checkpoint or of the trained model, or flushes of it: 1 TB comes so to a volume with 140 MB/s."""
 
     @property
+    def launch_s(self) -> float:
+        """Until a learner pod serves its state: its launcher loads three things, and has waited for the others twice."""
+        return 3 * self.loading_s + 2 * self.rendezvous_s
+
+    @property
     def update_s(self) -> float:
         """All requests of an update of one generator: three are about weights, and there are less than ten others; and each
         may take `control_s` to connect."""

@@ -13,7 +13,7 @@ from grpo_operator.api.run import GRPORun
 from grpo_operator.desired import names
 from grpo_operator.desired.digest import digest_of_json
 from grpo_operator.desired.manifest import Manifest, build_metadata, selector_of
-from grpo_operator.desired.pods import GRACE_PERIOD, build_pod_template, metadata_of_pods
+from grpo_operator.desired.pods import GRACE_PERIOD, HUNG_GRACE_PERIOD_S, build_pod_template, metadata_of_pods
 from grpo_operator.desired.pods_of_attempt import PODS_ANNOTATION, PodsOfAttempt
 from grpo_operator.desired.recipe import recipe_of_pods
 from grpo_operator.settings import Settings
@@ -21,9 +21,7 @@ from grpo_operator.settings import Settings
 PROBE_PERIOD_S: Final = 2
 LIVENESS_PERIOD_S: Final = 10
 HANGS_S: Final = 120
-"""Without any answer, and it is ended: a server on busy cores is slow, one that hangs stays so."""
-HUNG_GRACE_PERIOD_S: Final = 5
-"""Of one that hangs, which finishes nothing."""
+"""Without any answer, or with the one that its engine hangs, and it is ended: on busy cores it is slow, one that hangs stays so."""
 
 
 def build_generator_deployment(run: GRPORun, settings: Settings, attempt: int, kept: PodsOfAttempt | None) -> Manifest:

@@ -1,20 +1,28 @@
 """The learners of one attempt: an Indexed Job that succeeds or fails as a whole. A new attempt is a new Job."""
 
+import math
 from typing import Final
 
 from grpo_contract import environment, network
+from grpo_contract.config import Deadlines
 from grpo_contract.failure import USER_ERROR_EXIT_CODE
 from grpo_contract.grace import LEARNER_GRACE_PERIOD_S
 from grpo_contract.labels import ATTEMPT_LABEL, Role
 from grpo_operator.api.run import GRPORun
 from grpo_operator.desired import names
+from grpo_operator.desired.config import deadlines
 from grpo_operator.desired.manifest import Manifest, build_metadata
-from grpo_operator.desired.pods import GRACE_PERIOD, build_pod_template, metadata_of_pods
+from grpo_operator.desired.pods import GRACE_PERIOD, HUNG_GRACE_PERIOD_S, build_pod_template, metadata_of_pods
+from grpo_operator.desired.recipe import todays_recipe
 from grpo_operator.desired.reward_code import build_mounts, build_volumes
 from grpo_operator.settings import Settings
 
 MISTAKE_REASON: Final = "PodFailurePolicy"
 """Of a Job that failed by `_user_error_rule`, in the words of the Job controller."""
+READINESS_PERIOD_S: Final = 2
+LIVENESS_PERIOD_S: Final = 10
+AFTER_WATCHDOG_S: Final = 30.0
+"""The watchdog of a learner that can still speak says more."""
 
 
 def build_learner_job(run: GRPORun, settings: Settings, attempt: int) -> Manifest:
@@ -57,14 +65,7 @@ def _specifics(run: GRPORun, attempt: int) -> Manifest:
         "env": [{"name": environment.ATTEMPT, "value": str(attempt)}],
         "ports": [{"name": name, "containerPort": port} for name, port in ports.items()],
         "volumeMounts": build_mounts(run),
-        # No liveness probe: a step may rightly take minutes, and a collective that hangs has a deadline of its own.
-        "readinessProbe": {
-            "httpGet": {"path": network.HEALTH_PATH, "port": network.LEARNER_HTTP_PORT_NAME},
-            "periodSeconds": 2,
-            "timeoutSeconds": 5,
-            # Its ranks have ended before it has: no reason to count a learner that is done as one that is missing.
-            "failureThreshold": 15,
-        },
+        **_probes(deadlines(run.spec.deadlines, todays_recipe(run.spec)[0])),
     }
     spec = {
         "restartPolicy": "Never",
@@ -73,3 +74,28 @@ def _specifics(run: GRPORun, attempt: int) -> Manifest:
         "volumes": build_volumes(run),
     }
     return {"metadata": metadata, "spec": spec}
+
+
+def _probes(limits: Deadlines) -> Manifest:
+    """Those that end it are for a pod that stands still as a whole, its watchdog included. Without neighbours nobody else would
+    miss it."""
+    return {
+        "startupProbe": _ending_probe(READINESS_PERIOD_S, limits.launch_s),
+        # Its ranks have ended before it has: no reason to count a learner that is done as one that is missing.
+        "readinessProbe": _probe(READINESS_PERIOD_S, failures=15),
+        "livenessProbe": _ending_probe(LIVENESS_PERIOD_S, limits.collective_s + AFTER_WATCHDOG_S),
+    }
+
+
+def _ending_probe(period_s: int, seconds: float) -> Manifest:
+    """After so many seconds without an answer the container is ended."""
+    return _probe(period_s, math.ceil(seconds / period_s)) | {GRACE_PERIOD: HUNG_GRACE_PERIOD_S}
+
+
+def _probe(period_s: int, failures: int) -> Manifest:
+    return {
+        "httpGet": {"path": network.HEALTH_PATH, "port": network.LEARNER_HTTP_PORT_NAME},
+        "periodSeconds": period_s,
+        "timeoutSeconds": 5,
+        "failureThreshold": failures,
+    }

@@ -24,6 +24,8 @@ NONROOT_ID: Final = 65532
 GRACE_PERIOD: Final = "terminationGracePeriodSeconds"
 DEFAULT_GRACE_PERIOD_S: Final = 30
 """Kubernetes' own."""
+HUNG_GRACE_PERIOD_S: Final = 5
+"""Of a container that its liveness probe ends: one that hangs finishes nothing."""
 GPU_RESOURCE: Final = "nvidia.com/gpu"
 
 # Limits of a file system in memory, which counts as memory of the container for what is in it. NCCL and vLLM's tensor

@@ -1,5 +1,6 @@
 """Why an attempt failed, and whether another one may end otherwise."""
 
+import signal
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -9,7 +10,7 @@ from grpo_contract.failure import Failure, PodReason
 from grpo_contract.labels import Role
 from grpo_operator.api.status import Condition, ConditionType
 from grpo_operator.desired.learners import MISTAKE_REASON
-from grpo_operator.reconcile.conditions import find
+from grpo_operator.reconcile.conditions import find, timestamp
 from grpo_operator.reconcile.deletion import LATEST, Deletion, first_deletion
 from grpo_operator.reconcile.disruption import is_disruption
 from grpo_operator.reconcile.observed import (
@@ -34,6 +35,8 @@ SAID_AFTER_DELETIONS_S: Final = 3.0
 
 MISSED_WITHIN_S: Final = 3.0
 """Containers' ends are told in whole seconds, and launchers take a moment to see that their workers have ended."""
+
+KILLED: Final = 128 + signal.SIGKILL
 
 NEWS_GRACE_S: Final = 60.0
 """When a learner must have more to say than the Job: it found a mistake in the run, or is there and has not failed as far as is
@@ -89,6 +92,8 @@ def cause_of(
     # That of who saves a small step, or nothing, is asked for in the very second of the Job's failure.
     if first and _is_only_a_consequence(first) and deletion and deletion.asked_at <= failure.since:
         first = _cause_of_deletion(deletion)
+    if (first is None or _rank(first) >= _MAY_FOLLOW) and (silent := _on_silent_node(learners, failure)):
+        return silent
     if witnessed and (first is None or (_rank(first) >= _MAY_FOLLOW and first.reason != witnessed.reason)):
         return witnessed
     return first or _told_by_job(failure, gone, bool(learners) and not gone, now)
@@ -147,6 +152,24 @@ def lost_learner(learners: Iterable[ObservedPod], now: datetime) -> Cause | None
     return Cause(Reason.LEARNER_NODE_LOST, message, pod)
 
 
+def _on_silent_node(learners: Iterable[ObservedPod], failure: JobFailure) -> Cause | None:
+    """A learner whose node said nothing any more when the attempt failed: those that missed it ended before the cluster did
+    anything about it."""
+    silent = [
+        (since, pod)
+        for pod in learners
+        if not pod.is_over and (since := pod.unreachable_since) and since <= failure.since
+    ]
+    if not silent:
+        return None
+    since, pod = min(silent, key=lambda each: each[0])
+    message = (
+        f"Node {pod.node} has not answered since {timestamp(since)}, and other learners missed pod {pod.name} on it. Bring "
+        f"the node back or, if it is gone for good, `kubectl delete node {pod.node}`."
+    )
+    return Cause(Reason.LEARNER_NODE_LOST, message, pod)
+
+
 def users_mistake_in(generators: Iterable[ObservedPod]) -> Cause | None:
     """A generator that ended because of the run itself: its Deployment would start it again forever. To ask while no
     generator of the run has been ready yet: once one was, what others cannot work with came into the run later, by a
@@ -195,12 +218,18 @@ def _cause_in_container(pod: ObservedPod, container: ObservedContainer, ended: E
         trouble = out_of_memory(pod.name, container.name, pod.role)
         return Cause(trouble.reason, trouble.message, pod, container.name, code, began_at=at)
     usual = PodReason.LEARNER_ERROR if pod.role is Role.LEARNER else PodReason.GENERATOR_ERROR
-    silent = f"Container {container.name} of pod {pod.name} ended with exit code {code}: see status.lastFailure.log."
+    silent = f"Container {container.name} of pod {pod.name} {_without_a_word(code, pod.name)}"
     failure = failure_in(ended) or Failure(reason=usual, message=silent)
     reason = failure.reason if failure.reason in _KNOWN_REASONS else usual
     return Cause(
         reason, failure.message, pod, container.name, code, is_users_mistake(pod, container, ended), began_at=at
     )
+
+
+def _without_a_word(exit_code: int, pod_name: str) -> str:
+    if exit_code == KILLED:
+        return f"was killed: `kubectl describe pod {pod_name}` says whether it had answered nothing for too long (Unhealthy)."
+    return f"ended with exit code {exit_code}: see status.lastFailure.log."
 
 
 _MAY_FOLLOW: Final = 3

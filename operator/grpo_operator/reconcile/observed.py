@@ -162,6 +162,8 @@ class ObservedPod(ObservedChild):
     is_ready: bool
     has_lost_readiness: bool
     """It was ready since the role's own container started, which runs on, and is so no more."""
+    unreachable_since: datetime | None
+    """Since when its node has said nothing, as far as the cluster knows; None of pods that were not ready before."""
     evicted: Waiting | None
     """The pod as a whole was thrown out: evicted, preempted, its node gone."""
     unschedulable: Unschedulable | None
@@ -289,6 +291,7 @@ def _observe_pod(kind: str, manifest: Manifest) -> ObservedPod:
         ip=status.get("podIP"),
         is_ready="Ready" in conditions,
         has_lost_readiness=_has_lost_readiness(status, labels[ROLE_LABEL]),
+        unreachable_since=_unreachable_since(status),
         evicted=_evicted(status, conditions.get("DisruptionTarget")),
         unschedulable=_unschedulable(status),
         being_set_up_since=_being_set_up_since(status),
@@ -317,14 +320,32 @@ def _conditions(manifest: Manifest) -> dict[str, Manifest]:
 
 def _has_lost_readiness(status: Manifest, container_name: str) -> bool:
     """By the time since when the pod is not ready: one that never was is so since before its container started."""
-    unready: Manifest = next((entry for entry in status.get("conditions", ()) if entry["type"] == "Ready"), {})
-    if unready.get("status") != "False" or not unready.get("lastTransitionTime"):
+    since = _unready_since(_condition(status, "Ready"))
+    if since is None:
         return False
     states = (
         entry.get("state", {}) for entry in status.get("containerStatuses", ()) if entry["name"] == container_name
     )
     starts = [time_of(state["running"]["startedAt"]) for state in states if "running" in state]
-    return any(start < time_of(unready["lastTransitionTime"]) for start in starts)
+    return any(start < since for start in starts)
+
+
+def _unreachable_since(status: Manifest) -> datetime | None:
+    """The cluster takes readiness alone from pods whose node says nothing any more; a kubelet tells of containers first, or
+    gives a reason."""
+    ready, of_containers = _condition(status, "Ready"), _condition(status, "ContainersReady")
+    if of_containers.get("status") != "True" or ready.get("reason"):
+        return None
+    return _unready_since(ready)
+
+
+def _condition(status: Manifest, kind: str) -> Manifest:
+    return next((entry for entry in status.get("conditions", ()) if entry["type"] == kind), {})
+
+
+def _unready_since(ready: Manifest) -> datetime | None:
+    since = ready.get("lastTransitionTime")
+    return time_of(since) if since and ready.get("status") == "False" else None
 
 
 def _evicted(status: Manifest, disruption: Manifest | None) -> Waiting | None:

@@ -193,8 +193,8 @@ class Reason(StrEnum):
     LEARNER_POD_LOST = "LearnerPodLost"
     """A learner pod was deleted, or is gone with its node. It does not count against `maxRestarts`."""
     LEARNER_NODE_LOST = "LearnerNodeLost"
-    """A learner pod was deleted, and its node does not say that it has ended: the node is lost, or cannot end it. Bring
-    the node back, or delete it if it is gone for good. It does not count against `maxRestarts`."""
+    """The node of a learner pod does not answer: other learners missed it, or the pod was deleted and nobody says that it has
+    ended. Bring the node back, or delete it if it is gone for good. It does not count against `maxRestarts`."""
 
 
 POD_TROUBLES = frozenset(
