@@ -26,6 +26,8 @@ CONNECTIONS: Final = 32
 """HTTP/1.1 carries one request per connection at a time; more connections mostly cost TLS handshakes."""
 
 DEADLINE_S: Final = 30.0
+LOG_DEADLINE_S: Final = 5.0
+"""The API server asks the pod's node, which may be why the pod has failed."""
 LONGEST_RETRY_AFTER_S: Final = 60.0
 PAGE_SIZE: Final = 100
 
@@ -161,14 +163,15 @@ class Kube:
         return True
 
     async def log_tail(self, namespace: str, pod: str, container: str, lines: int) -> list[str]:
-        """Empty when the log is gone, or the node that holds it does not answer.
+        """Empty when the log is gone, or the node that holds it does not answer soon: the failure that it is of is told without.
 
         A container that the kubelet started again may have said nothing yet: then it is the log of the one before.
         """
         for is_previous in (False, True):
             query = [("container", container), ("tailLines", lines), ("previous", str(is_previous).lower())]
             try:
-                answer = await self._request("GET", POD.path(namespace, pod, "log"), query_params=query)
+                path = POD.path(namespace, pod, "log")
+                answer = await self._request("GET", path, deadline_s=LOG_DEADLINE_S, query_params=query)
             except ApiError:
                 continue
             if found := last_lines(answer, lines):
@@ -218,13 +221,20 @@ class Kube:
         answer: Manifest = json.loads(await self._request(method, path, body, **parameters))
         return answer
 
-    async def _request(self, method: str, path: str, body: Manifest | bytes | None = None, **parameters: Any) -> bytes:
+    async def _request(
+        self,
+        method: str,
+        path: str,
+        body: Manifest | bytes | None = None,
+        deadline_s: float = DEADLINE_S,
+        **parameters: Any,
+    ) -> bytes:
         if method != "GET":
             self._before_write()
         asked_at = self.now()
         try:
             response = await self._cluster.request(
-                method, path, body=body, serialize=False, _request_timeout=DEADLINE_S, **parameters
+                method, path, body=body, serialize=False, _request_timeout=deadline_s, **parameters
             )
             content: bytes = await response.read()
         except ApiException as error:

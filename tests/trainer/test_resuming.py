@@ -12,7 +12,7 @@ from grpo_contract.failure import RunFailure, UserError
 from grpo_contract.progress import CheckpointHealth, CheckpointTrouble
 from grpo_trainer.storage import checksums, verification
 from grpo_trainer.storage.checkpoint_files import MARKER
-from grpo_trainer.storage.checkpoints import complete_checkpoints
+from grpo_trainer.storage.checkpoints import complete_checkpoints, newest_checkpoint
 from grpo_trainer.storage.marker import Marker, write_marker
 from grpo_trainer.storage.resuming import check_start, damage_of_best, find_checkpoint
 from grpo_trainer.storage.verification import own_sums
@@ -89,8 +89,21 @@ def test_a_damaged_one_gives_way_to_the_one_before(
         "checkpoint-4",
         "damaged-checkpoint-6",
     ]
+
+
+def test_a_damaged_one_is_told_until_there_is_one_as_new(checkpoints: Path) -> None:
+    """The attempt that found it may have ended before anybody heard of it."""
+    damage(checkpoints, 6, "model.safetensors", turn_a_bit)
+    find_checkpoint(checkpoints)
     again = find_checkpoint(checkpoints)
-    assert (again.checkpoint, again.health) == (found.checkpoint, CheckpointHealth())
+    assert (again.checkpoint, again.findings) == (newest_checkpoint(checkpoints), [])
+    assert again.health.trouble is CheckpointTrouble.DAMAGED
+    assert again.health.message == (
+        "An attempt before this one has found checkpoint-6 damaged, or could not read it: the run goes on from step 4. It lies in "
+        f"{checkpoints}/damaged-checkpoint-6 for as long as there is room; look at the server or the disk of the volume."
+    )
+    write_checkpoint(checkpoints, 6)
+    assert find_checkpoint(checkpoints).health == CheckpointHealth()
 
 
 def test_one_damaged_checkpoint_is_kept_for_whoever_wants_to_look(checkpoints: Path) -> None:
@@ -157,7 +170,12 @@ def test_one_that_cannot_be_read_gives_way_where_another_is_whole(checkpoints: P
     found = find_checkpoint(checkpoints)
     assert found.checkpoint is not None
     assert found.checkpoint.marker.step == 4
-    assert found.findings[0].problem == f"{STATES.format(step=6)} cannot be read (Stale file handle)"
+    problem = f"{STATES.format(step=6)} cannot be read (Stale file handle)"
+    assert found.health.message is not None
+    assert (
+        f"checkpoint-6 cannot be read now, and may be whole ({problem}): the run goes on from step 4."
+        in found.health.message
+    )
 
 
 def test_one_that_cannot_be_read_is_never_removed(checkpoints: Path, unreadable: set[str]) -> None:

@@ -32,6 +32,10 @@ SOON_S = 20.0
 SILENCE_S = 60.0
 
 
+def stays(rank: int) -> None:
+    raise AssertionError(f"rank {rank} has not vanished")
+
+
 class PlayedFleet:
     """Writes when it is told to."""
 
@@ -137,8 +141,8 @@ def wait_until(condition: Callable[[], bool]) -> None:
 
 @pytest.fixture
 def ranks() -> Ranks:
-    exchange, others = Exchange("127.0.0.1"), [Rank() for _ in range(RANKS)]
-    receive(connect(exchange.address, 1), others[1].inbox, SILENCE_S)
+    exchange, others = Exchange("127.0.0.1", stays), [Rank() for _ in range(RANKS)]
+    receive(connect(exchange.address, 1), others[1].inbox, SILENCE_S, stays)
     exchange.wait_for(1)
     fleet = PlayedFleet()
     return Ranks(fleet, Courier(fleet, others[0].inbox, exchange), others)  # type: ignore[arg-type]
@@ -290,7 +294,7 @@ def test_whoever_waits_looks_for_something_else_meanwhile(monkeypatch: pytest.Mo
 
 
 def test_rank_0_hears_a_rank_that_calls() -> None:
-    exchange = Exchange("127.0.0.1")
+    exchange = Exchange("127.0.0.1", stays)
     with connect(exchange.address, 1) as connection:
         exchange.wait_for(1)
         assert not exchange.is_called()
@@ -325,9 +329,9 @@ def test_what_is_forgotten_is_abandoned_and_comes_to_nobody(ranks: Ranks) -> Non
 
 def test_a_rank_that_takes_nothing_keeps_nobody_waiting() -> None:
     """Its process is stopped, say: the others' collective has a time-out, and what they do before has none."""
-    exchange, others, fleet = Exchange("127.0.0.1"), [Rank() for _ in range(3)], PlayedFleet()
+    exchange, others, fleet = Exchange("127.0.0.1", stays), [Rank() for _ in range(3)], PlayedFleet()
     with connect(exchange.address, 1):
-        receive(connect(exchange.address, 2), others[2].inbox, SILENCE_S)
+        receive(connect(exchange.address, 2), others[2].inbox, SILENCE_S, stays)
         exchange.wait_for(2)
         courier = Courier(fleet, others[0].inbox, exchange)  # type: ignore[arg-type]
         for rank in others:
@@ -344,7 +348,7 @@ def test_a_rank_notices_that_rank_0_is_gone() -> None:
     ours, theirs = socket.socketpair()
     inbox = Inbox()
     inbox.expect("a", 1)
-    receive(Connection(theirs.detach()), inbox, SILENCE_S)
+    receive(Connection(theirs.detach()), inbox, SILENCE_S, stays)
     ours.close()
     error = raised(inbox.take, "a")
     assert str(error).startswith("completions cannot be had: rank 0, which brings completions, is gone (EOFError")
@@ -354,7 +358,7 @@ def test_a_rank_notices_that_rank_0_is_silent() -> None:
     _ours, theirs = socket.socketpair()
     inbox = Inbox()
     inbox.expect("a", 1)
-    receive(Connection(theirs.detach()), inbox, 0.2)
+    receive(Connection(theirs.detach()), inbox, 0.2, stays)
     error = raised(inbox.take, "a")
     assert str(error) == ("completions cannot be had: rank 0, which brings completions, has said nothing for 0.2 s.")
     assert isinstance(error, RunFailure)
@@ -364,7 +368,7 @@ def test_a_rank_notices_that_rank_0_is_silent() -> None:
 def test_rank_0_shows_that_it_lives_while_the_fleet_is_busy(monkeypatch: pytest.MonkeyPatch) -> None:
     """A sync may take longer than ranks put up with silence."""
     monkeypatch.setattr(wire, "SIGN_OF_LIFE_S", 0.1)
-    exchange, fleet = Exchange("127.0.0.1"), PlayedFleet()
+    exchange, fleet = Exchange("127.0.0.1", stays), PlayedFleet()
     busy, end = threading.Event(), threading.Event()
 
     def sync(played: Any) -> None:
@@ -384,7 +388,7 @@ def test_rank_0_shows_that_it_lives_while_the_fleet_is_busy(monkeypatch: pytest.
 
 def test_whoever_has_no_token_is_no_rank(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(wire, "CONNECTED_WITHIN_S", 0.5)
-    exchange = Exchange("127.0.0.1")
+    exchange = Exchange("127.0.0.1", stays)
     stranger = socket.create_connection((exchange.address.host, exchange.address.port), timeout=SOON_S)
     stranger.sendall(b"x" * (wire.TOKEN_BYTES + 4))
     with pytest.raises(RunFailure, match="1 of 1 ranks do not connect to rank 0 for completions"):
@@ -424,7 +428,7 @@ def test_a_stranger_does_not_keep_ranks_out(
     behave: Callable[[socket.socket], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(wire, "HELLO_WITHIN_S", 0.2)
-    exchange = Exchange("127.0.0.1")
+    exchange = Exchange("127.0.0.1", stays)
     stranger = socket.create_connection((exchange.address.host, exchange.address.port), timeout=SOON_S)
     behave(stranger)
     with connect(exchange.address, 1):
@@ -437,7 +441,7 @@ def ranks_of(exchange: Exchange) -> list[int]:
 
 
 def test_a_rank_may_say_who_it_is_in_pieces() -> None:
-    exchange = Exchange("127.0.0.1")
+    exchange = Exchange("127.0.0.1", stays)
     rank = socket.create_connection((exchange.address.host, exchange.address.port), timeout=SOON_S)
     hello = exchange.address.token + (3).to_bytes(4, "big")
     rank.sendall(hello[:10])

@@ -208,3 +208,4 @@ def test_the_log_is_that_of_the_container_or_of_the_one_before(case: str) -> Non
     queries = [dict(asked["query_params"]) for asked in server.asked]
     assert [query["previous"] for query in queries] == previous
     assert {(query["container"], query["tailLines"]) for query in queries} == {("learner", 20)}
+    assert {asked["_request_timeout"] for asked in server.asked} == {5.0}  # the failure is told after it

@@ -18,7 +18,8 @@ from grpo_trainer.causes import description
 from grpo_trainer.fleet.errors import GeneratorsLost
 from grpo_trainer.fleet.fleet import Fleet, Ticket
 from grpo_trainer.fleet.inbox import Batch, Delivery, Inbox
-from grpo_trainer.fleet.wire import Exchange
+from grpo_trainer.fleet.keep_alive import has_vanished
+from grpo_trainer.fleet.wire import Exchange, Vanished
 
 PORTION_S: Final = 1.0
 """How often finished groups of a batch go to the ranks; the last ones of it go at once."""
@@ -162,7 +163,7 @@ class Courier:
         self._inbox.fail(failure)
 
 
-def receive(connection: Connection, inbox: Inbox, silence_s: float) -> None:
+def receive(connection: Connection, inbox: Inbox, silence_s: float, on_vanished: Vanished) -> None:
     """On each other rank: hand what rank 0 sends to its inbox, in the background."""
 
     def run() -> None:
@@ -180,6 +181,8 @@ def receive(connection: Connection, inbox: Inbox, silence_s: float) -> None:
                         inbox.complete(message)
             reason, why = PodReason.COLLECTIVE_TIMEOUT, f"has said nothing for {silence_s:g} s"
         except (OSError, EOFError) as error:
+            if has_vanished(error):
+                on_vanished(0)
             why = f"is gone ({description(error)})"
         except Exception as error:  # outermost in this thread
             log.exception("completions cannot be taken")

@@ -12,15 +12,16 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import starmap
-from typing import Any, Final
+from typing import Any, Final, NoReturn
 
 import torch
 from accelerate.utils import broadcast_object_list, gather_object, is_peft_model
 
 from grpo_contract.config import Deadlines
-from grpo_contract.failure import PodReason, UserError
+from grpo_contract.failure import Failure, PodReason, UserError
 from grpo_contract.weights import TensorInfo
 from grpo_trainer.end_request import AskedToEnd
+from grpo_trainer.failing import fail
 from grpo_trainer.fleet.completion import Completion
 from grpo_trainer.fleet.courier import Courier, receive
 from grpo_trainer.fleet.discovery import Discovery
@@ -80,11 +81,11 @@ class FleetGeneration(VLLMGeneration):  # type: ignore[misc]
 
     def _init_vllm(self) -> None:
         settings, deadlines = self._settings, self._settings.deadlines
-        exchange = Exchange(settings.weights_host) if self.accelerator.is_main_process else None
+        exchange = Exchange(settings.weights_host, _end_without) if self.accelerator.is_main_process else None
         (address,) = broadcast_object_list([exchange and exchange.address], from_process=0)
         if exchange is None:
             self._rank_0 = connect(address, self.accelerator.process_index)
-            receive(self._rank_0, self.inbox, max(deadlines.collective_s, LONGEST_SILENCE_S))
+            receive(self._rank_0, self.inbox, max(deadlines.collective_s, LONGEST_SILENCE_S), _end_without)
         else:
             self._exchange = exchange
             exchange.wait_for(self.accelerator.num_processes - 1)
@@ -252,3 +253,11 @@ def _in_trl_form(
         [[[logprob] for logprob in completion.logprobs] for completion in completions],
         [[[token_id] for token_id in completion.token_ids] for completion in completions],
     )
+
+
+def _end_without(rank: int) -> NoReturn:
+    message = (
+        f"learner process {rank} cannot be reached any more: its node, or the network between learners, is gone. Look at the "
+        "cluster's nodes."
+    )
+    fail(Failure(reason=PodReason.LEARNER_ERROR, message=message), 1)

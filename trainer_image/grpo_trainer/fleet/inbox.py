@@ -112,5 +112,5 @@ def _error(failure: Failure) -> Exception:
         return GeneratorsLost(failure.message)
     if failure.reason == PodReason.LEARNER_ASKED_TO_END:
         return AskedToEnd(failure.message)
-    kind = RunFailure if failure.reason == PodReason.LEARNER_ERROR else UserError
+    kind = UserError if failure.reason == PodReason.INVALID_RECIPE else RunFailure
     return kind(failure.reason, failure.message)

@@ -11,14 +11,15 @@ import secrets
 import socket
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 from dataclasses import dataclass
+from functools import partial
 from multiprocessing.connection import Connection
 from typing import Any, Final
 
 from grpo_contract.failure import PodReason, RunFailure
-from grpo_trainer.fleet.keep_alive import BETWEEN_LEARNERS
+from grpo_trainer.fleet.keep_alive import BETWEEN_LEARNERS, has_vanished
 
 TOKEN_BYTES: Final = 32
 HELLO_BYTES: Final = TOKEN_BYTES + 4
@@ -30,6 +31,10 @@ SIGN_OF_LIFE_S: Final = 10.0
 """How often rank 0 says something, at least, also when there is nothing to bring and while the fleet is busy."""
 LONGEST_SILENCE_S: Final = 3 * SIGN_OF_LIFE_S
 """A rank puts up with at least so much."""
+
+
+Vanished = Callable[[int], None]
+"""Takes the rank whose node, or the network to it, is gone: no collective with it will ever end."""
 
 
 @dataclass(frozen=True)
@@ -46,8 +51,8 @@ class _Outbox:
     """What goes to one rank, from a thread of its own: one that takes nothing keeps neither the fleet nor the others
     waiting."""
 
-    def __init__(self, connection: Connection) -> None:
-        self._connection = connection
+    def __init__(self, connection: Connection, on_vanished: Callable[[], None]) -> None:
+        self._connection, self._on_vanished = connection, on_vanished
         self._messages: queue.SimpleQueue[tuple[Any, Future[None]]] = queue.SimpleQueue()
         threading.Thread(target=self._run, daemon=True, name="sender of completions").start()
 
@@ -59,16 +64,25 @@ class _Outbox:
 
     def has_called(self) -> bool:
         """One that is gone has not."""
-        with contextlib.suppress(OSError, EOFError):
+        try:
             return self._connection.poll() and self._connection.recv_bytes(len(CALL)) == CALL
+        except (OSError, EOFError) as error:
+            self._lose(error)
         return False
 
     def _run(self) -> None:
         while True:
             message, sent = self._next()
-            with contextlib.suppress(OSError):  # a rank that is gone has ended the run, and says so itself
+            try:
                 self._connection.send(message)
+            except OSError as error:
+                self._lose(error)
             sent.set_result(None)
+
+    def _lose(self, error: Exception) -> None:
+        """A rank that is gone has ended the run, and says so itself, unless its node went with it."""
+        if has_vanished(error):
+            self._on_vanished()
 
     def _next(self) -> tuple[Any, Future[None]]:
         try:
@@ -80,7 +94,8 @@ class _Outbox:
 class Exchange:
     """Rank 0's end."""
 
-    def __init__(self, host: str) -> None:
+    def __init__(self, host: str, on_vanished: Vanished) -> None:
+        self._on_vanished = on_vanished
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
         self._listener = socket.create_server((host, 0), family=family)
         self.address = Address(host, self._listener.getsockname()[1], secrets.token_bytes(TOKEN_BYTES))
@@ -113,8 +128,8 @@ class Exchange:
         if not secrets.compare_digest(hello[:TOKEN_BYTES], self.address.token):
             connection.close()
             return
-        connection.settimeout(None)
-        self._outboxes[int.from_bytes(hello[TOKEN_BYTES:], "big")] = _Outbox(Connection(connection.detach()))
+        rank = int.from_bytes(hello[TOKEN_BYTES:], "big")
+        self._outboxes[rank] = _Outbox(_kept_alive(connection), partial(self._on_vanished, rank))
 
     def send(self, messages: Mapping[int, Any]) -> list[Future[None]]:
         """By rank. Each is done when its message is on its way."""
@@ -162,14 +177,20 @@ def connect(address: Address, rank: int) -> Connection:
     """
     try:
         connection = socket.create_connection((address.host, address.port), timeout=CONNECTED_WITHIN_S)
-    except TimeoutError as error:
+    except OSError as error:
+        if not has_vanished(error):
+            raise
         message = (
             f"rank {rank} cannot connect to rank 0 ({address.host}) for completions within {CONNECTED_WITHIN_S:.0f} s: look at "
             "the NetworkPolicies between learners."
         )
         raise RunFailure(PodReason.RENDEZVOUS_TIMEOUT, message) from error
-    for option in BETWEEN_LEARNERS:  # else a node that vanished with half of a message would be waited for
-        connection.setsockopt(*option)
     connection.sendall(address.token + rank.to_bytes(4, "big"))
+    return _kept_alive(connection)
+
+
+def _kept_alive(connection: socket.socket) -> Connection:
+    for option in BETWEEN_LEARNERS:
+        connection.setsockopt(*option)
     connection.settimeout(None)
     return Connection(connection.detach())

@@ -120,9 +120,13 @@ def discard(folder: Path) -> None:
     shutil.rmtree(folder, ignore_errors=True)
 
 
+def set_aside_folders(folder: Path) -> list[Path]:
+    return list(folder.glob(f"{SET_ASIDE}{PREFIX_CHECKPOINT_DIR}-*"))
+
+
 def remove_set_aside(folder: Path) -> bool:
     """Whether there was any."""
-    found = list(folder.glob(f"{SET_ASIDE}{PREFIX_CHECKPOINT_DIR}-*"))
+    found = set_aside_folders(folder)
     for damaged in found:
         log.warning("%s is removed, which was damaged and set aside", damaged)
         discard(damaged)

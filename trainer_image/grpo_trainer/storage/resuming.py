@@ -9,6 +9,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Final
 
 from grpo_contract.failure import PodReason, RunFailure
 from grpo_contract.progress import CheckpointHealth, CheckpointTrouble
@@ -21,11 +22,14 @@ from grpo_trainer.storage.checkpoints import (
     marked_folders,
     remove_incomplete,
     remove_set_aside,
+    set_aside_folders,
     wait_until_visible,
 )
 from grpo_trainer.storage.marker import DamagedMarkerError, read_marker
 from grpo_trainer.storage.starting_checkpoint import unsuitable
 from grpo_trainer.storage.verification import Finding, find_damage
+
+REMEDY: Final = "for as long as there is room; look at the server or the disk of the volume."
 
 log = logging.getLogger(__name__)
 
@@ -46,10 +50,14 @@ class Found:
     """None: the run begins at its beginning."""
     findings: Sequence[Finding]
     """What is wrong with newer ones, the newest first."""
+    set_aside: Path | None = None
+    """A newer one that an attempt before this one had found so. Whether anybody heard of it is not known."""
 
     @property
     def health(self) -> CheckpointHealth:
-        return health_of(self.findings, self.checkpoint)
+        if self.findings:
+            return health_of(self.findings, self.checkpoint)
+        return CheckpointHealth() if self.set_aside is None else health_since(self.set_aside, self.checkpoint)
 
 
 def find_checkpoint(folder: Path) -> Found:
@@ -75,7 +83,8 @@ def find_checkpoint(folder: Path) -> Found:
         checkpoint = with_whole_model(checkpoint, findings)
     if findings:
         decided_by_rank_0(lambda: set_aside(findings))
-    return Found(checkpoint, findings)
+        return Found(checkpoint, findings)
+    return Found(checkpoint, findings, decided_by_rank_0(lambda: newer_set_aside(folder, checkpoint)))
 
 
 def candidates(folder: Path) -> list[Candidate]:
@@ -187,6 +196,13 @@ def set_aside(findings: Sequence[Finding]) -> None:
             discard(folder)
 
 
+def newer_set_aside(folder: Path, checkpoint: Checkpoint | None) -> Path | None:
+    """What is there of later steps than the checkpoint's."""
+    found = max(set_aside_folders(folder), key=step_of, default=None)
+    is_newer = found is not None and (checkpoint is None or step_of(found) > checkpoint.marker.step)
+    return found if is_newer else None
+
+
 def _no_answer(finding: Finding) -> str:
     return (
         f"{finding.folder.name}: {finding.problem}, and there is no other checkpoint that is whole; it may be, so the run does not "
@@ -198,12 +214,24 @@ def health_of(findings: Sequence[Finding], checkpoint: Checkpoint | None) -> Che
     if not findings:
         return CheckpointHealth()
     newest, *others = findings
-    goes_on = f"goes on from step {checkpoint.marker.step}" if checkpoint else "begins anew, for no checkpoint is whole"
+    state = "is not as it was written" if newest.is_damage else "cannot be read now, and may be whole"
     names = " and ".join(other.folder.name for other in others)
     more = f", nor {'is' if len(others) == 1 else 'are'} {names}" if others else ""
     return CheckpointHealth(
         trouble=CheckpointTrouble.DAMAGED,
-        message=f"{newest.folder.name} is not as it was written ({newest.problem}){more}: the run {goes_on}. It is set aside "
-        f"in {newest.folder.with_name(SET_ASIDE + newest.folder.name)} for as long as there is room; look at the server "
-        "or the disk of the volume.",
+        message=f"{newest.folder.name} {state} ({newest.problem}){more}: the run {_going_on(checkpoint)}. It is set aside "
+        f"in {newest.folder.with_name(SET_ASIDE + newest.folder.name)} {REMEDY}",
     )
+
+
+def health_since(damaged: Path, checkpoint: Checkpoint | None) -> CheckpointHealth:
+    name = damaged.name.removeprefix(SET_ASIDE)
+    return CheckpointHealth(
+        trouble=CheckpointTrouble.DAMAGED,
+        message=f"An attempt before this one has found {name} damaged, or could not read it: the run {_going_on(checkpoint)}. It "
+        f"lies in {damaged} {REMEDY}",
+    )
+
+
+def _going_on(checkpoint: Checkpoint | None) -> str:
+    return f"goes on from step {checkpoint.marker.step}" if checkpoint else "begins anew, for no checkpoint is whole"
