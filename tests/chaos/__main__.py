@@ -3,7 +3,6 @@
 import argparse
 import random
 import sys
-import time
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from itertools import chain
@@ -24,6 +23,7 @@ COLUMNS = {
     "recovered_s": "recovered, s",
     "own_s": "own start of it, s",
     "steps_lost": "steps lost",
+    "into_step": "of a step, share",
 }
 
 
@@ -59,14 +59,13 @@ def strike_all(faults: Sequence[Fault], times: int, moments: random.Random) -> I
     """On the local cluster, which is not needed if there are none."""
     if not faults:
         return
-    with arena("chaos", STEPS) as stage:
+    with arena("chaos", STEPS, moments) as stage:
         for fault in faults:
-            yield row_of(fault, [attempt(stage, fault, moments) for _ in range(times)])
+            yield row_of(fault, [attempt(stage, fault) for _ in range(times)])
 
 
-def attempt(stage: Arena, fault: Fault, moments: random.Random) -> Cost:
+def attempt(stage: Arena, fault: Fault) -> Cost:
     try:
-        time.sleep(moments.uniform(0, stage.wait_until_calm().seconds_per_step))
         cost = strike(stage, fault)
     except Exception as error:  # a row that is broken, whatever broke it
         cost = Cost(None, 0.0, 0.0, 0, f"{type(error).__name__}: {str(error)[:300]}")

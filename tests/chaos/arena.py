@@ -1,5 +1,6 @@
 """A run that trains while it is hurt: two learners, and two generators, on the local cluster."""
 
+import random
 import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -63,6 +64,9 @@ class State:
     in_sync: int
     is_training: bool
     seconds_per_step: float
+    disruptions: int
+    restarts: int
+    """Of learners, by failures of the run itself."""
 
     @classmethod
     def of(cls, run: Manifest) -> "State":
@@ -73,6 +77,8 @@ class State:
             in_sync=generators.get("inSync", 0),
             is_training=phase(run) == "Running",
             seconds_per_step=progress.get("secondsPerStep", 0.0),
+            disruptions=run["status"].get("disruptions", 0),
+            restarts=run["status"].get("learners", {}).get("restarts", 0),
         )
 
 
@@ -81,6 +87,7 @@ class Arena:
     cluster: Kubectl
     kubectl: Kubectl
     name: str
+    moments: random.Random
 
     def run(self) -> Manifest:
         return self.kubectl.get("grporun", self.name)
@@ -165,8 +172,8 @@ def steps_made(lines: list[Line]) -> list[int]:
 
 
 @contextmanager
-def arena(name: str, steps: int) -> Iterator[Arena]:
-    """A run that has begun to train; its namespace goes with it."""
+def arena(name: str, steps: int, moments: random.Random) -> Iterator[Arena]:
+    """A run that has begun to train; its namespace goes with it. `moments` says when it is hurt."""
     start_local_cluster()
     load_trainer_image()
     cluster = local_cluster()
@@ -184,7 +191,7 @@ def arena(name: str, steps: int) -> Iterator[Arena]:
         "maxRestarts": 1000,
     }
     kubectl.apply(small_run(name, steps, **spec))
-    here = Arena(cluster, kubectl, name)
+    here = Arena(cluster, kubectl, name, moments)
     try:
         wait_for("a run that is known", lambda: "status" in here.run(), 60)
         here.wait_until_calm()

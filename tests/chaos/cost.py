@@ -26,12 +26,14 @@ class Cost:
     noticed_s: float | None
     """Since the fault. None: nobody had to notice."""
     recovered_s: float
-    """Since the fault: until all generators are in sync again, or until the next step."""
+    """Since the fault: until all generators are in sync again, until the next step, or until the status tells of steps again."""
     own_s: float
     """Of these, what the victim's programs need to start."""
     steps_lost: int
     broken: str = ""
     """What did not hold."""
+    into_step: float | None = None
+    """When it struck, as `Blow` says it."""
 
 
 def strike(arena: Arena, fault: Fault) -> Cost:
@@ -43,13 +45,14 @@ def strike(arena: Arena, fault: Fault) -> Cost:
         match fault.hurt:
             case Hurt.GENERATORS:
                 unhurt = names - {pod["metadata"]["name"] for pod in blow.victims}
-                return _of_generators(arena, fault, before, unhurt, blow)
+                cost = _of_generators(arena, fault, before, unhurt, blow)
             case Hurt.LEARNERS:
-                return _of_learners(arena, fault, before, blow)
+                cost = _of_learners(arena, fault, before, blow)
             case Hurt.NOBODY:
-                return _of_nobody(arena, before, blow)
+                cost = _of_nobody(arena, before, blow)
     finally:
         fault.mend(arena, blow)
+    return replace(cost, into_step=blow.into_step)
 
 
 def _of_generators(arena: Arena, fault: Fault, before: State, unhurt: set[str], blow: Blow) -> Cost:
@@ -64,8 +67,8 @@ def _of_generators(arena: Arena, fault: Fault, before: State, unhurt: set[str], 
     recovered, newcomers = wait_through_outages("generators in sync", in_sync_again, GOES_ON_S)
     own_s = max(_own_start_s(arena, pod) for pod in newcomers)
     noticed_s = noticed.time - blow.at_s
-    cost = Cost(noticed_s, recovered - blow.at_s, own_s, steps_lost=0)
-    if broken := _broken_row(arena, before):
+    cost = Cost(noticed_s, recovered - blow.at_s, own_s, _steps_lost(arena))
+    if broken := _broken_row(arena, before, cost):
         return _broken(cost, broken)
     if noticed_s > fault.noticed_within_s:
         return _broken(cost, f"noticed after {noticed_s:.1f} s")
@@ -73,12 +76,19 @@ def _of_generators(arena: Arena, fault: Fault, before: State, unhurt: set[str], 
     return cost if waited_s <= SLACK_S else _broken(cost, f"in sync {waited_s:.1f} s after its start")
 
 
-def _broken_row(arena: Arena, before: State) -> str:
-    """Steps of the attempt, which goes on, that are missing or were made twice."""
+def _steps_lost(arena: Arena) -> int:
+    """Of the attempt, those that are missing or were made twice."""
     made = steps_made(arena.log())
-    is_whole = bool(made) and made == list(range(made[0], made[0] + len(made)))
+    in_order = range(made[0], made[-1] + 1) if made else range(0)
+    return sum(made.count(step) != 1 for step in in_order) + len(set(made).difference(in_order))
+
+
+def _broken_row(arena: Arena, before: State, cost: Cost) -> str:
+    """Of an attempt that was to go on."""
     attempt = arena.state().attempt
-    return "" if is_whole and attempt == before.attempt else f"steps {made[-5:]} of attempt {attempt}"
+    if attempt != before.attempt:
+        return f"it is attempt {attempt}, after {before.attempt}"
+    return f"{cost.steps_lost} steps lost" if cost.steps_lost else ""
 
 
 def _own_start_s(arena: Arena, pod: Manifest) -> float:
@@ -101,19 +111,30 @@ def _of_learners(arena: Arena, fault: Fault, before: State, blow: Blow) -> Cost:
         return _broken(cost, "nothing was said of the damage")
     if cost.steps_lost > fault.steps_lost_at_most:
         return _broken(cost, f"{cost.steps_lost} steps lost")
+    if wrong := _wrongly_counted(fault, before, arena.state()):
+        return _broken(cost, wrong)
     waited_s = cost.recovered_s - own_s - fault.ended_within_s
     return cost if waited_s <= RESTART_S else _broken(cost, f"the next step came {waited_s:.1f} s later")
 
 
+def _wrongly_counted(fault: Fault, before: State, after: State) -> str:
+    """What the cluster took is a disruption; all else counts against maxRestarts."""
+    counted = (after.disruptions - before.disruptions, after.restarts - before.restarts)
+    wanted = (1, 0) if fault.is_disruption else (0, 1)
+    return "" if counted == wanted else f"counted as (disruptions, restarts) {counted}, not {wanted}"
+
+
 def _of_nobody(arena: Arena, before: State, blow: Blow) -> Cost:
     over = time.time()
-    step = arena.wait_for_line("a step afterwards", STEP_LINE, over, GOES_ON_S)
-    arena.wait("its steps in the status", lambda now: now.step > before.step and now.is_training, GOES_ON_S)
-    cost = Cost(None, step.time - blow.at_s, over - blow.at_s, steps_lost=0)
-    if broken := _broken_row(arena, before):
+    arena.wait_for_line("a step afterwards", STEP_LINE, over, GOES_ON_S)
+    made = max(steps_made(arena.log()))
+    arena.wait("that step in the status", lambda now: now.step >= made and now.is_training, GOES_ON_S)
+    told = time.time()
+    cost = Cost(None, told - blow.at_s, over - blow.at_s, _steps_lost(arena))
+    if broken := _broken_row(arena, before, cost):
         return _broken(cost, broken)
-    waited_s = step.time - over
-    return cost if waited_s <= RESTART_S else _broken(cost, f"a step came {waited_s:.1f} s later")
+    waited_s = told - over
+    return cost if waited_s <= RESTART_S else _broken(cost, f"the status told of a step {waited_s:.1f} s later")
 
 
 def _broken(cost: Cost, why: str) -> Cost:

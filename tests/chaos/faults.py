@@ -10,6 +10,8 @@ from chaos.arena import DEADLINES, EVERY_STEPS, Arena
 from chaos.blow import Blow
 from cluster.cgroups import kill
 from grpo_contract.grace import LEARNER_GRACE_PERIOD_S
+from grpo_generator.pulse import SILENT_S
+from grpo_operator.desired import learners
 from grpo_operator.desired.generators import HANGS_S, LIVENESS_PERIOD_S
 from grpo_operator.desired.pods import HUNG_GRACE_PERIOD_S
 from grpo_operator.reconcile.restart import GONE_GRACE_S
@@ -21,6 +23,12 @@ HANG_S: Final = 40.0
 """Within which one that hangs is, whatever it does: it has missed two questions."""
 ENDED_S: Final = float(HANGS_S + LIVENESS_PERIOD_S + HUNG_GRACE_PERIOD_S)
 """Within which the kubelet has ended a generator that hangs."""
+ENGINE_S: Final = SILENT_S + ENDED_S
+"""Within which a generator has ended whose engine hangs; learners need not notice before."""
+STOPPED_S: Final = (
+    DEADLINES["collectiveSeconds"] + learners.AFTER_WATCHDOG_S + learners.LIVENESS_PERIOD_S + HUNG_GRACE_PERIOD_S
+)
+"""Within which the kubelet has ended a learner that is stopped as a whole."""
 HUNG_S: Final = float(DEADLINES["collectiveSeconds"] + LEARNER_GRACE_PERIOD_S)
 """Within which a learner that hangs is gone: its launcher, once asked to end, waits for it to save."""
 
@@ -49,6 +57,8 @@ class Fault:
     steps_lost_at_most: int = EVERY_STEPS
     ended_within_s: float = 0.0
     """Until a deadline ends what hangs."""
+    is_disruption: bool = False
+    """Of an attempt that is lost: spec.maxRestarts does not count it."""
     mend: Callable[[Arena, Blow], None] = _nothing
     """When the run has got over it."""
 
@@ -71,11 +81,13 @@ FAULTS: Final = (
     _of_generators("generator hung in a weight update", on_pods.in_weight_update(on_pods.stop), HANG_S, ENDED_S),
     _of_generators("all generators killed", on_pods.kill_all_generators),
     _of_generators("generator hung", on_pods.hurt_generator(on_pods.stop), HANG_S, ENDED_S),
+    _of_generators("engine of a generator hung", on_pods.hurt_generator(on_pods.stop_engine), ENGINE_S, ENGINE_S),
     Fault("generators scaled to 1 and back", Hurt.NOBODY, on_pods.scale_down_and_up),
     Fault("learner 0 killed", Hurt.LEARNERS, on_pods.kill_learner(0)),
     Fault("learner 1 killed", Hurt.LEARNERS, on_pods.kill_learner(1)),
-    Fault("learner 1 deleted", Hurt.LEARNERS, on_pods.delete_learner),
+    Fault("learner 1 deleted", Hurt.LEARNERS, on_pods.delete_learner, is_disruption=True),
     Fault("learner 1 hung", Hurt.LEARNERS, on_pods.hang_learner, ended_within_s=HUNG_S),
+    Fault("all learner pods stopped", Hurt.LEARNERS, on_pods.stop_learners, ended_within_s=STOPPED_S),
     _of_checkpoints("newest checkpoint cut off", on_pods.CUT_OFF),
     _of_checkpoints("a bit of it flipped", on_pods.FLIP),
     _of_checkpoints("its marker removed", on_pods.UNMARK),
@@ -85,9 +97,10 @@ FAULTS: Final = (
         Hurt.LEARNERS,
         on_cluster.lose_node,
         ended_within_s=HUNG_S + GONE_GRACE_S,
+        is_disruption=True,
         mend=on_cluster.bring_node_back,
     ),
-    Fault("node drained", Hurt.LEARNERS, on_cluster.drain_node),
+    Fault("node drained", Hurt.LEARNERS, on_cluster.drain_node, is_disruption=True),
     Fault("operator killed", Hurt.NOBODY, on_cluster.end_operator),
     Fault("API server hung for a minute", Hurt.NOBODY, on_cluster.hang_api_server),
     Fault("API server restarted", Hurt.NOBODY, on_cluster.restart_api_server),

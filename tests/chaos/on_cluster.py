@@ -1,15 +1,23 @@
 """Faults of what the run stands on: nodes, the API server, the operator. Each comes back when it is over."""
 
 import time
+from base64 import b64decode
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
+from typing import Final
 
 from chaos.arena import Arena
 from chaos.blow import Blow, about_to_hurt
 from e2e.operator_pod import kill_operator
+from grpo_contract.files import TOKEN_FILE
 from grpo_operator.desired.names import token_secret
 from harness.installation import OPERATOR_NAMESPACE, RELEASE, tool
+from harness.kubectl import Manifest
 from harness.outages import wait_through_outages
+
+TOKEN_COMES_S: Final = 180.0
+"""A kubelet looks at Secrets that it has mounted about once a minute."""
 
 
 def drain_node(arena: Arena) -> Blow:
@@ -91,16 +99,19 @@ def stop_dns(arena: Arena) -> Blow:
 
 
 def rotate_token(arena: Arena) -> Blow:
-    """The Secret is deleted, and the operator makes another."""
+    """The Secret is deleted, and the operator makes another. It is over when each pod has it, which kubelets take their time for."""
     secret = token_secret(arena.name)
     before, blow = arena.kubectl.get("secret", secret)["metadata"]["uid"], about_to_hurt(arena)
     arena.kubectl("delete", "secret", secret)
 
-    def is_new() -> bool:
+    def find_new() -> Manifest | None:
         found = arena.kubectl.find("secret", secret)
-        return found is not None and found["metadata"]["uid"] != before
+        return found if found and found["metadata"]["uid"] != before else None
 
-    wait_through_outages("another Secret", is_new, 60)
+    token = b64decode(wait_through_outages("another Secret", find_new, 60)["data"][TOKEN_FILE.name]).decode()
+    for pod in (*arena.learners(), *arena.pods("generator")):
+        read = partial(arena.kubectl, "exec", pod["metadata"]["name"], "--", "cat", str(TOKEN_FILE))
+        wait_through_outages("the new token in a pod", lambda read=read: read().strip() == token, TOKEN_COMES_S)  # type: ignore[misc]
     return blow
 
 

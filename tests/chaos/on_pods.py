@@ -7,12 +7,14 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Final
 
-from chaos.arena import STEP_LINE, Arena, processes
+from chaos.arena import STEP_LINE, Arena, processes, steps_made
 from chaos.blow import Blow, about_to_hurt
 from cluster.cgroups import command_of, kill
 from harness.kubectl import Manifest
 
 RANK: Final = "grpo_trainer.worker"
+ENGINE: Final = "VLLM::EngineCore"
+"""As vLLM calls its process."""
 
 
 def hurt_generator(harm: Callable[[list[int]], None]) -> Callable[[Arena], Blow]:
@@ -48,7 +50,7 @@ def in_weight_update(harm: Callable[[list[int]], None]) -> Callable[[Arena], Blo
         arena.wait_for_line("the end of a step", STEP_LINE, blow.at_s, 60)
         struck_s = time.time()
         harm(doomed)
-        return replace(blow, at_s=struck_s)
+        return replace(blow, at_s=struck_s, into_step=0.0)
 
     return strike
 
@@ -78,6 +80,14 @@ def hang_learner(arena: Arena) -> Blow:
     return blow
 
 
+def stop_learners(arena: Arena) -> Blow:
+    """All that runs in their pods: nobody is left who would miss them, but their kubelets."""
+    victims = arena.learners()
+    blow = about_to_hurt(arena, *victims)
+    stop([pid for victim in victims for pid in processes(victim)])
+    return blow
+
+
 NEWEST: Final = """
 import glob, os
 marker = max(glob.glob("/volume/runs/*/checkpoints/checkpoint-*/complete.json"), key=os.path.getmtime)
@@ -104,10 +114,13 @@ def damage_checkpoint(how: str) -> Callable[[Arena], Blow]:
     def strike(arena: Arena) -> Blow:
         learners = arena.learners()
         ranks = [pid for learner in learners for pid in _ranks(learner)]
+        blow = about_to_hurt(arena, learners[0])
         stop(ranks)
         try:
             damaged = arena.kubectl("exec", learners[0]["metadata"]["name"], "--", "python", "-c", NEWEST + how)
-            return about_to_hurt(arena, learners[0], damaged_step=int(damaged), is_told=how != UNMARK)
+            last_step = max(steps_made(arena.log()))
+            told = how != UNMARK
+            return replace(blow, at_s=time.time(), last_step=last_step, damaged_step=int(damaged), is_told=told)
         finally:
             kill(ranks)
 
@@ -127,6 +140,11 @@ def scale_down_and_up(arena: Arena) -> Blow:
 def stop(pids: list[int]) -> None:
     for pid in pids:
         os.kill(pid, signal.SIGSTOP)
+
+
+def stop_engine(pids: list[int]) -> None:
+    (engine,) = [pid for pid in pids if ENGINE in command_of(pid)[0]]
+    stop([engine])
 
 
 def _ranks(learner: Manifest) -> list[int]:

@@ -13,8 +13,9 @@ from chaos.faults import FAULTS, Fault
 from chaos.report import now, write_report
 from harness.installation import tool_output
 from harness.kubectl import ENDED, CommandFailedError
+from harness.outages import wait_through_outages
 from harness.prometheus import Prometheus
-from harness.runs import phase
+from harness.runs import RunEndedError, phase
 
 STEPS = 2000
 LONGEST_S = 3 * 3600.0
@@ -73,10 +74,11 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=random.randrange(1 << 32), help="of the faults and their moments")
     arguments = parser.parse_args()
     print(f"seed {arguments.seed}", flush=True)
-    with arena("soak", arguments.steps) as stage:
+    moments = random.Random(arguments.seed)
+    with arena("soak", arguments.steps, moments) as stage:
         undisturbed_s = median_step_s(stage)
         first, begun = stage.state().step, time.time()
-        toll = infest(stage, random.Random(arguments.seed))
+        toll = infest(stage, moments)
         took_s, run = time.time() - begun, stage.run()
         steps = run["status"]["progress"]["step"]
         useful_s, again_s = (steps - first) * undisturbed_s, toll.steps_made_again * undisturbed_s
@@ -105,7 +107,7 @@ def infest(stage: Arena, moments: random.Random) -> Toll:
     for plague in coming:
         plague.plan(moments)
     ends_at = time.monotonic() + LONGEST_S
-    while time.monotonic() < ends_at and phase(run := stage.run()) not in ENDED:
+    while time.monotonic() < ends_at and phase(run := wait_through_outages("the run", stage.run, 120)) not in ENDED:
         toll.see(State.of(run))
         for plague in coming:
             if time.monotonic() >= plague.due_s:
@@ -113,7 +115,7 @@ def infest(stage: Arena, moments: random.Random) -> Toll:
                 try:
                     fault.strike(stage)
                     toll.struck(fault)
-                except (IndexError, TimeoutError, CommandFailedError, ProcessLookupError) as error:
+                except (LookupError, ValueError, OSError, CommandFailedError, RunEndedError) as error:
                     print(f"{fault.name}: its victim was not there ({type(error).__name__})", flush=True)
                 plague.plan(moments)
         time.sleep(LOOK_S)
