@@ -10,9 +10,8 @@ from typing import Any
 
 from cluster.cgroups import command_of, processes_of_pod
 from demo.volume import on_local_cluster, prepare_volume, wait_for_volume
-from e2e.demo_runs import small_run
-from e2e.namespaces import create_namespace
 from grpo_contract.labels import ROLE_LABEL
+from harness.demo_runs import small_run
 from harness.installation import (
     install_operator,
     load_operator_image,
@@ -22,6 +21,7 @@ from harness.installation import (
     start_local_cluster,
 )
 from harness.kubectl import ENDED, Kubectl, Manifest
+from harness.namespaces import create_namespace
 from harness.outages import wait_through_outages
 from harness.runs import RunEndedError, events_of, phase, pods, step
 from harness.waiting import wait_for
@@ -43,7 +43,6 @@ START_S = 400.0
 CALM_S = 300.0
 STEP_LINE = r"step \d+/\d+  reward "
 STEP = re.compile(r"step (\d+)/\d+  reward .*  ([\d.]+) s$")
-RESUMED = re.compile(r"resuming from the checkpoint of step (\d+)")
 STAMPED = re.compile(r"(\d{4}-\d\d-\d\dT\S+) (.*)")
 HOLDS = re.compile(r"generator (\S+) holds weights")
 

@@ -4,12 +4,13 @@ import re
 import time
 from dataclasses import dataclass, replace
 
-from chaos.arena import HOLDS, RESUMED, STEP_LINE, Arena, State, log_lines, steps_made
+from chaos.arena import HOLDS, STEP_LINE, Arena, State, log_lines, steps_made
 from chaos.blow import Blow
 from chaos.faults import Fault, Hurt
 from grpo_operator.reconcile.reasons import Reason
 from harness.kubectl import Manifest
 from harness.outages import wait_through_outages
+from harness.runs import RESUMED
 
 NOTICED = r"generator \S+ (cannot be used|has left)|groups of generator \S+ go elsewhere"
 SERVES = "Starting vLLM server on"

@@ -9,11 +9,11 @@ from typing import Final
 
 from chaos.arena import Arena
 from chaos.blow import Blow, about_to_hurt
-from e2e.operator_pod import kill_operator
 from grpo_contract.files import TOKEN_FILE
 from grpo_operator.desired.names import token_secret
 from harness.installation import OPERATOR_NAMESPACE, RELEASE, tool
 from harness.kubectl import Manifest
+from harness.operator_pod import kill_operator
 from harness.outages import wait_through_outages
 
 TOKEN_COMES_S: Final = 180.0

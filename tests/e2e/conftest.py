@@ -7,7 +7,6 @@ import pytest
 
 from demo.volume import on_local_cluster, prepare_volume, wait_for_volume
 from e2e import packed_image
-from e2e.namespaces import create_namespace, namespaces_with_volume
 from harness.installation import (
     install_operator,
     load_operator_image,
@@ -18,6 +17,7 @@ from harness.installation import (
     tool_output,
 )
 from harness.kubectl import Kubectl
+from harness.namespaces import create_namespace, namespaces_with_volume
 from harness.prometheus import Prometheus
 
 DEMO_NAMESPACE = "e2e-demo"

@@ -11,12 +11,12 @@ from demo.evaluation import evaluate
 from demo.report import Stopwatch, summarize
 from demo.volume import on_local_cluster
 from e2e.access import Access, look_at_access
-from e2e.operator_pod import kill_operator
 from e2e.port_forward import read_through
 from grpo_contract.network import GENERATOR_PORT, LEARNER_HTTP_PORT, METRICS_PATH
 from harness.installation import OPERATOR_NAMESPACE
 from harness.kubectl import Kubectl, Manifest
 from harness.layout import MANIFESTS
+from harness.operator_pod import kill_operator
 from harness.runs import pods, versions, wait_for_phase, wait_for_step, wait_until_all_ready
 
 VLLMS_OWN = re.compile(

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from e2e.demo_runs import NO_NODE, small_run
+from harness.demo_runs import NO_NODE, small_run
 from harness.kubectl import Kubectl, condition
 from harness.outages import wait_through_outages
 from harness.runs import SOON_S, seconds_between, wait_for_phase, warnings_of

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from codegen.dashboard_queries import queries_of
-from e2e.demo_runs import demo_run
 from grpo_contract.labels import BENCHMARK_LABEL
+from harness.demo_runs import demo_run
 from harness.kubectl import Kubectl, Manifest, condition
 from harness.layout import CHART
 from harness.outages import wait_through_outages

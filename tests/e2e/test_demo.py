@@ -12,13 +12,13 @@ from rich.console import Console
 
 from codegen.dashboard_queries import queries_of
 from demo.__main__ import print_results
-from e2e.demo_runs import demo_run
-from e2e.namespaces import create_namespace
 from e2e.observed import Observed, observe_demo
 from grpo_contract.metrics import LEARNER_METRICS, OPERATOR_METRICS, Kind
+from harness.demo_runs import demo_run
 from harness.installation import tool_output
 from harness.kubectl import Kubectl
 from harness.layout import CHART
+from harness.namespaces import create_namespace
 from harness.outages import wait_through_outages
 from harness.prometheus import Prometheus
 from harness.runs import ALL_KINDS, children, log_of

@@ -12,15 +12,16 @@ from typing import Any
 import pytest
 
 from cluster.cgroups import kill, processes_of_pod
-from e2e.demo_runs import small_run
-from e2e.namespaces import namespaces_with_volume
-from e2e.operator_pod import kill_operator
 from grpo_contract.files import SCRATCH
+from harness.demo_runs import small_run
 from harness.kubectl import Kubectl, Manifest
+from harness.namespaces import namespaces_with_volume
+from harness.operator_pod import kill_operator
 from harness.outages import wait_through_outages
 from harness.prometheus import Prometheus
 from harness.runs import (
     ALL_KINDS,
+    RESUMED,
     children,
     hold,
     last_words,
@@ -41,7 +42,6 @@ STEPS = 12
 START_S = 400
 RUN_S = 700
 STEP = re.compile(rf"step (\d+)/{STEPS}  reward ")
-RESUMED = re.compile(r"resuming from the checkpoint of step (\d+)")
 
 GATE = SCRATCH / "gate-is-open"
 GATE_CODE = f"""

@@ -4,9 +4,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from e2e.demo_runs import small_run
-from e2e.namespaces import create_namespace
+from harness.demo_runs import small_run
 from harness.kubectl import Kubectl, condition
+from harness.namespaces import create_namespace
 from harness.runs import phase, pods, seconds_between, wait_for_condition, wait_for_phase
 
 

@@ -1,6 +1,6 @@
 """A learner that the kernel ends for want of memory is named, with what to do."""
 
-from e2e.demo_runs import small_run
+from harness.demo_runs import small_run
 from harness.kubectl import Kubectl
 from harness.runs import NAMED_S, last_words, pods, seconds_between, wait_for_phase
 

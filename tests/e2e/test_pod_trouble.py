@@ -5,9 +5,9 @@ from concurrent.futures import Future, ThreadPoolExecutor
 
 import pytest
 
-from e2e.demo_runs import NO_NODE, small_run
-from e2e.namespaces import namespaces_with_volume
+from harness.demo_runs import NO_NODE, small_run
 from harness.kubectl import Kubectl, Manifest
+from harness.namespaces import namespaces_with_volume
 from harness.outages import wait_through_outages
 from harness.runs import NAMED_S, pods, wait_for_condition
 

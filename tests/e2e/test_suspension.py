@@ -5,15 +5,14 @@ from dataclasses import dataclass
 
 import pytest
 
-from e2e.demo_runs import small_run
+from harness.demo_runs import small_run
 from harness.kubectl import Kubectl, Manifest, condition
 from harness.outages import wait_through_outages
-from harness.runs import children, last_words, log_of, pods, wait_for_phase, wait_for_step, warnings_of
+from harness.runs import RESUMED, children, last_words, log_of, pods, wait_for_phase, wait_for_step, warnings_of
 
 STEPS = 8
 STEP = re.compile(rf"step (\d+)/{STEPS}  reward ")
 START_S = 400
-RESUMED = re.compile(r"resuming from the checkpoint of step (\d+)")
 SLOW = """
 import time
 

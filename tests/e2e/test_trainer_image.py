@@ -4,8 +4,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from e2e.demo_runs import small_run
 from e2e.packed_image import NODE
+from harness.demo_runs import small_run
 from harness.kubectl import Kubectl
 from harness.runs import pods, wait_for_phase
 

@@ -1,6 +1,7 @@
 """Looking at runs on a cluster: phase, step, conditions, children, failure."""
 
 import json
+import re
 from collections.abc import Callable
 from datetime import datetime
 from typing import Any, TypeVar
@@ -9,6 +10,9 @@ from harness.kubectl import ENDED, Kubectl, Manifest, condition
 from harness.outages import wait_through_outages
 
 T = TypeVar("T")
+
+RESUMED = re.compile(r"resuming from the checkpoint of step (\d+)")
+"""What the log of an attempt says that goes on from one."""
 
 MADE_BY_OPERATOR = "configmap,secret,pvc,service,networkpolicy,deployment,job"
 ALL_KINDS = MADE_BY_OPERATOR + ",pod,endpointslice"

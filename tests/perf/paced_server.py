@@ -26,10 +26,14 @@ from typing import Any, Final
 from aiohttp import web
 
 from grpo_contract.network import (
+    FINISH_UPDATE_PATH,
     GENERATOR_HEADER,
     GENERATOR_HEALTH_PATH,
     GENERATOR_PORT,
+    START_UPDATE_PATH,
     UNSET_WEIGHT_VERSION,
+    UPDATE_PATH,
+    WEIGHT_INFO_PATH,
     WEIGHTS_HEADER,
     WIDTH_HEADER,
 )
@@ -58,13 +62,13 @@ class PacedServer:
     def routes(self) -> list[web.RouteDef]:
         return [
             web.get(GENERATOR_HEALTH_PATH, self._done),
-            web.get("/weight_info", self._weight_info),
+            web.get(WEIGHT_INFO_PATH, self._weight_info),
             web.post("/pause", self._pause),
             web.post("/resume", self._resume),
-            web.post("/start_weight_update", self._done),
+            web.post(START_UPDATE_PATH, self._done),
             web.post(STAGE_PATH, self._stage),
-            web.post("/update_weights", self._done),
-            web.post("/finish_weight_update", self._finish),
+            web.post(UPDATE_PATH, self._done),
+            web.post(FINISH_UPDATE_PATH, self._finish),
             web.post("/reset_prefix_cache", self._done),
             web.post("/v1/completions", self._complete),
         ]

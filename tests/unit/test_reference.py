@@ -1,8 +1,11 @@
 """docs/reference.md has every reason, and tables that Markdown can read."""
 
+import re
+
 from codegen.reference import members, table
 from grpo_contract.failure import PodReason
 from grpo_operator.reconcile.reasons import Reason
+from harness.layout import TESTS
 
 
 def test_a_cell_is_one_line() -> None:
@@ -18,6 +21,17 @@ def test_reasons_of_pods() -> None:
         "The run's volume is full: enlarge it, or keep fewer checkpoints (`checkpoint.keep`). There is no other attempt when the run "
         "has no checkpoint yet."
     )
+
+
+def test_each_reason_is_reached_by_a_test() -> None:
+    tests = "".join(file.read_text() for file in TESTS.glob("*/test_*.py"))
+    named = {
+        reason
+        for kind in (Reason, PodReason)
+        for reason in kind
+        if re.search(rf"\b(?:{reason.value}|{kind.__name__}\.{reason.name})\b", tests)
+    }
+    assert {*Reason, *PodReason} - named == set()
 
 
 def test_reasons_of_the_operator() -> None:

@@ -23,6 +23,10 @@ GENERATOR_PORT: Final = 8000
 GENERATOR_HEALTH_PATH: Final = "/health"
 GENERATOR_READY_PATH: Final = "/ready"
 COMPLETIONS_PATH: Final = "/v1/completions"
+WEIGHT_INFO_PATH: Final = "/weight_info"
+START_UPDATE_PATH: Final = "/start_weight_update"
+UPDATE_PATH: Final = "/update_weights"
+FINISH_UPDATE_PATH: Final = "/finish_weight_update"
 GENERATOR_OPEN_PATHS: Final = frozenset({GENERATOR_HEALTH_PATH, GENERATOR_READY_PATH, METRICS_PATH})
 """All that a generator answers without the run's token."""
 

@@ -14,6 +14,7 @@ from typing import Any, Final
 from grpo_contract import pod
 from grpo_contract.network import (
     COMPLETIONS_PATH,
+    FINISH_UPDATE_PATH,
     GENERATOR_HEADER,
     GENERATOR_HEALTH_PATH,
     GENERATOR_OPEN_PATHS,
@@ -22,6 +23,8 @@ from grpo_contract.network import (
     REQUEST_ID_HEADER,
     SWAPS_HEADER,
     UNSET_WEIGHT_VERSION,
+    UPDATE_PATH,
+    WEIGHT_INFO_PATH,
     WEIGHTS_HEADER,
     WIDTH_HEADER,
 )
@@ -36,9 +39,6 @@ Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 App = Callable[[Message, Receive, Send], Awaitable[None]]
 
-WEIGHT_INFO_PATH: Final = "/weight_info"
-UPDATE_PATH: Final = "/update_weights"
-FINISH_PATH: Final = "/finish_weight_update"
 POLICY_VIOLATION: Final = 1008
 
 
@@ -140,7 +140,7 @@ class GeneratorMiddleware:
         path, headers = scope["path"], {}
         if status != HTTPStatus.OK:
             self._ready = self._ready and path != UPDATE_PATH
-        elif path == FINISH_PATH:
+        elif path == FINISH_UPDATE_PATH:
             version = await _weight_version(scope)
             self._ready = version != UNSET_WEIGHT_VERSION
             self._in_flight.swapped(_engine(scope), version)

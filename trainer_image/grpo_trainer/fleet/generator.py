@@ -26,6 +26,7 @@ from grpo_contract.network import (
     REQUEST_ID_HEADER,
     SERVED_MODEL_NAME,
     SWAPS_HEADER,
+    WEIGHT_INFO_PATH,
     WEIGHTS_HEADER,
     WIDTH_HEADER,
 )
@@ -162,7 +163,7 @@ class Generator:
         return True
 
     def _version(self) -> str:
-        answer = self._request("GET", "/weight_info", None, self._deadlines.control_s)
+        answer = self._request("GET", WEIGHT_INFO_PATH, None, self._deadlines.control_s)
         with _understood(answer) as content:
             self.width = int(answer.headers[WIDTH_HEADER])
             self.is_leaving = LEAVING_HEADER in answer.headers  # or another pod has its address now

@@ -15,6 +15,7 @@ from typing import Any, Protocol
 import requests
 
 from grpo_contract.config import Deadlines
+from grpo_contract.network import FINISH_UPDATE_PATH, START_UPDATE_PATH, UPDATE_PATH
 from grpo_contract.weights import STAGE_PATH, StageAnswer, StagedWeights, WeightOffer
 from grpo_trainer.fleet.breakable import breakable
 from grpo_trainer.fleet.errors import GeneratorLost
@@ -77,8 +78,8 @@ class Updating:
         started = time.perf_counter()
         with self._paused(on_failure):
             self._open()
-            self._patient_request("/update_weights", {"update_info": staged.model_dump(mode="json")})
-            self._patient_request("/finish_weight_update", {"weight_version": staged.version})
+            self._patient_request(UPDATE_PATH, {"update_info": staged.model_dump(mode="json")})
+            self._patient_request(FINISH_UPDATE_PATH, {"weight_version": staged.version})
             self._request("POST", "/reset_prefix_cache?reset_running_requests=true", {}, self._deadlines.control_s)
         return time.perf_counter() - started
 
@@ -102,9 +103,9 @@ class Updating:
 
     def _open(self) -> None:
         try:
-            self._request("POST", "/start_weight_update", {}, self._deadlines.control_s)
+            self._request("POST", START_UPDATE_PATH, {}, self._deadlines.control_s)
         except GeneratorLost as error:
             if error.status != HTTPStatus.INTERNAL_SERVER_ERROR:
                 raise
-            self._request("POST", "/finish_weight_update", {}, self._deadlines.control_s)
-            self._request("POST", "/start_weight_update", {}, self._deadlines.control_s)
+            self._request("POST", FINISH_UPDATE_PATH, {}, self._deadlines.control_s)
+            self._request("POST", START_UPDATE_PATH, {}, self._deadlines.control_s)
