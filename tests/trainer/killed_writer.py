@@ -20,7 +20,8 @@ from typing import Any, Final
 from transformers import TrainerState
 
 from grpo_contract.config import CheckpointConfig
-from grpo_trainer.storage.checkpoints import CheckpointKeeper, newest_checkpoint
+from grpo_trainer.storage.checkpoints import newest_checkpoint
+from grpo_trainer.storage.keeper import CheckpointKeeper
 from grpo_trainer.storage.resuming import find_checkpoint
 
 OF_FILES: Final = ("open", "os.rename", "os.remove", "os.rmdir", "os.mkdir", "os.scandir")

@@ -15,8 +15,6 @@ from grpo_trainer.storage import checkpoints
 from grpo_trainer.storage.checkpoint_files import MARKER
 from grpo_trainer.storage.checkpoints import (
     Checkpoint,
-    CheckpointKeeper,
-    CheckpointUser,
     complete_checkpoints,
     newest_checkpoint,
     remove,
@@ -24,6 +22,7 @@ from grpo_trainer.storage.checkpoints import (
     superseded,
 )
 from grpo_trainer.storage.flushing import flush_one
+from grpo_trainer.storage.keeper import CheckpointKeeper, CheckpointUser
 from grpo_trainer.storage.marker import Marker, write_marker
 
 

@@ -15,8 +15,8 @@ from grpo_contract.config import CheckpointConfig
 from grpo_contract.failure import RunFailure
 from grpo_trainer.storage import fence
 from grpo_trainer.storage.checkpoint_files import MARKER
-from grpo_trainer.storage.checkpoints import CheckpointKeeper
 from grpo_trainer.storage.final_model import put_in_place
+from grpo_trainer.storage.keeper import CheckpointKeeper
 from grpo_trainer.storage.resuming import find_checkpoint
 
 WORDS = "^attempt 3 of the run has begun, so attempt 2 writes nothing more, and ends; there is nothing to do\\.$"

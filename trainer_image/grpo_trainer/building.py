@@ -45,7 +45,8 @@ from grpo_trainer.rewards.processes.remote import RewardProcesses
 from grpo_trainer.rewards.watch import RewardWatch
 from grpo_trainer.sampling.arrivals import ScoringOnArrival
 from grpo_trainer.settled import SettledObjects
-from grpo_trainer.storage.checkpoints import Checkpoint, CheckpointKeeper, CheckpointUser
+from grpo_trainer.storage.checkpoints import Checkpoint
+from grpo_trainer.storage.keeper import CheckpointKeeper, CheckpointUser
 from grpo_trainer.trackers.process import TrackerProcess
 from grpo_trainer.trackers.records import Start
 from grpo_trainer.trackers.settings import environment_of, own_trackers

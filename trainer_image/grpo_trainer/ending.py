@@ -14,7 +14,7 @@ from transformers import TrainerCallback, TrainerControl, TrainerState, Training
 from grpo_trainer.decisions import is_so_on_any_rank
 from grpo_trainer.end_request import AskedToEnd, EndRequest
 from grpo_trainer.random_state import RandomState
-from grpo_trainer.storage.checkpoints import CheckpointKeeper
+from grpo_trainer.storage.keeper import CheckpointKeeper
 
 SLOWER: Final = 2.0
 SLOWER_S: Final = 5.0

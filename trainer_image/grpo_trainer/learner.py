@@ -29,7 +29,8 @@ from grpo_trainer.rewards.watch import RewardErrors, RewardWatch
 from grpo_trainer.sampling.dynamic_sampling import DynamicSamplingTrainer
 from grpo_trainer.sampling.spread import without_failed
 from grpo_trainer.storage.checkpoint_files import QUANTISATION
-from grpo_trainer.storage.checkpoints import CheckpointKeeper, folder_of
+from grpo_trainer.storage.checkpoints import folder_of
+from grpo_trainer.storage.keeper import CheckpointKeeper
 from grpo_trainer.storage.midway import save_midway
 from grpo_trainer.storage.other_ranks import loadable
 from grpo_trainer.storage.reference import gather_reference, load_reference, write_reference

@@ -39,12 +39,9 @@ from grpo_trainer.learner import Learner
 from grpo_trainer.missing_packages import packages_needed
 from grpo_trainer.recipe import Recipe, parse_recipe
 from grpo_trainer.storage import fence
-from grpo_trainer.storage.checkpoints import (
-    Checkpoint,
-    CheckpointUser,
-    complete_checkpoints,
-)
+from grpo_trainer.storage.checkpoints import Checkpoint, complete_checkpoints
 from grpo_trainer.storage.final_model import FinalModel, add_evaluation, find_final_model, publish, save_final_model
+from grpo_trainer.storage.keeper import CheckpointUser
 from grpo_trainer.storage.kept_models import KeptModels
 from grpo_trainer.storage.midway import TakeUpMidway
 from grpo_trainer.storage.other_ranks import LOADS_UNIVERSAL, ForgetUniversal, make_universal, saved_ranks

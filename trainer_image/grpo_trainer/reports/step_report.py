@@ -17,7 +17,8 @@ from grpo_trainer.instruments.metrics import LearnerMetrics
 from grpo_trainer.instruments.progress import Pace, ProgressBoard
 from grpo_trainer.learner import Learner
 from grpo_trainer.reports.fleet_report import FleetReport
-from grpo_trainer.storage.checkpoints import Checkpoint, CheckpointKeeper
+from grpo_trainer.storage.checkpoints import Checkpoint
+from grpo_trainer.storage.keeper import CheckpointKeeper
 
 log = logging.getLogger(__name__)
 
