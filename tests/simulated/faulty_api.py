@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import re
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -20,6 +21,7 @@ LARGEST_BODY = 16 * 1024 * 1024
 CHUNK = 64 * 1024
 GONE = {"kind": "Status", "apiVersion": "v1", "code": 410, "reason": "Expired", "message": "too old resource version"}
 REASONS = {409: "Conflict", 429: "TooManyRequests", 500: "InternalError", 503: "ServiceUnavailable"}
+_IN_NAMESPACE = re.compile(r"^/apis?/.*?/namespaces/[^/]+/")
 _NOT_PASSED_ON = frozenset({"host", "content-length", "transfer-encoding", "connection"})
 
 
@@ -30,6 +32,11 @@ class Asked:
     name: str
     """Of the object, where one is named."""
     is_watch: bool
+
+    @property
+    def what(self) -> str:
+        """Method and kind: POST jobs."""
+        return f"{self.method} {_IN_NAMESPACE.sub('', self.path).split('/')[0]}"
 
     @property
     def is_write(self) -> bool:
@@ -77,13 +84,14 @@ def none(asked: Asked) -> Trouble:
 
 class FaultyApi:
     """`pick` is asked of each request, and `done` of each write when the API server has done it and nobody knows yet; both may be
-    replaced at any time. `written` are all writes that the API server has answered."""
+    replaced at any time. `written` are all writes that the API server has answered, `hindered` all requests that did not end well."""
 
     def __init__(self, port: int) -> None:
         self.url = f"http://127.0.0.1:{port}"
         self.pick: Callable[[Asked], Trouble] = none
         self.done: Callable[[Asked], Trouble] = none
         self.written: list[Written] = []
+        self.hindered: list[Asked] = []
 
     def made(self, kind: str) -> list[str]:
         """Names of the objects that were created: one that was made twice is there twice. `kind`: as in paths."""
@@ -153,6 +161,8 @@ class _Proxy:
         body = await request.read()
         asked = _asked(request, body)
         trouble = self._api.pick(asked)
+        if trouble is not None:
+            self._api.hindered.append(asked)
         if isinstance(trouble, Fault) and not trouble.is_done:
             return _fail(request, trouble)
         headers = {name: value for name, value in request.headers.items() if name.lower() not in _NOT_PASSED_ON}

@@ -1,6 +1,7 @@
 """A run's life under an operator that is killed, or that the API server fails, again and again: it ends as if nothing had been."""
 
 import random
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,9 @@ FAULTS = (
     Fault(),
     Fault(is_done=True),
 )
+
+WRITES = frozenset()
+"""All that the operator writes in a run's life."""
 
 
 @pytest.fixture(scope="module")
@@ -49,6 +53,9 @@ def test_one_request_in_ten_fails(
         live(kubectl, name)
     assert_as_if_nothing_had_been(kubectl, faulty, name, undisturbed)
     assert operator.ends == [], operator.log.read_text()[-4000:]
+    hindered = Counter(_kind(asked) for asked in faulty.hindered)
+    print(hindered)
+    assert min(hindered[kind] for kind in ("watch", "write", "read")) > 0
 
 
 @pytest.mark.chaos
@@ -62,6 +69,7 @@ def test_news_are_late(
     with kept_running(kubectl, kubeconfig, folder, "late", fullPassS=3600):
         live(kubectl, name)
     assert_as_if_nothing_had_been(kubectl, faulty, name, undisturbed)
+    assert {asked.path.rpartition("/")[2] for asked in faulty.hindered} >= {late or "grporuns"}
 
 
 class Killer:
@@ -70,7 +78,7 @@ class Killer:
     def __init__(self, operator: KeptRunning, when_done: bool) -> None:
         self._operator, self._when_done = operator, when_done
         self._lives, self._is_used = -1, False
-        self.killed_at: list[str] = []
+        self.killed_at: list[Asked] = []
 
     def pick(self, asked: Asked) -> Trouble:
         if not asked.is_write:
@@ -87,7 +95,7 @@ class Killer:
 
     def _kill(self, asked: Asked) -> Fault:
         self._operator.kill()
-        self.killed_at.append(str(asked))
+        self.killed_at.append(asked)
         return Fault()
 
 
@@ -110,6 +118,7 @@ def test_the_operator_is_killed_at_each_write(
         live(kubectl, name)
     assert_as_if_nothing_had_been(kubectl, faulty, name, undisturbed)
     assert set(operator.ends) == {-9}, operator.log.read_text()[-4000:]
+    assert {asked.what for asked in killer.killed_at} == WRITES
     print(len(operator.ends), "operators were killed")
 
 
@@ -127,6 +136,12 @@ def unreliable(seed: int) -> Any:
         return dice.choice(FAULTS if asked.method != "GET" else FAULTS[1:])
 
     return pick
+
+
+def _kind(asked: Asked) -> str:
+    if asked.is_watch:
+        return "watch"
+    return "write" if asked.is_write else "read"
 
 
 def assert_as_if_nothing_had_been(kubectl: Kubectl, api: FaultyApi, name: str, undisturbed: dict[str, Any]) -> None:

@@ -11,7 +11,7 @@ import pytest
 from transformers import TrainerState
 
 from grpo_contract.config import CheckpointConfig
-from grpo_trainer.storage import checkpoints
+from grpo_trainer.storage import keeper as keeper_module
 from grpo_trainer.storage.checkpoint_files import MARKER
 from grpo_trainer.storage.checkpoints import (
     Checkpoint,
@@ -316,8 +316,8 @@ def test_what_other_ranks_still_write_is_flushed_as_well(tmp_path: Path, monkeyp
         def wait_for_everyone(self) -> None:
             (folder / "rng_state_1.pth").touch()
 
-    monkeypatch.setattr(checkpoints, "PartialState", TwoRanks)
-    monkeypatch.setattr(checkpoints, "flush", lambda of: flushed.append({path.name for path in of.iterdir()}))
+    monkeypatch.setattr(keeper_module, "PartialState", TwoRanks)
+    monkeypatch.setattr(keeper_module, "flush", lambda of: flushed.append({path.name for path in of.iterdir()}))
     keeper = CheckpointKeeper(CheckpointConfig(every_steps=2, keep=2), tmp_path, save_total_limit=None, newest=None)
     keeper.mark(marker(2))
     assert "rng_state_1.pth" in flushed[0]

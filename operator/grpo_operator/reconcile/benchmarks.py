@@ -25,7 +25,7 @@ from grpo_operator.reconcile.completion import REPORT_GRACE_S
 from grpo_operator.reconcile.conditions import Statement, is_true
 from grpo_operator.reconcile.observed import ObservedContainer, ObservedJob, ObservedPod
 from grpo_operator.reconcile.reasons import Reason
-from grpo_operator.reconcile.report import rounded
+from grpo_operator.reconcile.reported import rounded
 from grpo_operator.reconcile.termination import failure_in
 from grpo_operator.reconcile.world import Children, Refusal
 from grpo_operator.settings import Settings

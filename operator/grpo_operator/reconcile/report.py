@@ -6,7 +6,7 @@ from typing import Final
 
 from grpo_contract.files import run_folder
 from grpo_contract.labels import Role
-from grpo_contract.progress import EvaluationProgress, Metrics, Progress, Steps
+from grpo_contract.progress import Progress, Steps
 from grpo_operator.api.run import GRPORun
 from grpo_operator.api.status import (
     BenchmarkStatus,
@@ -28,18 +28,14 @@ from grpo_operator.reconcile.failure import Cause
 from grpo_operator.reconcile.observed import time_of
 from grpo_operator.reconcile.own_recipe import recipe_has_changed
 from grpo_operator.reconcile.phase import phase_of
-from grpo_operator.reconcile.progressing import generators_in_sync
 from grpo_operator.reconcile.readiness import has_had_generators, ready_generators, ready_learners
 from grpo_operator.reconcile.reasons import Reason
-from grpo_operator.reconcile.recommendation import recommend
+from grpo_operator.reconcile.reported import PACE, with_progress
 from grpo_operator.reconcile.restart import counted, start_of
 from grpo_operator.reconcile.suspension import suspended_at
 from grpo_operator.reconcile.world import Children
 
-SIGNIFICANT_DIGITS: Final = 4
-
-_PACE: Final = ("seconds_per_step", "tokens_per_second", "generator_seconds", "learning_seconds")
-_NO_PACE: Final = {**dict.fromkeys(_PACE), "eta_seconds": None}
+_NO_PACE: Final = {**dict.fromkeys(PACE), "eta_seconds": None}
 """Of an attempt that has made no steps."""
 
 _OF_PODS: Final = (
@@ -84,7 +80,7 @@ def ongoing(
             ),
         }
     )
-    return _stated(run, _with_progress(run, status, progress), statements, now)
+    return _stated(run, with_progress(run, status, progress), statements, now)
 
 
 def _has_started(statements: Iterable[Statement], children: Children) -> bool:
@@ -213,7 +209,7 @@ def succeeded(
     run: GRPORun, attempt: int, progress: Progress | None, now: datetime, lost_after: Cause | None = None
 ) -> GRPORunStatus:
     """`lost_after`: what ended the last attempt when the model was saved already."""
-    status = _with_progress(run, run.status, progress).model_copy(update={"attempts_without_step": 0})
+    status = with_progress(run, run.status, progress).model_copy(update={"attempts_without_step": 0})
     where = f" in {status.model} on the volume" if status.model else ""
     message = f"{_steps_done(status.progress)} and the model is saved{where}."
     if lost_after:
@@ -302,67 +298,6 @@ def _recipe(run: GRPORun) -> RecipeStatus:
     _, notes = todays_recipe(run.spec)
     told = [RecipeNote(key=note.key, action=note.action) for note in notes]
     return RecipeStatus(notes=told, digest=run.status.recipe.digest)
-
-
-def _with_progress(run: GRPORun, status: GRPORunStatus, progress: Progress | None) -> GRPORunStatus:
-    """A new attempt knows neither its position, before its training begins, nor metrics, before its first logged step:
-    until then the run is where the last attempt left it."""
-    if progress is None:
-        return status
-    knows_position = progress.progress.max_steps is not None
-    status = _with_recommendation(run, status, progress.progress)
-    return status.model_copy(
-        update={
-            "progress": _readable_steps(progress.progress) if knows_position else status.progress,
-            "metrics": _readable(progress.metrics) if progress.metrics != Metrics() else status.metrics,
-            "evaluation": _readable_evaluation(progress.evaluation) if progress.evaluation else status.evaluation,
-            "checkpoint": progress.checkpoint
-            if progress.checkpoint_health
-            else progress.checkpoint or status.checkpoint,
-            "model": progress.model or status.model,
-            "pushed": progress.pushed or status.pushed,
-            "attempts_without_step": 0 if progress.progress.seconds_per_step else status.attempts_without_step,
-            "generators": status.generators.model_copy(
-                update={"in_sync": generators_in_sync(progress), "weight_version": progress.weight_version}
-            ),
-        }
-    )
-
-
-def _with_recommendation(run: GRPORun, status: GRPORunStatus, steps: Steps) -> GRPORunStatus:
-    """The last one holds until its attempt, or another, knows better."""
-    if not steps.generator_seconds or not steps.learning_seconds:
-        return status
-    found = recommend(run.spec.generators, steps.generator_seconds, steps.learning_seconds)
-    generators = status.generators.model_copy(update={"recommended": found.generators})
-    return status.model_copy(update={"generators": generators, "recommendation": found.sentence})
-
-
-def _readable(metrics: Metrics) -> Metrics:
-    """Rounded, because `kubectl get` prints every digit that there is."""
-    numbers: dict[str, float] = metrics.model_dump(exclude={"rewards"}, exclude_none=True)
-    readable = {name: rounded(value) for name, value in numbers.items()}
-    return Metrics(**readable, rewards={name: rounded(value) for name, value in metrics.rewards.items()})
-
-
-def _readable_evaluation(evaluation: EvaluationProgress) -> EvaluationProgress:
-    numbers = evaluation.model_dump(include={"reward", "reward_std", "completion_length"}, exclude_none=True)
-    readable = {name: rounded(value) for name, value in numbers.items()}
-    rewards = {name: rounded(value) for name, value in evaluation.rewards.items()}
-    best = evaluation.best and evaluation.best.model_copy(update={"value": rounded(evaluation.best.value)})
-    return evaluation.model_copy(update=readable | {"rewards": rewards, "best": best})
-
-
-def _readable_steps(steps: Steps) -> Steps:
-    numbers = steps.model_dump(include={"epoch", *_PACE}, exclude_none=True)
-    readable = {name: rounded(value) for name, value in numbers.items()}
-    return steps.model_copy(
-        update=readable | {"eta_seconds": None if steps.eta_seconds is None else float(round(steps.eta_seconds))}
-    )
-
-
-def rounded(value: float) -> float:
-    return float(f"{value:.{SIGNIFICANT_DIGITS}g}")
 
 
 def _learners(run: GRPORun, attempt: int, ready: int) -> LearnerStatus:
