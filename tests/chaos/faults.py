@@ -26,9 +26,9 @@ ENDED_S: Final = float(HANGS_S + LIVENESS_PERIOD_S + HUNG_GRACE_PERIOD_S)
 ENGINE_S: Final = SILENT_S + ENDED_S
 """Within which a generator has ended whose engine hangs; learners need not notice before."""
 STOPPED_S: Final = (
-    DEADLINES["collectiveSeconds"] + learners.AFTER_WATCHDOG_S + learners.LIVENESS_PERIOD_S + HUNG_GRACE_PERIOD_S
+    DEADLINES["collectiveSeconds"] + learners.AFTER_WATCHDOG_S + learners.LIVENESS_PERIOD_S + LEARNER_GRACE_PERIOD_S
 )
-"""Within which the kubelet has ended a learner that is stopped as a whole."""
+"""Within which kubelets have ended learners that are stopped as a whole: one by its liveness probe, the others since its Job failed."""
 HUNG_S: Final = float(DEADLINES["collectiveSeconds"] + LEARNER_GRACE_PERIOD_S)
 """Within which a learner that hangs is gone: its launcher, once asked to end, waits for it to save."""
 
