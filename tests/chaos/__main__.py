@@ -15,16 +15,9 @@ from chaos import suites
 from chaos.arena import Arena, arena
 from chaos.cost import Cost, strike
 from chaos.faults import FAULTS, Fault
-from chaos.report import now, write_report
+from chaos.report import COLUMNS, cells, now, write_report
 
 STEPS = 1_000_000
-COLUMNS = {
-    "noticed_s": "noticed, s",
-    "recovered_s": "recovered, s",
-    "own_s": "own start of it, s",
-    "steps_lost": "steps lost",
-    "into_step": "of a step, share",
-}
 
 
 def main() -> None:
@@ -86,12 +79,8 @@ def row_of(fault: Fault, costs: list[Cost]) -> dict[str, Any]:
 def print_table(rows: list[dict[str, Any]]) -> None:
     table = Table("fault", *COLUMNS.values(), "result")
     for row in rows:
-        table.add_row(row["fault"], *(" ".join(map(figure, row.get(name, []))) for name in COLUMNS), row["result"])
+        table.add_row(row["fault"], *cells(row), row["result"])
     Console(width=180).print(table)
-
-
-def figure(value: float | None) -> str:
-    return "-" if value is None else f"{value:.3g}"
 
 
 if __name__ == "__main__":

@@ -1,12 +1,21 @@
-"""What `make chaos` and `make chaos-soak` found, in one file: each writes its part."""
+"""What `make chaos` and `make chaos-soak` found, in one file: each writes its part. As a command: the table of docs/reliability.md."""
 
 import json
+from collections.abc import Iterable
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Final
 
 from harness.layout import ROOT
 
 REPORT = ROOT / "build" / "chaos.json"
+COLUMNS: Final = {
+    "noticed_s": "noticed, s",
+    "recovered_s": "as before after, s",
+    "own_s": "own start in that, s",
+    "steps_lost": "steps made again",
+    "into_step": "into a step",
+}
+"""Of a row: what is told of each time that the fault struck."""
 
 
 def write_report(**part: Any) -> None:
@@ -18,9 +27,32 @@ def now() -> str:
     return datetime.now(UTC).isoformat(timespec="seconds")
 
 
+def cells(row: dict[str, Any]) -> Iterable[str]:
+    """Of the columns, in their order; empty where the row does not tell."""
+    return (" ".join(map(figure, row.get(name, []))) for name in COLUMNS)
+
+
+def figure(value: float | None) -> str:
+    return "-" if value is None else f"{value:.3g}"
+
+
+def markdown(rows: Iterable[dict[str, Any]]) -> str:
+    lines = [_line("fault", *COLUMNS.values()), _line("---", *["--:"] * len(COLUMNS))]
+    struck = [row for row in rows if "tests" not in row]
+    return "\n".join([*lines, *(_line(row["fault"], *cells(row)) for row in struck)])
+
+
+def _line(*texts: str) -> str:
+    return f"| {' | '.join(texts)} |"
+
+
 def _known() -> dict[str, Any]:
     try:
         known: dict[str, Any] = json.loads(REPORT.read_text())
     except (OSError, ValueError):  # the first one, or one that was cut off
         return {}
     return known
+
+
+if __name__ == "__main__":
+    print(markdown(_known()["rows"]))
