@@ -18,9 +18,7 @@ class Blow:
     """How much of the time of a step had passed since; None when its log has none."""
     victims: tuple[Manifest, ...] = ()
     damaged_step: int | None = None
-    """Of the checkpoint that is not to be resumed from."""
-    is_told: bool = False
-    """The run has to say that it was damaged."""
+    """Of the checkpoint that is not to be resumed from, of which the run has to tell."""
 
 
 def about_to_hurt(arena: Arena, *victims: Manifest, **details: Any) -> Blow:

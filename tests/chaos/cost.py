@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from chaos.arena import HOLDS, STEP_LINE, Arena, State, log_lines, steps_made
 from chaos.blow import Blow
 from chaos.faults import Fault, Hurt
+from grpo_operator.reconcile.observed import time_of
 from grpo_operator.reconcile.reasons import Reason
 from harness.kubectl import Manifest
 from harness.outages import wait_through_outages
@@ -18,7 +19,9 @@ IMPORTS = re.compile(r"imports ([\d.]+)")
 SLACK_S = 15.0
 """Until a generator is in sync again, beyond its server's own start."""
 RESTART_S = 30.0
-"""Until the next step of learners that were lost, beyond their imports."""
+"""From the end of an attempt to the next one's first step, beyond its imports."""
+ENDED_LATE_S = 15.0
+"""Than by its probe: a kubelet asks in its own time."""
 GOES_ON_S = 400.0
 
 
@@ -68,12 +71,15 @@ def _of_generators(arena: Arena, fault: Fault, before: State, unhurt: set[str], 
     recovered, newcomers = wait_through_outages("generators in sync", in_sync_again, GOES_ON_S)
     own_s = max(_own_start_s(arena, pod) for pod in newcomers)
     noticed_s = noticed.time - blow.at_s
+    ended_s = max(_last_ended(pod) for pod in newcomers) - blow.at_s
     cost = Cost(noticed_s, recovered - blow.at_s, own_s, _steps_lost(arena))
     if broken := _broken_row(arena, before, cost):
         return _broken(cost, broken)
     if noticed_s > fault.noticed_within_s:
         return _broken(cost, f"noticed after {noticed_s:.1f} s")
-    waited_s = cost.recovered_s - own_s - max(noticed_s, fault.ended_within_s)
+    if ended_s > fault.ended_within_s + ENDED_LATE_S:
+        return _broken(cost, f"ended after {ended_s:.1f} s")
+    waited_s = cost.recovered_s - own_s - max(noticed_s, ended_s)
     return cost if waited_s <= SLACK_S else _broken(cost, f"in sync {waited_s:.1f} s after its start")
 
 
@@ -92,6 +98,13 @@ def _broken_row(arena: Arena, before: State, cost: Cost) -> str:
     return f"{cost.steps_lost} steps lost" if cost.steps_lost else ""
 
 
+def _last_ended(pod: Manifest) -> float:
+    """When its container ended that ran before; 0 if none did."""
+    (container,) = pod["status"]["containerStatuses"]
+    ended = container.get("lastState", {}).get("terminated")
+    return time_of(ended["finishedAt"]).timestamp() if ended else 0.0
+
+
 def _own_start_s(arena: Arena, pod: Manifest) -> float:
     """0 where its log does not tell."""
     lines = log_lines(arena.kubectl, pod)
@@ -108,13 +121,15 @@ def _of_learners(arena: Arena, fault: Fault, before: State, blow: Blow) -> Cost:
     cost = Cost(noticed_s, step.time - blow.at_s, own_s, max(0, blow.last_step - resumed_at))
     if blow.damaged_step is not None and resumed_at >= blow.damaged_step:
         return _broken(cost, f"resumed from step {resumed_at}, of which the checkpoint is damaged")
-    if blow.is_told and not arena.has_event(Reason.CHECKPOINT_DAMAGED, blow.at_s):
+    if blow.damaged_step is not None and not arena.has_event(Reason.CHECKPOINT_DAMAGED, blow.at_s):
         return _broken(cost, "nothing was said of the damage")
     if cost.steps_lost > fault.steps_lost_at_most:
         return _broken(cost, f"{cost.steps_lost} steps lost")
     if wrong := _wrongly_counted(fault, before, arena.state()):
         return _broken(cost, wrong)
-    waited_s = cost.recovered_s - own_s - fault.ended_within_s
+    if noticed_s > fault.noticed_within_s:
+        return _broken(cost, f"noticed after {noticed_s:.1f} s")
+    waited_s = cost.recovered_s - noticed_s - own_s - fault.stays_s
     return cost if waited_s <= RESTART_S else _broken(cost, f"the next step came {waited_s:.1f} s later")
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Final
+from typing import Any, Final
 
 from chaos import on_cluster, on_pods
 from chaos.arena import DEADLINES, EVERY_STEPS, Arena
@@ -12,8 +12,7 @@ from cluster.cgroups import kill
 from grpo_contract.grace import LEARNER_GRACE_PERIOD_S
 from grpo_generator.pulse import SILENT_S
 from grpo_operator.desired import learners
-from grpo_operator.desired.generators import HANGS_S, LIVENESS_PERIOD_S
-from grpo_operator.desired.pods import HUNG_GRACE_PERIOD_S
+from grpo_operator.desired.generators import HANGS_S, HUNG_GRACE_PERIOD_S, LIVENESS_PERIOD_S
 from grpo_operator.reconcile.restart import GONE_GRACE_S
 from grpo_trainer.fleet.patience import ASKED_EVERY_S
 
@@ -23,14 +22,18 @@ HANG_S: Final = 40.0
 """Within which one that hangs is, whatever it does: it has missed two questions."""
 ENDED_S: Final = float(HANGS_S + LIVENESS_PERIOD_S + HUNG_GRACE_PERIOD_S)
 """Within which the kubelet has ended a generator that hangs."""
-ENGINE_S: Final = SILENT_S + ENDED_S
+ENGINE_S: Final = DEADLINES["weightSyncSeconds"] + SILENT_S + ENDED_S
 """Within which a generator has ended whose engine hangs; learners need not notice before."""
 STOPPED_S: Final = (
     DEADLINES["collectiveSeconds"] + learners.AFTER_WATCHDOG_S + learners.LIVENESS_PERIOD_S + LEARNER_GRACE_PERIOD_S
 )
 """Within which kubelets have ended learners that are stopped as a whole: one by its liveness probe, the others since its Job failed."""
-HUNG_S: Final = float(DEADLINES["collectiveSeconds"] + LEARNER_GRACE_PERIOD_S)
-"""Within which a learner that hangs is gone: its launcher, once asked to end, waits for it to save."""
+HUNG_S: Final = DEADLINES["collectiveSeconds"] + 10.0
+"""Within which the others have ended by their watchdog, when a learner hangs; they miss a lost node before that."""
+FAILED_S: Final = 15.0
+"""Within which the run says that an attempt is lost of which a learner has ended."""
+NODE_GIVEN_UP_S: Final = LEARNER_GRACE_PERIOD_S + GONE_GRACE_S
+"""After which a pod on it is waited for no more."""
 
 
 class Hurt(StrEnum):
@@ -56,7 +59,9 @@ class Fault:
     noticed_within_s: float = CONNECTION_S
     steps_lost_at_most: int = EVERY_STEPS
     ended_within_s: float = 0.0
-    """Until a deadline ends what hangs."""
+    """Until the kubelet has ended a generator that hangs."""
+    stays_s: float = 0.0
+    """How long a learner of the lost attempt may be waited for, once that is lost."""
     is_disruption: bool = False
     """Of an attempt that is lost: spec.maxRestarts does not count it."""
     mend: Callable[[Arena, Blow], None] = _nothing
@@ -69,8 +74,12 @@ def _of_generators(
     return Fault(name, Hurt.GENERATORS, strike, noticed_s, ended_within_s=ended_s)
 
 
+def _of_learners(name: str, strike: Callable[[Arena], Blow], noticed_s: float = FAILED_S, **more: Any) -> Fault:
+    return Fault(name, Hurt.LEARNERS, strike, noticed_s, **more)
+
+
 def _of_checkpoints(name: str, how: str) -> Fault:
-    return Fault(name, Hurt.LEARNERS, on_pods.damage_checkpoint(how), steps_lost_at_most=2 * EVERY_STEPS)
+    return _of_learners(name, on_pods.damage_checkpoint(how), steps_lost_at_most=2 * EVERY_STEPS)
 
 
 FAULTS: Final = (
@@ -83,24 +92,24 @@ FAULTS: Final = (
     _of_generators("generator hung", on_pods.hurt_generator(on_pods.stop), HANG_S, ENDED_S),
     _of_generators("engine of a generator hung", on_pods.hurt_generator(on_pods.stop_engine), ENGINE_S, ENGINE_S),
     Fault("generators scaled to 1 and back", Hurt.NOBODY, on_pods.scale_down_and_up),
-    Fault("learner 0 killed", Hurt.LEARNERS, on_pods.kill_learner(0)),
-    Fault("learner 1 killed", Hurt.LEARNERS, on_pods.kill_learner(1)),
-    Fault("learner 1 deleted", Hurt.LEARNERS, on_pods.delete_learner, is_disruption=True),
-    Fault("learner 1 hung", Hurt.LEARNERS, on_pods.hang_learner, ended_within_s=HUNG_S),
-    Fault("all learner pods stopped", Hurt.LEARNERS, on_pods.stop_learners, ended_within_s=STOPPED_S),
+    _of_learners("learner 0 killed", on_pods.kill_learner(0)),
+    _of_learners("learner 1 killed", on_pods.kill_learner(1)),
+    _of_learners("learner 1 deleted", on_pods.delete_learner, is_disruption=True),
+    _of_learners("learner 1 hung", on_pods.hang_learner, HUNG_S),
+    _of_learners("all learner pods stopped", on_pods.stop_learners, STOPPED_S),
     _of_checkpoints("newest checkpoint cut off", on_pods.CUT_OFF),
     _of_checkpoints("a bit of it flipped", on_pods.FLIP),
     _of_checkpoints("its marker removed", on_pods.UNMARK),
     Fault("node cut off for half a minute", Hurt.NOBODY, on_cluster.cut_off_node),
-    Fault(
+    _of_learners(
         "node lost for good",
-        Hurt.LEARNERS,
         on_cluster.lose_node,
-        ended_within_s=HUNG_S + GONE_GRACE_S,
+        HUNG_S,
+        stays_s=NODE_GIVEN_UP_S,
         is_disruption=True,
         mend=on_cluster.bring_node_back,
     ),
-    Fault("node drained", Hurt.LEARNERS, on_cluster.drain_node, is_disruption=True),
+    _of_learners("node drained", on_cluster.drain_node, is_disruption=True),
     Fault("operator killed", Hurt.NOBODY, on_cluster.end_operator),
     Fault("API server hung for a minute", Hurt.NOBODY, on_cluster.hang_api_server),
     Fault("API server restarted", Hurt.NOBODY, on_cluster.restart_api_server),

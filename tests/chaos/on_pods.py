@@ -4,14 +4,18 @@ import os
 import signal
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 from typing import Final
 
 from chaos.arena import STEP_LINE, Arena, processes, steps_made
 from chaos.blow import Blow, about_to_hurt
 from cluster.cgroups import command_of, kill
+from grpo_generator.staging import STAGER
 from harness.kubectl import Manifest
 
+UPDATE_BEGINS_S: Final = 5.0
+"""Within which a step ends, and new weights go out."""
 RANK: Final = "grpo_trainer.worker"
 ENGINE: Final = "VLLM::EngineCore"
 """As vLLM calls its process."""
@@ -42,15 +46,17 @@ def kill_all_generators(arena: Arena) -> Blow:
 
 
 def in_weight_update(harm: Callable[[list[int]], None]) -> Callable[[Arena], Blow]:
-    """Right after a step, when new weights are on their way to a generator."""
+    """When new weights are on their way to a generator: the process in it that fetches them stands still before."""
 
     def strike(arena: Arena) -> Blow:
         victim = arena.pods("generator")[-1]
         doomed, blow = processes(victim), about_to_hurt(arena, victim)
-        arena.wait_for_line("the end of a step", STEP_LINE, blow.at_s, 60)
+        stop([pid for pid in doomed if STAGER in command_of(pid)])
+        with suppress(TimeoutError):  # it has stood still in an update
+            arena.wait_for_line("the end of a step, after which weights go out", STEP_LINE, blow.at_s, UPDATE_BEGINS_S)
         struck_s = time.time()
         harm(doomed)
-        return replace(blow, at_s=struck_s, into_step=0.0)
+        return replace(blow, at_s=struck_s, into_step=None)
 
     return strike
 
@@ -108,8 +114,7 @@ UNMARK: Final = "os.remove(marker)"
 
 
 def damage_checkpoint(how: str) -> Callable[[Arena], Blow]:
-    """The newest one; then the learners are killed. They stand still meanwhile, so that there is no newer one. Without its marker a
-    checkpoint is one that was never finished, of which nobody has to hear."""
+    """The newest one; then the learners are killed. They stand still meanwhile, so that there is no newer one."""
 
     def strike(arena: Arena) -> Blow:
         learners = arena.learners()
@@ -119,8 +124,7 @@ def damage_checkpoint(how: str) -> Callable[[Arena], Blow]:
         try:
             damaged = arena.kubectl("exec", learners[0]["metadata"]["name"], "--", "python", "-c", NEWEST + how)
             last_step = max(steps_made(arena.log()))
-            told = how != UNMARK
-            return replace(blow, at_s=time.time(), last_step=last_step, damaged_step=int(damaged), is_told=told)
+            return replace(blow, at_s=time.time(), last_step=last_step, damaged_step=int(damaged))
         finally:
             kill(ranks)
 
