@@ -77,7 +77,7 @@ def main() -> None:
             {
                 "step": result.checkpoint and result.checkpoint.marker.step,
                 "problems": [finding.problem for finding in result.findings],
-                "left": sorted(path.name for path in (tried / "checkpoints").iterdir()),
+                "left": sorted(path.name for path in (tried / "checkpoints").glob("*checkpoint-*")),
                 "was killed": was_killed,
             }
         )

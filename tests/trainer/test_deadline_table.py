@@ -1,4 +1,4 @@
-"""docs/reliability.md has the deadlines that the code has: each row of its table, and nothing else."""
+"""docs/reliability.md tells of deadlines as the code has them."""
 
 import re
 import socket

@@ -84,7 +84,7 @@ def test_a_damaged_one_gives_way_to_the_one_before(
         f"checkpoint-6 is not as it was written ({problem.format(step=6)}): the run goes on from step 4. It is set aside in "
         f"{checkpoints}/damaged-checkpoint-6 for as long as there is room; look at the server or the disk of the volume."
     )
-    assert sorted(path.name for path in checkpoints.iterdir()) == [
+    assert sorted(path.name for path in checkpoints.glob("*checkpoint-*")) == [
         "checkpoint-2",
         "checkpoint-4",
         "damaged-checkpoint-6",
@@ -102,8 +102,41 @@ def test_a_damaged_one_is_told_until_there_is_one_as_new(checkpoints: Path) -> N
         "An attempt before this one has found checkpoint-6 damaged, or could not read it: the run goes on from step 4. It lies in "
         f"{checkpoints}/damaged-checkpoint-6 for as long as there is room; look at the server or the disk of the volume."
     )
-    write_checkpoint(checkpoints, 6)
+    write_checkpoint(checkpoints, 5)
     assert find_checkpoint(checkpoints).health == CheckpointHealth()
+
+
+def test_the_newest_one_without_its_marker_is_damaged(checkpoints: Path) -> None:
+    """It was complete: any other without one was never."""
+    write_checkpoint(checkpoints, 8)
+    find_checkpoint(checkpoints)
+    for step in (6, 8):
+        (checkpoints / f"checkpoint-{step}" / MARKER).unlink()
+    found = find_checkpoint(checkpoints)
+    assert found.checkpoint is not None
+    assert found.checkpoint.marker.step == 4
+    assert found.health.message is not None
+    assert (
+        "checkpoint-8 is not as it was written (complete.json is missing): the run goes on from step 4."
+        in found.health.message
+    )
+    left = {path.name for path in checkpoints.glob("*checkpoint-*")}
+    assert left == {"checkpoint-2", "checkpoint-4", "damaged-checkpoint-8"}
+
+
+def test_what_is_read_wrong_once_is_read_again(checkpoints: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    read: Callable[[Path, Callable[[int], None]], checksums.FileSum] = vars(verification)["sum_of"]
+    forgotten: list[Path] = []
+
+    def wrong_at_first(file: Path, got_to: Callable[[int], None]) -> checksums.FileSum:
+        found = read(file, got_to)
+        return found if file in forgotten else found.model_copy(update={"xxh3": "0"})
+
+    monkeypatch.setattr(verification, "sum_of", wrong_at_first)
+    monkeypatch.setattr(verification, "forget_cached", forgotten.append)
+    found = find_checkpoint(checkpoints)
+    assert (found.findings, found.checkpoint) == ([], newest_checkpoint(checkpoints))
+    assert len(forgotten) == 2  # both files of it
 
 
 def test_one_damaged_checkpoint_is_kept_for_whoever_wants_to_look(checkpoints: Path) -> None:
@@ -113,7 +146,7 @@ def test_one_damaged_checkpoint_is_kept_for_whoever_wants_to_look(checkpoints: P
     for step in (4, 5):
         damage(checkpoints, step, "model.safetensors", turn_a_bit)
     found = find_checkpoint(checkpoints)
-    assert sorted(path.name for path in checkpoints.iterdir()) == ["checkpoint-2", "damaged-checkpoint-5"]
+    assert sorted(path.name for path in checkpoints.glob("*checkpoint-*")) == ["checkpoint-2", "damaged-checkpoint-5"]
     assert found.checkpoint is not None
     assert found.checkpoint.marker.step == 2
     assert found.health.message is not None
@@ -130,7 +163,12 @@ def test_a_run_without_any_whole_one_begins_anew_and_says_so(checkpoints: Path) 
         ", nor are checkpoint-4 and checkpoint-2: the run begins anew, for no checkpoint is whole."
         in found.health.message
     )
-    assert [path.name for path in checkpoints.iterdir()] == ["damaged-checkpoint-6"]
+    left = sorted(path.name for path in checkpoints.glob("*checkpoint-*"))
+    assert left == [
+        "damaged-checkpoint-2",
+        "damaged-checkpoint-4",
+        "damaged-checkpoint-6",
+    ]  # all that there is of the run
 
 
 def test_without_any_there_is_nothing_to_say(tmp_path: Path) -> None:

@@ -62,8 +62,10 @@ def train(config: RunConfig, metrics: LearnerMetrics, board: ProgressBoard) -> P
     """
     pusher = start_pusher(config, metrics, board)
     with volume_named(config):
+        saved, checkpoint = find_earlier_work(config, metrics, board)
+        # Now that damaged checkpoints are set aside: a benchmark of one would be taken for the model's.
         users: list[CheckpointUser] = [user for user in (pusher, keep_models(config, board)) if user is not None]
-        folder = train_model(config, metrics, board, users)
+        folder = train_model(config, metrics, board, users, saved, checkpoint)
     if pusher is not None:
         board.update(model=str(folder))  # it is saved, and what is left is to push it
         pusher.finish(folder)
@@ -90,10 +92,14 @@ def keep_models(config: RunConfig, board: ProgressBoard) -> KeptModels | None:
 
 
 def train_model(
-    config: RunConfig, metrics: LearnerMetrics, board: ProgressBoard, users: Sequence[CheckpointUser]
+    config: RunConfig,
+    metrics: LearnerMetrics,
+    board: ProgressBoard,
+    users: Sequence[CheckpointUser],
+    saved: FinalModel | None,
+    checkpoint: Checkpoint | None,
 ) -> Path:
-    """`users`: of the recipe's checkpoints; on rank 0."""
-    saved, checkpoint = find_earlier_work(config, metrics, board)
+    """`users`: of the recipe's checkpoints; on rank 0. `saved`, `checkpoint`: what earlier attempts have left."""
     if saved is not None:
         board.update_part("progress", step=saved.step, max_steps=saved.max_steps, ended_early=saved.ended_early)
         if saved.is_evaluated or not evaluates_trained_model(config.recipe):

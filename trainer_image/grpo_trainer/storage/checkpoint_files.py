@@ -31,6 +31,8 @@ REFERENCE: Final = "reference.safetensors"
 MARKER: Final = "complete.json"
 """Makes a checkpoint count; of the run alone."""
 PARTIAL_MARKER: Final = f".{MARKER}"
+NEWEST: Final = "newest-step"
+"""Beside checkpoints: the step of the newest that was complete. Without its marker that one is damaged, any other was never complete."""
 SET_ASIDE: Final = "damaged-"
 """Before the name of a checkpoint that no attempt goes on from any more."""
 

@@ -13,7 +13,7 @@ from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
 from grpo_contract.failure import PodReason, RunFailure
 from grpo_contract.pod import pod_name
 from grpo_contract.progress import CheckpointProgress
-from grpo_trainer.storage.checkpoint_files import MARKER, SET_ASIDE
+from grpo_trainer.storage.checkpoint_files import MARKER, NEWEST, SET_ASIDE
 from grpo_trainer.storage.marker import DamagedMarkerError, Marker, read_marker
 from grpo_trainer.waiting import wait_until
 
@@ -80,9 +80,29 @@ def wait_until_visible(checkpoint: Path, deadline_s: float = VISIBLE_WITHIN_S) -
     wait_until(marker.exists, deadline_s, LOOK_EVERY_S, unseen)
 
 
-def remove_incomplete(folder: Path) -> None:
+def remember_newest(folder: Path, step: int | None) -> None:
+    """None: there is no complete one. A volume that does not take it costs nothing now."""
+    with contextlib.suppress(OSError):
+        if step is None:
+            (folder / NEWEST).unlink(missing_ok=True)
+        else:
+            partial = folder / f".{NEWEST}"
+            partial.write_text(str(step))
+            partial.rename(folder / NEWEST)
+
+
+def without_marker(folder: Path) -> Path | None:
+    """The newest one that was complete, if it has lost its marker since."""
+    try:
+        newest = folder_of(folder, int((folder / NEWEST).read_text()))
+    except (OSError, ValueError):
+        return None
+    return newest if newest.exists() and not (newest / MARKER).exists() else None
+
+
+def remove_incomplete(folder: Path, keep: Path | None = None) -> None:
     for checkpoint in folder.glob(f"{PREFIX_CHECKPOINT_DIR}-*"):
-        if not (checkpoint / MARKER).exists():
+        if not (checkpoint / MARKER).exists() and checkpoint != keep:
             log.info("%s is removed: an attempt ended while it wrote it", checkpoint.name)
             shutil.rmtree(checkpoint, ignore_errors=True)
 

@@ -29,6 +29,7 @@ from grpo_trainer.storage.checkpoints import (
     complete_checkpoints,
     discard,
     folder_of,
+    remember_newest,
     remove,
     remove_set_aside,
     superseded,
@@ -235,6 +236,7 @@ class CheckpointKeeper(TrainerCallback):  # type: ignore[misc]
         if PartialState().is_main_process:
             for user in self.users if marker.for_recipe else ():
                 user.checkpoint_saved(folder, marker.step)
+            remember_newest(self.folder, marker.step)
             self.remove_superseded()
         PartialState().wait_for_everyone()  # here, where it may take as long as files take
         return True

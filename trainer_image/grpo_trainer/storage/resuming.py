@@ -20,10 +20,12 @@ from grpo_trainer.storage.checkpoints import (
     Checkpoint,
     discard,
     marked_folders,
+    remember_newest,
     remove_incomplete,
     remove_set_aside,
     set_aside_folders,
     wait_until_visible,
+    without_marker,
 )
 from grpo_trainer.storage.marker import DamagedMarkerError, read_marker
 from grpo_trainer.storage.starting_checkpoint import unsuitable
@@ -51,7 +53,7 @@ class Found:
     findings: Sequence[Finding]
     """What is wrong with newer ones, the newest first."""
     set_aside: Path | None = None
-    """A newer one that an attempt before this one had found so. Whether anybody heard of it is not known."""
+    """One that an attempt before this one has found so, and none was written since. Whether anybody heard of it is not known."""
 
     @property
     def health(self) -> CheckpointHealth:
@@ -71,8 +73,9 @@ def find_checkpoint(folder: Path) -> Found:
     def candidates_of_rank_0() -> list[Candidate]:
         folder.mkdir(parents=True, exist_ok=True)
         fence.take_over(folder.parent)
-        remove_incomplete(folder)
-        return candidates(folder)
+        lost = without_marker(folder)
+        remove_incomplete(folder, keep=lost)
+        return candidates(folder, lost)
 
     findings: list[Finding] = []
     checkpoint = first_whole(decided_by_rank_0(candidates_of_rank_0), findings)
@@ -81,15 +84,19 @@ def find_checkpoint(folder: Path) -> Found:
         raise RunFailure(PodReason.LEARNER_ERROR, _no_answer(unreadable[0]))
     if checkpoint is not None:
         checkpoint = with_whole_model(checkpoint, findings)
-    if findings:
-        decided_by_rank_0(lambda: set_aside(findings))
-        return Found(checkpoint, findings)
-    return Found(checkpoint, findings, decided_by_rank_0(lambda: newer_set_aside(folder, checkpoint)))
+
+    def settled_by_rank_0() -> Path | None:
+        remember_newest(folder, checkpoint.marker.step if checkpoint else None)
+        set_aside(findings, checkpoint)
+        return None if findings else set_aside_since(folder, checkpoint)
+
+    return Found(checkpoint, findings, decided_by_rank_0(settled_by_rank_0))
 
 
-def candidates(folder: Path) -> list[Candidate]:
-    """Newest first."""
-    return [candidate_of(marked) for marked in sorted(marked_folders(folder), key=step_of, reverse=True)]
+def candidates(folder: Path, lost: Path | None) -> list[Candidate]:
+    """Newest first. `lost`: one without its marker."""
+    found = [*marked_folders(folder), *([lost] if lost else [])]
+    return [candidate_of(each) for each in sorted(found, key=step_of, reverse=True)]
 
 
 def step_of(folder: Path) -> int:
@@ -180,8 +187,9 @@ def without_best(finding: Finding) -> CheckpointHealth:
     )
 
 
-def set_aside(findings: Sequence[Finding]) -> None:
-    """The newest of them, in the place of what was set aside before, and what may be whole; the others go."""
+def set_aside(findings: Sequence[Finding], checkpoint: Checkpoint | None) -> None:
+    """The newest of them, in the place of what was set aside before, and what may be whole; the others go, unless they are all that
+    is left of the run."""
     there = [finding for finding in findings if finding.folder.exists()]
     if not there:
         return
@@ -189,18 +197,19 @@ def set_aside(findings: Sequence[Finding]) -> None:
     remove_set_aside(newest.parent)
     for finding in there:
         folder = finding.folder
-        if folder == newest or not finding.is_damage:
+        if folder == newest or not finding.is_damage or checkpoint is None:
             folder.rename(folder.with_name(SET_ASIDE + folder.name))
         else:
             log.warning("%s is removed: it is damaged as well", folder.name)
             discard(folder)
 
 
-def newer_set_aside(folder: Path, checkpoint: Checkpoint | None) -> Path | None:
-    """What is there of later steps than the checkpoint's."""
+def set_aside_since(folder: Path, checkpoint: Checkpoint | None) -> Path | None:
+    """The newest, if it was renamed after the checkpoint was complete: by the time of the volume's server."""
     found = max(set_aside_folders(folder), key=step_of, default=None)
-    is_newer = found is not None and (checkpoint is None or step_of(found) > checkpoint.marker.step)
-    return found if is_newer else None
+    if found is None or checkpoint is None:
+        return found
+    return found if found.stat().st_ctime_ns > (checkpoint.folder / MARKER).stat().st_mtime_ns else None
 
 
 def _no_answer(finding: Finding) -> str:

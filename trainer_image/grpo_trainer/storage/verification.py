@@ -4,7 +4,9 @@ A thread reads, and ranks tell each other every few seconds how far they are: no
 is not made for reading a large model, and the log says how far it is.
 """
 
+import contextlib
 import logging
+import os
 import threading
 import time
 from dataclasses import dataclass
@@ -94,6 +96,12 @@ def unreadable(name: str, error: OSError) -> str:
     return f"{name} cannot be read ({error.strerror})"
 
 
+def forget_cached(file: Path) -> None:
+    """What the node's memory holds of it."""
+    with file.open("rb") as opened:
+        os.posix_fadvise(opened.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+
+
 class _StoppedError(Exception):
     """Nobody asks any more."""
 
@@ -129,11 +137,21 @@ class ShareReader(threading.Thread):
         before = 0
         for name, written in self._share.items():
             self._file = name
-            if self._read_surely(name, before) != written and not self._is_stopped.is_set():
+            if not self._is_as_written(name, written, before) and not self._is_stopped.is_set():
                 self._finding = Finding(self._folder, f"the content of {name} is not what was written")
                 break
             before += written.size
         self._is_over.set()
+
+    def _is_as_written(self, name: str, written: FileSum, before: int) -> bool:
+        """What was read wrong is read once more, and not from this node's memory: that may be what is damaged."""
+        if self._read_surely(name, before) == written:
+            return True
+        log.warning("%s of %s is not what was written, and is read once more", name, self._folder.name)
+        with contextlib.suppress(OSError):
+            forget_cached(self._folder / name)
+        self._bytes_read = before
+        return self._read_surely(name, before) == written
 
     def _read_surely(self, name: str, before: int) -> FileSum | None:
         """None when nobody asks any more. `before`: bytes of the files read before this one."""
