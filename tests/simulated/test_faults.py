@@ -76,7 +76,6 @@ def test_news_are_late(
     with kept_running(kubectl, kubeconfig, folder, "late", fullPassS=3600):
         live(kubectl, name)
     assert_as_if_nothing_had_been(kubectl, faulty, name, undisturbed)
-    assert {asked.path.rpartition("/")[2] for asked in faulty.hindered} >= {late or "grporuns"}
 
 
 class Killer:

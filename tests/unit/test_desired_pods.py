@@ -104,7 +104,6 @@ def test_a_learner_that_stands_still_is_ended_after_its_watchdog_would_have() ->
     for probe, seconds in ((container["livenessProbe"], 60 + 30), (container["startupProbe"], 3 * 300 + 2 * 900)):
         assert probe["httpGet"] == {"path": "/healthz", "port": "http"}
         assert probe["periodSeconds"] * probe["failureThreshold"] == seconds
-        assert probe["terminationGracePeriodSeconds"] == 5
 
 
 @pytest.mark.parametrize(("wanted", "told"), [(600, "600"), (None, "30")])

@@ -2,6 +2,15 @@ import asyncio
 
 from grpo_generator.pulse import SILENT_S, Pulse
 
+SWAP_S = 600.0
+
+
+class Clock:
+    s = 100.0
+
+    def __call__(self) -> float:
+        return self.s
+
 
 class Engine:
     def __init__(self) -> None:
@@ -24,23 +33,45 @@ async def until_it_waits() -> None:
 
 def test_an_engine_that_hangs_and_goes_on() -> None:
     async def scene() -> None:
-        engine, pulse = Engine(), Pulse()
+        engine, clock = Engine(), Clock()
+        pulse = Pulse(SWAP_S, clock)
         for now_s, beats in ((100, True), (99 + SILENT_S, True), (100 + SILENT_S, False), (900, False)):
-            assert pulse.beats(engine.answer, now_s) is beats
+            clock.s = now_s
+            assert pulse.beats(engine.answer) is beats
             await until_it_waits()
         assert engine.questions == 1  # for as long as it owes the answer
         engine.goes_on.set()
         await until_it_waits()
-        assert pulse.beats(engine.answer, 910)
+        assert pulse.beats(engine.answer)
+
+    asyncio.run(scene())
+
+
+def test_an_engine_is_not_asked_while_it_takes_weights() -> None:
+    async def scene() -> None:
+        engine, clock = Engine(), Clock()
+        pulse = Pulse(SWAP_S, clock)
+        with pulse.swapping():
+            clock.s += SWAP_S - 1
+            assert pulse.beats(engine.answer)
+            assert engine.questions == 0
+            clock.s += 1  # that is too long, and it is asked
+            assert pulse.beats(engine.answer)
+            await until_it_waits()
+            clock.s += SILENT_S
+            assert not pulse.beats(engine.answer)
+        assert engine.questions == 1
 
     asyncio.run(scene())
 
 
 def test_what_an_engine_answers_is_vllms_to_judge() -> None:
     async def scene() -> None:
-        engine, pulse = Engine(), Pulse()
+        engine, clock = Engine(), Clock()
+        pulse = Pulse(SWAP_S, clock)
         for now_s in (0, SILENT_S, 2 * SILENT_S):
-            assert pulse.beats(engine.fail, now_s)
+            clock.s = now_s
+            assert pulse.beats(engine.fail)
             await until_it_waits()
 
     asyncio.run(scene())

@@ -13,6 +13,7 @@ from grpo_operator.reconcile.failure import (
     lost_learner,
     should_restart,
     users_mistake_in,
+    with_generators_taken,
     witnessed_loss,
 )
 from grpo_operator.reconcile.observed import JobFailure, ObservedPod
@@ -302,6 +303,38 @@ def test_a_deletion_that_was_seen_before_the_job_failed_is_the_cause(case: str) 
 
 def test_other_words_on_learners_are_no_witness() -> None:
     assert witnessed_loss([make_condition(ConditionType.LEARNERS_READY, "False", "Starting", 20)], FAILURE) is None
+
+
+PENDING = make_pod("generator", phase="Pending", status={"conditions": [
+    {"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": "0/2 nodes.", "lastTransitionTime": ago(900)},
+]})  # fmt: skip
+TAKEN: dict[str, tuple[list[ObservedPod], bool]] = {
+    "there is no room": ([PENDING], True),
+    "one is on its way out, and there is no room": (
+        [PENDING, make_pod("generator", 1, deletionTimestamp=ago(-30))],
+        True,
+    ),
+    "one runs": ([PENDING, make_pod("generator", 1)], False),
+    "there is none": ([], False),
+}
+
+
+@pytest.mark.parametrize("case", TAKEN)
+def test_generators_that_the_cluster_took(case: str) -> None:
+    generators, is_disruption = TAKEN[case]
+    lost = Cause(PodReason.GENERATORS_LOST, "No generator answered for 1800 s.", make_pod())
+    cause = with_generators_taken(lost, generators)
+    assert cause.reason == ("Disrupted" if is_disruption else PodReason.GENERATORS_LOST)
+    assert cause.pod is lost.pod
+    if is_disruption:
+        assert cause.message == (
+            "No generator answered for 1800 s. The cluster took them, or has no room for them (0/2 nodes)."
+        )
+
+
+def test_other_failures_are_none_of_the_generators() -> None:
+    failed = Cause(PodReason.LEARNER_ERROR, "No.")
+    assert with_generators_taken(failed, [PENDING]) is failed
 
 
 GIVEN_UP: dict[str, tuple[ObservedPod, bool]] = {

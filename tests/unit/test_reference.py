@@ -29,7 +29,7 @@ def test_each_reason_is_reached_by_a_test() -> None:
         reason
         for kind in (Reason, PodReason)
         for reason in kind
-        if re.search(rf"\b(?:{reason.value}|{kind.__name__}\.{reason.name})\b", tests)
+        if re.search(rf'"{reason.value}"|\b{kind.__name__}\.{reason.name}\b', tests)
     }
     assert {*Reason, *PodReason} - named == set()
 

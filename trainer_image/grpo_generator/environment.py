@@ -6,6 +6,8 @@ from typing import Final
 from grpo_contract.config import RunConfig
 from grpo_contract.paths import is_path
 
+SWAP_SECONDS: Final = "GRPO_SWAP_SECONDS"
+"""For the server: how long a request about weights may take."""
 REQUIRED: Final = {
     "VLLM_SERVER_DEV_MODE": "1",  # the routes that change weights; the middleware puts the token in front of them
     "VLLM_WORKER_MULTIPROC_METHOD": "spawn",
@@ -34,4 +36,4 @@ def build_environment(config: RunConfig, given: Mapping[str, str]) -> dict[str, 
     defaults = DEFAULTS | (CPU_DEFAULTS if config.generators.device == "cpu" else {})
     if is_path(str(config.recipe["model_name_or_path"])):
         defaults |= {"HF_HUB_OFFLINE": "1"}  # or a cluster without internet waits for time-outs
-    return defaults | dict(given) | REQUIRED
+    return defaults | dict(given) | REQUIRED | {SWAP_SECONDS: str(config.deadlines.weight_sync_s)}

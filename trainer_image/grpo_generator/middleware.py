@@ -6,6 +6,7 @@ vLLM's own --api-key guards only /v1, not the routes that change weights.
 
 import hmac
 import json
+import os
 import time
 from collections.abc import Awaitable, Callable, MutableMapping
 from http import HTTPStatus
@@ -21,6 +22,7 @@ from grpo_contract.network import (
     GENERATOR_READY_PATH,
     LEAVING_HEADER,
     REQUEST_ID_HEADER,
+    START_UPDATE_PATH,
     SWAPS_HEADER,
     UNSET_WEIGHT_VERSION,
     UPDATE_PATH,
@@ -29,6 +31,7 @@ from grpo_contract.network import (
     WIDTH_HEADER,
 )
 from grpo_contract.weights import STAGE_PATH
+from grpo_generator.environment import SWAP_SECONDS
 from grpo_generator.in_flight import InFlight, as_header
 from grpo_generator.leaving import Leaving
 from grpo_generator.pulse import Pulse
@@ -39,6 +42,7 @@ Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 App = Callable[[Message, Receive, Send], Awaitable[None]]
 
+SWAP_PATHS: Final = frozenset({START_UPDATE_PATH, UPDATE_PATH, FINISH_UPDATE_PATH})
 POLICY_VIOLATION: Final = 1008
 
 
@@ -52,7 +56,7 @@ class GeneratorMiddleware:
         self._staging = Staging()
         self._in_flight = InFlight()
         self._leaving = Leaving()
-        self._pulse = Pulse()
+        self._pulse = Pulse(float(os.environ[SWAP_SECONDS]), time.monotonic)
 
     async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
@@ -71,14 +75,15 @@ class GeneratorMiddleware:
         elif scope["path"] == GENERATOR_READY_PATH:
             is_ready = self._ready and not self._leaving.is_asked
             await _answer(send, HTTPStatus.OK if is_ready else HTTPStatus.SERVICE_UNAVAILABLE, {"ready": is_ready})
-        elif scope["path"] == GENERATOR_HEALTH_PATH and not self._pulse.beats(
-            _engine(scope).get_weight_version, time.monotonic()
-        ):
+        elif scope["path"] == GENERATOR_HEALTH_PATH and not self._pulse.beats(_engine(scope).get_weight_version):
             await _answer(send, HTTPStatus.SERVICE_UNAVAILABLE, {"error": "the engine gives no answer"})
         elif scope["path"] == STAGE_PATH and scope["method"] == "POST":
             await self._stage(receive, send)
         elif scope["path"] == COMPLETIONS_PATH:
             await self._complete(scope, receive, send)
+        elif scope["path"] in SWAP_PATHS:
+            with self._pulse.swapping():
+                await self._observed(scope, receive, send)
         else:
             await self._observed(scope, receive, send)
 

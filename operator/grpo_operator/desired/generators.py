@@ -2,7 +2,6 @@
 on their number, so that scaling leaves running pods alone.
 """
 
-import math
 from typing import Final
 
 from grpo_contract import network
@@ -13,15 +12,18 @@ from grpo_operator.api.run import GRPORun
 from grpo_operator.desired import names
 from grpo_operator.desired.digest import digest_of_json
 from grpo_operator.desired.manifest import Manifest, build_metadata, selector_of
-from grpo_operator.desired.pods import GRACE_PERIOD, HUNG_GRACE_PERIOD_S, build_pod_template, metadata_of_pods
+from grpo_operator.desired.pods import GRACE_PERIOD, build_pod_template, http_probe, metadata_of_pods
 from grpo_operator.desired.pods_of_attempt import PODS_ANNOTATION, PodsOfAttempt
 from grpo_operator.desired.recipe import recipe_of_pods
 from grpo_operator.settings import Settings
 
 PROBE_PERIOD_S: Final = 2
+UNREADY_S: Final = 6
 LIVENESS_PERIOD_S: Final = 10
 HANGS_S: Final = 120
 """Without any answer, or with the one that its engine hangs, and it is ended: on busy cores it is slow, one that hangs stays so."""
+HUNG_GRACE_PERIOD_S: Final = 5
+"""Of one that hangs, which finishes nothing."""
 
 
 def build_generator_deployment(run: GRPORun, settings: Settings, attempt: int, kept: PodsOfAttempt | None) -> Manifest:
@@ -68,9 +70,9 @@ def _specifics(run: GRPORun) -> Manifest:
         "name": Role.GENERATOR.value,
         "command": ["python", "-m", "grpo_generator"],
         "ports": [{"name": network.GENERATOR_PORT_NAME, "containerPort": network.GENERATOR_PORT}],
-        "startupProbe": _ending_probe(math.ceil(startup_s(run) / PROBE_PERIOD_S), PROBE_PERIOD_S),
-        "readinessProbe": _probe(network.GENERATOR_READY_PATH, failures=3),
-        "livenessProbe": _ending_probe(HANGS_S // LIVENESS_PERIOD_S, LIVENESS_PERIOD_S),
+        "startupProbe": _ending_probe(PROBE_PERIOD_S, startup_s(run)),
+        "readinessProbe": _probe(network.GENERATOR_READY_PATH, PROBE_PERIOD_S, UNREADY_S),
+        "livenessProbe": _ending_probe(LIVENESS_PERIOD_S, HANGS_S),
     }
     return {
         "metadata": metadata_of_pods(run, Role.GENERATOR, network.GENERATOR_PORT),
@@ -78,15 +80,10 @@ def _specifics(run: GRPORun) -> Manifest:
     }
 
 
-def _ending_probe(failures: int, period_s: int) -> Manifest:
-    """After so many failures the container is ended."""
-    return _probe(network.GENERATOR_HEALTH_PATH, failures, period_s) | {GRACE_PERIOD: HUNG_GRACE_PERIOD_S}
+def _ending_probe(period_s: int, seconds: float) -> Manifest:
+    """After so many seconds the container is ended."""
+    return _probe(network.GENERATOR_HEALTH_PATH, period_s, seconds) | {GRACE_PERIOD: HUNG_GRACE_PERIOD_S}
 
 
-def _probe(path: str, failures: int, period_s: int = PROBE_PERIOD_S) -> Manifest:
-    return {
-        "httpGet": {"path": path, "port": network.GENERATOR_PORT_NAME},
-        "periodSeconds": period_s,
-        "timeoutSeconds": 5,
-        "failureThreshold": failures,
-    }
+def _probe(path: str, period_s: int, seconds: float) -> Manifest:
+    return http_probe(path, network.GENERATOR_PORT_NAME, period_s, seconds)

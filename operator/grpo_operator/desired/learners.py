@@ -1,6 +1,5 @@
 """The learners of one attempt: an Indexed Job that succeeds or fails as a whole. A new attempt is a new Job."""
 
-import math
 from typing import Final
 
 from grpo_contract import environment, network
@@ -12,7 +11,7 @@ from grpo_operator.api.run import GRPORun
 from grpo_operator.desired import names
 from grpo_operator.desired.config import deadlines
 from grpo_operator.desired.manifest import Manifest, build_metadata
-from grpo_operator.desired.pods import GRACE_PERIOD, HUNG_GRACE_PERIOD_S, build_pod_template, metadata_of_pods
+from grpo_operator.desired.pods import GRACE_PERIOD, build_pod_template, http_probe, metadata_of_pods
 from grpo_operator.desired.recipe import todays_recipe
 from grpo_operator.desired.reward_code import build_mounts, build_volumes
 from grpo_operator.settings import Settings
@@ -20,6 +19,8 @@ from grpo_operator.settings import Settings
 MISTAKE_REASON: Final = "PodFailurePolicy"
 """Of a Job that failed by `_user_error_rule`, in the words of the Job controller."""
 READINESS_PERIOD_S: Final = 2
+UNREADY_S: Final = 30
+"""Its ranks have ended before it has: no reason to count a learner that is done as one that is missing."""
 LIVENESS_PERIOD_S: Final = 10
 AFTER_WATCHDOG_S: Final = 30.0
 """The watchdog of a learner that can still speak says more."""
@@ -78,24 +79,13 @@ def _specifics(run: GRPORun, attempt: int) -> Manifest:
 
 def _probes(limits: Deadlines) -> Manifest:
     """Those that end it are for a pod that stands still as a whole, its watchdog included. Without neighbours nobody else would
-    miss it."""
+    miss it. (For a pod that is not started again a kubelet knows no other grace period than the pod's own.)"""
     return {
-        "startupProbe": _ending_probe(READINESS_PERIOD_S, limits.launch_s),
-        # Its ranks have ended before it has: no reason to count a learner that is done as one that is missing.
-        "readinessProbe": _probe(READINESS_PERIOD_S, failures=15),
-        "livenessProbe": _ending_probe(LIVENESS_PERIOD_S, limits.collective_s + AFTER_WATCHDOG_S),
+        "startupProbe": _probe(READINESS_PERIOD_S, limits.launch_s),
+        "readinessProbe": _probe(READINESS_PERIOD_S, UNREADY_S),
+        "livenessProbe": _probe(LIVENESS_PERIOD_S, limits.collective_s + AFTER_WATCHDOG_S),
     }
 
 
-def _ending_probe(period_s: int, seconds: float) -> Manifest:
-    """After so many seconds without an answer the container is ended."""
-    return _probe(period_s, math.ceil(seconds / period_s)) | {GRACE_PERIOD: HUNG_GRACE_PERIOD_S}
-
-
-def _probe(period_s: int, failures: int) -> Manifest:
-    return {
-        "httpGet": {"path": network.HEALTH_PATH, "port": network.LEARNER_HTTP_PORT_NAME},
-        "periodSeconds": period_s,
-        "timeoutSeconds": 5,
-        "failureThreshold": failures,
-    }
+def _probe(period_s: int, seconds: float) -> Manifest:
+    return http_probe(network.HEALTH_PATH, network.LEARNER_HTTP_PORT_NAME, period_s, seconds)

@@ -5,6 +5,7 @@ Layers, later ones win: this file and the role's own part; the operator's pod te
 for the role; the run's pod template; labels that Services and policies select by.
 """
 
+import math
 from functools import reduce
 from typing import Final
 
@@ -24,8 +25,6 @@ NONROOT_ID: Final = 65532
 GRACE_PERIOD: Final = "terminationGracePeriodSeconds"
 DEFAULT_GRACE_PERIOD_S: Final = 30
 """Kubernetes' own."""
-HUNG_GRACE_PERIOD_S: Final = 5
-"""Of a container that its liveness probe ends: one that hangs finishes nothing."""
 GPU_RESOURCE: Final = "nvidia.com/gpu"
 
 # Limits of a file system in memory, which counts as memory of the container for what is in it. NCCL and vLLM's tensor
@@ -80,6 +79,16 @@ def pod_security() -> Manifest:
         "fsGroup": NONROOT_ID,
         "fsGroupChangePolicy": "OnRootMismatch",
         "seccompProfile": {"type": "RuntimeDefault"},
+    }
+
+
+def http_probe(path: str, port_name: str, period_s: int, seconds: float) -> Manifest:
+    """It fails after so many seconds without an answer that is OK."""
+    return {
+        "httpGet": {"path": path, "port": port_name},
+        "periodSeconds": period_s,
+        "timeoutSeconds": 5,
+        "failureThreshold": math.ceil(seconds / period_s),
     }
 
 

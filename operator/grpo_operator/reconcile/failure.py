@@ -92,11 +92,12 @@ def cause_of(
     # That of who saves a small step, or nothing, is asked for in the very second of the Job's failure.
     if first and _is_only_a_consequence(first) and deletion and deletion.asked_at <= failure.since:
         first = _cause_of_deletion(deletion)
-    if (first is None or _rank(first) >= _MAY_FOLLOW) and (silent := _on_silent_node(learners, failure)):
-        return silent
     if witnessed and (first is None or (_rank(first) >= _MAY_FOLLOW and first.reason != witnessed.reason)):
         return witnessed
-    return first or _told_by_job(failure, gone, bool(learners) and not gone, now)
+    cause = first or _told_by_job(failure, gone, bool(learners) and not gone, now)
+    if cause is None or _rank(cause) < _MAY_FOLLOW:
+        return cause
+    return _on_silent_node(learners, failure) or cause
 
 
 def _without_who_missed_one(causes: Sequence[Cause]) -> Sequence[Cause]:
@@ -138,6 +139,22 @@ def _told_by_job(failure: JobFailure, gone: Sequence[int], are_all_there: bool, 
     who = f"The pod of learner {gone[0]}" if len(gone) == 1 else "A learner pod"  # the Job deletes the others after it
     message = f"{who} was deleted, or is gone with its node ({failure.reason}: {failure.message.rstrip('.')})."
     return Cause(Reason.LEARNER_POD_LOST, message)
+
+
+def with_generators_taken(cause: Cause, generators: Sequence[ObservedPod]) -> Cause:
+    """Of a run whose generators have worked. That the cluster took them, and has no room for others, is no fault of the run's."""
+    if cause.reason != PodReason.GENERATORS_LOST or not generators or not all(map(_is_taken, generators)):
+        return cause
+    pending = next((pod.unschedulable.message for pod in generators if pod.unschedulable), "")
+    why = f" ({pending.rstrip('.')})" if pending else ""
+    return replace(
+        cause, reason=Reason.DISRUPTED, message=f"{cause.message} The cluster took them, or has no room for them{why}."
+    )
+
+
+def _is_taken(generator: ObservedPod) -> bool:
+    taken = (generator.unschedulable, generator.evicted, generator.unreachable_since)
+    return generator.is_deleting or any(taken)
 
 
 def lost_learner(learners: Iterable[ObservedPod], now: datetime) -> Cause | None:
@@ -228,7 +245,8 @@ def _cause_in_container(pod: ObservedPod, container: ObservedContainer, ended: E
 
 def _without_a_word(exit_code: int, pod_name: str) -> str:
     if exit_code == KILLED:
-        return f"was killed: `kubectl describe pod {pod_name}` says whether it had answered nothing for too long (Unhealthy)."
+        events = f"`kubectl get events --field-selector involvedObject.name={pod_name}`"
+        return f"was killed: {events} says whether it had answered nothing for too long (Unhealthy); see status.lastFailure.log."
     return f"ended with exit code {exit_code}: see status.lastFailure.log."
 
 

@@ -33,6 +33,7 @@ from grpo_operator.reconcile.failure import (
     lost_learner,
     should_restart,
     users_mistake_in,
+    with_generators_taken,
     witnessed_loss,
 )
 from grpo_operator.reconcile.observed import JobFailure, ObservedChild, ObservedJob, time_of
@@ -206,6 +207,8 @@ def _after_failure(look: _Look, failure: JobFailure, storage: StorageVerdict) ->
     cause = cause_of(failure, look.children.learners, look.run.spec.learners.replicas, look.now, witnessed)
     if cause is None:
         return _carry_on(look, storage, news_due_s=CAUSE_GRACE_S)
+    if has_had_generators(look.run, look.children):
+        cause = with_generators_taken(cause, look.children.generators)
     return _try_again_or_fail(look, cause)
 
 

@@ -257,7 +257,7 @@ def _in_trl_form(
 
 def _end_without(rank: int) -> NoReturn:
     message = (
-        f"learner process {rank} cannot be reached any more: its node, or the network between learners, is gone. Look at the "
-        "cluster's nodes."
+        f"learner process {rank} has taken nothing and said nothing for too long: its node, or the network between learners, may "
+        "be gone. Look at the cluster's nodes."
     )
     fail(Failure(reason=PodReason.LEARNER_ERROR, message=message), 1)

@@ -181,8 +181,8 @@ def connect(address: Address, rank: int) -> Connection:
         if not has_vanished(error):
             raise
         message = (
-            f"rank {rank} cannot connect to rank 0 ({address.host}) for completions within {CONNECTED_WITHIN_S:.0f} s: look at "
-            "the NetworkPolicies between learners."
+            f"rank {rank} cannot connect to rank 0 ({address.host}) for completions ({error}; {CONNECTED_WITHIN_S:.0f} s are given "
+            "to it): look at the NetworkPolicies between learners."
         )
         raise RunFailure(PodReason.RENDEZVOUS_TIMEOUT, message) from error
     connection.sendall(address.token + rank.to_bytes(4, "big"))
