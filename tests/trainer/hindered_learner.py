@@ -30,7 +30,11 @@ class HinderedLearner(scripted_learner.ExaminedLearner):
 
 def hinder(step: int) -> None:
     if step == HINDERED.stop - 1:
-        print("what stays:", sorted(path.name for path in Path(VOLUME).glob("runs/*/checkpoints/*-*")), flush=True)
+        print(
+            "what stays:",
+            sorted(path.name for path in Path(VOLUME).glob("runs/*/checkpoints/*checkpoint-*")),
+            flush=True,
+        )
     if HOW == "files":
         limit = LARGEST_BYTES if step in HINDERED else resource.RLIM_INFINITY
         resource.setrlimit(resource.RLIMIT_FSIZE, (limit, resource.RLIM_INFINITY))

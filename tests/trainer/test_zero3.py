@@ -191,8 +191,8 @@ def test_a_resumed_run_continues_digit_for_digit(zero3: Finished, resumed: Finis
 
 
 def test_checkpoints_of_the_resumed_run(resumed: Finished) -> None:
-    *checkpoints, completions = sorted((resumed.run_folder / "checkpoints").iterdir())
-    assert completions.name == "completions"
+    *checkpoints, completions, newest = sorted((resumed.run_folder / "checkpoints").iterdir())
+    assert (completions.name, newest.name, newest.read_text()) == ("completions", "newest-step", "8")
     assert [checkpoint.name for checkpoint in checkpoints] == [f"checkpoint-{step}" for step in (2, 4, 6, 8)]
     assert all((checkpoint / MARKER).exists() for checkpoint in checkpoints)
 

@@ -11,6 +11,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
+from accelerate import PartialState
+
 from grpo_contract.failure import PodReason, RunFailure
 from grpo_contract.progress import CheckpointHealth, CheckpointTrouble
 from grpo_trainer.decisions import decided_by_rank_0
@@ -53,7 +55,8 @@ class Found:
     findings: Sequence[Finding]
     """What is wrong with newer ones, the newest first."""
     set_aside: Path | None = None
-    """One that an attempt before this one has found so, and none was written since. Whether anybody heard of it is not known."""
+    """One that an attempt before this one has found so, and none was written since. Whether anybody heard of it is not known.
+    Only rank 0 has it."""
 
     @property
     def health(self) -> CheckpointHealth:
@@ -84,13 +87,11 @@ def find_checkpoint(folder: Path) -> Found:
         raise RunFailure(PodReason.LEARNER_ERROR, _no_answer(unreadable[0]))
     if checkpoint is not None:
         checkpoint = with_whole_model(checkpoint, findings)
-
-    def settled_by_rank_0() -> Path | None:
-        remember_newest(folder, checkpoint.marker.step if checkpoint else None)
-        set_aside(findings, checkpoint)
-        return None if findings else set_aside_since(folder, checkpoint)
-
-    return Found(checkpoint, findings, decided_by_rank_0(settled_by_rank_0))
+    if not PartialState().is_main_process:
+        return Found(checkpoint, findings)
+    remember_newest(folder, checkpoint.marker.step if checkpoint else None)
+    set_aside(findings, checkpoint)
+    return Found(checkpoint, findings, None if findings else set_aside_since(folder, checkpoint))
 
 
 def candidates(folder: Path, lost: Path | None) -> list[Candidate]:
