@@ -10,7 +10,7 @@ from grpo_contract.grace import GENERATOR_GRACE_PERIOD_S, LEARNER_GRACE_PERIOD_S
 from grpo_generator import pulse
 from grpo_generator.model import HUB_TIMEOUT_S
 from grpo_operator.desired import generators, learners
-from grpo_trainer.fleet import keep_alive, patience, weights, wire
+from grpo_trainer.fleet import generator, keep_alive, patience, weights, wire
 from grpo_trainer.hub import push, pusher
 from grpo_trainer.reports import exporter
 from grpo_trainer.storage import checkpoints, fence, verification
@@ -30,6 +30,7 @@ ROWS: dict[str, tuple[float, ...]] = {
     "A module of reward functions is imported": (USUAL.rewards_loading_s,),
     "A generator starts": (USUAL.generators_s,),
     "A first generator answers": (USUAL.generators_s,),
+    "A generator is connected to": (generator.CONNECT_S,),
     "A generator answers a small request": (USUAL.control_s,),
     "A generator that completions or weights are awaited from": (
         USUAL.control_s,

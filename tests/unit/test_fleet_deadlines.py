@@ -12,6 +12,7 @@ import pytest
 
 from grpo_contract.config import Deadlines
 from grpo_contract.failure import PodReason
+from grpo_trainer.fleet import generator as generator_module
 from grpo_trainer.fleet import roster as roster_module
 from grpo_trainer.fleet.background import in_background
 from grpo_trainer.fleet.completion import Completion
@@ -106,6 +107,22 @@ def test_the_reason_names_each_generator_and_its_last_error(weights: WeightServe
     with pytest.raises(GeneratorsLost, match=r"127\.0\.0\.1:1: /weight_info: .*Connection refused"):
         collect(fleet, fleet.submit([[1]], 2, {}))
     assert observer.latest == {"127.0.0.1:1": GeneratorState.LOST}
+
+
+def test_an_address_at_which_nobody_is_any_more_is_lost_sooner_than_a_server_that_is_slow(
+    weights: WeightServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As that of a pod that is gone: a listener whose queue is full refuses nobody."""
+    monkeypatch.setattr(generator_module, "CONNECT_S", 0.3)
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen(0)
+        with socket.create_connection(listener.getsockname(), timeout=SLACK_S):
+            gone = Generator(f"http://127.0.0.1:{listener.getsockname()[1]}", lambda: "token", Deadlines())
+            started = time.monotonic()
+            with pytest.raises(GeneratorLost, match=r"/weight_info: .*[Tt]imed out"):
+                gone.holds(weights.version)
+            assert time.monotonic() - started < SLACK_S
 
 
 def test_a_server_that_accepts_and_never_answers_is_lost_after_the_control_deadline(weights: WeightServer) -> None:

@@ -42,6 +42,8 @@ MOST_REQUESTS: Final = 32
 """For completions, that one share of the prompts is split into. All are under way together: vLLM batches their prompts."""
 MOST_CONNECTIONS: Final = 4 * MOST_REQUESTS
 """Shares of several batches are under way together, and groups of a lost generator come on top."""
+CONNECT_S: Final = 3.0
+"""At most: a kernel accepts connections whatever its processes do. Nobody refuses them at the address of a pod that is gone."""
 SPELL_VERSIONS: Final = 1024
 """Of a spell that are remembered, the last ones: more than come while a request is under way. Those are the versions that
 maxStaleness allows, and those of evaluations in between."""
@@ -177,7 +179,7 @@ class Generator:
         timeout_s: float,
         headers: Mapping[str, str] = MappingProxyType({}),
     ) -> requests.Response:
-        timeouts = (self._deadlines.control_s, timeout_s)
+        timeouts = (min(CONNECT_S, self._deadlines.control_s), timeout_s)
         headers = {"Authorization": f"Bearer {self._read_token()}", **headers}
         try:
             answer = self._session.request(method, self.url + path, json=body, headers=headers, timeout=timeouts)
