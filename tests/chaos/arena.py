@@ -30,7 +30,7 @@ NAMESPACE = "chaos"
 EVERY_STEPS = 3
 """Of checkpoints."""
 GENERATORS = 2
-DEADLINES = {"collectiveSeconds": 90, "scoringSeconds": 30, "generateSeconds": 60, "weightSyncSeconds": 30}
+DEADLINES = {"collectiveSeconds": 110, "scoringSeconds": 30, "generateSeconds": 60, "weightSyncSeconds": 30}
 """As a run of such small steps might have them; that of a collective later than connections to a lost node break."""
 APART = {
     "maxSkew": 1,
