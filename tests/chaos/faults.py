@@ -33,7 +33,7 @@ HUNG_S: Final = DEADLINES["collectiveSeconds"] + 10.0
 FAILED_S: Final = 15.0
 """Within which the run says that an attempt is lost of which a learner has ended."""
 DRAINED_S: Final = 30.0
-"""Of which a node is drained: its pods are evicted one after the other, the operator's may be among them."""
+"""Of which a node is drained: it is looked at when `kubectl drain` has seen all its pods end."""
 NODE_GIVEN_UP_S: Final = LEARNER_GRACE_PERIOD_S + GONE_GRACE_S
 """After which a pod on it is waited for no more."""
 

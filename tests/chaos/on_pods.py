@@ -12,7 +12,7 @@ from chaos.arena import STEP_LINE, Arena, processes, steps_made
 from chaos.blow import Blow, about_to_hurt
 from cluster.cgroups import command_of, kill
 from grpo_generator.staging import STAGER
-from harness.kubectl import Manifest
+from harness.kubectl import CommandFailedError, Manifest
 
 UPDATE_BEGINS_S: Final = 5.0
 """Within which a step ends, and new weights go out."""
@@ -52,7 +52,9 @@ def in_weight_update(harm: Callable[[list[int]], None]) -> Callable[[Arena], Blo
         victim = arena.pods("generator")[-1]
         doomed, blow = processes(victim), about_to_hurt(arena, victim)
         stop([pid for pid in doomed if STAGER in command_of(pid)])
-        with suppress(TimeoutError):  # it has stood still in an update
+        with suppress(
+            TimeoutError, CommandFailedError
+        ):  # it has stood still in an update; or a learner has gone meanwhile
             arena.wait_for_line("the end of a step, after which weights go out", STEP_LINE, blow.at_s, UPDATE_BEGINS_S)
         struck_s = time.time()
         harm(doomed)

@@ -315,6 +315,11 @@ TAKEN: dict[str, tuple[list[ObservedPod], bool]] = {
         True,
     ),
     "one runs": ([PENDING, make_pod("generator", 1)], False),
+    "one went beyond its own limits": (
+        [PENDING, make_pod("generator", 1, status={"phase": "Failed", "reason": "Evicted", "message": "Disk."})],
+        False,
+    ),
+    "all are on their way out": ([make_pod("generator", deletionTimestamp=ago(-30))], False),
     "there is none": ([], False),
 }
 

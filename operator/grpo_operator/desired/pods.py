@@ -83,7 +83,7 @@ def pod_security() -> Manifest:
 
 
 def http_probe(path: str, port_name: str, period_s: int, seconds: float) -> Manifest:
-    """It fails after so many seconds without an answer that is OK."""
+    """It fails after so many seconds of answers that are not OK, or of none at the port; later, where a server takes its time."""
     return {
         "httpGet": {"path": path, "port": port_name},
         "periodSeconds": period_s,

@@ -143,7 +143,8 @@ def _told_by_job(failure: JobFailure, gone: Sequence[int], are_all_there: bool, 
 
 def with_generators_taken(cause: Cause, generators: Sequence[ObservedPod]) -> Cause:
     """Of a run whose generators have worked. That the cluster took them, and has no room for others, is no fault of the run's."""
-    if cause.reason != PodReason.GENERATORS_LOST or not generators or not all(map(_is_taken, generators)):
+    are_missing = any(pod.unschedulable or pod.unreachable_since for pod in generators)
+    if cause.reason != PodReason.GENERATORS_LOST or not are_missing or not all(map(_is_taken, generators)):
         return cause
     pending = next((pod.unschedulable.message for pod in generators if pod.unschedulable), "")
     why = f" ({pending.rstrip('.')})" if pending else ""
@@ -153,8 +154,8 @@ def with_generators_taken(cause: Cause, generators: Sequence[ObservedPod]) -> Ca
 
 
 def _is_taken(generator: ObservedPod) -> bool:
-    taken = (generator.unschedulable, generator.evicted, generator.unreachable_since)
-    return generator.is_deleting or any(taken)
+    is_evicted = generator.evicted is not None and generator.evicted.reason not in _OWN_LIMITS
+    return is_evicted or generator.is_deleting or bool(generator.unschedulable or generator.unreachable_since)
 
 
 def lost_learner(learners: Iterable[ObservedPod], now: datetime) -> Cause | None:

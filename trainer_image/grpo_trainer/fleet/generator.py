@@ -157,9 +157,10 @@ class Generator:
             raise
 
     def _answers(self) -> bool:
-        """Anything at all."""
+        """Anything at all. The network may be away for a while, and what it is writing is worth that."""
         try:
-            self._request("GET", GENERATOR_READY_PATH, None, self._deadlines.control_s)
+            control_s = self._deadlines.control_s
+            self._request("GET", GENERATOR_READY_PATH, None, control_s, connect_s=control_s)
         except GeneratorLost as error:
             return error.status is not None
         return True
@@ -178,8 +179,9 @@ class Generator:
         body: dict[str, Any] | None,
         timeout_s: float,
         headers: Mapping[str, str] = MappingProxyType({}),
+        connect_s: float | None = None,
     ) -> requests.Response:
-        timeouts = (min(CONNECT_S, self._deadlines.control_s), timeout_s)
+        timeouts = (connect_s or min(CONNECT_S, self._deadlines.control_s), timeout_s)
         headers = {"Authorization": f"Bearer {self._read_token()}", **headers}
         try:
             answer = self._session.request(method, self.url + path, json=body, headers=headers, timeout=timeouts)

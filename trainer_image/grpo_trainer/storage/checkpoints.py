@@ -83,9 +83,8 @@ def wait_until_visible(checkpoint: Path, deadline_s: float = VISIBLE_WITHIN_S) -
 def remember_newest(folder: Path, step: int | None) -> None:
     """None: there is no complete one. A volume that does not take it costs nothing now."""
     with contextlib.suppress(OSError):
-        if step is None:
-            (folder / NEWEST).unlink(missing_ok=True)
-        else:
+        (folder / NEWEST).unlink(missing_ok=True)  # first, or it might go on to name another one
+        if step is not None:
             partial = folder / f".{NEWEST}"
             partial.write_text(str(step))
             partial.rename(folder / NEWEST)

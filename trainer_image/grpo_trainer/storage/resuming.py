@@ -87,10 +87,12 @@ def find_checkpoint(folder: Path) -> Found:
         raise RunFailure(PodReason.LEARNER_ERROR, _no_answer(unreadable[0]))
     if checkpoint is not None:
         checkpoint = with_whole_model(checkpoint, findings)
+    if findings:
+        PartialState().wait_for_everyone()  # all have looked at what is to be renamed
     if not PartialState().is_main_process:
         return Found(checkpoint, findings)
-    remember_newest(folder, checkpoint.marker.step if checkpoint else None)
     set_aside(findings, checkpoint)
+    remember_newest(folder, checkpoint.marker.step if checkpoint else None)
     return Found(checkpoint, findings, None if findings else set_aside_since(folder, checkpoint))
 
 
