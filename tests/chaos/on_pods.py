@@ -52,9 +52,8 @@ def in_weight_update(harm: Callable[[list[int]], None]) -> Callable[[Arena], Blo
         victim = arena.pods("generator")[-1]
         doomed, blow = processes(victim), about_to_hurt(arena, victim)
         stop([pid for pid in doomed if STAGER in command_of(pid)])
-        with suppress(
-            TimeoutError, CommandFailedError
-        ):  # it has stood still in an update; or a learner has gone meanwhile
+        # Or it has stood still in an update already, or a learner has gone meanwhile.
+        with suppress(TimeoutError, CommandFailedError):
             arena.wait_for_line("the end of a step, after which weights go out", STEP_LINE, blow.at_s, UPDATE_BEGINS_S)
         struck_s = time.time()
         harm(doomed)

@@ -33,6 +33,16 @@ def daemon(
                 process.kill()
 
 
+@contextmanager
+def address_of_nobody() -> Iterator[tuple[str, int]]:
+    """Connections to it are neither accepted nor refused, as at the address of a pod that is gone: a listener whose queue is full."""
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen(0)
+        with socket.create_connection(listener.getsockname(), timeout=STOP_TIMEOUT_S):
+            yield listener.getsockname()
+
+
 def free_port() -> int:
     (port,) = free_ports(1)
     return port

@@ -283,5 +283,23 @@ def failed_learner(
     )
 
 
+NO_GPUS = "0/2 nodes are available: 2 Insufficient nvidia.com/gpu."
+
+
+def no_room(since_s: float, message: str = NO_GPUS) -> Manifest:
+    """The condition of a pod that finds no node."""
+    return {
+        "type": "PodScheduled",
+        "status": "False",
+        "reason": "Unschedulable",
+        "message": message,
+        "lastTransitionTime": ago(since_s),
+    }
+
+
+def unschedulable(since_s: float, role: str = "learner", message: str = NO_GPUS) -> ObservedPod:
+    return make_pod(role, phase="Pending", status={"conditions": [no_room(since_s, message)]})
+
+
 def failure_text(reason: str, sentence: str, *, follows: bool = False) -> str:
     return Failure(reason=reason, message=sentence, follows=follows).model_dump_json()

@@ -1,6 +1,5 @@
 """Completions come to the rank that they are for, apart from its main thread; so does bad news."""
 
-import contextlib
 import socket
 import struct
 import threading
@@ -24,6 +23,7 @@ from grpo_trainer.fleet.errors import GeneratorsLost
 from grpo_trainer.fleet.fleet import Ticket
 from grpo_trainer.fleet.inbox import Batch, Inbox
 from grpo_trainer.fleet.wire import Exchange, call, connect
+from harness.daemons import address_of_nobody
 from harness.waiting import wait_for
 
 G = 2
@@ -397,15 +397,11 @@ def test_whoever_has_no_token_is_no_rank(monkeypatch: pytest.MonkeyPatch) -> Non
 
 
 def test_a_rank_that_cannot_connect(monkeypatch: pytest.MonkeyPatch) -> None:
-    """As when packets to rank 0 are dropped: a listener whose queue is full answers nobody."""
+    """As when packets to rank 0 are dropped."""
     monkeypatch.setattr(wire, "CONNECTED_WITHIN_S", 0.5)
-    with contextlib.closing(socket.socket()) as listener, contextlib.ExitStack() as waiting:
-        listener.bind(("127.0.0.1", 0))
-        listener.listen(0)
-        host, port = listener.getsockname()
-        waiting.enter_context(socket.create_connection((host, port), timeout=SOON_S))
-        with pytest.raises(RunFailure, match=r"rank 1 cannot connect to rank 0 \(127.0.0.1\)") as caught:
-            connect(wire.Address(host, port, b"x" * wire.TOKEN_BYTES), 1)
+    refused = pytest.raises(RunFailure, match=r"rank 1 cannot connect to rank 0 \(127.0.0.1\)")
+    with address_of_nobody() as (host, port), refused as caught:
+        connect(wire.Address(host, port, b"x" * wire.TOKEN_BYTES), 1)
     assert caught.value.failure.reason == PodReason.RENDEZVOUS_TIMEOUT
 
 

@@ -23,6 +23,7 @@ from grpo_trainer.fleet.observer import GeneratorState
 from grpo_trainer.fleet.roster import Roster
 from grpo_trainer.fleet.update import Update, WeightSource
 from grpo_trainer.fleet.weights import WeightServer
+from harness.daemons import address_of_nobody
 from harness.waiting import wait_for
 from trainer.collecting import are_there, collect
 from trainer.recording_observer import RecordingObserver
@@ -112,17 +113,13 @@ def test_the_reason_names_each_generator_and_its_last_error(weights: WeightServe
 def test_an_address_at_which_nobody_is_any_more_is_lost_sooner_than_a_server_that_is_slow(
     weights: WeightServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """As that of a pod that is gone: a listener whose queue is full refuses nobody."""
     monkeypatch.setattr(generator_module, "CONNECT_S", 0.3)
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        listener.listen(0)
-        with socket.create_connection(listener.getsockname(), timeout=SLACK_S):
-            gone = Generator(f"http://127.0.0.1:{listener.getsockname()[1]}", lambda: "token", Deadlines())
-            started = time.monotonic()
-            with pytest.raises(GeneratorLost, match=r"/weight_info: .*[Tt]imed out"):
-                gone.holds(weights.version)
-            assert time.monotonic() - started < SLACK_S
+    with address_of_nobody() as (host, port):
+        gone = Generator(f"http://{host}:{port}", lambda: "token", Deadlines())
+        started = time.monotonic()
+        with pytest.raises(GeneratorLost, match=r"/weight_info: .*[Tt]imed out"):
+            gone.holds(weights.version)
+        assert time.monotonic() - started < SLACK_S
 
 
 def test_a_server_that_accepts_and_never_answers_is_lost_after_the_control_deadline(weights: WeightServer) -> None:

@@ -37,6 +37,7 @@ from unit.observed_inputs import (
     make_job,
     make_pod,
     message,
+    no_room,
     said,
     then,
 )
@@ -241,13 +242,7 @@ def test_a_run_that_has_failed_starts_none_and_lets_the_one_that_runs_go_on() ->
     assert message(last, BENCHMARKED) == "1 of 2 models are benchmarked."
 
 
-NO_ROOM = {
-    "type": "PodScheduled",
-    "status": "False",
-    "reason": "Unschedulable",
-    "message": "0/2 nodes are available: 2 Insufficient nvidia.com/gpu.",
-    "lastTransitionTime": ago(60),
-}
+NO_ROOM = no_room(60)
 WROTE = f"What it has written lies in {FOLDER}/benchmarks/checkpoint-50 on the volume."
 FAILED_JOB = job_condition("Failed", 10)
 REPORTED = '{"reason": "BenchmarkError", "message": "benchmarks.command left nothing."}'

@@ -28,6 +28,7 @@ from unit.observed_inputs import (
     make_condition,
     make_pod,
     on_its_way_out,
+    unschedulable,
 )
 
 FAILURE = JobFailure(reason="BackoffLimitExceeded", message="limit.", since=NOW - timedelta(seconds=10))
@@ -305,9 +306,7 @@ def test_other_words_on_learners_are_no_witness() -> None:
     assert witnessed_loss([make_condition(ConditionType.LEARNERS_READY, "False", "Starting", 20)], FAILURE) is None
 
 
-PENDING = make_pod("generator", phase="Pending", status={"conditions": [
-    {"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": "0/2 nodes.", "lastTransitionTime": ago(900)},
-]})  # fmt: skip
+PENDING = unschedulable(900, "generator", "0/2 nodes.")
 TAKEN: dict[str, tuple[list[ObservedPod], bool]] = {
     "there is no room": ([PENDING], True),
     "one is on its way out, and there is no room": (

@@ -32,26 +32,13 @@ from unit.observed_inputs import (
     make_pod,
     on_its_way_out,
     unready_generator,
+    unschedulable,
 )
 
 
 def waiting(reason: str, role: str = "learner", last: Manifest | None = None, restarts: int = 0) -> ObservedPod:
     state = {"reason": reason, "message": "the kubelet's words"}
     return make_pod(role, phase="Pending", containers=(container(role, restarts, last, waiting=state),))
-
-
-NO_GPUS = "0/2 nodes are available: 2 Insufficient nvidia.com/gpu."
-
-
-def unschedulable(since_s: float, role: str = "learner", message: str = NO_GPUS) -> ObservedPod:
-    condition = {
-        "type": "PodScheduled",
-        "status": "False",
-        "reason": "Unschedulable",
-        "message": message,
-        "lastTransitionTime": ago(since_s),
-    }
-    return make_pod(role, phase="Pending", status={"conditions": [condition]})
 
 
 def being_set_up(since_s: float, status: str = "False") -> ObservedPod:
