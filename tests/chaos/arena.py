@@ -66,6 +66,8 @@ class State:
     disruptions: int
     restarts: int
     """Of learners, by failures of the run itself."""
+    failed_s: float
+    """Seconds since the epoch, whole ones, at which it told of the last failure; 0 without one."""
 
     @classmethod
     def of(cls, run: Manifest) -> "State":
@@ -78,6 +80,7 @@ class State:
             seconds_per_step=progress.get("secondsPerStep", 0.0),
             disruptions=run["status"].get("disruptions", 0),
             restarts=run["status"].get("learners", {}).get("restarts", 0),
+            failed_s=_seconds(failure["time"]) if (failure := run["status"].get("lastFailure")) else 0.0,
         )
 
 

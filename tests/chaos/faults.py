@@ -32,8 +32,6 @@ HUNG_S: Final = DEADLINES["collectiveSeconds"] + 10.0
 """Within which the others have ended by their watchdog, when a learner hangs; they miss a lost node before that."""
 FAILED_S: Final = 15.0
 """Within which the run says that an attempt is lost of which a learner has ended."""
-DRAINED_S: Final = 30.0
-"""Of which a node is drained: it is looked at when `kubectl drain` has seen all its pods end."""
 NODE_GIVEN_UP_S: Final = LEARNER_GRACE_PERIOD_S + GONE_GRACE_S
 """After which a pod on it is waited for no more."""
 
@@ -111,7 +109,7 @@ FAULTS: Final = (
         is_disruption=True,
         mend=on_cluster.bring_node_back,
     ),
-    _of_learners("node drained", on_cluster.drain_node, DRAINED_S, is_disruption=True),
+    _of_learners("node drained", on_cluster.drain_node, is_disruption=True),
     Fault("operator killed", Hurt.NOBODY, on_cluster.end_operator),
     Fault("API server hung for a minute", Hurt.NOBODY, on_cluster.hang_api_server),
     Fault("API server restarted", Hurt.NOBODY, on_cluster.restart_api_server),

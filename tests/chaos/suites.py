@@ -34,6 +34,7 @@ SUITES: Final = (
     Suite("one of ten requests to the API server fails", "simulated/test_faults.py", "one_request_in_ten"),
     Suite("news of the API server late", "simulated/test_faults.py", "news_are_late"),
     Suite("clock of the operator an hour off", "simulated/test_clock.py"),
+    Suite("clock of a learner an hour off", "trainer/test_resumed_numbers.py", "1h"),
     Suite("checkpoint volume full", "trainer/test_unwritten_checkpoints.py"),
     Suite("weight stream broken, a bit of it flipped", "trainer/test_weights_sync.py", "broken_stream"),
 )

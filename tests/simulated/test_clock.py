@@ -24,7 +24,7 @@ ROUNDED_S = 2 * COARSE_S
 def test_it_goes_by_the_api_servers_time(kubectl: Kubectl, kubeconfig: Path, folder: Path, name: str, by: str) -> None:
     """By its own, a learner on a node that does not answer would be given up at once, or after an hour."""
     free_lease(kubectl)
-    with running_operator(kubeconfig, folder, f"clock{by}", moved_clock(by)) as operator:
+    with running_operator(kubeconfig, folder, f"clock{by}", moved_clock(by, folder)) as operator:
         run = start_run(kubectl, name)
         started_at = datetime.fromisoformat(kubectl.get("grporun", name)["status"]["startedAt"])
         created_at = datetime.fromisoformat(run["metadata"]["creationTimestamp"])

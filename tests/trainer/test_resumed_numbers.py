@@ -5,11 +5,16 @@ Played generators; with a real one: test_numbers_with_a_generator.py.
 """
 
 import hashlib
+import json
+import shutil
+from datetime import datetime
 from pathlib import Path
 
 import pytest
 
 from grpo_contract.config import RunConfig
+from grpo_trainer.storage.checkpoint_files import MARKER
+from harness.moved_clock import moved_clock
 from trainer.learner_inputs import learner_config, write_problems
 from trainer.learner_pod import WITH_TESTS, LearnerPod
 from trainer.test_zero3 import RUN_S, TORCHRUN, Finished, Logs, run
@@ -18,6 +23,8 @@ KILLED = Path(__file__).with_name("killed_learner.py")
 STEPS = 8
 KILLED_IN = 7
 RESUMED_FROM = 6
+CLOCKS = {"+0": 0, "+1h": 3600, "-1h": -3600}
+"""Of the resumed run, and by how many seconds each is off."""
 TIMES = {"step_time", "train_runtime", "train_samples_per_second", "train_steps_per_second"}
 
 
@@ -29,7 +36,7 @@ def config(tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> RunCon
     return learner_config(
         tiny_model,
         data,
-        every_steps=RESUMED_FROM,
+        every_steps=2,
         max_steps=STEPS,
         per_device_train_batch_size=2,
         gradient_accumulation_steps=2,
@@ -48,8 +55,9 @@ def uninterrupted(config: RunConfig, tmp_path_factory: pytest.TempPathFactory) -
 
 
 @pytest.fixture(scope="module")
-def resumed(config: RunConfig, tmp_path_factory: pytest.TempPathFactory) -> Finished:
-    folder = tmp_path_factory.mktemp("resumed")
+def killed(config: RunConfig, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of its pod."""
+    folder = tmp_path_factory.mktemp("killed")
     pod = LearnerPod(
         folder,
         config,
@@ -62,7 +70,26 @@ def resumed(config: RunConfig, tmp_path_factory: pytest.TempPathFactory) -> Fini
     finally:
         pod.kill()
     assert "SIGKILL" in pod.log.read_text()
-    return run(folder, config, "zero3")
+    return folder
+
+
+@pytest.fixture(scope="module", params=CLOCKS)
+def resumed(
+    config: RunConfig, killed: Path, request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Finished:
+    """On a node whose clock is as it was, or an hour off: what was saved is from the future, then."""
+    folder = tmp_path_factory.mktemp("resumed")
+    shutil.copytree(killed / "volume", folder / "volume")
+    finished = run(folder, config, "zero3", env=moved_clock(request.param, folder))
+    assert seconds_off(finished) == pytest.approx(CLOCKS[request.param], abs=60)
+    return finished
+
+
+def seconds_off(run: Finished) -> float:
+    """By the date that it gave its last checkpoint."""
+    marker = run.run_folder / "checkpoints" / f"checkpoint-{STEPS}" / MARKER
+    told = datetime.fromisoformat(json.loads(marker.read_text())["time"])
+    return told.timestamp() - marker.stat().st_mtime
 
 
 def numbers(run: Finished) -> Logs:

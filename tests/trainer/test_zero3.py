@@ -3,6 +3,7 @@
 import json
 import re
 import shutil
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -69,13 +70,15 @@ class Finished:
         return [json.loads((self.folder / f"rank{rank}.json").read_text()) for rank in (0, 1)]
 
 
-def run(folder: Path, config: RunConfig, mode: str, program: Path = SCRIPTED) -> Finished:
+def run(
+    folder: Path, config: RunConfig, mode: str, program: Path = SCRIPTED, env: Mapping[str, str] | None = None
+) -> Finished:
     pod = LearnerPod(
         folder,
         config,
         program=[*TORCHRUN, str(program)],
         arguments=[mode, str(folder)],
-        env={"PYTHONPATH": WITH_TESTS},
+        env={"PYTHONPATH": WITH_TESTS, **(env or {})},
     )
     try:
         assert pod.wait(RUN_S) == 0, pod.tail()
