@@ -15,7 +15,7 @@ from chaos import suites
 from chaos.arena import Arena, arena
 from chaos.cost import Cost, strike
 from chaos.faults import FAULTS, Fault
-from chaos.report import COLUMNS, cells, now, write_report
+from chaos.report import COLUMNS, cells, provenance, write_row
 
 STEPS = 1_000_000
 
@@ -42,7 +42,7 @@ def main() -> None:
     try:
         for row in found:
             rows.append(row)
-            write_report(at=now(), seed=seed, rows=rows)
+            write_row(row | provenance(seed))
     finally:
         print_table(rows)
     sys.exit(any(row["result"] != "ok" for row in rows))

@@ -1,6 +1,7 @@
 """What `make chaos` and `make chaos-soak` found, in one file: each writes its part. As a command: the table of docs/reliability.md."""
 
 import json
+import subprocess
 from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import Any, Final
@@ -18,13 +19,32 @@ COLUMNS: Final = {
 """Of a row: what is told of each time that the fault struck."""
 
 
-def write_report(**part: Any) -> None:
-    REPORT.parent.mkdir(exist_ok=True)
-    REPORT.write_text(json.dumps(_known() | part, indent=1) + "\n")
+def write_soak(soak: dict[str, Any]) -> None:
+    _write(_known() | {"soak": soak})
 
 
-def now() -> str:
-    return datetime.now(UTC).isoformat(timespec="seconds")
+def write_row(row: dict[str, Any]) -> None:
+    """In the place of what was known of the same fault: the others may have been struck another time."""
+    known = _known()
+    _write(known | {"rows": merged(known.get("rows", []), row)})
+
+
+def merged(rows: list[dict[str, Any]], row: dict[str, Any]) -> list[dict[str, Any]]:
+    others = [known for known in rows if known["fault"] != row["fault"]]
+    place = next((place for place, known in enumerate(rows) if known["fault"] == row["fault"]), len(rows))
+    return [*others[:place], row, *others[place:]]
+
+
+def provenance(seed: int) -> dict[str, Any]:
+    """Of a row, or of a soak: when, of which commit, and with which random moments."""
+    commit = subprocess.run(
+        ["git", "rev-parse", "--short", "HEAD"], cwd=ROOT, check=True, capture_output=True, text=True
+    )
+    return {
+        "at": datetime.now(UTC).isoformat(timespec="seconds"),
+        "commit": commit.stdout.strip(),
+        "seed": seed,
+    }
 
 
 def cells(row: dict[str, Any]) -> Iterable[str]:
@@ -44,6 +64,11 @@ def markdown(rows: Iterable[dict[str, Any]]) -> str:
 
 def _line(*texts: str) -> str:
     return f"| {' | '.join(texts)} |"
+
+
+def _write(report: dict[str, Any]) -> None:
+    REPORT.parent.mkdir(exist_ok=True)
+    REPORT.write_text(json.dumps(report, indent=1) + "\n")
 
 
 def _known() -> dict[str, Any]:

@@ -10,7 +10,7 @@ from statistics import median
 
 from chaos.arena import STEP, Arena, State, arena
 from chaos.faults import FAULTS, Fault
-from chaos.report import now, write_report
+from chaos.report import provenance, write_soak
 from harness.installation import tool_output
 from harness.kubectl import ENDED, CommandFailedError
 from harness.outages import wait_through_outages
@@ -83,8 +83,7 @@ def main() -> None:
         steps = run["status"]["progress"]["step"]
         useful_s, again_s = (steps - first) * undisturbed_s, toll.steps_made_again * undisturbed_s
         report = {
-            "at": now(),
-            "seed": arguments.seed,
+            **provenance(arguments.seed),
             "steps": steps,
             "phase": phase(run),
             "minutes": took_s / 60,
@@ -96,7 +95,7 @@ def main() -> None:
             "ratio_of_slower_steps": 1 - (useful_s + toll.not_training_s + again_s) / took_s,
             "stale_samples": stale_samples(stage, took_s),
         }
-    write_report(soak=report)
+    write_soak(report)
     print(json.dumps(report, indent=1))
     sys.exit(report["phase"] != "Succeeded" or report["steps"] != arguments.steps or report["stale_samples"] != 0)
 

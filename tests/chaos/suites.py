@@ -7,6 +7,7 @@ import time
 from dataclasses import dataclass
 from typing import Any, Final
 
+from chaos.report import COLUMNS
 from harness.installation import trainer_environment
 from harness.layout import ROOT, TESTS
 
@@ -47,6 +48,7 @@ def run(suite: Suite, times: int) -> dict[str, Any]:
     return {
         "fault": suite.fault,
         "times": times,
+        **dict.fromkeys(COLUMNS, ()),
         "tests": f"tests/{suite.file}",
         "seconds": [round(seconds, 1) for seconds, _ in ends],
         "result": "; ".join(broken) or "ok",

@@ -1,4 +1,4 @@
-from chaos.report import markdown
+from chaos.report import markdown, merged
 
 STRUCK = {
     "fault": "learner 0 killed",
@@ -20,3 +20,11 @@ def test_the_table_of_the_documentation() -> None:
         "| --- | --: | --: | --: | --: | --: |",
         "| learner 0 killed | 2.71 - | 12.3 9 |  | 2 0 |  |",
     ]
+
+
+def test_a_row_takes_the_place_of_what_was_known_of_its_fault() -> None:
+    again = STRUCK | {"result": "3 steps lost"}
+    assert merged([], STRUCK) == [STRUCK]
+    assert merged([STRUCK, PLAYED], again) == [again, PLAYED]
+    assert merged([PLAYED, STRUCK], again) == [PLAYED, again]
+    assert merged([PLAYED], STRUCK) == [PLAYED, STRUCK]
