@@ -7,10 +7,11 @@ import pytest
 
 from grpo_contract.config import Deadlines, RewardsConfig
 from grpo_contract.grace import GENERATOR_GRACE_PERIOD_S, LEARNER_GRACE_PERIOD_S
+from grpo_contract.weights import SILENCE_S
 from grpo_generator import pulse
 from grpo_generator.model import HUB_TIMEOUT_S
 from grpo_operator.desired import generators, learners
-from grpo_trainer.fleet import generator, keep_alive, patience, weights, wire
+from grpo_trainer.fleet import generator, keep_alive, patience, wire
 from grpo_trainer.hub import push, pusher
 from grpo_trainer.reports import exporter
 from grpo_trainer.storage import checkpoints, fence, verification
@@ -40,7 +41,7 @@ ROWS: dict[str, tuple[float, ...]] = {
     "Some request for completions ends": (USUAL.fleet_s,),
     "A transfer of weights to a generator": (USUAL.weight_sync_s,),
     "All generators have new weights": (USUAL.sync_s,),
-    "The learner, or a generator, says nothing in the middle": (weights.SILENCE_S,),
+    "The learner, or a generator, takes no part in a transfer": (SILENCE_S,),
     "A node that a generator is on has vanished": (broken_after(keep_alive.TO_GENERATORS),),
     "The node of a learner has vanished": (broken_after(keep_alive.BETWEEN_LEARNERS),),
     "Learner processes connect to rank 0": (wire.CONNECTED_WITHIN_S,),

@@ -19,6 +19,7 @@ from grpo_contract.config import Deadlines
 from grpo_contract.network import UNSET_WEIGHT_VERSION
 from grpo_contract.weights import StagedWeights
 from grpo_generator.staging import STAGER
+from grpo_trainer.fleet import weights as fleet_weights
 from grpo_trainer.fleet.background import in_background
 from grpo_trainer.fleet.errors import GeneratorLost
 from grpo_trainer.fleet.generator import Generator
@@ -250,6 +251,23 @@ def test_a_process_of_the_mirror_that_ends_costs_the_next_update_all_bytes(
     wait_for("its end", lambda: not stagers(generator), timeout_s=20)
     assert client.update(weights).size_bytes == size_bytes(model)
     assert difference(client, model, weights.version) < IN_SYNC
+
+
+def test_a_process_of_the_mirror_that_hangs_is_not_waited_for_and_the_next_offer_ends_it(
+    client: Generator, generator: RunningGenerator, weights: WeightServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The server goes on to answer whether it is there."""
+    publish(policy(34), weights)
+    client.update(weights)
+    (stager,) = stagers(generator)
+    os.kill(stager, signal.SIGSTOP)
+    publish(policy(35), weights)
+    monkeypatch.setattr(fleet_weights, "SILENCE_S", 1.0)
+    with pytest.raises(GeneratorLost, match="/stage_weights: it answers other questions, and takes no part in this"):
+        client.update(weights)
+    monkeypatch.undo()
+    assert client.update(weights).version == weights.version
+    assert stagers(generator) != [stager]
 
 
 def test_an_offer_ends_the_one_before(client: Generator, weights: WeightServer) -> None:

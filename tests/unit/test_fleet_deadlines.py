@@ -148,6 +148,49 @@ def test_a_group_that_fails_wherever_it_goes_ends_the_run(weights: WeightServer)
     assert observer.groups_failed_over == MOST_SENDS
 
 
+class Mortal(PlayedGenerator):
+    """Answers nothing while it is dead."""
+
+    def __init__(self, url: str) -> None:
+        super().__init__(url, lambda: None)
+        self.is_dead, self.times_missed = False, 0
+
+    def holds(self, version: str) -> bool:
+        self._be_there()
+        return super().holds(version)
+
+    def update(self, weights: WeightSource) -> Update:
+        self._be_there()
+        return super().update(weights)
+
+    def _be_there(self) -> None:
+        if self.is_dead:
+            self.forget_version()
+            self.times_missed += 1
+            raise GeneratorLost("refused")
+
+
+def test_a_prompt_that_no_generator_has_seen_is_not_what_ends_them(
+    weights: WeightServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All of many die while they have nothing to write: each looks well until it is asked."""
+    monkeypatch.setattr(roster_module, "RETRY_S", (0.2,))
+    generators = {f"http://{number}": Mortal(f"http://{number}") for number in range(MOST_SENDS + 1)}
+    observer = RecordingObserver()
+    roster = Roster(FixedDiscovery(*generators), weights, lambda url: generators[url], observer)
+    fleet = Fleet(roster, observer, generators_s=10)
+    fleet.submit([], 1, {})
+    wait_for("all belong to the fleet", lambda: len(observer.synced_bytes) == len(generators), 5, 0.01)
+    for generator in generators.values():
+        generator.is_dead = True
+    collecting = in_background(lambda: collect(fleet, fleet.submit([[1]], 2, {})))
+    wait_for("all were missed", lambda: all(each.times_missed > 0 for each in generators.values()), 5, 0.01)
+    for generator in generators.values():
+        generator.is_dead = False
+    ((first, second),) = collecting.result(5)
+    assert first.token_ids == second.token_ids == [1]
+
+
 SIX_PROMPTS = [[number] for number in range(6)]
 
 

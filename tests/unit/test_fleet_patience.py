@@ -54,6 +54,13 @@ def test_one_that_misses_a_question_now_and_then_is_waited_for() -> None:
     assert waiting.result(SOON_S) == 7
 
 
+def test_one_that_answers_and_takes_no_part_is_lost() -> None:
+    asked, is_silent = Asked(True), Asked(False, False, True)
+    with pytest.raises(GeneratorLost, match="/x: it answers other questions, and takes no part in this"):
+        Patience(asked).wait_for(Future[None](), "/x", is_silent)
+    assert is_silent.count == 3
+
+
 def test_an_answer_is_taken_while_a_question_is_under_way() -> None:
     answer, has_asked = Future[int](), threading.Event()
 

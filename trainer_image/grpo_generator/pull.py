@@ -6,12 +6,12 @@ none, and the next offer brings all of it.
 
 import socket
 import time
-from typing import Final
 
 from grpo_contract.sparse import BadChanges, apply_changes
 from grpo_contract.weights import (
     CHECKSUM_BYTES,
     PART_HEADER,
+    SILENCE_S,
     Changes,
     PartKind,
     TensorInfo,
@@ -21,9 +21,6 @@ from grpo_contract.weights import (
     checksum,
 )
 from grpo_generator.mirror import Mirror
-
-SILENCE_S: Final = 60.0
-"""A learner that sends nothing for so long is gone, whatever the offer's deadline."""
 
 
 class PullError(Exception):

@@ -85,6 +85,13 @@ class _Shard:
     member: Member
     terms: _Terms
     tickets: list[Ticket]
+    hold: Future[Hold]
+    """Of its share: whether the generator has the weights for them."""
+
+    @property
+    def was_seen(self) -> bool:
+        """By the generator, now that the request has ended."""
+        return self.hold.exception() is None
 
     @property
     def num_sequences(self) -> int:
@@ -259,9 +266,9 @@ class Fleet:
         hold = in_background(self._roster.hold, member, terms.oldest)
         num_requests = min(MOST_REQUESTS, MOST_CONNECTIONS - len(self._shards_of(member)))
         for part in split(share, max(1, num_requests)):
-            self._send(_Shard(member, terms, part), hold)
+            self._send(_Shard(member, terms, part, hold))
 
-    def _send(self, shard: _Shard, hold: Future[Hold]) -> None:
+    def _send(self, shard: _Shard) -> None:
         for ticket in shard.tickets:
             if ticket.sends == MOST_SENDS:
                 raise GeneratorsLost(
@@ -270,12 +277,12 @@ class Fleet:
                     "set if it is what ends them."
                 )
             ticket.sends += 1
-        request = in_background(self._complete, shard, hold)
+        request = in_background(self._complete, shard)
         self._running[request] = shard
         self._pace(shard.member).sent(request, time.perf_counter())
 
-    def _complete(self, shard: _Shard, of_share: Future[Hold]) -> Groups:
-        hold = of_share.result()
+    def _complete(self, shard: _Shard) -> Groups:
+        hold = shard.hold.result()
         prompts, terms = [ticket.prompt for ticket in shard.tickets], shard.terms
         try:
             with self._observer.asking():
@@ -290,7 +297,7 @@ class Fleet:
         try:
             groups = request.result()
         except GeneratorLost as error:
-            if error.is_leaving:
+            if error.is_leaving or not shard.was_seen:
                 self._take_back(shard)
             self._waiting = [*(ticket for ticket in shard.tickets if ticket.is_wanted), *self._waiting]
             self._observer.wrote(name, 0, pace.failed(request, now_s))
@@ -308,7 +315,7 @@ class Fleet:
         return True
 
     def _take_back(self, shard: _Shard) -> None:
-        """A generator that leaves has not looked at them."""
+        """The generator has not looked at them: it leaves, or was gone before."""
         for ticket in shard.tickets:
             ticket.sends -= 1
 

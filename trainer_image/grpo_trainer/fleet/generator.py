@@ -108,7 +108,7 @@ class Generator:
         started = time.perf_counter()
         try:
             with weights.offering() as offering:
-                staged = self._updating.stage(offering.offer)
+                staged = self._updating.stage(offering)
         except GeneratorLost:
             self.held_version = None  # but what it is writing goes on as before
             raise

@@ -30,13 +30,16 @@ class Patience:
         self._question: Future[bool] = Future()
         self._question.set_result(True)
 
-    def wait_for(self, answer: Future[T], what: str) -> T:
-        """
+    def wait_for(self, answer: Future[T], what: str, is_silent: Callable[[], bool] = lambda: False) -> T:
+        """`is_silent`: whether it takes no part in what the answer will be about, though it may answer other questions.
+
         Raises:
             GeneratorLost: it hangs.
         """
         missed = 0
         while not wait([answer], ASKED_EVERY_S).done:
+            if is_silent():
+                raise GeneratorLost(f"{what}: it answers other questions, and takes no part in this")
             question = self._ask()
             either: list[Future[Any]] = [answer, question]
             wait(either, return_when=FIRST_COMPLETED)

@@ -16,7 +16,7 @@ import requests
 
 from grpo_contract.config import Deadlines
 from grpo_contract.network import FINISH_UPDATE_PATH, START_UPDATE_PATH, UPDATE_PATH
-from grpo_contract.weights import STAGE_PATH, StageAnswer, StagedWeights, WeightOffer
+from grpo_contract.weights import STAGE_PATH, StageAnswer, StagedWeights
 from grpo_trainer.fleet.breakable import breakable
 from grpo_trainer.fleet.errors import GeneratorLost
 from grpo_trainer.fleet.patience import Patience
@@ -54,13 +54,14 @@ class Updating:
     def __init__(self, request: Request, patience: Patience, deadlines: Deadlines) -> None:
         self._request, self._patience, self._deadlines = request, patience, deadlines
 
-    def stage(self, offer: WeightOffer) -> StagedWeights:
+    def stage(self, offering: Offering) -> StagedWeights:
         """It fetches the weights and goes on as before.
 
         Raises:
             GeneratorLost: it could not; it still computes with those that it had.
         """
-        answer = self._patient_request(STAGE_PATH, offer.model_dump(mode="json"))
+        offer = offering.offer
+        answer = self._patient_request(STAGE_PATH, offer.model_dump(mode="json"), lambda: offering.is_silent)
         try:
             staged = StageAnswer.model_validate_json(answer.content)
         except ValueError as error:
@@ -83,10 +84,12 @@ class Updating:
             self._request("POST", "/reset_prefix_cache?reset_running_requests=true", {}, self._deadlines.control_s)
         return time.perf_counter() - started
 
-    def _patient_request(self, path: str, body: dict[str, Any]) -> requests.Response:
+    def _patient_request(
+        self, path: str, body: dict[str, Any], is_silent: Callable[[], bool] = lambda: False
+    ) -> requests.Response:
         """It may take as long as weights take."""
         with breakable(self._request, "POST", path, body, self._deadlines.weight_sync_s) as answer:
-            return self._patience.wait_for(answer, path)
+            return self._patience.wait_for(answer, path, is_silent)
 
     @contextlib.contextmanager
     def _paused(self, on_failure: Callable[[], None]) -> Iterator[None]:

@@ -9,6 +9,7 @@ import contextlib
 import secrets
 import socket
 import threading
+import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final
@@ -17,6 +18,7 @@ from grpo_contract.weights import (
     BLOCK_BYTES,
     LINE_BYTES,
     PART_HEADER,
+    SILENCE_S,
     Changes,
     PartKind,
     TensorInfo,
@@ -25,8 +27,6 @@ from grpo_contract.weights import (
     checksum,
 )
 
-SILENCE_S: Final = 60.0
-"""A generator that takes no part for so long is gone."""
 KEPT_DELTAS: Final = 8
 """Of the last versions, for generators that skipped some; fewer where together they are larger than the model."""
 
@@ -91,6 +91,7 @@ class Offering:
         self.sent_bytes = 0
         """Of tensors and of their changes."""
         self._lock = threading.Lock()
+        self._last_sign_s = time.monotonic()
 
     @property
     def version(self) -> str:
@@ -104,6 +105,14 @@ class Offering:
     def count(self, sent: int) -> None:
         with self._lock:
             self.sent_bytes += sent
+
+    def note_sign(self) -> None:
+        """The generator takes part: it has taken a block of the stream, if only to hear that nothing of it has changed."""
+        self._last_sign_s = time.monotonic()
+
+    @property
+    def is_silent(self) -> bool:
+        return time.monotonic() - self._last_sign_s > SILENCE_S
 
 
 class WeightServer:
@@ -264,6 +273,7 @@ def _stream(connection: socket.socket, offering: Offering, held: str) -> None:
                     offering.count(len(data))
                 if parts:
                     stream.write(tensor.checksum(block))
+                offering.note_sign()
 
 
 def _parts(
