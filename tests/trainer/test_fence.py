@@ -8,11 +8,12 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from transformers import TrainerState
+from transformers import Trainer, TrainerState
 
 from grpo_contract import environment
 from grpo_contract.config import CheckpointConfig
 from grpo_contract.failure import RunFailure
+from grpo_trainer.learner import Learner
 from grpo_trainer.storage import fence
 from grpo_trainer.storage.checkpoint_files import MARKER
 from grpo_trainer.storage.final_model import put_in_place
@@ -87,6 +88,22 @@ def test_an_earlier_attempt_makes_no_step_and_marks_no_checkpoint(tmp_path: Path
     with pytest.raises(RunFailure, match=WORDS):
         old.on_save(args, state, control)
     assert not (checkpoint / MARKER).exists()
+
+
+def test_an_earlier_attempt_writes_nothing_of_a_checkpoint(
+    tmp_path: Path, be_attempt: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Asked to end, it comes to no step any more. A later one may have a whole checkpoint of the same name."""
+    written: list[str] = []
+    monkeypatch.setattr(Trainer, "_save_checkpoint", lambda *_, **__: written.append("by transformers"))
+    old: Any = Learner.__new__(Learner)
+    old.keeper = keeper(tmp_path / "checkpoints")
+    be_attempt(3)
+    fence.take_over(tmp_path)
+    be_attempt(2)
+    with pytest.raises(RunFailure, match=WORDS):
+        old._save_checkpoint(None, trial=None)
+    assert written == []
 
 
 def test_an_earlier_attempt_puts_no_model_in_place(tmp_path: Path, be_attempt: Any) -> None:

@@ -10,7 +10,7 @@ import pytest
 
 from grpo_contract.failure import RunFailure, UserError
 from grpo_contract.progress import CheckpointHealth, CheckpointTrouble
-from grpo_trainer.storage import checksums, verification
+from grpo_trainer.storage import checksums, resuming, verification
 from grpo_trainer.storage.checkpoint_files import MARKER
 from grpo_trainer.storage.checkpoints import complete_checkpoints, newest_checkpoint
 from grpo_trainer.storage.marker import Marker, write_marker
@@ -122,6 +122,25 @@ def test_the_newest_one_without_its_marker_is_damaged(checkpoints: Path) -> None
     )
     left = {path.name for path in checkpoints.glob("*checkpoint-*")}
     assert left == {"checkpoint-2", "checkpoint-4", "damaged-checkpoint-8"}
+
+
+def test_one_that_is_killed_while_it_sets_them_aside_is_followed_by_one_that_tells_of_the_newest(
+    checkpoints: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for step in (4, 6):
+        damage(checkpoints, step, "model.safetensors", turn_a_bit)
+
+    def be_killed(folder: Path) -> None:
+        raise KeyboardInterrupt(folder.name)
+
+    with monkeypatch.context() as killed, pytest.raises(KeyboardInterrupt, match="checkpoint-4"):
+        killed.setattr(resuming, "discard", be_killed)
+        find_checkpoint(checkpoints)
+    found = find_checkpoint(checkpoints)
+    assert found.health.message is not None
+    assert "checkpoint-6 is not as it was written" in found.health.message
+    left = sorted(path.name for path in checkpoints.glob("*checkpoint-*"))
+    assert left == ["checkpoint-2", "damaged-checkpoint-6"]
 
 
 def test_what_is_read_wrong_once_is_read_again(checkpoints: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -264,6 +264,8 @@ class Learner(DynamicSamplingTrainer):
             self.quantisation.to_json_file(Path(output_dir, QUANTISATION))
 
     def _save_checkpoint(self, *args: Any, **kwargs: Any) -> None:
+        if self.keeper is not None:
+            self.keeper.require_newest_attempt()
         if self.ending is not None:
             self.ending.saves()
         with self.clock.phase(Phase.CHECKPOINT), MAIN_THREAD.within(Step.CHECKPOINT), self._guarded_writing():

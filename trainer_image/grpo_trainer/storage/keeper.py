@@ -117,6 +117,14 @@ class CheckpointKeeper(TrainerCallback):  # type: ignore[misc]
         if PartialState().is_main_process:
             fence.check(self.folder.parent)
 
+    def require_newest_attempt(self) -> None:
+        """Before a checkpoint is written, of which a later attempt may have a whole one. A collective.
+
+        Raises:
+            RunFailure: a later attempt has taken over.
+        """
+        decided_by_rank_0(lambda: fence.check(self.folder.parent))
+
     def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
         self.for_recipe = control.should_save
         self.for_recovery = state.global_step % self.config.every_steps == 0

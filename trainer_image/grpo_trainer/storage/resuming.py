@@ -198,7 +198,9 @@ def set_aside(findings: Sequence[Finding], checkpoint: Checkpoint | None) -> Non
         return
     newest = there[0].folder
     remove_set_aside(newest.parent)
-    for finding in there:
+    for finding in reversed(
+        there
+    ):  # the newest last: an attempt that is killed meanwhile leaves it to be found once more
         folder = finding.folder
         if folder == newest or not finding.is_damage or checkpoint is None:
             folder.rename(folder.with_name(SET_ASIDE + folder.name))
