@@ -17,6 +17,7 @@ from grpo_operator.reconcile.restart import start_of
 from unit.desired_inputs import make_run
 from unit.observed_inputs import (
     NAME,
+    NO_GPUS,
     NOW,
     ago,
     failed_learner,
@@ -27,6 +28,7 @@ from unit.observed_inputs import (
     make_job,
     make_pod,
     message,
+    no_room,
     said,
     then,
     with_conditions,
@@ -72,6 +74,9 @@ ENDS = {
     "on a node that was lost": (disrupted(2, "DeletionByTaintManager"), "Disrupted", True),
     "evicted by a node under pressure, or that is shut down": (disrupted(2, "TerminationByKubelet"), "Disrupted", True),
     "not taken by its node after a restart of that": (of_own_limit(2, "UnexpectedAdmissionError"), "Disrupted", True),
+    "on a node that was restarted, by containerd": (failed_learner(attempt=2, exit_code=255, reason="Unknown"), "Disrupted", True),
+    "on a node that was restarted, by its kubelet": (failed_learner(attempt=2, exit_code=137, reason="ContainerStatusUnknown"), "Disrupted", True),
+    "with the code of that, but seen": (failed_learner(attempt=2, exit_code=255), "LearnerError", False),
     "deleted": (deleted(2), "LearnerPodLost", True),
     "asked to end": (asked(2), "LearnerAskedToEnd", True),
     "a container that ended": (failed_learner(attempt=2), "LearnerError", False),
@@ -93,6 +98,26 @@ def test_what_counts_against_max_restarts(case: str) -> None:
     last = with_conditions(make_run(maxRestarts=1), attempt=2, **STARTED)
     run = end_of(2, pod, last)
     assert said(run.status, FAILED) == (None if is_apart else ("True", "MaxRestartsExceeded"))
+
+
+@pytest.mark.parametrize(("step", "is_apart"), [(70, True), (0, False)])
+def test_an_attempt_that_waited_in_vain_for_room_for_a_learner(step: int, is_apart: bool) -> None:
+    """The pod that found no node is gone before the Job says that it has failed. A run that never made a step may ask for too
+    much."""
+    run = with_conditions(make_run(maxRestarts=5, learners={"replicas": 2}), attempt=2, **STARTED)
+    run = run.model_copy(update={"status": run.status.model_copy(update={"progress": Steps(step=step)})})
+    pending = make_pod(index=1, attempt=2, phase="Pending", status={"conditions": [no_room(800)]})
+    run = then(run, look(run, make_job(2), make_pod(attempt=2), pending, CLAIM))
+    assert said(run.status, ConditionType.LEARNERS_READY) == ("False", "Unschedulable")
+    text = failure_text(PodReason.RENDEZVOUS_TIMEOUT, "Learner 1 was not there within 900 s.")
+    alone = failed_learner(attempt=2, text=text)
+    run = then(run, look(run, make_job(2), alone, CLAIM))
+    run = end_of(2, alone, run)
+    failure = run.status.last_failure
+    assert failure is not None
+    assert failure.reason == ("Disrupted" if is_apart else "RendezvousTimeout")
+    assert ("The cluster had no room" in failure.message and NO_GPUS.rstrip(".") in failure.message) is is_apart
+    assert (run.status.learners.restarts, run.status.disruptions) == ((1, 1) if is_apart else (2, 0))
 
 
 def test_a_limit_of_the_pods_own_is_named_with_its_remedy() -> None:

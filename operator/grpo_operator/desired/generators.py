@@ -62,7 +62,8 @@ def _asked(run: GRPORun) -> str:
     """A digest of what the run says of its generators' pods."""
     # Fields that only a newer operator knows are left out until the run uses one. Their number is nothing of a pod.
     fields = run.spec.generators.model_dump(mode="json", exclude={"replicas"}, exclude_defaults=True)
-    return digest_of_json([fields, run.spec.deadlines.generators_seconds, recipe_of_pods(run)])
+    raised_s = startup_s(run) if startup_s(run) > int(Deadlines().generators_s) else None
+    return digest_of_json([fields, raised_s, recipe_of_pods(run)])
 
 
 def _specifics(run: GRPORun) -> Manifest:

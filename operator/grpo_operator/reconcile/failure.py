@@ -48,6 +48,9 @@ _KNOWN_REASONS: Final = frozenset(PodReason)
 _OWN_LIMITS: Final = frozenset({"Evicted", "DeadlineExceeded"})
 """Why the kubelet ends a pod that went beyond what itself asked for. Where the node is why, the pod is a DisruptionTarget."""
 
+_LOST_SIGHT_OF: Final = frozenset({"Unknown", "ContainerStatusUnknown"})
+"""How a container has ended that was there before its node went down: in containerd's word, and in the kubelet's."""
+
 
 @dataclass(frozen=True)
 class Cause:
@@ -153,6 +156,21 @@ def with_generators_taken(cause: Cause, generators: Sequence[ObservedPod]) -> Ca
     )
 
 
+def with_learners_without_room(cause: Cause, learners: Iterable[ObservedPod], conditions: Iterable[Condition]) -> Cause:
+    """Of a run that has made steps. That the cluster has no room any more for one of its learners is no fault of the run's."""
+    if cause.reason != PodReason.RENDEZVOUS_TIMEOUT:
+        return cause
+    told = find(conditions, ConditionType.LEARNERS_READY)
+    pending = next((pod.unschedulable.message for pod in learners if pod.unschedulable), None)
+    if pending is None and told is not None and told.reason == Reason.UNSCHEDULABLE:
+        pending = told.message
+    if pending is None:
+        return cause
+    return replace(
+        cause, reason=Reason.DISRUPTED, message=f"{cause.message} The cluster had no room ({pending.rstrip('.')})."
+    )
+
+
 def _is_taken(generator: ObservedPod) -> bool:
     is_evicted = generator.evicted is not None and generator.evicted.reason not in _OWN_LIMITS
     return is_evicted or generator.is_deleting or bool(generator.unschedulable or generator.unreachable_since)
@@ -232,6 +250,12 @@ def _cause_of_eviction(pod: ObservedPod, evicted: Waiting) -> Cause:
 
 def _cause_in_container(pod: ObservedPod, container: ObservedContainer, ended: Ended) -> Cause:
     code, at = ended.exit_code, ended.at or LATEST
+    if ended.reason in _LOST_SIGHT_OF and failure_in(ended) is None:
+        lost = (
+            f"Nobody saw container {container.name} of pod {pod.name} end ({ended.reason}): node {pod.node} was restarted, or "
+            "its container runtime lost it."
+        )
+        return Cause(Reason.DISRUPTED, lost, pod, container.name, code, began_at=at)
     if ended.reason == OOM_REASON:
         trouble = out_of_memory(pod.name, container.name, pod.role)
         return Cause(trouble.reason, trouble.message, pod, container.name, code, began_at=at)

@@ -36,6 +36,7 @@ def judge_learners(run: GRPORun, children: Children, now: datetime) -> Statement
         return _ready(ConditionType.LEARNERS_READY, wanted, "learner")
     trouble = (
         first_trouble(children.learners, now)
+        or _told_shortage(run, children)
         or _deleted_learner(run, children)
         or _missing_learners(wanted, children, now)
     )
@@ -97,6 +98,20 @@ def _told_deletion(run: GRPORun, job: ObservedJob) -> str | None:
     if condition is None or condition.reason != Reason.LEARNER_POD_LOST:
         return None
     return condition.message if condition.message.startswith(f"Pod {job.name}-") else None
+
+
+def _told_shortage(run: GRPORun, children: Children) -> Trouble | None:
+    """While an attempt ends, it stays said that one of its learners found no node: the pod of that one goes at once when another
+    has failed, and the Job's own news come later."""
+    told = find(run.status.conditions, ConditionType.LEARNERS_READY)
+    if told is None or told.reason != Reason.UNSCHEDULABLE or children.job is None:
+        return None
+    is_of_this_job = told.message.startswith(f"Pod {children.job.name}-")
+    return (
+        Trouble(Reason.UNSCHEDULABLE, told.message)
+        if is_of_this_job and any(map(failed_at, children.learners))
+        else None
+    )
 
 
 def _missing_learners(wanted: int, children: Children, now: datetime) -> Trouble | None:

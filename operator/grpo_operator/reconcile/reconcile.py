@@ -34,6 +34,7 @@ from grpo_operator.reconcile.failure import (
     should_restart,
     users_mistake_in,
     with_generators_taken,
+    with_learners_without_room,
     witnessed_loss,
 )
 from grpo_operator.reconcile.observed import JobFailure, ObservedChild, ObservedJob, time_of
@@ -209,6 +210,8 @@ def _after_failure(look: _Look, failure: JobFailure, storage: StorageVerdict) ->
         return _carry_on(look, storage, news_due_s=CAUSE_GRACE_S)
     if has_had_generators(look.run, look.children):
         cause = with_generators_taken(cause, look.children.generators)
+    if look.run.status.progress.step:
+        cause = with_learners_without_room(cause, look.children.learners, look.run.status.conditions)
     return _try_again_or_fail(look, cause)
 
 
