@@ -130,7 +130,7 @@ generate: env-dev ## write everything that is generated: recipe schema, CRD, RBA
 	$(PATHS) $(DEV)/python -m codegen all
 	$(PATHS) $(DEV)/python -m unit.golden
 
-GENERATED := operator/grpo_operator/api/recipe_schema.json charts/grpo-operator docs/reference.md docs/metrics.md docs/old-recipes.md tests/unit/golden
+GENERATED := operator/grpo_operator/api/recipe_schema.json charts/grpo-operator docs/reference.md docs/metrics.md docs/old-recipes.md docs/runbooks/README.md tests/unit/golden
 
 verify: env-dev ## check format, lint, types and layers, and that everything generated is up to date
 	$(DEV)/ruff format --check --quiet $(SOURCES)

@@ -4,8 +4,9 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+from codegen.alerts import alert_rules, alert_table
 from codegen.crd import crd_manifest
-from codegen.dashboard import run_dashboard
+from codegen.dashboard import fleet_dashboard, run_dashboard
 from codegen.metrics_reference import metrics_reference
 from codegen.old_recipes import old_recipes
 from codegen.rbac import permission_templates
@@ -22,7 +23,10 @@ GENERATORS: dict[str, tuple[str, Callable[[], str]]] = {
     "metrics": ("docs/metrics.md", metrics_reference),
     "old-recipes": ("docs/old-recipes.md", old_recipes),
     "rbac": ("charts/grpo-operator/templates/_permissions.tpl", permission_templates),
+    "alerts": ("charts/grpo-operator/alerts/grpo.yaml", alert_rules),
+    "alert-table": ("docs/runbooks/README.md", alert_table),
     "dashboard": ("charts/grpo-operator/dashboards/grpo-run.json", run_dashboard),
+    "fleet-dashboard": ("charts/grpo-operator/dashboards/grpo-fleet.json", fleet_dashboard),
 }
 
 

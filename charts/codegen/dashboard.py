@@ -1,57 +1,105 @@
-"""The Grafana dashboard "GRPO run" as JSON: variables, rows, the grid. A pure function; `__main__` writes the file."""
+"""The Grafana dashboards "GRPO run" and "GRPO fleet" as JSON: variables, rows, the grid, what marks moments. Pure functions;
+`__main__` writes the files."""
 
 import json
 from collections.abc import Callable, Sequence
 
 from grafana_foundation_sdk.builders import dashboard as builder
+from grafana_foundation_sdk.builders import prometheus
 from grafana_foundation_sdk.cog.encoder import JSONEncoder
 from grafana_foundation_sdk.models.dashboard import (
     DashboardCursorSync,
+    DashboardLinkType,
     GridPos,
     VariableOption,
     VariableRefresh,
     VariableSort,
 )
 
+from codegen import dashboard_fleet_rows as fleet_rows
 from codegen import dashboard_learning_rows as learning_rows
 from codegen import dashboard_running_rows as running_rows
-from codegen.dashboard_panels import DATASOURCE, Line
+from codegen.dashboard_panels import DATASOURCE, SELECTOR, SELECTOR_OF_OPERATOR, Line
 
 GRID_WIDTH = 24
 STAT_HEIGHT, PANEL_HEIGHT, ROW_HEIGHT = 4, 8, 1
 
-ROWS: Sequence[tuple[str | None, int, Callable[[], list[Line]]]] = (
+Rows = Sequence[tuple[str | None, int, Callable[[], list[Line]]]]
+
+RUN_UID, FLEET_UID = "grpo-run", "grpo-fleet"
+RUN_ROWS: Rows = (
     (None, STAT_HEIGHT, learning_rows.overview),
     ("Learning", PANEL_HEIGHT, learning_rows.learning),
     ("Completions", PANEL_HEIGHT, learning_rows.completions),
     ("Evaluation", PANEL_HEIGHT, learning_rows.evaluation),
     ("Speed", PANEL_HEIGHT, running_rows.speed),
+    ("GPUs", PANEL_HEIGHT, running_rows.gpus),
     ("Fleet", PANEL_HEIGHT, running_rows.fleet),
     ("Checkpoints", PANEL_HEIGHT, running_rows.checkpoints),
+)
+FLEET_ROWS: Rows = (
+    (None, STAT_HEIGHT, fleet_rows.overview),
+    ("Runs", PANEL_HEIGHT, fleet_rows.runs),
+    ("Failures", PANEL_HEIGHT, fleet_rows.failures),
+    ("Operator", PANEL_HEIGHT, fleet_rows.operator),
+)
+ANNOTATIONS = (
+    ("Restarts", f"changes(grpo_run_attempt{{{SELECTOR_OF_OPERATOR}}}[1m]) > 0", "red"),
+    ("Generators lost", f"changes(grpo_generator_failovers_total{{{SELECTOR}}}[1m]) > 0", "orange"),
+    ("Checkpoints", f"changes(grpo_checkpoint_step{{{SELECTOR}}}[1m]) > 0", "green"),
 )
 WINDOWS, DEFAULT_WINDOW = ("1m", "2m", "5m", "15m", "1h", "6h"), "5m"
 
 
 def run_dashboard() -> str:
     """The file that Grafana's sidecar loads; the same text each time."""
-    dashboard = (
-        builder.Dashboard("GRPO run")
-        .uid("grpo-run")
-        .description("One GRPORun: what it learns, how fast, with which generators.")
+    dashboard = _dashboard("GRPO run", RUN_UID, "One GRPORun: what it learns, how fast, with which generators.")
+    dashboard.variables([datasource_variable(), namespace_variable(), run_variable(), window_variable()])
+    dashboard.link(_link_to("GRPO fleet", FLEET_UID))
+    for name, expr, colour in ANNOTATIONS:
+        dashboard.annotation(_annotation(name, expr, colour))
+    return _file(dashboard, RUN_ROWS)
+
+
+def fleet_dashboard() -> str:
+    """The same, of all runs."""
+    dashboard = _dashboard(
+        "GRPO fleet", FLEET_UID, "All GRPORuns: what they do, hold and wait for, and their operator."
+    )
+    dashboard.variables([datasource_variable(), namespaces_variable(), window_variable()])
+    return _file(dashboard, FLEET_ROWS)
+
+
+def _dashboard(title: str, uid: str, description: str) -> builder.Dashboard:
+    return (
+        builder.Dashboard(title)
+        .uid(uid)
+        .description(description)
         .tags(["grpo", "reinforcement-learning"])
         .tooltip(DashboardCursorSync.CROSSHAIR)
         .time("now-1h", "now")
         .refresh("10s")
-        .variables([datasource_variable(), namespace_variable(), run_variable(), window_variable()])
     )
-    place_panels(dashboard)
+
+
+def _file(dashboard: builder.Dashboard, rows: Rows) -> str:
+    place_panels(dashboard, rows)
     return json.dumps(dashboard.build(), cls=JSONEncoder, indent=2, sort_keys=True) + "\n"
 
 
-def place_panels(dashboard: builder.Dashboard) -> None:
+def _link_to(title: str, uid: str) -> builder.DashboardLink:
+    return builder.DashboardLink(title).type(DashboardLinkType.LINK).url(f"/d/{uid}").keep_time(True)
+
+
+def _annotation(name: str, expr: str, colour: str) -> builder.AnnotationQuery:
+    query = prometheus.Dataquery().expr(expr).ref_id("A").datasource(DATASOURCE).range()
+    return builder.AnnotationQuery().name(name).datasource(DATASOURCE).enable(True).icon_color(colour).target(query)
+
+
+def place_panels(dashboard: builder.Dashboard, rows: Rows) -> None:
     """The SDK's own placing lets panels stick out of the grid: every position is set here."""
     y, identity = 0, 0
-    for title, height, panels_of in ROWS:
+    for title, height, panels_of in rows:
         if title is not None:
             identity += 1
             position = GridPos(x=0, y=y, w=GRID_WIDTH, h=ROW_HEIGHT)
@@ -71,6 +119,18 @@ def datasource_variable() -> builder.DatasourceVariable:
 
 def namespace_variable() -> builder.QueryVariable:
     return label_values("namespace", "Namespace", "label_values(grpo_step, namespace)")
+
+
+def namespaces_variable() -> builder.QueryVariable:
+    """All of them, or some."""
+    everything = VariableOption(selected=True, text="All", value="$__all")
+    return (
+        label_values("namespace", "Namespace", "label_values(grpo_run_phase, run_namespace)")
+        .multi(True)
+        .include_all(True)
+        .all_value(".*")
+        .current(everything)
+    )
 
 
 def run_variable() -> builder.QueryVariable:

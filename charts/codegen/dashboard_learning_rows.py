@@ -158,6 +158,13 @@ def _optimisation() -> Line:
             "Share of tokens whose probability ratio was clipped, at the low and high bound and in all (region). "
             "0 with one update per generation; above a fifth updates are too large.",
         ),
+        lines(
+            "Not finite",
+            "short",
+            by_ref((increase("grpo_not_finite_total", "metric"), "{{metric}}")),
+            "Logs in the window in which a metric was NaN or infinite; its own line has a gap there. Healthy: none, ever: begin "
+            "anew from a checkpoint before.",
+        ),
     ]
 
 

@@ -1,4 +1,4 @@
-"""Building blocks of dashboards: queries of one run's metrics, and panels in one house style.
+"""Building blocks of dashboards: queries of one run's metrics, or of many runs', and panels in one house style.
 
 Knows Grafana and PromQL; which metrics are shown, and why, is said in `dashboard_*_rows`.
 """
@@ -9,20 +9,29 @@ from typing import Final, Literal
 
 from grafana_foundation_sdk.builders import common as common_builder
 from grafana_foundation_sdk.builders import dashboard as dashboard_builder
-from grafana_foundation_sdk.builders import prometheus, stat, timeseries
+from grafana_foundation_sdk.builders import prometheus, stat, table, timeseries
 from grafana_foundation_sdk.models import common
-from grafana_foundation_sdk.models.dashboard import DataSourceRef, DynamicConfigValue, FieldColorModeId
+from grafana_foundation_sdk.models.dashboard import (
+    DataSourceRef,
+    DataTransformerConfig,
+    DynamicConfigValue,
+    FieldColorModeId,
+)
+from grafana_foundation_sdk.models.prometheus import PromQueryFormat
 
 DATASOURCE: Final = DataSourceRef(type_val="prometheus", uid="${datasource}")
 SELECTOR: Final = 'namespace="$namespace", run="$run"'
 SELECTOR_OF_OPERATOR: Final = 'run_namespace="$namespace", run="$run"'
 """Of metrics that the operator tells of a run: `namespace` is where the operator is."""
+SELECTOR_OF_RUNS: Final = 'run_namespace=~"$namespace"'
+"""Of the runs of all namespaces that are chosen."""
 WINDOW: Final = "$window"
+RANGE: Final = "$__range"
 
-Panel = stat.Panel | timeseries.Panel
+Panel = stat.Panel | timeseries.Panel | table.Panel
 Line = Sequence[Panel]
 """Panels side by side, of equal width."""
-Unit = Literal["short", "none", "s", "percentunit", "Bps", "sci", "dateTimeAsIso"]
+Unit = Literal["short", "none", "s", "percentunit", "bytes", "Bps", "sci", "dateTimeAsIso", "reqps"]
 
 
 @dataclass(frozen=True)
@@ -37,9 +46,19 @@ def value(metric: str, *by: str, **labels: str) -> str:
     return f"max{_grouping(by)} ({_selected(metric, labels)})"
 
 
-def told_by_operator(metric: str, *by: str) -> str:
+def told_by_operator(metric: str, *by: str, **labels: str) -> str:
     """A gauge of the run. `max` drops the operator's pod."""
-    return f"max{_grouping(by)} ({metric}{{{SELECTOR_OF_OPERATOR}}})"
+    return f"max{_grouping(by)} ({_selected(metric, labels, SELECTOR_OF_OPERATOR)})"
+
+
+def of_runs(metric: str, *by: str, **labels: str) -> str:
+    """A gauge of every chosen run, by run; `max` drops the operator's pod."""
+    return f"max{_grouping(('run_namespace', 'run', *by))} ({_selected(metric, labels, SELECTOR_OF_RUNS)})"
+
+
+def hours(gauge: str) -> str:
+    """What a gauge adds up to in the chosen time, as in GPU-hours."""
+    return f"sum_over_time(({gauge})[{RANGE}:1m]) / 60"
 
 
 def rate(counter: str, *by: str, **labels: str) -> str:
@@ -66,8 +85,8 @@ def of_pods(metric: str) -> str:
     return f"sum by (pod) ({_selected(metric, {})})"
 
 
-def _selected(metric: str, labels: dict[str, str]) -> str:
-    matchers = [SELECTOR, *(f'{name}="{text}"' for name, text in labels.items())]
+def _selected(metric: str, labels: dict[str, str], selector: str = SELECTOR) -> str:
+    matchers = [selector, *(f'{name}="{text}"' for name, text in labels.items())]
     return f"{metric}{{{', '.join(matchers)}}}"
 
 
@@ -140,6 +159,29 @@ def number(
         .color_scheme(dashboard_builder.FieldColor().mode(FieldColorModeId.FIXED).fixed_color("blue"))
     )
     return panel if decimals is None else panel.decimals(decimals)
+
+
+def runs_table(title: str, columns: Sequence[tuple[str, str, Unit]], description: str, link: str) -> table.Panel:
+    """A line per run: each column is what a query finds of it now. The run's name leads to `link`."""
+    queries = by_ref(*((expr, name) for name, expr, _ in columns))
+    renamed = {f"Value #{query.ref}": query.legend for query in queries} | {"run_namespace": "namespace"}
+    panel = (
+        table.Panel()
+        .title(title)
+        .description(description)
+        .datasource(DATASOURCE)
+        .unit("none")
+        .filterable(True)
+        .targets([_target(query).format(PromQueryFormat.TABLE).instant() for query in queries])
+        .with_transformation(DataTransformerConfig(id_val="merge", options={}))
+        .with_transformation(
+            DataTransformerConfig(id_val="organize", options={"excludeByName": {"Time": True}, "renameByName": renamed})
+        )
+        .override_by_name("run", [DynamicConfigValue("links", [{"title": "GRPO run", "url": link}])])
+    )
+    for name, _, unit in columns:
+        panel.override_by_name(name, [DynamicConfigValue("unit", unit), DynamicConfigValue("decimals", 1)])
+    return panel
 
 
 def _target(query: Query) -> prometheus.Dataquery:

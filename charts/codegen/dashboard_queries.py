@@ -5,7 +5,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-_METRIC = re.compile(r"[a-zA-Z_:][a-zA-Z0-9_:]*(?=\{)")
+_NO_METRIC = re.compile(r"\{[^}]*\}|\b(?:by|on|ignoring|group_left)\s*\([^)]*\)")
+_METRIC = re.compile(r"\b[a-z]\w*[_:][\w:]*\b(?!\s*\()")
 _VARIABLE = re.compile(r"\$\{?(\w+)\}?")
 
 
@@ -17,8 +18,8 @@ class PanelQuery:
 
     @property
     def metrics(self) -> set[str]:
-        """Names of time series; in these dashboards each is followed by its labels."""
-        return set(_METRIC.findall(self.expr))
+        """Names of time series: what has an underscore or a colon in it, and is neither a function nor a label."""
+        return set(_METRIC.findall(_VARIABLE.sub("", _NO_METRIC.sub("", self.expr))))
 
     @property
     def variables(self) -> set[str]:
@@ -30,10 +31,13 @@ class PanelQuery:
 
 
 def queries_of(dashboard: Mapping[str, Any]) -> Iterator[PanelQuery]:
-    """All queries in the order of the panels."""
+    """All queries in the order of the panels, then those of its annotations."""
     for panel in dashboard["panels"]:
         for target in panel.get("targets", []):
             yield PanelQuery(panel["title"], target["refId"], target["expr"])
+    for annotation in dashboard.get("annotations", {}).get("list", []):
+        if "target" in annotation:
+            yield PanelQuery(annotation["name"], annotation["target"]["refId"], annotation["target"]["expr"])
 
 
 def variable_queries_of(dashboard: Mapping[str, Any]) -> dict[str, str]:

@@ -4,10 +4,24 @@ Each panel says what it shows and what is healthy. Metric names are those of grp
 (`vllm:*`); a test holds every query against them.
 """
 
-from codegen.dashboard_panels import Line, by_ref, increase, lines, mean, of_pods, quantile, rate, value
+from codegen.dashboard_panels import (
+    Line,
+    by_ref,
+    hours,
+    increase,
+    lines,
+    mean,
+    number,
+    of_pods,
+    quantile,
+    rate,
+    told_by_operator,
+    value,
+)
 
 
 def speed() -> list[Line]:
+    asked = rate("vllm:prefix_cache_queries_total", "pod")
     per_step = f"{rate('grpo_phase_seconds_sum', 'phase')} / on() group_left() {rate('grpo_step_seconds_count')}"
     return [
         [
@@ -55,6 +69,14 @@ def speed() -> list[Line]:
                 "waiting ask for more generators or a larger share of GPU memory.",
             ),
             lines(
+                "Prefix cache hits",
+                "percentunit",
+                by_ref((f"{rate('vllm:prefix_cache_hits_total', 'pod')} / ({asked} > 0)", "{{pod}}")),
+                "Share of prompt tokens that vLLM had computed before. Healthy: near (G - 1) / G with G completions of a prompt, which "
+                "compute it once.",
+                highest=1,
+            ),
+            lines(
                 "KV cache in use",
                 "percentunit",
                 by_ref((of_pods("vllm:kv_cache_usage_perc"), "{{pod}}")),
@@ -74,6 +96,53 @@ def speed() -> list[Line]:
                 "From the start of learner 0's container to the end of its first step; each attempt pays it anew. Much "
                 "generators: they started later than the learners. Much model or data: downloads, which the volume keeps.",
                 stacked=True,
+            ),
+        ],
+    ]
+
+
+LEARNERS = told_by_operator("grpo_run_gpus", role="learner")
+GENERATORS = told_by_operator("grpo_run_gpus", role="generator")
+LEARNERS_IDLE, GENERATORS_IDLE = value("grpo_learner_idle_ratio"), value("grpo_generator_idle_ratio")
+
+
+def gpus() -> list[Line]:
+    return [
+        [
+            number(
+                "GPU-hours",
+                "none",
+                f"sum({hours(told_by_operator('grpo_run_gpus', 'role'))})",
+                "What the run's pods have held in the chosen time, learners and generators together.",
+                decimals=1,
+            ),
+            number(
+                "GPU-hours waited",
+                "none",
+                f"{hours(f'{LEARNERS} * {LEARNERS_IDLE}')} + {hours(f'{GENERATORS} * {GENERATORS_IDLE}')}",
+                "Those of them in which learners waited for completions, or generators had nothing to write. Healthy: less than a "
+                "quarter.",
+                decimals=1,
+            ),
+            lines(
+                "Where the GPUs' time goes",
+                "short",
+                by_ref(
+                    (f"{LEARNERS} * (1 - {LEARNERS_IDLE})", "learners busy"),
+                    (f"{GENERATORS} * (1 - {GENERATORS_IDLE})", "generators busy"),
+                    (f"{LEARNERS} * {LEARNERS_IDLE}", "learners waiting"),
+                    (f"{GENERATORS} * {GENERATORS_IDLE}", "generators waiting"),
+                ),
+                "GPUs that the run holds, by what they do. Healthy: little waits on either side; where both take turns, "
+                "spec.generators.maxStaleness lets them work at the same time.",
+                stacked=True,
+            ),
+            lines(
+                "Generators that would balance",
+                "none",
+                by_ref((told_by_operator("grpo_run_generators", "state"), "{{state}}")),
+                "Generator pods: desired, ready, in sync, and as many as would leave neither side waiting much (recommended; absent "
+                "where no number helps). Healthy: all alike.",
             ),
         ],
     ]
@@ -165,6 +234,12 @@ def checkpoints() -> list[Line]:
                     (value("grpo_max_steps"), "all"),
                 ),
                 "The distance between the first two is what a lost learner costs. A fall of `done` is a restart.",
+            ),
+            lines(
+                "Room on the volume",
+                "bytes",
+                by_ref((value("grpo_volume_available_bytes"), "free"), (value("grpo_volume_size_bytes"), "size")),
+                "Of the file system that checkpoints lie on, when one was saved last. Healthy: room for a few more checkpoints.",
             ),
             lines("Epoch", "short", by_ref((value("grpo_epoch"), "epoch")), "Passes over the data set."),
             lines(

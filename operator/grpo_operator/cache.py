@@ -6,13 +6,13 @@ twice the newer version counts. Nothing here asks the API server or decides anyt
 
 import json
 from collections import OrderedDict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from time import monotonic
 from typing import Any, Final, NamedTuple
 
 from grpo_contract.labels import RUN_LABEL
-from grpo_operator.api.status import Phase
+from grpo_operator.account import Account, account_of
 from grpo_operator.reconcile.observed import ObservedChild, Ref, observe
 from grpo_operator.resources import GRPORUN
 
@@ -38,9 +38,7 @@ class _Known(NamedTuple):
 class _Entry:
     run: str | None = None
     """As JSON, which takes a third of the memory that the objects take."""
-    phase: str = Phase.PENDING
-    benchmark: Manifest | None = None
-    """The newest that has scores, as the status has it."""
+    account: Account = field(default_factory=Account)
     children: dict[Ref, ObservedChild] = field(default_factory=dict)
 
 
@@ -65,13 +63,9 @@ class Cache:
         entry = self._entries.get(key)
         return tuple(entry.children.values()) if entry else ()
 
-    def phases(self) -> Iterator[str]:
+    def accounts(self) -> Iterator[tuple[Key, Account]]:
         """Of all runs."""
-        return (entry.phase for entry in self._entries.values() if entry.run)
-
-    def benchmarks(self) -> Iterator[tuple[Key, Manifest]]:
-        """The newest of each run that has scores."""
-        return ((key, entry.benchmark) for key, entry in self._entries.items() if entry.run and entry.benchmark)
+        return ((key, entry.account) for key, entry in self._entries.items() if entry.run)
 
     def uids(self, kind: str) -> dict[str, tuple[Place, Key]]:
         return {known.uid: (place, known.key) for place, known in self._known.items() if place[0] == kind}
@@ -127,9 +121,7 @@ class Cache:
         entry = self._entries.setdefault(key, _Entry())
         if kind == GRPORUN.kind:
             old_run, entry.run = entry.run, json.dumps(_reduced(manifest))
-            status = manifest.get("status", {})
-            entry.phase = status.get("phase", Phase.PENDING)
-            entry.benchmark = _newest_with_scores(status.get("benchmarks", ()))
+            entry.account = account_of(manifest)
             return old_run != entry.run
         child = observe(kind, manifest)
         old_child = entry.children.get(child.ref)
@@ -151,11 +143,6 @@ class Cache:
 
 def _place(kind: str, manifest: Manifest) -> Place:
     return kind, manifest["metadata"]["namespace"], manifest["metadata"]["name"]
-
-
-def _newest_with_scores(benchmarks: Iterable[Manifest]) -> Manifest | None:
-    """They are in the order of their steps."""
-    return next((entry for entry in reversed([*benchmarks]) if entry.get("scores")), None)
 
 
 def _version(manifest: Manifest) -> int:

@@ -36,7 +36,7 @@ class MissingApiError(Exception):
 async def operate(settings: Settings, port: int) -> None:
     """Returns after SIGTERM or SIGINT. Raises when this process can work no more, and a new one may."""
     cache, queue = Cache(), WorkQueue[Key]()
-    metrics = OperatorMetrics(cache.phases, cache.benchmarks, lambda: queue.depth, lambda: election.is_leading)
+    metrics = OperatorMetrics(cache.accounts, lambda: queue.depth, lambda: election.is_leading)
     identity = f"{socket.gethostname()}-{uuid.uuid4().hex[:8]}"
     async with connect(metrics.answered) as kube, aiohttp.ClientSession() as session:
         reader = ProgressReader(session, settings.progress_interval_s)

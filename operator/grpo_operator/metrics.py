@@ -1,7 +1,7 @@
 """The operator's own metrics: the table in `grpo_contract.metrics`, made real."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import Any, Final, TypeVar
+from collections.abc import Callable, Iterable, Iterator
+from typing import Final, TypeVar
 
 from prometheus_client import (
     CollectorRegistry,
@@ -19,6 +19,7 @@ from prometheus_client.registry import Collector
 from grpo_contract.failure import PodReason
 from grpo_contract.labels import Role
 from grpo_contract.metrics import OPERATOR_METRICS, Metric
+from grpo_operator.account import Account
 from grpo_operator.api.status import Phase
 from grpo_operator.cache import Key
 
@@ -35,18 +36,16 @@ M = TypeVar("M", bound=MetricWrapperBase)
 class OperatorMetrics:
     def __init__(
         self,
-        phases: Callable[[], Iterable[str]],
-        benchmarks: Callable[[], Iterable[tuple[Key, Mapping[str, Any]]]],
+        accounts: Callable[[], Iterable[tuple[Key, Account]]],
         queue_depth: Callable[[], int],
         is_leading: Callable[[], bool],
     ) -> None:
-        """`phases`: of all runs; `benchmarks`: the newest of each. All are asked for at every scrape. A replica that waits
-        knows the runs and queues them too; told by each, they would be counted twice, and nothing be taken from its queue."""
+        """`accounts`: of all runs, asked for at every scrape. A replica that waits knows the runs and queues them too; told by
+        each, they would be counted twice, and nothing be taken from its queue."""
         disable_created_metrics()  # type: ignore[no-untyped-call]
         self._registry = CollectorRegistry()
         ProcessCollector(registry=self._registry)
-        self._registry.register(_RunsByPhase(lambda: phases() if is_leading() else ()))
-        self._registry.register(_Benchmarks(lambda: benchmarks() if is_leading() else ()))
+        self._registry.register(_Runs(lambda: accounts() if is_leading() else ()))
         self._restarts = self._make(Counter, "grpo_run_restarts_total")
         # At 0: a counter that begins at 1 shows no increase.
         self._restarts.labels(Role.LEARNER, PodReason.LEARNER_ERROR)
@@ -84,32 +83,21 @@ class OperatorMetrics:
         return metric_class(metric.name, metric.help, metric.labels, registry=self._registry)
 
 
-class _RunsByPhase(Collector):
-    def __init__(self, phases: Callable[[], Iterable[str]]) -> None:
-        self._phases = phases
+class _Runs(Collector):
+    def __init__(self, accounts: Callable[[], Iterable[tuple[Key, Account]]]) -> None:
+        self._accounts = accounts
 
     def collect(self) -> Iterator[GaugeMetricFamily]:
         counts = dict.fromkeys((phase.value for phase in Phase), 0)
-        for phase in self._phases():
-            counts[phase] = counts.get(phase, 0) + 1  # one that a newer operator gave is counted too
-        family = _gauge(_BY_NAME["grpo_runs"])
+        families = {metric.name: _gauge(metric) for metric in OPERATOR_METRICS if "run" in metric.labels}
+        for run, account in self._accounts():
+            counts[account.phase] = counts.get(account.phase, 0) + 1  # one that a newer operator gave is counted too
+            for name, labels, value in account.samples:
+                families[name].add_metric([*run, *labels], value)
+        by_phase = _gauge(_BY_NAME["grpo_runs"])
         for phase, count in counts.items():
-            family.add_metric([phase], count)
-        yield family
-
-
-class _Benchmarks(Collector):
-    def __init__(self, benchmarks: Callable[[], Iterable[tuple[Key, Mapping[str, Any]]]]) -> None:
-        self._benchmarks = benchmarks
-
-    def collect(self) -> Iterator[GaugeMetricFamily]:
-        scores, steps = (_gauge(_BY_NAME[name]) for name in ("grpo_benchmark_score", "grpo_benchmark_step"))
-        for run, benchmark in self._benchmarks():
-            steps.add_metric(run, benchmark["step"])
-            for task, found in benchmark["scores"].items():
-                for metric, value in found.items():
-                    scores.add_metric([*run, task, metric], value)
-        yield from (scores, steps)
+            by_phase.add_metric([phase], count)
+        yield from (by_phase, *families.values())
 
 
 def _gauge(metric: Metric) -> GaugeMetricFamily:

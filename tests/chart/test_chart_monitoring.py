@@ -2,6 +2,8 @@
 
 import json
 
+import yaml
+
 from chart.rendered import Render, only
 from codegen.dashboard_queries import queries_of
 from grpo_contract.labels import ROLE_LABEL, RUN_LABEL
@@ -34,6 +36,12 @@ def test_service_monitor_finds_the_service(render: Render) -> None:
     pod = only(manifests, "Deployment")["spec"]["template"]
     assert service["spec"]["selector"].items() <= pod["metadata"]["labels"].items()
     assert service["spec"]["ports"][0]["targetPort"] in {port["name"] for port in pod["spec"]["containers"][0]["ports"]}
+
+
+def test_alerts_arrive_unchanged(render: Render) -> None:
+    """Prometheus' `{{...}}` and Helm's look alike."""
+    shipped = only(render("prometheusRule.enabled=true"), "PrometheusRule")["spec"]
+    assert shipped == yaml.safe_load((CHART / "alerts" / "grpo.yaml").read_text())
 
 
 def test_dashboard_arrives_unchanged(render: Render) -> None:

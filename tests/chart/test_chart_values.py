@@ -31,6 +31,8 @@ REFUSED = [
     ("nodeSelector.gpu=1", "at '/nodeSelector/gpu': got number, want string"),
     ("serviceMonitor.interval=fast", "at '/serviceMonitor/interval': 'fast' does not match pattern"),
     ("podMonitor.enabled=maybe", "at '/podMonitor/enabled': got string, want boolean"),
+    ("prometheusRule.runbookUrl=docs", "at '/prometheusRule/runbookUrl': 'docs' does not match pattern"),
+    ("prometheusRule.alerts=x", "at '/prometheusRule': additional properties 'alerts' not allowed"),
     ("networkPolicy=true", "at '/networkPolicy': got boolean, want object"),
     ("dashboards.labels.x=1", "at '/dashboards/labels/x': got number, want string"),
 ]

@@ -1,4 +1,4 @@
-"""Every query of the dashboard, answered by a real Prometheus that holds a run of which every number is known."""
+"""Every query of the dashboards, answered by a real Prometheus that holds a run of which every number is known."""
 
 import json
 import subprocess
@@ -15,9 +15,11 @@ from harness.layout import CHART
 from harness.prometheus import Prometheus
 from harness.waiting import wait_for
 
-DASHBOARD: dict[str, Any] = json.loads((CHART / "dashboards" / "grpo-run.json").read_text())
+DASHBOARD, FLEET = (
+    json.loads((CHART / "dashboards" / f"{name}.json").read_text()) for name in ("grpo-run", "grpo-fleet")
+)
 QUERIES = list(queries_of(DASHBOARD))
-VALUES = {**TARGET, "window": "5m"}
+VALUES = {**TARGET, "window": "5m", "__range": "30m"}
 READY_S = 60
 END = START + SECONDS
 STEPS = SECONDS / STEP_S
@@ -62,7 +64,7 @@ def last(prometheus: Prometheus, panel: str, ref: str = "A") -> dict[tuple[str, 
     return {labels: values[-1] for labels, values in courses(prometheus, panel, ref).items()}
 
 
-@pytest.mark.parametrize("query", QUERIES, ids=lambda query: f"{query.panel} {query.ref}")
+@pytest.mark.parametrize("query", [*QUERIES, *queries_of(FLEET)], ids=lambda query: f"{query.panel} {query.ref}")
 def test_query_has_data(prometheus: Prometheus, query: PanelQuery) -> None:
     found = prometheus.query_range(query.with_values(VALUES), START + 600, END, 60)
     assert found
@@ -74,8 +76,9 @@ def test_another_run_has_none(prometheus: Prometheus, query: PanelQuery) -> None
     assert prometheus.query_range(query.with_values(VALUES | {"run": "second"}), START + 600, END, 60) == []
 
 
-def test_variables_have_values(prometheus: Prometheus) -> None:
-    for name, query in variable_queries_of(DASHBOARD).items():
+@pytest.mark.parametrize("dashboard", [DASHBOARD, FLEET], ids=lambda dashboard: dashboard["title"])
+def test_variables_have_values(prometheus: Prometheus, dashboard: dict[str, Any]) -> None:
+    for name, query in variable_queries_of(dashboard).items():
         selector, label = query.removeprefix("label_values(").removesuffix(")").rsplit(", ", 1)
         matcher = PanelQuery("", "", selector).with_values(VALUES)
         assert prometheus.label_values(label, matcher) == [TARGET[name]]
@@ -115,6 +118,11 @@ def test_counts_are_of_the_window(prometheus: Prometheus) -> None:
 
 def test_percentiles_lie_in_the_right_bucket(prometheus: Prometheus) -> None:
     assert 1 < last(prometheus, "Step time", "B")[()] <= 2.5
+
+
+def test_gpu_hours_are_of_the_chosen_time(prometheus: Prometheus) -> None:
+    assert last(prometheus, "GPU-hours")[()] == pytest.approx(2 * 8 * SECONDS / 3600, rel=0.05)
+    assert last(prometheus, "GPU-hours waited")[()] == pytest.approx(2 * 8 * 0.5 * SECONDS / 3600, rel=0.05)
 
 
 def test_two_generators_are_told_apart(prometheus: Prometheus) -> None:

@@ -18,6 +18,7 @@ from grpo_trainer.instruments.metrics import LearnerMetrics
 from grpo_trainer.instruments.progress import ProgressBoard
 from grpo_trainer.reports.exporter import Exporter, new_registry
 from grpo_trainer.reports.fleet_report import FleetReport
+from grpo_trainer.reports.step_report import copy_gauges
 from harness.waiting import wait_for
 
 
@@ -112,6 +113,18 @@ def test_a_gauge_is_there_while_it_has_a_value(learner_0: Served) -> None:
         learner_0.metrics.set("grpo_kl", 0.25)
         learner_0.metrics.set("grpo_kl", nothing)
         assert kl not in learner_0.samples()
+
+
+def test_what_is_not_finite_is_counted(learner_0: Served) -> None:
+    def count(metric: str) -> float:
+        return learner_0.samples()["grpo_not_finite_total", (("metric", metric),)]
+
+    assert (count("grpo_grad_norm"), count("grpo_reward_func"), count("grpo_clip_ratio")) == (0, 0, 0)
+    logged = {"grad_norm": float("nan"), "reward": 0.5, "rewards/accuracy/mean": float("inf")}
+    copy_gauges(learner_0.metrics, logged, ["accuracy"], of_evaluation=False)
+    assert (count("grpo_grad_norm"), count("grpo_reward_func"), count("grpo_reward")) == (1, 1, 0)
+    copy_gauges(learner_0.metrics, {}, ["accuracy"], of_evaluation=False)
+    assert count("grpo_grad_norm") == 1
 
 
 def test_every_metric_of_the_table_can_be_told(learner_0: Served) -> None:

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from grpo_contract.metrics import Phase, RewardError
-from grpo_contract.progress import CheckpointHealth, Stage
+from grpo_contract.progress import CheckpointHealth, CheckpointTrouble, Stage
 from grpo_trainer.fleet.observer import GeneratorState, GeneratorStatus
 from grpo_trainer.instruments.metrics import LearnerMetrics
 from grpo_trainer.instruments.padding import Padding
@@ -76,7 +76,9 @@ class Told:
             take_num_too_stale=lambda: 3,
             take_refills=Counter,
         )
-        self.keeper = stand_in(newest=None, health=lambda step: CheckpointHealth())
+        self.keeper = stand_in(
+            newest=None, health=lambda step: CheckpointHealth(), folder=Path(__file__).with_name("checkpoints")
+        )
         fleet = FleetReport(self.metrics, self.board)
         fleet.states(
             [GeneratorStatus(state.value, state) for state in GeneratorState]
@@ -351,6 +353,24 @@ def test_the_newest_checkpoint_is_told(told: Told, event: str) -> None:
     assert told.value("grpo_checkpoint_step") == 30
     assert told.value("grpo_checkpoint_timestamp_seconds") == 60
     assert told.progress()["checkpoint"] == {"step": 30, "time": "1970-01-01T00:01:00Z"}
+
+
+def test_a_damaged_checkpoint_is_told_until_somebody_has_heard_of_it(told: Told) -> None:
+    damaged = CheckpointHealth(trouble=CheckpointTrouble.DAMAGED, message="checkpoint-4 is not as it was written.")
+    told.board.update(checkpoint_health=damaged)
+    told.happen("on_save", 30)
+    assert told.board.read().checkpoint_health == damaged
+    assert told.board.hand_out().checkpoint_health == damaged
+    told.happen("on_save", 30)
+    assert told.board.read().checkpoint_health == CheckpointHealth()
+
+
+def test_the_room_on_the_volume_is_told(told: Told) -> None:
+    told.happen("on_save", 30)
+    size, available = (told.value(f"grpo_volume_{what}_bytes") for what in ("size", "available"))
+    assert size
+    assert available
+    assert available < size
 
 
 def test_what_rewards_cost_is_told_before_it_can_end_the_run(told: Told) -> None:

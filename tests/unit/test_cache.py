@@ -38,7 +38,8 @@ def test_what_a_watch_tells_is_known() -> None:
     run = cache.run(KEY)
     assert run is not None
     assert run["spec"] == {"a": 1}
-    assert list(cache.phases()) == ["Running"]
+    ((key, account),) = cache.accounts()
+    assert (key, account.phase) == (KEY, "Running")
     assert cache.run(("team", "other")) is None
     assert cache.children(("other", "math")) == ()
 
@@ -246,16 +247,3 @@ def test_what_a_watch_may_have_missed_is_looked_for_when_lists_are_over() -> Non
 
 def test_no_secret_of_anybody_else_is_asked_for() -> None:
     assert all(watch_selector(resource) for resource in CHILDREN)
-
-
-def test_the_newest_scores_of_a_run_are_known() -> None:
-    entries = [
-        {"target": "checkpoint-10", "step": 10, "scores": {"math": {"accuracy": 0.25}}},
-        {"target": "checkpoint-20", "step": 20, "scores": {"math": {"accuracy": 0.5}}},
-        {"target": "model", "step": 30, "phase": "Running"},
-    ]
-    cache, run = Cache(), run_manifest(1)
-    cache.put_reported("GRPORun", run | {"status": {"phase": "Succeeded", "benchmarks": entries}})
-    assert list(cache.benchmarks()) == [(KEY, entries[1])]
-    cache.put_reported("GRPORun", run_manifest(2))
-    assert list(cache.benchmarks()) == []

@@ -114,7 +114,7 @@ def look(
 
     async def test() -> None:
         cache, queue = Cache(), WorkQueue[Key]()
-        metrics = OperatorMetrics(cache.phases, cache.benchmarks, lambda: queue.depth, lambda: True)
+        metrics = OperatorMetrics(cache.accounts, lambda: queue.depth, lambda: True)
         kube: Any = api
         reader: Any = None
         controller = Controller(kube, SETTINGS, cache, queue, reader, metrics, "test")

@@ -1,20 +1,24 @@
-"""The dashboard "GRPO run": its queries ask for metrics that exist, and its panels lie where Grafana can draw them."""
+"""The dashboards: their queries ask for metrics that exist, and their panels lie where Grafana can draw them."""
 
 import itertools
 import json
 import re
 from collections import Counter
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 
-from codegen.dashboard import run_dashboard
+from codegen.alerts import alert_rules
+from codegen.dashboard import fleet_dashboard, run_dashboard
 from codegen.dashboard_queries import PanelQuery, queries_of, variable_queries_of
 from grpo_contract.metrics import LEARNER_METRICS, OPERATOR_METRICS, Kind
 
 DASHBOARD: dict[str, Any] = json.loads(run_dashboard())
-QUERIES = list(queries_of(DASHBOARD))
-PANELS = [panel for panel in DASHBOARD["panels"] if panel["type"] != "row"]
+FLEET: dict[str, Any] = json.loads(fleet_dashboard())
+DASHBOARDS = [DASHBOARD, FLEET]
+QUERIES, FLEET_QUERIES = list(queries_of(DASHBOARD)), list(queries_of(FLEET))
+PANELS = [panel for dashboard in DASHBOARDS for panel in dashboard["panels"] if panel["type"] != "row"]
 
 # vLLM 0.31's own names, as they stand on a generator's /metrics.
 VLLM_METRICS = {
@@ -22,6 +26,8 @@ VLLM_METRICS = {
     "vllm:num_requests_waiting",
     "vllm:kv_cache_usage_perc",
     "vllm:generation_tokens_total",
+    "vllm:prefix_cache_hits_total",
+    "vllm:prefix_cache_queries_total",
 }
 VARIABLES = {"datasource", "namespace", "run", "window"}
 
@@ -42,12 +48,14 @@ def series_of_contract() -> dict[str, set[str]]:
 SERIES = series_of_contract()
 OPERATORS_SERIES = {metric.name: set(metric.labels) for metric in OPERATOR_METRICS if "run" in metric.labels}
 """What the operator tells of each run."""
+OF_OPERATOR = {metric.name for metric in OPERATOR_METRICS} | {"process_resident_memory_bytes"}
 TARGET_LABELS = {"namespace", "pod", "run", "role"}
 
 
-def test_same_text_each_time() -> None:
-    assert run_dashboard() == run_dashboard()
-    assert run_dashboard().endswith("}\n")
+@pytest.mark.parametrize("dashboard", [run_dashboard, fleet_dashboard])
+def test_same_text_each_time(dashboard: Callable[[], str]) -> None:
+    assert dashboard() == dashboard()
+    assert dashboard().endswith("}\n")
 
 
 @pytest.mark.parametrize("query", QUERIES, ids=lambda query: f"{query.panel} {query.ref}")
@@ -55,31 +63,42 @@ def test_query(query: PanelQuery) -> None:
     assert query.metrics, "a query without a metric shows nothing"
     assert query.metrics <= SERIES.keys() | OPERATORS_SERIES.keys() | VLLM_METRICS
     # Every selector names the run: two runs in one Prometheus must not mix.
-    label = "run_namespace" if query.metrics & OPERATORS_SERIES.keys() else "namespace"
-    assert len(re.findall(r"\{", query.expr)) == query.expr.count(f'{{{label}="$namespace", run="$run"')
-    assert query.variables <= VARIABLES
+    for metric, selector in re.findall(r"([\w:]+)\{([^}]*)\}", query.expr):
+        label = "run_namespace" if metric in OPERATORS_SERIES else "namespace"
+        assert selector.startswith(f'{label}="$namespace", run="$run"')
+    assert len(re.findall(r"\{", query.expr)) >= len(query.metrics)
+    assert query.variables <= VARIABLES | {"__range"}
     series = SERIES | OPERATORS_SERIES
     known = TARGET_LABELS.union(*(series.get(metric, set()) for metric in query.metrics))
     assert used_labels(query.expr) <= known
+
+
+@pytest.mark.parametrize("query", FLEET_QUERIES, ids=lambda query: f"{query.panel} {query.ref}")
+def test_query_of_the_fleet(query: PanelQuery) -> None:
+    names = {re.sub("_(bucket|sum|count)$", "", metric) for metric in query.metrics}
+    assert names
+    assert names <= OF_OPERATOR
+    assert query.expr.count('run_namespace=~"$namespace"') >= len(names & OPERATORS_SERIES.keys())
+    assert query.variables <= {"namespace", "window", "__range"}
 
 
 @pytest.mark.parametrize("query", QUERIES, ids=lambda query: f"{query.panel} {query.ref}")
 def test_counters_are_shown_as_rates_and_gauges_are_not(query: PanelQuery) -> None:
     growing = growing_series()
     for metric in query.metrics:
-        in_rate = re.findall(rf"(rate|increase)\({metric}\{{[^}}]*\}}\[\$window\]\)", query.expr)
+        in_rate = re.findall(rf"(rate|increase|changes)\({metric}\{{[^}}]*\}}\[(\$window|1m)\]\)", query.expr)
+        in_rate = in_rate if metric in growing else [function for function, _ in in_rate if function != "changes"]
         assert len(in_rate) == (len(re.findall(rf"\b{metric}\{{", query.expr)) if metric in growing else 0)
 
 
-def test_every_metric_of_the_learners_is_shown() -> None:
-    shown = set().union(*(query.metrics for query in QUERIES))
+def test_every_metric_is_shown_or_alerted_of() -> None:
+    shown = set().union(*(query.metrics for query in (*QUERIES, *FLEET_QUERIES)))
     missing = [
         metric.name
-        for metric in LEARNER_METRICS
+        for metric in (*LEARNER_METRICS, *OPERATOR_METRICS)
         if not any(name == metric.name or name.startswith(f"{metric.name}_") for name in shown)
     ]
-    assert missing == []
-    assert shown >= OPERATORS_SERIES.keys()
+    assert [name for name in missing if name not in alert_rules()] == []
     assert shown >= VLLM_METRICS
 
 
@@ -108,9 +127,10 @@ def test_panels_say_what_is_healthy() -> None:
     assert len(saying) >= 15
 
 
-def test_panels_lie_inside_the_grid_without_overlap() -> None:
+@pytest.mark.parametrize("dashboard", DASHBOARDS, ids=lambda dashboard: dashboard["title"])
+def test_panels_lie_inside_the_grid_without_overlap(dashboard: dict[str, Any]) -> None:
     taken: Counter[tuple[int, int]] = Counter()
-    for panel in DASHBOARD["panels"]:
+    for panel in dashboard["panels"]:
         position = panel["gridPos"]
         x, y = position.get("x", 0), position.get("y", 0)
         assert x >= 0
@@ -119,12 +139,19 @@ def test_panels_lie_inside_the_grid_without_overlap() -> None:
     assert max(taken.values()) == 1
 
 
-def test_panels_follow_their_rows() -> None:
-    rows = [panel["title"] for panel in DASHBOARD["panels"] if panel["type"] == "row"]
-    assert rows == ["Learning", "Completions", "Evaluation", "Speed", "Fleet", "Checkpoints"]
-    tops = [panel["gridPos"].get("y", 0) for panel in DASHBOARD["panels"]]
+ROWS = {
+    "GRPO run": ["Learning", "Completions", "Evaluation", "Speed", "GPUs", "Fleet", "Checkpoints"],
+    "GRPO fleet": ["Runs", "Failures", "Operator"],
+}
+
+
+@pytest.mark.parametrize("dashboard", DASHBOARDS, ids=lambda dashboard: dashboard["title"])
+def test_panels_follow_their_rows(dashboard: dict[str, Any]) -> None:
+    rows = [panel["title"] for panel in dashboard["panels"] if panel["type"] == "row"]
+    assert rows == ROWS[dashboard["title"]]
+    tops = [panel["gridPos"].get("y", 0) for panel in dashboard["panels"]]
     assert tops == sorted(tops)
-    identities = [panel["id"] for panel in DASHBOARD["panels"]]
+    identities = [panel["id"] for panel in dashboard["panels"]]
     assert len(set(identities)) == len(identities)
 
 
@@ -147,6 +174,17 @@ def test_variables() -> None:
         "run": 'label_values(grpo_step{namespace="$namespace"}, run)',
     }
     assert variables["window"]["current"]["value"] in variables["window"]["query"].split(",")
+    assert variable_queries_of(FLEET) == {"namespace": "label_values(grpo_run_phase, run_namespace)"}
+
+
+def test_a_run_of_the_fleet_leads_to_its_own_dashboard() -> None:
+    (table,) = [panel for panel in FLEET["panels"] if panel["type"] == "table"]
+    of_run = {override["matcher"]["options"]: override["properties"] for override in table["fieldConfig"]["overrides"]}
+    ((link,),) = [entry["value"] for entry in of_run["run"] if entry["id"] == "links"]
+    assert link["url"].startswith(f"/d/{DASHBOARD['uid']}?")
+    names = set(re.findall(r"var-(\w+)=", link["url"]))
+    assert names == {"datasource", "namespace", "run"}
+    assert DASHBOARD["links"][0]["url"] == f"/d/{FLEET['uid']}"
 
 
 def test_values_of_variables_are_put_in() -> None:
@@ -169,4 +207,4 @@ def used_labels(expression: str) -> set[str]:
 def growing_series() -> set[str]:
     counters = {metric.name for metric in LEARNER_METRICS if metric.kind is Kind.COUNTER}
     of_histograms = {name for name in SERIES if name.endswith(("_sum", "_count", "_bucket"))}
-    return counters | of_histograms | {"vllm:generation_tokens_total"}
+    return counters | of_histograms | {metric for metric in VLLM_METRICS if metric.endswith("_total")}

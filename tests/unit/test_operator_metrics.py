@@ -8,9 +8,11 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from grpo_contract.metrics import OPERATOR_METRICS
+from grpo_operator.account import Account, account_of
 from grpo_operator.metrics import OperatorMetrics
 from grpo_operator.serving import serve
 from harness.daemons import free_port
+from unit.test_account import FULL, KEY
 
 
 def samples(metrics: OperatorMetrics) -> dict[tuple[str, tuple[str, ...]], float]:
@@ -23,12 +25,10 @@ def samples(metrics: OperatorMetrics) -> dict[tuple[str, tuple[str, ...]], float
     }
 
 
-BENCHMARK = {"target": "checkpoint-50", "step": 50, "scores": {"math_500|0": {"pass@1": 0.75, "f1": 0.5}}}
-
-
 def make_metrics(*phases: str, is_leading: bool = True) -> OperatorMetrics:
-    benchmarks = [(("team", "math"), BENCHMARK)]
-    return OperatorMetrics(lambda: phases, lambda: benchmarks, lambda: 3, lambda: is_leading)
+    """One run of each phase, and one of which all is known."""
+    accounts = [((phase, str(number)), Account(phase)) for number, phase in enumerate(phases)]
+    return OperatorMetrics(lambda: [*accounts, (KEY, account_of(FULL))], lambda: 3, lambda: is_leading)
 
 
 def test_every_metric_of_the_table_is_there() -> None:
@@ -43,23 +43,24 @@ def test_every_metric_of_the_table_is_there() -> None:
 
 def test_runs_are_counted_at_every_scrape() -> None:
     found = samples(make_metrics("Running", "Failed", "Running", "Unheard"))
-    assert found["grpo_runs", ("Running",)] == 2
+    assert found["grpo_runs", ("Running",)] == 3
     assert found["grpo_runs", ("Failed",)] == 1
     assert found["grpo_runs", ("Succeeded",)] == 0
     assert found["grpo_runs", ("Unheard",)] == 1, "of a newer operator"
     assert found["workqueue_depth", ("grporun",)] == 3
 
 
-def test_the_newest_scores_of_a_run_are_told() -> None:
+def test_a_run_is_told_of_by_namespace_and_name() -> None:
     found = samples(make_metrics())
-    assert found["grpo_benchmark_step", ("math", "team")] == 50
+    assert found["grpo_run_step", ("math", "team")] == 70
+    assert found["grpo_run_phase", ("Running", "math", "team")] == 1
+    assert found["grpo_run_gpus", ("learner", "math", "team")] == 16
     assert found["grpo_benchmark_score", ("pass@1", "math", "team", "math_500|0")] == 0.75
-    assert found["grpo_benchmark_score", ("f1", "math", "team", "math_500|0")] == 0.5
 
 
 def test_a_replica_that_waits_tells_of_no_runs() -> None:
     found = samples(make_metrics("Running", is_leading=False))
-    assert not [name for name, _ in found if name.startswith("grpo_benchmark")]
+    assert not {name for name, _ in found} & {metric.name for metric in OPERATOR_METRICS if "run" in metric.labels}
     assert found["grpo_runs", ("Running",)] == 0
     assert found["workqueue_depth", ("grporun",)] == 0
 

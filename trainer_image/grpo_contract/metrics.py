@@ -32,6 +32,10 @@ class Metric:
     buckets: tuple[float, ...] = ()
 
     @property
+    def copies_trl(self) -> bool:
+        return self.trl_key is not None or self.name in TRL_KEYS_BY_LABEL or self.name in REWARD_FUNC_GAUGES
+
+    @property
     def is_of_evaluation(self) -> bool:
         return self.name.startswith("grpo_eval_")
 
@@ -170,6 +174,7 @@ LEARNER_METRICS: Final = (
     _gauge("grpo_padding_ratio", "Share of the tokens of learners' forward passes that are padding, or of cut-off completions that "
            "mask_truncated_completions leaves out."),
     _counter("grpo_tokens_total", "Tokens of prompts and completions that were learnt from.", "kind"),
+    _counter("grpo_not_finite_total", "Logs of TRL's in which a metric was NaN or infinite. Its gauge is absent then.", "metric"),
     _counter("grpo_reward_errors_total", "Completions that a reward function gave no score, by reason.", "reward_func", "reason"),
     _gauge("grpo_eval_step", "Optimizer steps done when the last evaluation was made."),
     _gauge("grpo_eval_reward", "Mean reward of the last evaluation's completions, weighted sum over reward functions.",
@@ -192,10 +197,15 @@ LEARNER_METRICS: Final = (
     _counter("grpo_generator_busy_seconds_total", "Time in which a generator had something to write.", "generator"),
     _gauge("grpo_checkpoint_timestamp_seconds", "Unix time of the newest checkpoint."),
     _gauge("grpo_checkpoint_step", "Step of the newest checkpoint."),
+    _gauge("grpo_volume_size_bytes", "Size of the file system that checkpoints lie on, when learners started or saved one last."),
+    _gauge("grpo_volume_available_bytes", "What of it was free then."),
     _counter("grpo_checkpoint_failures_total", "Checkpoints that were not written, or that were damaged when an attempt was to go on from "
              "them.", "reason"),
     _counter("grpo_hub_pushes_total", "Pushes to the hub: pushed, failed, or skipped because newer checkpoints waited.", "result"),
 )  # fmt: skip
+
+REWARD_FUNC_GAUGES: Final = ("grpo_reward_func", "grpo_eval_reward_func")
+"""Each copies mean and standard deviation of each reward function."""
 
 # Gauges with a `stat` or `bound` label: {metric: {label value: key of TRL's log}}.
 TRL_KEYS_BY_LABEL: Final = {
@@ -226,6 +236,10 @@ TRL_KEYS_BY_LABEL: Final = {
 }
 
 
+def _of_run(name: str, help: str, *labels: str) -> Metric:
+    return _operator(name, Kind.GAUGE, help, "run_namespace", "run", *labels)
+
+
 def _operator(name: str, kind: Kind, help: str, *labels: str, buckets: tuple[float, ...] = ()) -> Metric:
     return Metric(name, kind, help, labels, Source.OPERATOR, buckets=buckets)
 
@@ -234,9 +248,20 @@ def _operator(name: str, kind: Kind, help: str, *labels: str, buckets: tuple[flo
 OPERATOR_METRICS: Final = (
     _operator("grpo_runs", Kind.GAUGE, "GRPORuns by phase; 0 on a replica that waits.", "phase"),
     _operator("grpo_run_restarts_total", Kind.COUNTER, "Attempts that were started again.", "role", "reason"),
-    _operator("grpo_benchmark_score", Kind.GAUGE, "What the newest benchmark of a run's models found; see grpo_benchmark_step.",
-              "run_namespace", "run", "task", "metric"),
-    _operator("grpo_benchmark_step", Kind.GAUGE, "Optimizer steps of the model that it was made of.", "run_namespace", "run"),
+    _of_run("grpo_run_phase", "1 for the phase that a run is in; others are not told.", "phase"),
+    _of_run("grpo_run_step", "Optimizer steps done, by the run's status; also when its learners are gone."),
+    _of_run("grpo_run_max_steps", "Optimizer steps that the run will do."),
+    _of_run("grpo_run_seconds_per_step", "Mean duration of its last steps, without waits for a generator."),
+    _of_run("grpo_run_checkpoint_step", "Step of its newest checkpoint; 0 without one."),
+    _of_run("grpo_run_checkpoint_every_steps", "spec.checkpoint.everySteps."),
+    _of_run("grpo_run_attempt", "Its current attempt: one more with each restart, whatever ended the one before."),
+    _of_run("grpo_run_learners", "Learner pods: desired, and ready of these.", "state"),
+    _of_run("grpo_run_generators", "Generator pods: desired, ready of these, in_sync with the learners' weights, and recommended by status.generators.", "state"),
+    _of_run("grpo_run_gpus", "GPUs that its pods hold or wait for.", "role"),
+    _of_run("grpo_run_condition", "Each condition of the run: 1 where it is True, 0 where it is False; Unknown is not told.", "type", "reason"),
+    _of_run("grpo_run_last_failure_timestamp_seconds", "Unix time at which its last failed attempt was noticed.", "reason"),
+    _of_run("grpo_benchmark_score", "What the newest benchmark of a run's models found; see grpo_benchmark_step.", "task", "metric"),
+    _of_run("grpo_benchmark_step", "Optimizer steps of the model that it was made of."),
     _operator("controller_runtime_reconcile_total", Kind.COUNTER, "Reconciliations.", "controller", "result"),
     _operator("controller_runtime_reconcile_errors_total", Kind.COUNTER, "Reconciliations that failed.", "controller"),
     _operator("controller_runtime_reconcile_time_seconds", Kind.HISTOGRAM, "Duration of a reconciliation.", "controller",

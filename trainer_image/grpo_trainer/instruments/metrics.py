@@ -30,7 +30,7 @@ class Gauges(Collector):
 
     def set(self, name: str, labels: tuple[str, ...], value: float | None) -> None:
         with self._lock:
-            if value is None or not math.isfinite(value):
+            if value is None:
                 self._values[name].pop(labels, None)
             else:
                 self._values[name][labels] = value
@@ -66,8 +66,15 @@ class LearnerMetrics:
             if metric.kind is Kind.HISTOGRAM
         }
 
+        for metric in LEARNER_METRICS:
+            if metric.copies_trl:
+                self.add("grpo_not_finite_total", 0, metric.name)
+
     def set(self, name: str, value: float | None, *labels: str) -> None:
-        """None and values that are not finite remove the series."""
+        """None and values that are not finite remove the series; the latter are counted."""
+        if value is not None and not math.isfinite(value):
+            self.add("grpo_not_finite_total", 1, name)
+            value = None
         self._gauges.set(name, labels, value)
 
     def add(self, name: str, amount: float, *labels: str) -> None:

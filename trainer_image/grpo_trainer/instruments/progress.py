@@ -21,9 +21,20 @@ class ProgressBoard:
         self._lock = threading.Lock()
         self.startup = startup or StartupClock(now())
         self._progress = Progress(attempt=attempt, stage=Stage.LOADING)
+        self._handed_out: Progress | None = None
 
     def read(self) -> Progress:
         return self._progress
+
+    def hand_out(self) -> Progress:
+        """To who asks for it from outside."""
+        self._handed_out = self._progress
+        return self._handed_out
+
+    def has_handed_out(self, field: str) -> bool:
+        """What that field holds now."""
+        handed_out = self._handed_out
+        return handed_out is not None and getattr(handed_out, field) == getattr(self._progress, field)
 
     def update(self, **changes: Any) -> None:
         """Replace whole fields of Progress."""

@@ -91,7 +91,7 @@ class Exporter(ThreadingHTTPServer):
         if path == HEALTH_PATH:
             return HTTPStatus.OK, TEXT, b"ok\n"
         if path == PROGRESS_PATH and self.board is not None:
-            return HTTPStatus.OK, JSON, self.board.read().to_json().encode()
+            return HTTPStatus.OK, JSON, self.board.hand_out().to_json().encode()
         return HTTPStatus.NOT_FOUND, TEXT, b"not found\n"
 
 

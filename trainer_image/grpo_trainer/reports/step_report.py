@@ -2,6 +2,7 @@
 
 import logging
 import math
+import shutil
 import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -10,7 +11,14 @@ from typing import Any
 
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
-from grpo_contract.metrics import LEARNER_METRICS, TRL_KEYS_BY_LABEL, GroupOutcome, Phase, RewardError
+from grpo_contract.metrics import (
+    LEARNER_METRICS,
+    REWARD_FUNC_GAUGES,
+    TRL_KEYS_BY_LABEL,
+    GroupOutcome,
+    Phase,
+    RewardError,
+)
 from grpo_contract.progress import Metrics, Stage
 from grpo_trainer.instruments.idleness import Balance
 from grpo_trainer.instruments.metrics import LearnerMetrics
@@ -25,8 +33,12 @@ log = logging.getLogger(__name__)
 Logs = Mapping[str, Any]
 
 
+def number(value: Any) -> float | None:
+    return float(value) if isinstance(value, int | float) else None
+
+
 def finite(value: Any) -> float | None:
-    return float(value) if isinstance(value, int | float) and math.isfinite(value) else None
+    return found if (found := number(value)) is not None and math.isfinite(found) else None
 
 
 class StepReport(TrainerCallback):  # type: ignore[misc]
@@ -60,6 +72,7 @@ class StepReport(TrainerCallback):  # type: ignore[misc]
         self.pace = Pace(time.monotonic())
         self.board.update(stage=Stage.WAITING_FOR_GENERATORS)  # until the fleet has one with the first weights
         self.tell_position(state)
+        self.tell_volume()
         if self.keeper.newest is not None:
             self.tell_checkpoint(self.keeper.newest)
         log.info("step %d of %d: training begins", state.global_step, state.max_steps)
@@ -109,7 +122,10 @@ class StepReport(TrainerCallback):  # type: ignore[misc]
 
     def on_save(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
         health = self.keeper.health(state.global_step)
-        self.board.update(checkpoint_health=health)
+        # The operator may be away: what this attempt found damaged at its start stays said until somebody has heard it.
+        if health.trouble is not None or self.board.has_handed_out("checkpoint_health"):
+            self.board.update(checkpoint_health=health)
+        self.tell_volume()
         if health.trouble is not None:
             self.metrics.add("grpo_checkpoint_failures_total", 1, health.trouble.value)
             log.error("%s", health.message)
@@ -149,6 +165,14 @@ class StepReport(TrainerCallback):  # type: ignore[misc]
         self.metrics.set("grpo_checkpoint_step", checkpoint.marker.step)
         self.metrics.set("grpo_checkpoint_timestamp_seconds", saved_at.timestamp())
 
+    def tell_volume(self) -> None:
+        try:
+            volume = shutil.disk_usage(self.keeper.folder.parent)
+        except OSError:  # of which CheckpointHealthy has the words, when the next checkpoint is not written
+            return
+        self.metrics.set("grpo_volume_size_bytes", volume.total)
+        self.metrics.set("grpo_volume_available_bytes", volume.free)
+
     def read_metrics(self, logs: Logs) -> Metrics:
         rewards = {name: finite(logs.get(f"rewards/{name}/mean")) for name in self.rewards}
         return Metrics(
@@ -169,13 +193,13 @@ def copy_gauges(metrics: LearnerMetrics, logs: Logs, rewards: Sequence[str], *, 
         if metric.is_of_evaluation is not of_evaluation:
             continue
         if metric.trl_key is not None:
-            metrics.set(metric.name, finite(logs.get(metric.trl_key)))
+            metrics.set(metric.name, number(logs.get(metric.trl_key)))
         for label, key in TRL_KEYS_BY_LABEL.get(metric.name, {}).items():
-            metrics.set(metric.name, finite(logs.get(key)), label)
-    of_function, prefix = ("grpo_eval_reward_func", "eval_") if of_evaluation else ("grpo_reward_func", "")
+            metrics.set(metric.name, number(logs.get(key)), label)
+    of_function, prefix = (REWARD_FUNC_GAUGES[of_evaluation], "eval_" if of_evaluation else "")
     for name in rewards:
         for stat in ("mean", "std"):
-            metrics.set(of_function, finite(logs.get(f"{prefix}rewards/{name}/{stat}")), name, stat)
+            metrics.set(of_function, number(logs.get(f"{prefix}rewards/{name}/{stat}")), name, stat)
 
 
 def describe(state: TrainerState, metrics: Metrics, seconds: float) -> str:
