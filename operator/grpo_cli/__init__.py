@@ -1,6 +1,7 @@
 """`kubectl grpo`: a GRPORun from a recipe, and what would be refused, translated or wasteful, without a cluster.
 
-    main.py            the commands; the only module that reads files and prints
+    main.py            the commands; the only module that reads files and prints, but for live/
+    live/              commands about runs that are on a cluster: why, top, metrics, suspend, resume, scale
     documents.py       a file's text -> a recipe or a GRPORun; kubectl_yaml.py reads YAML as kubectl does
     from_recipe.py     a recipe -> a GRPORun
     check.py           a GRPORun -> a Report, with the checks below; report.py makes text and JSON of it

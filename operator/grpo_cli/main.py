@@ -1,4 +1,4 @@
-"""The commands of `kubectl grpo`. Reads files and prints; decides nothing of a run."""
+"""The commands of `kubectl grpo`. Reads files and prints; decides nothing of a run. Those about runs on a cluster: live/."""
 
 import argparse
 import json
@@ -12,6 +12,8 @@ from grpo_cli.check import Known, Report, check_run, in_order
 from grpo_cli.documents import Document, UnreadableError, read_document
 from grpo_cli.finding import Finding, Level, error
 from grpo_cli.from_recipe import Pods, Surroundings, build_run, name_of, run_text
+from grpo_cli.live.cluster import ClusterError
+from grpo_cli.live.commands import add_commands
 from grpo_cli.memory import Gpu, Model
 from grpo_cli.model_shape import parse_parameters, read_shape
 from grpo_cli.processes import NUM_PROCESSES, written_for
@@ -32,9 +34,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     given = build_parser().parse_args(arguments)
     try:
         return int(given.run(given))
-    except UnreadableError as problem:
+    except (UnreadableError, ClusterError) as problem:
         print(f"error: {problem}", file=sys.stderr)
         return 1
+    except KeyboardInterrupt:  # how `top` is left
+        return 130
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -50,6 +54,7 @@ def build_parser() -> argparse.ArgumentParser:
         command.add_argument("file", metavar="FILE", help="a YAML file; - for standard input")
         _add_surroundings(command)
     _add_known(checking)
+    add_commands(commands)
     return parser
 
 

@@ -1,0 +1,89 @@
+"""kubectl, with the options that `kubectl grpo` was called with: so whatever logs in for one logs in for the other."""
+
+import json
+import subprocess
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from grpo_contract.labels import ATTEMPT_LABEL, JOB_INDEX_LABEL, ROLE_LABEL, RUN_LABEL, Role
+from grpo_contract.network import LEARNER_HTTP_PORT, METRICS_PATH
+
+Manifest = dict[str, Any]
+
+KUBECTL: Final = "kubectl"
+RESOURCE: Final = "grporuns.grpo.dev"
+ANSWER_S: Final = 60.0
+REQUEST_TIMEOUT: Final = "--request-timeout=30s"
+
+
+class ClusterError(Exception):
+    """kubectl's own words, or one sentence."""
+
+
+@dataclass(frozen=True)
+class Cluster:
+    options: tuple[str, ...] = ()
+    """Of kubectl: where the cluster is, who asks, and in which namespace."""
+
+    def run(self, name: str) -> Manifest:
+        return self._get(RESOURCE, name)
+
+    def pods(self, run: Manifest) -> list[Manifest]:
+        """Of the run, of all attempts."""
+        found: list[Manifest] = self._get("pods", "-l", f"{RUN_LABEL}={run['metadata']['name']}")["items"]
+        return found
+
+    def events(self, objects: Sequence[str]) -> list[Manifest]:
+        """Of objects with these names, in the namespace."""
+        found = self._get("events")["items"]
+        return [event for event in found if event["involvedObject"].get("name") in objects]
+
+    def log(self, pod: Manifest, *options: str) -> str:
+        """With times; empty when the pod has none yet, or none any more."""
+        try:
+            return self._ask("logs", pod["metadata"]["name"], "--timestamps", *options)
+        except ClusterError:
+            return ""
+
+    def metrics(self, pod: Manifest) -> str:
+        """Of a learner, by way of the API server; empty when that may not, or cannot, reach it."""
+        metadata = pod["metadata"]
+        path = f"/api/v1/namespaces/{metadata['namespace']}/pods/{metadata['name']}:{LEARNER_HTTP_PORT}/proxy{METRICS_PATH}"
+        try:
+            return self._ask("get", "--raw", path)
+        except ClusterError:
+            return ""
+
+    def patch(self, name: str, spec: Mapping[str, Any]) -> None:
+        self._ask("patch", RESOURCE, name, "--type=merge", "--patch", json.dumps({"spec": spec}))
+
+    def scale(self, name: str, generators: int) -> None:
+        self._ask("scale", f"{RESOURCE}/{name}", f"--replicas={generators}")
+
+    def _get(self, *what: str) -> Manifest:
+        found: Manifest = json.loads(self._ask("get", *what, "-o", "json"))
+        return found
+
+    def _ask(self, *arguments: str) -> str:
+        command = [KUBECTL, *self.options, REQUEST_TIMEOUT, *arguments]
+        try:
+            done = subprocess.run(command, capture_output=True, text=True, timeout=ANSWER_S, stdin=subprocess.DEVNULL)
+        except FileNotFoundError as error:
+            raise ClusterError("kubectl is not on PATH: install it, or run this where it is.") from error
+        except subprocess.TimeoutExpired as error:
+            raise ClusterError(f"the cluster has not answered within {ANSWER_S:.0f} s.") from error
+        if done.returncode != 0:
+            raise ClusterError(done.stderr.strip().removeprefix("error: ") or f"kubectl ended with {done.returncode}.")
+        return done.stdout
+
+
+def learner_0(run: Manifest, pods: Sequence[Manifest]) -> Manifest | None:
+    """Of the current attempt."""
+    attempt = str(run.get("status", {}).get("attempt", 1))
+    return next((pod for pod in pods if _is_learner_0(pod["metadata"]["labels"], attempt)), None)
+
+
+def _is_learner_0(labels: Mapping[str, str], attempt: str) -> bool:
+    wanted = {ROLE_LABEL: Role.LEARNER.value, ATTEMPT_LABEL: attempt, JOB_INDEX_LABEL: "0"}
+    return wanted.items() <= labels.items()

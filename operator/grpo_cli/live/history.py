@@ -1,0 +1,63 @@
+"""Learner 0's log: the numbers of each step, as `grpo_trainer.reports.step_report` writes them."""
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final
+
+STEP: Final = re.compile(r"\bstep (\d+)/(\d+)  (.*)  ([\d.]+) s$")
+STAMPED: Final = re.compile(r"(\d{4}-\d\d-\d\dT\S+) (.*)")
+PREFIX: Final = re.compile(r"^\d{4}-\d\d-\d\d [\d:,]+ [A-Z]+ ")
+SECONDS: Final = "seconds"
+
+
+@dataclass(frozen=True)
+class Line:
+    at: datetime
+    text: str
+
+    @property
+    def message(self) -> str:
+        """Without what the log puts before it."""
+        return PREFIX.sub("", self.text)
+
+
+@dataclass(frozen=True)
+class StepLine:
+    step: int
+    at: datetime
+    numbers: dict[str, float]
+    """By name, in the order of the log; `seconds` is how long the step took."""
+
+
+def lines_of(log: str) -> list[Line]:
+    """Of `kubectl logs --timestamps`. What a progress bar writes has no time of its own, and is left out."""
+    found = map(STAMPED.match, log.splitlines())
+    return [Line(_time(line[1]), line[2]) for line in found if line]
+
+
+def steps_of(lines: Iterable[Line]) -> list[StepLine]:
+    """In their order; of a step that an attempt has made again, the last one."""
+    steps: dict[int, StepLine] = {}
+    for line in lines:
+        if found := STEP.search(line.text):
+            numbers = dict(map(_number, found[3].split("  "))) | {SECONDS: float(found[4])}
+            steps[int(found[1])] = StepLine(int(found[1]), line.at, numbers)
+    return [steps[step] for step in sorted(steps)]
+
+
+def course(steps: Iterable[StepLine], name: str) -> list[float]:
+    """Of one number, over the steps that have it."""
+    return [step.numbers[name] for step in steps if name in step.numbers]
+
+
+def _number(text: str) -> tuple[str, float]:
+    name, _, value = text.strip().rpartition(" ")
+    return name, float(value)
+
+
+def _time(stamp: str) -> datetime:
+    """RFC 3339 with nanoseconds, of which Python takes six digits."""
+    whole, dot, rest = stamp.partition(".")
+    return datetime.fromisoformat(whole + dot + rest[:6] + "+00:00" if dot else stamp)

@@ -1,0 +1,82 @@
+"""`kubectl grpo`, as a person types it, about a run on a real API server."""
+
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+
+from harness.kubectl import Kubectl
+from harness.layout import ROOT
+from harness.runs import SOON_S, pods, wait_for_phase
+from harness.waiting import wait_for
+from simulated.operator_process import Operator
+from simulated.runs import run_manifest, start_run
+
+pytestmark = pytest.mark.usefixtures("operator")
+
+
+def grpo(kubectl: Kubectl, *arguments: str) -> subprocess.CompletedProcess[str]:
+    assert kubectl.programs is not None
+    environment = os.environ | {
+        "PATH": f"{kubectl.programs}:{os.environ['PATH']}",
+        "PYTHONPATH": f"{ROOT / 'operator'}:{ROOT / 'trainer_image'}",
+    }
+    command = [sys.executable, "-m", "grpo_cli", *arguments, f"--kubeconfig={kubectl.kubeconfig}"]
+    return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60)
+
+
+def said(kubectl: Kubectl, *arguments: str) -> str:
+    done = grpo(kubectl, *arguments)
+    assert (done.returncode, done.stderr) == (0, "")
+    return done.stdout
+
+
+def test_it_says_what_a_run_waits_for(kubectl: Kubectl, operator: Operator, name: str) -> None:
+    kubectl.apply(run_manifest(name, storage={"claimName": "not-there"}))
+    wait_for_phase(kubectl, name, "Pending")
+
+    def waits_for_its_volume() -> bool:
+        return "ClaimNotFound" in said(kubectl, "why", name)
+
+    wait_for("the reason", waits_for_its_volume, SOON_S, 0.5)
+    first, second, *_ = said(kubectl, "why", name).splitlines()
+    assert first.startswith(f"default/{name}: Pending, attempt 1")
+    assert "StorageReady is False for" in second
+    assert "not-there" in second
+    assert json.loads(said(kubectl, "why", name, "-o", "json"))["why"][1].startswith("StorageReady is False for")
+
+
+def test_it_shows_a_run(kubectl: Kubectl, name: str) -> None:
+    start_run(kubectl, name)
+    shown = said(kubectl, "top", name, "--once").splitlines()
+    assert shown[0].startswith(f"default/{name}  Starting  attempt 1  started ")
+    learners, generators = (pods(kubectl, name, role) for role in ("learner", "generator"))
+    lines = [line.split()[:3] for line in shown]
+    for role, of_role in (("learner", learners), ("generator", generators)):
+        assert all([role, pod["metadata"]["name"], "Ready"] in lines for pod in of_role)
+    told = json.loads(said(kubectl, "top", name, "-o", "json"))
+    assert (told["name"], told["phase"], len(told["pods"])) == (name, "Starting", 4)
+    assert said(kubectl, "metrics", name) == "step,time\n"  # no kubelet has a log of it
+
+
+def test_it_changes_a_run(kubectl: Kubectl, name: str) -> None:
+    start_run(kubectl, name)
+    assert said(kubectl, "scale", name, "--generators", "3") == f"grporun/{name} gets 3 generators\n"
+    assert kubectl.get("grporun", name)["spec"]["generators"]["replicas"] == 3
+    for command, suspend in (("suspend", True), ("resume", False)):
+        said(kubectl, command, name)
+        assert kubectl.get("grporun", name)["spec"]["suspend"] is suspend
+
+
+def test_a_run_that_is_not_there(kubectl: Kubectl) -> None:
+    done = grpo(kubectl, "why", "nowhere")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr == 'error: Error from server (NotFound): grporuns.grpo.dev "nowhere" not found\n'
+
+
+def test_without_a_cluster(kubectl: Kubectl) -> None:
+    done = grpo(kubectl, "top", "x", "--once", "--context=elsewhere")
+    assert done.returncode == 1
+    assert done.stderr == "error: Error in configuration: context was not found for specified context: elsewhere\n"

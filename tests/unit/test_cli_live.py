@@ -1,0 +1,121 @@
+"""What `kubectl grpo` says of runs on a cluster: golden texts, and the parts that they are made of.
+
+After a change that is meant: `python -m unit.test_cli_live` writes the texts anew; read the difference.
+"""
+
+import io
+import json
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from grpo_cli.live.history import lines_of, steps_of
+from grpo_cli.live.screen import as_dict, phases_of, picture
+from grpo_cli.live.why import MOST_LINES, why
+from grpo_cli.live.words import duration, sparkline
+from unit.live_runs import HELD, METRICS, NOW, VIEWS, condition, log, run_of
+
+GOLDEN = Path(__file__).parent / "golden" / "live"
+
+
+def why_text(case: str) -> str:
+    return "\n".join(VIEWS[case].why) + "\n"
+
+
+def top_text(case: str) -> str:
+    screen = io.StringIO()
+    Console(file=screen, width=140, highlight=False).print(picture(VIEWS[case], NOW))
+    return "\n".join(line.rstrip() for line in screen.getvalue().splitlines()) + "\n"
+
+
+@pytest.mark.parametrize("case", VIEWS)
+def test_why(case: str) -> None:
+    assert why_text(case) == (GOLDEN / f"why-{case}.txt").read_text()
+    assert len(VIEWS[case].why) <= MOST_LINES
+
+
+@pytest.mark.parametrize("case", VIEWS)
+def test_top(case: str) -> None:
+    assert top_text(case) == (GOLDEN / f"top-{case}.txt").read_text()
+
+
+def test_top_for_programs() -> None:
+    told = json.loads(json.dumps(as_dict(VIEWS["running"])))
+    assert (told["namespace"], told["name"], told["phase"], told["attempt"]) == ("lab", "math", "Running", 2)
+    assert told["phaseSeconds"] == {"generate": 7.0, "learn": 3.0}
+    assert told["steps"][-1] == {
+        "step": 70, "reward": 0.7, "accuracy": 0.35, "kl": 0.007, "loss": 0.004, "entropy": 0.0143, "seconds": 10.0
+    }  # fmt: skip
+    assert [pod["name"] for pod in told["pods"]] == [
+        *("math-learner-2-0", "math-learner-2-1"),
+        *("math-generator-0", "math-generator-1"),
+    ]
+    assert told["why"] == list(VIEWS["running"].why)
+
+
+def test_a_learner_that_says_nothing_is_told_of() -> None:
+    (last,) = lines_of(log(steps=1, last_ago_s=301))
+    told = why(run_of("Running", *HELD), [], last, NOW)
+    assert told[1].startswith("Learner 0 has said nothing for 5 min; the last was: ")
+    assert len(told) == 2, "no word of its pace"
+    slow = run_of("Running", *HELD, progress={"step": 1, "secondsPerStep": 100.0})
+    assert "It trains: a step takes 100 s." in why(slow, [], last, NOW)
+
+
+def test_a_suspended_run_says_only_that() -> None:
+    suspended = condition("Suspended", "True", "Suspended", "spec.suspend is true, and the run has no pods.")
+    not_ready = condition("LearnersReady", "False", "Suspended", "spec.suspend is true.")
+    told = why(run_of("Suspended", suspended, not_ready), [], None, NOW)
+    assert told[1:] == ["Suspended: spec.suspend is true, and the run has no pods."]
+
+
+def test_a_run_without_status() -> None:
+    run = {"metadata": {"namespace": "lab", "name": "math"}}
+    assert why(run, [], None, NOW) == ["lab/math: Pending, attempt 1"]
+
+
+def test_a_step_that_was_made_again_counts_once() -> None:
+    text = log(steps=3, last_ago_s=50) + log(steps=2, last_ago_s=10).replace("reward 0.02", "reward 0.5")
+    steps = steps_of(lines_of(text))
+    assert [step.step for step in steps] == [1, 2, 3]
+    assert steps[1].numbers["reward"] == 0.5
+    assert NOW - steps[1].at == timedelta(seconds=10) - timedelta(microseconds=123456)
+
+
+def test_phases_are_of_a_step() -> None:
+    assert phases_of(METRICS) == {"generate": 7.0, "learn": 3.0}
+    assert phases_of("") == phases_of("grpo_step_seconds_count 0.0\n") == {}
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"),
+    [
+        (0, "0 s"),
+        (59.9, "59 s"),
+        (60, "1 min"),
+        (3599, "59 min"),
+        (3600, "1 h"),
+        (11100, "3 h 5 min"),
+        (86400, "1 d"),
+        (187200, "2 d 4 h"),
+        (-5, "0 s"),
+    ],
+)
+def test_durations(seconds: float, words: str) -> None:
+    assert duration(seconds) == words
+
+
+@pytest.mark.parametrize(
+    ("values", "signs"),
+    [([], ""), ([1.0], "▄"), ([2.0, 2.0], "▄▄"), ([0.0, 0.5, 1.0], "▁▄█"), ([9.0, 9.0, 0.0, 7.0], "▁█")],
+)
+def test_sparklines(values: list[float], signs: str) -> None:
+    assert sparkline(values, width=2 if len(values) == 4 else 8) == signs
+
+
+if __name__ == "__main__":
+    for name in VIEWS:
+        (GOLDEN / f"why-{name}.txt").write_text(why_text(name))
+        (GOLDEN / f"top-{name}.txt").write_text(top_text(name))
