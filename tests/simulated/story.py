@@ -41,6 +41,12 @@ def live(kubectl: Kubectl, name: str) -> None:
     wait_for(f"the end of {name}", lambda: _is_cleared(kubectl, name), LONG_S, 0.2)
 
 
+def go(kubectl: Kubectl, name: str) -> None:
+    """What has ended is removed, by the operator, when its time is over."""
+    change(kubectl, name, ttlSecondsAfterFinished=1)
+    wait_for(f"the removal of {name}", lambda: kubectl.find("grporun", name) is None, LONG_S, 0.2)
+
+
 def remains(kubectl: Kubectl, name: str) -> dict[str, Any]:
     """All that was made for the run and is there, and what is said of it; without names, uids and times of this run."""
     run = kubectl.get("grporun", name)

@@ -12,7 +12,7 @@ from harness.kubectl import Kubectl
 from simulated.faulty_api import Asked, BadWatch, Fault, FaultyApi, Trouble, faulty_api
 from simulated.kept_running import KeptRunning, kept_running
 from simulated.runs import name_of_a_run
-from simulated.story import live, remains
+from simulated.story import go, live, remains
 
 SEED = 20261127
 SHARE = 0.1
@@ -28,12 +28,13 @@ FAULTS = (
 
 WRITES = frozenset(
     {
-        *("POST configmaps", "POST secrets", "POST jobs"),
+        *("POST configmaps", "POST secrets", "POST persistentvolumeclaims", "POST jobs"),
         *("PATCH services", "PATCH networkpolicies", "PATCH deployments", "PATCH grporuns"),
-        *("DELETE jobs", "DELETE deployments"),
+        *("DELETE jobs", "DELETE deployments", "DELETE grporuns"),
     }
 )
-"""Of what the operator writes in a run's life."""
+"""Of what the operator writes in a run's life. That it deletes a pod is no part of this one, and Events follow a status: who is killed
+between the two tells of nothing."""
 
 
 @pytest.fixture(scope="module")
@@ -122,9 +123,12 @@ def test_the_operator_is_killed_at_each_write(
         killer = Killer(operator, when_done)
         faulty.pick, faulty.done = killer.pick, killer.done
         live(kubectl, name)
-    assert_as_if_nothing_had_been(kubectl, faulty, name, undisturbed)
+        assert_as_if_nothing_had_been(kubectl, faulty, name, undisturbed)
+        go(kubectl, name)
     assert set(operator.ends) == {-9}, operator.log.read_text()[-4000:]
-    assert WRITES - {asked.what for asked in killer.killed_at} == set()
+    # What an operator begins with is never the second of its writes.
+    expected = WRITES if when_done else WRITES - {"POST persistentvolumeclaims"}
+    assert expected - {asked.what for asked in killer.killed_at} == set()
     print(len(operator.ends), "operators were killed")
 
 
