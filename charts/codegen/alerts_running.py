@@ -29,8 +29,8 @@ def _no_step(window: str) -> str:
     """Since then, though it was to make some all the time. Its value is the step at which it is. A run that is back at an older
     checkpoint has made none either."""
     before = operator("grpo_run_step", offset=window)
-    else_s = course_of_operator("max_over_time", "grpo_run_phase", window, 'phase!~"Running|Restarting"')
-    return f"({STEP} <= {before} unless on (namespace, run) {else_s})"
+    otherwise = course_of_operator("max_over_time", "grpo_run_phase", window, 'phase!~"Running|Restarting"')
+    return f"({STEP} <= {before} unless on (namespace, run) {otherwise})"
 
 
 RUNNING: Final = (

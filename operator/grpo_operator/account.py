@@ -46,10 +46,10 @@ def _progress(spec: Manifest, status: Manifest) -> Samples:
 
 def _pods(spec: Manifest, status: Manifest, phase: str) -> Samples:
     learners, generators = status.get("learners", {}), status.get("generators", {})
-    for state, key in (("desired", "desired"), ("ready", "ready")):
-        yield "grpo_run_learners", (state,), learners.get(key, 0)
-    for state, key in (("desired", "desired"), ("ready", "ready"), ("in_sync", "inSync")):
-        yield "grpo_run_generators", (state,), generators.get(key, 0)
+    for state in ("desired", "ready"):
+        yield "grpo_run_learners", (state,), learners.get(state, 0)
+        yield "grpo_run_generators", (state,), generators.get(state, 0)
+    yield "grpo_run_generators", ("in_sync",), generators.get("inSync", 0)
     yield "grpo_run_generators", ("recommended",), generators.get("recommended")
     held = 0 if phase in HOLDING_NO_LEARNERS else learners.get("desired", 0)
     yield "grpo_run_gpus", (Role.LEARNER,), held * spec.get("learners", {}).get("gpus", Learners().gpus)

@@ -11,11 +11,12 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from grpo_cli.live.history import lines_of, steps_of
+from grpo_cli.live.history import Line, lines_of, steps_of
+from grpo_cli.live.logs import chosen, is_of_rank, merged, short_names
 from grpo_cli.live.screen import as_dict, phases_of, picture
 from grpo_cli.live.why import MOST_LINES, why
 from grpo_cli.live.words import duration, sparkline
-from unit.live_runs import HELD, METRICS, NOW, VIEWS, condition, log, run_of
+from unit.live_runs import HELD, METRICS, NOW, VIEWS, condition, log, pod, run_of
 
 GOLDEN = Path(__file__).parent / "golden" / "live"
 
@@ -82,6 +83,26 @@ def test_a_step_that_was_made_again_counts_once() -> None:
     assert [step.step for step in steps] == [1, 2, 3]
     assert steps[1].numbers["reward"] == 0.5
     assert NOW - steps[1].at == timedelta(seconds=10) - timedelta(microseconds=123456)
+
+
+def test_logs_of_several_pods_are_one_in_the_order_of_time() -> None:
+    first, second = (lines_of(log(steps=2, last_ago_s=last_ago_s)) for last_ago_s in (10, 5))
+    told = [(pod, line.message.split()[1]) for pod, line in merged({"a": first, "b": second})]
+    assert told == [("a", "1/500"), ("b", "1/500"), ("a", "2/500"), ("b", "2/500")]
+
+
+def test_logs_are_those_of_the_attempt() -> None:
+    pods = [pod("generator", 1), pod("learner", 1), pod("learner", 0), pod("learner", 0, 1), pod("benchmark", 0)]
+    names = [of["metadata"]["name"] for of in chosen(pods, 2, None)]
+    assert names == ["math-learner-2-0", "math-learner-2-1", "math-generator-1"]
+    assert [of["metadata"]["name"] for of in chosen(pods, 2, "generator")] == ["math-generator-1"]
+    assert short_names(names, "math")["math-learner-2-0"] == "learner-2-0"
+
+
+@pytest.mark.parametrize(("text", "rank"), [("INFO step 1/2", 0), ("WARNING [rank 3] slow", 3)])
+def test_a_line_is_of_one_rank(text: str, rank: int) -> None:
+    line = Line(NOW, text)
+    assert [is_of_rank(line, of) for of in range(4)] == [of == rank for of in range(4)]
 
 
 def test_phases_are_of_a_step() -> None:

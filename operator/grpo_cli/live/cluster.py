@@ -2,7 +2,7 @@
 
 import json
 import subprocess
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -45,6 +45,14 @@ class Cluster:
             return self._ask("logs", pod["metadata"]["name"], "--timestamps", *options)
         except ClusterError:
             return ""
+
+    def follow(self, pod: Manifest, options: Sequence[str], tell: Callable[[str], None]) -> None:
+        """Each line of its log, as it comes, until the pod has ended."""
+        command = [KUBECTL, *self.options, "logs", pod["metadata"]["name"], "--timestamps", "--follow", *options]
+        with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as logs:
+            assert logs.stdout is not None
+            for line in logs.stdout:
+                tell(line)
 
     def metrics(self, pod: Manifest) -> str:
         """Of a learner, by way of the API server; empty when that may not, or cannot, reach it."""

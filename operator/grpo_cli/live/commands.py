@@ -6,16 +6,21 @@ import json
 import sys
 import time
 from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
+from itertools import cycle
 from typing import Any, Final
 
 from rich.console import Console
 from rich.live import Live
+from rich.text import Text
 
 from grpo_cli.live.cluster import Cluster, Manifest, learner_0
 from grpo_cli.live.history import Line, StepLine, lines_of, steps_of
+from grpo_cli.live.logs import COLOURS, chosen, is_of_rank, merged, short_names
 from grpo_cli.live.screen import View, as_dict, phases_of, picture
 from grpo_cli.live.why import ENDED, why
+from grpo_contract.labels import Role
 
 Commands = Any
 """What argparse makes parsers of commands with; its type has no public name."""
@@ -30,6 +35,11 @@ def add_commands(commands: Commands) -> None:
     _add(commands, "why", print_why, "say what a run waits for, or why it failed")
     top = _add(commands, "top", print_top, "show how a run is doing, live")
     top.add_argument("--once", action="store_true", help="print one picture, and end")
+    logs = _add(commands, "logs", print_logs, "print the logs of all pods of the current attempt, as one", outputs=())
+    logs.add_argument("-f", "--follow", action="store_true", help="go on with what comes")
+    logs.add_argument("--since", metavar="TIME", help="only what is newer, as in 10m")
+    logs.add_argument("--role", choices=[role.value for role in (Role.LEARNER, Role.GENERATOR)])
+    logs.add_argument("--rank", type=int, metavar="N", help="of one learner process")
     metrics = _add(commands, "metrics", print_metrics, "print the numbers of each step", outputs=("csv", "json"))
     metrics.description = "From the log of the current attempt's learner 0, as far as that goes back."
     for name, suspend, told in (
@@ -114,6 +124,44 @@ def print_metrics(given: argparse.Namespace) -> int:
     else:
         _print_csv(steps)
     return 0
+
+
+def print_logs(given: argparse.Namespace) -> int:
+    cluster = cluster_of(given)
+    run = cluster.run(given.name)
+    role = Role.LEARNER.value if given.rank is not None else given.role
+    pods = chosen(cluster.pods(run), run.get("status", {}).get("attempt", 1), role)
+    names = short_names([pod["metadata"]["name"] for pod in pods], given.name)
+    colours = dict(zip(names, cycle(COLOURS), strict=False))
+    console = Console(highlight=False, soft_wrap=True)
+
+    def tell(pod: str, line: Line) -> None:
+        if given.rank is None or is_of_rank(line, given.rank):
+            console.print(Text.assemble((f"{names[pod]} ", colours[pod]), line.text))
+
+    options = ("--tail=-1", *([f"--since={given.since}"] if given.since else []))
+    if given.follow:
+        _follow(cluster, pods, options, tell)
+    else:
+        for pod, line in merged({pod["metadata"]["name"]: lines_of(cluster.log(pod, *options)) for pod in pods}):
+            tell(pod, line)
+    return 0
+
+
+def _follow(
+    cluster: Cluster, pods: list[Manifest], options: tuple[str, ...], tell: Callable[[str, Line], None]
+) -> None:
+    """Until each of them has ended."""
+
+    def follow(pod: Manifest) -> None:
+        def tell_line(text: str) -> None:
+            for line in lines_of(text):
+                tell(pod["metadata"]["name"], line)
+
+        cluster.follow(pod, options, tell_line)
+
+    with ThreadPoolExecutor(max(1, len(pods))) as threads:
+        list(threads.map(follow, pods))
 
 
 def _set_suspend(suspend: bool) -> Callable[[argparse.Namespace], int]:

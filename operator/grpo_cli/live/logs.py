@@ -1,0 +1,44 @@
+"""Logs of several pods as one: in the order of time, each line with its pod before it."""
+
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any, Final
+
+from grpo_cli.live.history import Line
+from grpo_contract.labels import ATTEMPT_LABEL, ROLE_LABEL, Role
+
+Manifest = Mapping[str, Any]
+
+COLOURS: Final = ("cyan", "green", "magenta", "yellow", "blue", "bright_cyan", "bright_green", "bright_magenta")
+OF_RANK: Final = re.compile(r"\[rank (\d+)\] ")
+
+
+def chosen(pods: Iterable[Manifest], attempt: int, role: str | None) -> list[Manifest]:
+    """Those whose logs tell of this attempt: its learners, and all generators."""
+
+    def is_chosen(labels: Mapping[str, str]) -> bool:
+        if labels[ROLE_LABEL] == Role.LEARNER and labels.get(ATTEMPT_LABEL) != str(attempt):
+            return False
+        return labels[ROLE_LABEL] in (Role.LEARNER, Role.GENERATOR) and role in (None, labels[ROLE_LABEL])
+
+    return sorted(
+        (pod for pod in pods if is_chosen(pod["metadata"]["labels"])),
+        key=lambda pod: (pod["metadata"]["labels"][ROLE_LABEL] != Role.LEARNER, str(pod["metadata"]["name"])),
+    )
+
+
+def merged(logs: Mapping[str, Sequence[Line]]) -> Iterator[tuple[str, Line]]:
+    """`logs`: by pod."""
+    lines = [(pod, line) for pod, of_pod in logs.items() for line in of_pod]
+    return iter(sorted(lines, key=lambda entry: entry[1].at))
+
+
+def is_of_rank(line: Line, rank: int) -> bool:
+    """Learner processes but the first say which they are."""
+    found = OF_RANK.search(line.text)
+    return rank == (int(found[1]) if found else 0)
+
+
+def short_names(pods: Iterable[str], run: str) -> dict[str, str]:
+    """Without the run's name, which all have."""
+    return {pod: pod.removeprefix(f"{run}-") for pod in pods}
