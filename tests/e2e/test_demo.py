@@ -14,6 +14,7 @@ from codegen.dashboard_queries import queries_of
 from demo.__main__ import print_results
 from e2e.observed import Observed, observe_demo
 from grpo_contract.metrics import LEARNER_METRICS, OPERATOR_METRICS, Kind
+from harness.command import said
 from harness.demo_runs import demo_run
 from harness.installation import tool_output
 from harness.kubectl import Kubectl
@@ -176,6 +177,24 @@ def test_every_query_of_the_dashboards_returns_data(demo: Observed, prometheus: 
         and not prometheus.query_range(query.with_values(values), demo.started, demo.ended, 5)
     ]
     assert empty == []
+
+
+def test_the_command_tells_of_the_run_when_it_is_over(demo: Observed, demo_namespace: Kubectl) -> None:
+    made = demo.run["status"]["progress"]["step"]
+    steps = json.loads(said(demo_namespace, "metrics", "demo", "-o", "json"))
+    assert steps[-1]["step"] == made
+    assert [step["step"] for step in steps] == list(range(steps[0]["step"], made + 1))
+    assert {"reward", "kl", "loss", "entropy", "seconds"} <= steps[-1].keys()
+    headline, end, *_ = said(demo_namespace, "why", "demo").splitlines()
+    assert headline.startswith("e2e-demo/demo: Succeeded for ")
+    assert end.startswith("Completed: ")
+    told = json.loads(said(demo_namespace, "top", "demo", "-o", "json"))
+    assert [step["step"] for step in told["steps"]] == [step["step"] for step in steps]
+    assert {pod["role"] for pod in told["pods"]} == {"learner"}, "generators go with the end of the run"
+    assert "Completed" in said(demo_namespace, "top", "demo", "--once")
+    of_first = said(demo_namespace, "logs", "demo", "--rank=0").splitlines()
+    assert any(f"step {made}/{made}" in line for line in of_first)
+    assert not any("[rank " in line for line in of_first)
 
 
 def test_delete_leaves_nothing(demo: Observed, demo_namespace: Kubectl) -> None:

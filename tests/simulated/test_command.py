@@ -1,36 +1,17 @@
 """`kubectl grpo`, as a person types it, about a run on a real API server."""
 
 import json
-import os
-import subprocess
-import sys
 
 import pytest
 
+from harness.command import grpo, said
 from harness.kubectl import Kubectl
-from harness.layout import ROOT
 from harness.runs import SOON_S, pods, wait_for_phase
 from harness.waiting import wait_for
 from simulated.operator_process import Operator
 from simulated.runs import run_manifest, start_run
 
 pytestmark = pytest.mark.usefixtures("operator")
-
-
-def grpo(kubectl: Kubectl, *arguments: str) -> subprocess.CompletedProcess[str]:
-    assert kubectl.programs is not None
-    environment = os.environ | {
-        "PATH": f"{kubectl.programs}:{os.environ['PATH']}",
-        "PYTHONPATH": f"{ROOT / 'operator'}:{ROOT / 'trainer_image'}",
-    }
-    command = [sys.executable, "-m", "grpo_cli", *arguments, f"--kubeconfig={kubectl.kubeconfig}"]
-    return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60)
-
-
-def said(kubectl: Kubectl, *arguments: str) -> str:
-    done = grpo(kubectl, *arguments)
-    assert (done.returncode, done.stderr) == (0, "")
-    return done.stdout
 
 
 def test_it_says_what_a_run_waits_for(kubectl: Kubectl, operator: Operator, name: str) -> None:
