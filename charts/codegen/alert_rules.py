@@ -76,8 +76,10 @@ def in_phase(phases: str) -> str:
     return f"""{operator("grpo_run_phase", f'phase=~"{phases}"')} == 1"""
 
 
-def while_running(expr: str) -> str:
-    return f"({expr}) and on (namespace, run) {in_phase('Running')}"
+def while_training(expr: str) -> str:
+    """Not while a trained model is saved or evaluated: the phase is Running then, too."""
+    after = operator("grpo_run_condition", 'type="Progressing", reason=~"Saving|Evaluating"')
+    return f"({expr}) and on (namespace, run) {in_phase('Running')} unless on (namespace, run) {after}"
 
 
 def _moved(expr: str) -> str:

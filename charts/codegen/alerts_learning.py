@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from codegen.alert_rules import Alert, Rule, Severity, course, growth, learner, while_running
+from codegen.alert_rules import Alert, Rule, Severity, course, growth, learner, while_training
 
 NAMED: Final = "GRPORun {{ $labels.namespace }}/{{ $labels.run }}"
 REWARD: Final = course("avg_over_time", "grpo_reward", "15m")
@@ -14,6 +14,10 @@ CHANGE_OF_REWARD: Final = (
 )
 FAILED_SCORES: Final = growth("grpo_reward_errors_total", "15m", 'reason!="UnparsableSolution"')
 COMPLETIONS: Final = growth("grpo_generator_completions_total", "15m")
+NOT_FINITE: Final = (
+    "max by (namespace, run) (sum by (namespace, run, metric) "
+    '(increase(grpo_not_finite_total{metric!~"grpo_eval_.*"}[15m])))'
+)
 
 LEARNING: Final = (
     Alert(
@@ -32,7 +36,7 @@ LEARNING: Final = (
         "GRPORewardFlat",
         (
             Rule(
-                while_running(f"{CHANGE_OF_REWARD} <= 0.05 * {SPREAD}"),
+                while_training(f"{CHANGE_OF_REWARD} <= 0.05 * {SPREAD}"),
                 Severity.INFO,
                 f"The reward of {NAMED} has changed by {{{{ printf `%.3g` $value }}}} in six hours.",
                 "1h",
@@ -71,9 +75,10 @@ LEARNING: Final = (
         "GRPOLossNaN",
         (
             Rule(
-                growth("grpo_not_finite_total", "10m", 'metric!~"grpo_eval_.*"') + " > 0",
+                f"{NOT_FINITE} / {growth('grpo_step_seconds_count', '15m')} > 0.5",
                 Severity.CRITICAL,
-                f"Loss, gradients or rewards of {NAMED} are NaN or infinite.",
+                f"Gradients, or other metrics, of {{{{ $value | humanizePercentage }}}} of the steps of {NAMED} are NaN or infinite.",
+                "5m",
             ),
         ),
     ),

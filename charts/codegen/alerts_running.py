@@ -12,13 +12,13 @@ from codegen.alert_rules import (
     in_phase,
     learner,
     operator,
-    while_running,
+    while_training,
 )
 from codegen.alerts_learning import NAMED
 
 SLOW_STEP_S: Final = 200
 """Runs of which a step takes longer get hours."""
-IS_SLOW: Final = f"{operator('grpo_run_seconds_per_step')} > {SLOW_STEP_S}"
+IS_SLOW: Final = f"{course_of_operator('max_over_time', 'grpo_run_seconds_per_step', '6h')} > {SLOW_STEP_S}"
 STEP: Final = operator("grpo_run_step")
 IN_SYNC: Final = operator("grpo_run_generators", 'state="in_sync"')
 DESIRED: Final = operator("grpo_run_generators", 'state="desired"')
@@ -26,11 +26,13 @@ UNSAVED: Final = f"{STEP} - {operator('grpo_run_checkpoint_step')}"
 
 
 def _no_step(window: str) -> str:
-    """Since then, though it was to make some all the time. Its value is the step at which it is. A run that is back at an older
-    checkpoint has made none either."""
+    """Since then, though it said all the time that it trains. Its value is the step at which it is."""
     before = operator("grpo_run_step", offset=window)
-    otherwise = course_of_operator("max_over_time", "grpo_run_phase", window, 'phase!~"Running|Restarting"')
-    return f"({STEP} <= {before} unless on (namespace, run) {otherwise})"
+    otherwise = course_of_operator(
+        "max_over_time", "grpo_run_condition", window, 'type="Progressing", reason!="Training"'
+    )
+    trains = operator("grpo_run_condition", 'type="Progressing", reason="Training"')
+    return f"({STEP} <= {before} and on (namespace, run) {trains} unless on (namespace, run) {otherwise})"
 
 
 RUNNING: Final = (
@@ -60,13 +62,13 @@ RUNNING: Final = (
         "GRPOGeneratorsLost",
         (
             Rule(
-                while_running(f"{IN_SYNC} == 0"),
+                while_training(f"{IN_SYNC} == 0"),
                 Severity.CRITICAL,
                 f"{NAMED} has {{{{ $value }}}} generators that can write completions.",
                 "5m",
             ),
             Rule(
-                while_running(f"{DESIRED} - {IN_SYNC} > 0"),
+                while_training(f"{DESIRED} - {IN_SYNC} > 0"),
                 Severity.WARNING,
                 f"{{{{ $value }}}} of the generators of {NAMED} have written nothing for a quarter of an hour.",
                 "15m",
@@ -93,7 +95,7 @@ RUNNING: Final = (
         "GRPOCheckpointTooOld",
         (
             Rule(
-                while_running(f"{UNSAVED} > 2 * {operator('grpo_run_checkpoint_every_steps')}"),
+                while_training(f"{UNSAVED} > 2 * {operator('grpo_run_checkpoint_every_steps')}"),
                 Severity.WARNING,
                 f"{NAMED} has made {{{{ $value }}}} steps since its newest checkpoint, more than twice spec.checkpoint.everySteps.",
                 "5m",
@@ -104,7 +106,7 @@ RUNNING: Final = (
         "GRPOCheckpointUnhealthy",
         (
             Rule(
-                while_running(operator("grpo_run_condition", 'type="CheckpointHealthy"') + " == 0"),
+                while_training(operator("grpo_run_condition", 'type="CheckpointHealthy"') + " == 0"),
                 Severity.WARNING,
                 f"The condition CheckpointHealthy of {NAMED} is False: a checkpoint was not written, or is damaged.",
                 "1m",

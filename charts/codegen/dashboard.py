@@ -44,9 +44,9 @@ FLEET_ROWS: Rows = (
     ("Operator", PANEL_HEIGHT, fleet_rows.operator),
 )
 ANNOTATIONS = (
-    ("Restarts", f"changes(grpo_run_attempt{{{SELECTOR_OF_OPERATOR}}}[1m]) > 0", "red"),
-    ("Generators lost", f"changes(grpo_generator_failovers_total{{{SELECTOR}}}[1m]) > 0", "orange"),
-    ("Checkpoints", f"changes(grpo_checkpoint_step{{{SELECTOR}}}[1m]) > 0", "green"),
+    ("Restarts", f"changes(grpo_run_attempt{{{SELECTOR_OF_OPERATOR}}}[2m]) > 0", "red"),
+    ("Generators lost", f"changes(grpo_generator_failovers_total{{{SELECTOR}}}[2m]) > 0", "orange"),
+    ("Checkpoints", f"changes(grpo_checkpoint_step{{{SELECTOR}}}[2m]) > 0", "green"),
 )
 WINDOWS, DEFAULT_WINDOW = ("1m", "2m", "5m", "15m", "1h", "6h"), "5m"
 

@@ -50,7 +50,7 @@ def overview() -> list[Line]:
                 "GPU-hours",
                 "none",
                 f"sum({hours(of_runs('grpo_run_gpus', 'role'))})",
-                "What pods of runs have held in the chosen time.",
+                "What pods of runs have held, or waited for while their run was active, in the chosen time.",
                 decimals=0,
             ),
         ]
@@ -171,11 +171,12 @@ def failures() -> list[Line]:
                 "none",
                 by_ref(
                     (
-                        f"count by (type, reason) ({of_runs('grpo_run_condition', 'type', 'reason')} == 0)",
+                        f"count by (type, reason) ({of_runs('grpo_run_condition', 'type', 'reason')} == 0 and on "
+                        f"(run_namespace, run) {_in_phase('Pending|Starting|Running|Restarting')})",
                         "{{type}} {{reason}}",
                     )
                 ),
-                "Conditions that are False, by reason: how many runs each holds up. What to do stands in the reference.",
+                "Conditions of active runs that are False, by reason: how many runs each holds up. What to do stands in the reference.",
             ),
         ]
     ]

@@ -113,7 +113,7 @@ def gpus() -> list[Line]:
                 "GPU-hours",
                 "none",
                 f"sum({hours(told_by_operator('grpo_run_gpus', 'role'))})",
-                "What the run's pods have held in the chosen time, learners and generators together.",
+                "What the run's pods have held, or waited for while it was active, in the chosen time; learners and generators together.",
                 decimals=1,
             ),
             number(

@@ -41,7 +41,7 @@ def _progress(spec: Manifest, status: Manifest) -> Samples:
     yield "grpo_run_seconds_per_step", (), steps.get("secondsPerStep")
     every = spec.get("checkpoint", {}).get("everySteps", Checkpoint().every_steps)
     yield "grpo_run_checkpoint_every_steps", (), every
-    yield "grpo_run_checkpoint_step", (), (status.get("checkpoint") or {}).get("step", 0)
+    yield "grpo_run_checkpoint_step", (), (status.get("checkpoint") or {}).get("step")
 
 
 def _pods(spec: Manifest, status: Manifest, phase: str) -> Samples:

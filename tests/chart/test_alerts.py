@@ -33,6 +33,8 @@ WELL: Mapping[str, str] = {
     "grpo_run_generators{state=desired}": f"4{LONG}",
     "grpo_run_generators{state=in_sync}": f"4{LONG}",
     "grpo_run_condition{type=CheckpointHealthy}": f"1{LONG}",
+    "grpo_run_condition{type=Progressing,reason=Training}": f"1{LONG}",
+    "grpo_step_seconds_count": f"0+2{LONG}",
     "grpo_generators{state=ready}": f"0{LONG}",
     "grpo_too_stale_completions_total": f"0{LONG}",
     "grpo_reward": f"0.1+0.001{LONG}",
@@ -80,10 +82,10 @@ FIRING = {
         STALLED + "178.",
         "critical",
     ),
-    "attempts that come to the same step again and again": Course(
+    "no step of a slow run that was started again": Course(
         "GRPORunStalled",
-        {"grpo_run_step": f"0+2x{LATE - 40} {'940 941 942 943 944 ' * 8}"},
-        STALLED + "944.",
+        {"grpo_run_seconds_per_step": f"300x{LATE - 362} _x362", "grpo_run_step": since(362, "0+1", 178)},
+        STALLED + "178.",
         "critical",
     ),
     "the run failed": Course(
@@ -166,8 +168,8 @@ FIRING = {
     ),
     "a NaN": Course(
         "GRPOLossNaN",
-        {"grpo_not_finite_total{metric=grpo_grad_norm}": since(2, 0, 1)},
-        f"Loss, gradients or rewards of {RUN} are NaN or infinite.",
+        {"grpo_not_finite_total{metric=grpo_grad_norm}": f"0x{LATE - 60} 0+2x60"},
+        f"Gradients, or other metrics, of 100% of the steps of {RUN} are NaN or infinite.",
         "critical",
     ),
     "completions cut off": Course(
@@ -224,8 +226,42 @@ SILENT: Mapping[str, tuple[tuple[str, ...], Mapping[str, str | None]]] = {
             "grpo_run_checkpoint_step": since(300, "-10+2", 470),
             "grpo_run_phase{phase=Running}": f"1x{LATE - 300} _x280 1x19",
             "grpo_run_phase{phase=Suspended}": f"_x{LATE - 300} 1x280 stale",
+            "grpo_run_condition{type=Progressing,reason=Training}": f"1x{LATE - 300} _x280 1x19",
+            "grpo_run_condition{type=Progressing,reason=Suspended}": f"_x{LATE - 300} 0x280 stale",
             "grpo_reward": None,
         },
+    ),
+    "a model that is evaluated after its last step": (
+        ("GRPORunStalled", "GRPOGeneratorsLost"),
+        {
+            "grpo_run_step": since(60, "0+2", 960),
+            "grpo_run_generators{state=in_sync}": since(60, 4, 0),
+            "grpo_run_condition{type=Progressing,reason=Training}": f"1x{LATE - 60} stale",
+            "grpo_run_condition{type=Progressing,reason=Evaluating}": f"_x{LATE - 60} 1x60",
+        },
+    ),
+    "a later attempt that waits for room": (
+        ("GRPORunStalled",),
+        {
+            "grpo_run_step": since(60, "0+2", 940),
+            "grpo_run_condition{type=Progressing,reason=Training}": f"1x{LATE - 60} stale",
+            "grpo_run_condition{type=Progressing,reason=Starting}": f"_x{LATE - 60} 1x60",
+        },
+    ),
+    "a restart of a run with steps of ten minutes": (
+        ("GRPORunStalled",),
+        {
+            "grpo_run_seconds_per_step": f"600x{LATE - 5} _x5",
+            "grpo_run_step": f"0+0.1x{LATE - 5} 50x5",
+        },
+    ),
+    "a run that started from another one's checkpoint": (
+        ("GRPOCheckpointTooOld",),
+        {"grpo_run_step": f"1000+2{LONG}", "grpo_run_checkpoint_step": None},
+    ),
+    "gradients that overflow now and then, as with fp16": (
+        ("GRPOLossNaN",),
+        {"grpo_not_finite_total{metric=grpo_grad_norm}": f"0+0.5{LONG}"},
     ),
     "generators that are started anew": (
         ("GRPOGeneratorsLost",),
@@ -240,6 +276,8 @@ SILENT: Mapping[str, tuple[tuple[str, ...], Mapping[str, str | None]]] = {
         {
             "grpo_run_phase{phase=Running}": None,
             "grpo_run_phase{phase=Starting}": f"1{LONG}",
+            "grpo_run_condition{type=Progressing,reason=Training}": None,
+            "grpo_run_condition{type=Progressing,reason=Starting}": f"1{LONG}",
             "grpo_run_generators{state=in_sync}": f"0{LONG}",
             "grpo_run_step": f"0{LONG}",
             "grpo_run_checkpoint_step": f"0{LONG}",
@@ -258,6 +296,8 @@ SILENT: Mapping[str, tuple[tuple[str, ...], Mapping[str, str | None]]] = {
         {
             "grpo_run_phase{phase=Running}": None,
             "grpo_run_phase{phase=Failed}": f"1{LONG}",
+            "grpo_run_condition{type=Progressing,reason=Training}": None,
+            "grpo_run_condition{type=Progressing,reason=RunEnded}": f"0{LONG}",
             "grpo_run_last_failure_timestamp_seconds{reason=OOMKilled}": f"-90000{LONG}",
             "grpo_run_step": f"70{LONG}",
             "grpo_run_checkpoint_step": f"0{LONG}",
@@ -312,7 +352,7 @@ def test_each_alert_has_a_page_that_says_what_to_do() -> None:
 
 
 def test_rules_ask_for_metrics_that_exist() -> None:
-    known = {metric.name for metric in (*LEARNER_METRICS, *OPERATOR_METRICS)}
+    known = {metric.name for metric in (*LEARNER_METRICS, *OPERATOR_METRICS)} | {"grpo_step_seconds_count"}
     asked = set(re.findall(r"\b(?:grpo|controller)_[a-z_]+[a-z](?![a-z_])", RULES.read_text()))
     assert asked <= known
     assert {re.split(r"[{]", series)[0] for course in FIRING.values() for series in course.series} <= known

@@ -39,7 +39,9 @@ def test_it_shows_a_run(kubectl: Kubectl, name: str) -> None:
         assert all([role, pod["metadata"]["name"], "Ready"] in lines for pod in of_role)
     told = json.loads(said(kubectl, "top", name, "-o", "json"))
     assert (told["name"], told["phase"], len(told["pods"])) == (name, "Starting", 4)
-    assert said(kubectl, "metrics", name) == "step,time\n"  # no kubelet has a log of it
+    done = grpo(kubectl, "metrics", name)
+    assert (done.returncode, done.stdout) == (1, ""), "no kubelet has a log of it"
+    assert done.stderr.startswith("error: ")
 
 
 def test_it_changes_a_run(kubectl: Kubectl, name: str) -> None:

@@ -78,6 +78,7 @@ def test_a_run_without_status_is_told_of() -> None:
     assert found["grpo_run_step",] == 0
     assert found["grpo_run_gpus", "learner"] == 0
     assert ("grpo_run_max_steps",) not in found
+    assert ("grpo_run_checkpoint_step",) not in found
 
 
 @pytest.mark.parametrize("phase", ["Pending", "Suspended", "Succeeded", "Failed"])

@@ -105,6 +105,11 @@ def test_a_line_is_of_one_rank(text: str, rank: int) -> None:
     assert [is_of_rank(line, of) for of in range(4)] == [of == rank for of in range(4)]
 
 
+def test_a_log_has_the_times_of_its_node() -> None:
+    (line,) = lines_of("2026-11-28T07:00:00.123456789-05:00 hello")
+    assert line.at == NOW + timedelta(microseconds=123456)
+
+
 def test_phases_are_of_a_step() -> None:
     assert phases_of(METRICS) == {"generate": 7.0, "learn": 3.0}
     assert phases_of("") == phases_of("grpo_step_seconds_count 0.0\n") == {}

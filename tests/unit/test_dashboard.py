@@ -63,10 +63,10 @@ def test_query(query: PanelQuery) -> None:
     assert query.metrics, "a query without a metric shows nothing"
     assert query.metrics <= SERIES.keys() | OPERATORS_SERIES.keys() | VLLM_METRICS
     # Every selector names the run: two runs in one Prometheus must not mix.
-    for metric, selector in re.findall(r"([\w:]+)\{([^}]*)\}", query.expr):
+    for metric in query.metrics:
         label = "run_namespace" if metric in OPERATORS_SERIES else "namespace"
-        assert selector.startswith(f'{label}="$namespace", run="$run"')
-    assert len(re.findall(r"\{", query.expr)) >= len(query.metrics)
+        selected = query.expr.count(f'{metric}{{{label}="$namespace", run="$run"')
+        assert selected == len(re.findall(rf"\b{metric}\b", query.expr))
     assert query.variables <= VARIABLES | {"__range"}
     series = SERIES | OPERATORS_SERIES
     known = TARGET_LABELS.union(*(series.get(metric, set()) for metric in query.metrics))
@@ -86,7 +86,7 @@ def test_query_of_the_fleet(query: PanelQuery) -> None:
 def test_counters_are_shown_as_rates_and_gauges_are_not(query: PanelQuery) -> None:
     growing = growing_series()
     for metric in query.metrics:
-        in_rate = re.findall(rf"(rate|increase|changes)\({metric}\{{[^}}]*\}}\[(\$window|1m)\]\)", query.expr)
+        in_rate = re.findall(rf"(rate|increase|changes)\({metric}\{{[^}}]*\}}\[(\$window|2m)\]\)", query.expr)
         in_rate = in_rate if metric in growing else [function for function, _ in in_rate if function != "changes"]
         assert len(in_rate) == (len(re.findall(rf"\b{metric}\{{", query.expr)) if metric in growing else 0)
 

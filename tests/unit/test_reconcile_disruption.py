@@ -120,6 +120,19 @@ def test_an_attempt_that_waited_in_vain_for_room_for_a_learner(step: int, is_apa
     assert (run.status.learners.restarts, run.status.disruptions) == ((1, 1) if is_apart else (2, 0))
 
 
+def test_a_learner_that_is_deleted_with_the_others_hides_no_failure() -> None:
+    """Of a container that is gone before it is looked at the kubelet does not know how it ended."""
+    failed = failed_learner(attempt=2)
+    taken_along = failed_learner(
+        *(1, 2), exit_code=137, reason="ContainerStatusUnknown", at_s=1,
+        deletionTimestamp=ago(-27), deletionGracePeriodSeconds=30,
+    )  # fmt: skip
+    run = with_conditions(make_run(learners={"replicas": 2}), attempt=2, **STARTED)
+    run = then(run, look(run, make_job(2, conditions=(job_condition("Failed"),)), failed, taken_along, CLAIM))
+    assert run.status.last_failure is not None
+    assert (run.status.last_failure.reason, run.status.disruptions) == ("LearnerError", 0)
+
+
 def test_a_limit_of_the_pods_own_is_named_with_its_remedy() -> None:
     run = end_of(1, of_own_limit(1, "Evicted"), make_run())
     assert run.status.last_failure is not None

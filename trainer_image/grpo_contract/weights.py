@@ -28,10 +28,10 @@ from typing import Final
 from pydantic import BaseModel, ConfigDict
 
 STAGE_PATH: Final = "/stage_weights"
-CHECKSUM_BYTES: Final = 4
-LINE_BYTES: Final = 256
 SILENCE_S: Final = 45.0
 """Who takes no part in a transfer for so long is gone, whatever its deadline; both ends go by it."""
+CHECKSUM_BYTES: Final = 4
+LINE_BYTES: Final = 256
 """No first line of a stream is longer."""
 BLOCK_BYTES: Final = 4 << 20
 """What learners cut tensors into: a block, its old bytes and its changes fit into a core's cache together. A multiple of

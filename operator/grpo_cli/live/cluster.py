@@ -2,19 +2,26 @@
 
 import json
 import subprocess
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from subprocess import DEVNULL, PIPE
 from typing import Any, Final
 
-from grpo_contract.labels import ATTEMPT_LABEL, JOB_INDEX_LABEL, ROLE_LABEL, RUN_LABEL, Role
+from grpo_contract.labels import ATTEMPT_LABEL, JOB_INDEX_LABEL, ROLE_LABEL, RUN_LABEL, RUN_UID_LABEL, Role
 from grpo_contract.network import LEARNER_HTTP_PORT, METRICS_PATH
 
-Manifest = dict[str, Any]
+Manifest = Mapping[str, Any]
 
 KUBECTL: Final = "kubectl"
 RESOURCE: Final = "grporuns.grpo.dev"
 ANSWER_S: Final = 60.0
 REQUEST_TIMEOUT: Final = "--request-timeout=30s"
+LOG_S: Final = 600.0
+"""A long one takes its time."""
+WAITS_TO_START: Final = "waiting to start"
+"""kubectl's words on a container that has no log yet."""
+LOOK_AGAIN_S: Final = 2.0
 
 
 class ClusterError(Exception):
@@ -30,8 +37,10 @@ class Cluster:
         return self._get(RESOURCE, name)
 
     def pods(self, run: Manifest) -> list[Manifest]:
-        """Of the run, of all attempts."""
-        found: list[Manifest] = self._get("pods", "-l", f"{RUN_LABEL}={run['metadata']['name']}")["items"]
+        """Of the run, of all attempts; not of a deleted one of the same name."""
+        labels = {RUN_LABEL: run["metadata"]["name"], RUN_UID_LABEL: run["metadata"]["uid"]}
+        selector = ",".join(f"{label}={value}" for label, value in labels.items())
+        found: list[Manifest] = self._get("pods", "-l", selector)["items"]
         return found
 
     def events(self, objects: Sequence[str]) -> list[Manifest]:
@@ -40,19 +49,32 @@ class Cluster:
         return [event for event in found if event["involvedObject"].get("name") in objects]
 
     def log(self, pod: Manifest, *options: str) -> str:
-        """With times; empty when the pod has none yet, or none any more."""
-        try:
-            return self._ask("logs", pod["metadata"]["name"], "--timestamps", *options)
-        except ClusterError:
-            return ""
+        """With times.
+
+        Raises:
+            ClusterError: the pod has none yet, or none any more, or it may not be read.
+        """
+        return self._answer(["logs", pod["metadata"]["name"], "--timestamps", *options], LOG_S)
 
     def follow(self, pod: Manifest, options: Sequence[str], tell: Callable[[str], None]) -> None:
-        """Each line of its log, as it comes, until the pod has ended."""
-        command = [KUBECTL, *self.options, "logs", pod["metadata"]["name"], "--timestamps", "--follow", *options]
-        with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as logs:
-            assert logs.stdout is not None
-            for line in logs.stdout:
-                tell(line)
+        """Each line of its log, as it comes, until the pod has ended; from when it has one.
+
+        Raises:
+            ClusterError: it may not be read, or the pod is gone.
+        """
+        while True:
+            command = [*self._command("logs", pod["metadata"]["name"], "--timestamps", "--follow"), *options]
+            with subprocess.Popen(command, stdout=PIPE, stderr=PIPE, encoding="utf-8", errors="replace") as logs:
+                assert logs.stdout is not None
+                assert logs.stderr is not None
+                for line in logs.stdout:
+                    tell(line)
+                trouble = logs.stderr.read()
+            if logs.returncode == 0:
+                return
+            if WAITS_TO_START not in trouble:
+                raise ClusterError(trouble.strip())
+            time.sleep(LOOK_AGAIN_S)
 
     def metrics(self, pod: Manifest) -> str:
         """Of a learner, by way of the API server; empty when that may not, or cannot, reach it."""
@@ -74,13 +96,21 @@ class Cluster:
         return found
 
     def _ask(self, *arguments: str) -> str:
-        command = [KUBECTL, *self.options, REQUEST_TIMEOUT, *arguments]
+        return self._answer([REQUEST_TIMEOUT, *arguments], ANSWER_S)
+
+    def _command(self, *arguments: str) -> list[str]:
+        return [KUBECTL, *self.options, *arguments]
+
+    def _answer(self, arguments: Sequence[str], within_s: float) -> str:
+        command = self._command(*arguments)
         try:
-            done = subprocess.run(command, capture_output=True, text=True, timeout=ANSWER_S, stdin=subprocess.DEVNULL)
+            done = subprocess.run(
+                command, stdin=DEVNULL, capture_output=True, encoding="utf-8", errors="replace", timeout=within_s
+            )
         except FileNotFoundError as error:
             raise ClusterError("kubectl is not on PATH: install it, or run this where it is.") from error
         except subprocess.TimeoutExpired as error:
-            raise ClusterError(f"the cluster has not answered within {ANSWER_S:.0f} s.") from error
+            raise ClusterError(f"the cluster has not answered within {within_s:.0f} s.") from error
         if done.returncode != 0:
             raise ClusterError(done.stderr.strip().removeprefix("error: ") or f"kubectl ended with {done.returncode}.")
         return done.stdout

@@ -7,15 +7,16 @@ import sys
 import time
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from datetime import UTC, datetime
 from itertools import cycle
 from typing import Any, Final
 
-from rich.console import Console
+from rich.console import Console, RenderableType
 from rich.live import Live
 from rich.text import Text
 
-from grpo_cli.live.cluster import Cluster, Manifest, learner_0
+from grpo_cli.live.cluster import Cluster, ClusterError, Manifest, learner_0
 from grpo_cli.live.history import Line, StepLine, lines_of, steps_of
 from grpo_cli.live.logs import COLOURS, chosen, is_of_rank, merged, short_names
 from grpo_cli.live.screen import View, as_dict, phases_of, picture
@@ -27,6 +28,8 @@ Commands = Any
 KUBECTLS: Final = ("namespace", "context", "kubeconfig")
 """Options that are handed on to kubectl."""
 LOOK_EVERY_S: Final = 2.0
+WIDTH: Final = 160
+"""Where nobody says how wide it may be."""
 LAST_LINES: Final = "--tail=2000"
 """Of learner 0's log, for the course of the last steps."""
 
@@ -78,7 +81,7 @@ def print_why(given: argparse.Namespace) -> int:
     cluster = cluster_of(given)
     run = cluster.run(given.name)
     pods = cluster.pods(run)
-    lines = _why(cluster, run, pods, lines_of(_log(cluster, run, pods, "--tail=1")), _now())
+    lines = _why(cluster, run, pods, _last_lines(cluster, run, pods, "--tail=1"), _now())
     print(_as_json({"why": lines}) if given.output == "json" else "\n".join(lines))
     return 0
 
@@ -88,16 +91,25 @@ def print_top(given: argparse.Namespace) -> int:
     if given.output == "json":
         print(_as_json(as_dict(look(cluster, given.name, _now()))))
         return 0
-    console = Console(highlight=False)
+    console = Console(highlight=False, width=None if sys.stdout.isatty() else WIDTH)
     if given.once:
         console.print(picture(look(cluster, given.name, _now()), _now()))
         return 0
-    with Live(console=console, auto_refresh=False, screen=console.is_terminal) as live:
+    console.print(_watch(cluster, given.name, console))
+    return 0
+
+
+def _watch(cluster: Cluster, name: str, console: Console) -> RenderableType:
+    """Until the run has ended: the last picture. A look that fails, but for the first one, leaves the one before."""
+    shown = picture(look(cluster, name, _now()), _now())
+    with Live(shown, console=console, auto_refresh=False, screen=console.is_terminal) as live:
         while True:
-            view = look(cluster, given.name, _now())
-            live.update(picture(view, _now()), refresh=True)
-            if view.status.get("phase") in ENDED:
-                return 0
+            with suppress(ClusterError):
+                view = look(cluster, name, _now())
+                shown = picture(view, _now())
+                live.update(shown, refresh=True)
+                if view.status.get("phase") in ENDED:
+                    return shown
             time.sleep(LOOK_EVERY_S)
 
 
@@ -105,7 +117,7 @@ def look(cluster: Cluster, name: str, now: datetime) -> View:
     run = cluster.run(name)
     pods = cluster.pods(run)
     learner = learner_0(run, pods)
-    lines = lines_of(_log(cluster, run, pods, LAST_LINES))
+    lines = _last_lines(cluster, run, pods, LAST_LINES)
     return View(
         run=run,
         pods=pods,
@@ -118,7 +130,10 @@ def look(cluster: Cluster, name: str, now: datetime) -> View:
 def print_metrics(given: argparse.Namespace) -> int:
     cluster = cluster_of(given)
     run = cluster.run(given.name)
-    steps = steps_of(lines_of(_log(cluster, run, cluster.pods(run), "--tail=-1")))
+    learner = learner_0(run, cluster.pods(run))
+    if learner is None:
+        raise ClusterError(f"grporun/{given.name} has no pod of learner 0, whose log has the numbers.")
+    steps = steps_of(lines_of(cluster.log(learner, "--tail=-1")))
     if given.output == "json":
         print(_as_json([{"step": step.step, "time": step.at.isoformat(), **step.numbers} for step in steps]))
     else:
@@ -141,27 +156,40 @@ def print_logs(given: argparse.Namespace) -> int:
 
     options = ("--tail=-1", *([f"--since={given.since}"] if given.since else []))
     if given.follow:
-        _follow(cluster, pods, options, tell)
-    else:
-        for pod, line in merged({pod["metadata"]["name"]: lines_of(cluster.log(pod, *options)) for pod in pods}):
-            tell(pod, line)
-    return 0
+        return _follow(cluster, pods, options, tell)
+    logs, troubles = {}, []
+    for pod in pods:
+        try:
+            logs[pod["metadata"]["name"]] = lines_of(cluster.log(pod, *options))
+        except ClusterError as trouble:
+            troubles.append(str(trouble))
+    for name, line in merged(logs):
+        tell(name, line)
+    return _told(troubles)
 
 
-def _follow(
-    cluster: Cluster, pods: list[Manifest], options: tuple[str, ...], tell: Callable[[str, Line], None]
-) -> None:
+def _follow(cluster: Cluster, pods: list[Manifest], options: tuple[str, ...], tell: Callable[[str, Line], None]) -> int:
     """Until each of them has ended."""
 
-    def follow(pod: Manifest) -> None:
+    def follow(pod: Manifest) -> str | None:
         def tell_line(text: str) -> None:
             for line in lines_of(text):
                 tell(pod["metadata"]["name"], line)
 
-        cluster.follow(pod, options, tell_line)
+        try:
+            cluster.follow(pod, options, tell_line)
+        except ClusterError as trouble:
+            return str(trouble)
+        return None
 
     with ThreadPoolExecutor(max(1, len(pods))) as threads:
-        list(threads.map(follow, pods))
+        return _told([trouble for trouble in threads.map(follow, pods) if trouble is not None])
+
+
+def _told(troubles: list[str]) -> int:
+    for trouble in troubles:
+        print(f"error: {trouble}", file=sys.stderr)
+    return 1 if troubles else 0
 
 
 def _set_suspend(suspend: bool) -> Callable[[argparse.Namespace], int]:
@@ -184,9 +212,15 @@ def _why(cluster: Cluster, run: Manifest, pods: list[Manifest], lines: list[Line
     return why(run, cluster.events(names), lines[-1] if lines else None, now)
 
 
-def _log(cluster: Cluster, run: Manifest, pods: list[Manifest], *options: str) -> str:
+def _last_lines(cluster: Cluster, run: Manifest, pods: list[Manifest], options: str) -> list[Line]:
+    """Of learner 0; none where it has no log, or none that may be read: the rest tells enough."""
     learner = learner_0(run, pods)
-    return cluster.log(learner, *options) if learner else ""
+    if learner is None:
+        return []
+    try:
+        return lines_of(cluster.log(learner, options))
+    except ClusterError:
+        return []
 
 
 def _print_csv(steps: Iterable[StepLine]) -> None:

@@ -32,9 +32,10 @@ class StepLine:
 
 
 def lines_of(log: str) -> list[Line]:
-    """Of `kubectl logs --timestamps`. What a progress bar writes has no time of its own, and is left out."""
+    """Of `kubectl logs --timestamps`, whose times are of the node's zone. What a progress bar writes has none of its own, and is left
+    out."""
     found = map(STAMPED.match, log.splitlines())
-    return [Line(_time(line[1]), line[2]) for line in found if line]
+    return [Line(datetime.fromisoformat(line[1]), line[2]) for line in found if line]
 
 
 def steps_of(lines: Iterable[Line]) -> list[StepLine]:
@@ -55,9 +56,3 @@ def course(steps: Iterable[StepLine], name: str) -> list[float]:
 def _number(text: str) -> tuple[str, float]:
     name, _, value = text.strip().rpartition(" ")
     return name, float(value)
-
-
-def _time(stamp: str) -> datetime:
-    """RFC 3339 with nanoseconds, of which Python takes six digits."""
-    whole, dot, rest = stamp.partition(".")
-    return datetime.fromisoformat(whole + dot + rest[:6] + "+00:00" if dot else stamp)

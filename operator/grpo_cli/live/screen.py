@@ -65,8 +65,8 @@ def picture(view: View, now: datetime) -> RenderableType:
     parts: list[RenderableType] = [_head(view, now), _bar(view.status), _numbers(view)]
     if view.phases:
         parts.append(_phases(view.phases))
-    parts.append(_pods(view, now))
     parts += [Text(line, style="yellow") for line in view.why[1:]]
+    parts.append(_pods(view, now))  # last: of many, the last ones may find no room
     return Group(*parts)
 
 

@@ -250,7 +250,8 @@ def _cause_of_eviction(pod: ObservedPod, evicted: Waiting) -> Cause:
 
 def _cause_in_container(pod: ObservedPod, container: ObservedContainer, ended: Ended) -> Cause:
     code, at = ended.exit_code, ended.at or LATEST
-    if ended.reason in _LOST_SIGHT_OF and failure_in(ended) is None:
+    # Of one that is deleted the kubelet may say so, too: the Job controller deletes those who are left.
+    if ended.reason in _LOST_SIGHT_OF and failure_in(ended) is None and pod.deletion_asked_at is None:
         lost = (
             f"Nobody saw container {container.name} of pod {pod.name} end ({ended.reason}): node {pod.node} was restarted, or "
             "its container runtime lost it."
