@@ -365,6 +365,15 @@ def test_a_damaged_checkpoint_is_told_until_somebody_has_heard_of_it(told: Told)
     assert told.board.read().checkpoint_health == CheckpointHealth()
 
 
+def test_that_one_was_not_written_is_told_until_another_is(told: Told) -> None:
+    unwritten = CheckpointHealth(
+        trouble=CheckpointTrouble.NOT_WRITTEN, message="The checkpoint of step 4 was not written."
+    )
+    told.board.update(checkpoint_health=unwritten)
+    told.happen("on_save", 30)
+    assert told.board.read().checkpoint_health == CheckpointHealth()
+
+
 def test_the_room_on_the_volume_is_told(told: Told) -> None:
     told.happen("on_save", 30)
     size, available = (told.value(f"grpo_volume_{what}_bytes") for what in ("size", "available"))

@@ -19,7 +19,7 @@ from grpo_contract.metrics import (
     Phase,
     RewardError,
 )
-from grpo_contract.progress import Metrics, Stage
+from grpo_contract.progress import CheckpointTrouble, Metrics, Stage
 from grpo_trainer.instruments.idleness import Balance
 from grpo_trainer.instruments.metrics import LearnerMetrics
 from grpo_trainer.instruments.progress import Pace, ProgressBoard
@@ -122,8 +122,7 @@ class StepReport(TrainerCallback):  # type: ignore[misc]
 
     def on_save(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
         health = self.keeper.health(state.global_step)
-        # The operator may be away: what this attempt found damaged at its start stays said until somebody has heard it.
-        if health.trouble is not None or self.board.has_handed_out("checkpoint_health"):
+        if health.trouble is not None or not self.has_unheard_damage():
             self.board.update(checkpoint_health=health)
         self.tell_volume()
         if health.trouble is not None:
@@ -133,6 +132,12 @@ class StepReport(TrainerCallback):  # type: ignore[misc]
             self.tell_checkpoint(self.keeper.newest)
             log.info("step %d: checkpoint saved", state.global_step)
         self.metrics.observe("grpo_phase_seconds", self.learner.clock.take(Phase.CHECKPOINT), Phase.CHECKPOINT.value)
+
+    def has_unheard_damage(self) -> bool:
+        """What this attempt found damaged at its start stays said until somebody has heard it: the operator may be away."""
+        told = self.board.read().checkpoint_health
+        is_damage = told is not None and told.trouble is CheckpointTrouble.DAMAGED
+        return is_damage and not self.board.has_handed_out("checkpoint_health")
 
     def tell_rewards(self) -> None:
         for (name, reason), count in self.learner.watch.take_counts().items():
