@@ -62,4 +62,4 @@ def test_a_run_that_is_not_there(kubectl: Kubectl) -> None:
 def test_without_a_cluster(kubectl: Kubectl) -> None:
     done = grpo(kubectl, "top", "x", "--once", "--context=elsewhere")
     assert done.returncode == 1
-    assert done.stderr == "error: Error in configuration: context was not found for specified context: elsewhere\n"
+    assert done.stderr == 'error: context "elsewhere" does not exist\n'
