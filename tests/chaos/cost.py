@@ -113,9 +113,8 @@ def _own_start_s(arena: Arena, pod: Manifest) -> float:
 
 def _of_learners(arena: Arena, fault: Fault, before: State, blow: Blow) -> Cost:
     lost = arena.wait("another attempt", lambda now: now.attempt > before.attempt, GOES_ON_S)
-    noticed_s = (
-        min(time.time(), lost.failed_s + 1) - blow.at_s
-    )  # by the second in which it was told, if that was before
+    # By the second in which it was told, if that was before.
+    noticed_s = min(time.time(), lost.failed_s + 1) - blow.at_s
     step = arena.wait_for_line("a step of it", STEP_LINE, blow.at_s, GOES_ON_S)
     lines = arena.log()
     resumed_at = next((int(found[1]) for line in lines if (found := RESUMED.search(line.text))), 0)

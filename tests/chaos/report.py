@@ -30,9 +30,7 @@ def write_row(row: dict[str, Any]) -> None:
 
 
 def merged(rows: list[dict[str, Any]], row: dict[str, Any]) -> list[dict[str, Any]]:
-    others = [known for known in rows if known["fault"] != row["fault"]]
-    place = next((place for place, known in enumerate(rows) if known["fault"] == row["fault"]), len(rows))
-    return [*others[:place], row, *others[place:]]
+    return list({known["fault"]: known for known in [*rows, row]}.values())
 
 
 def provenance(seed: int) -> dict[str, Any]:

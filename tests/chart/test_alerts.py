@@ -387,7 +387,6 @@ def whole(series: str) -> str:
     """With the labels of who tells of it."""
     name, _, inside = series.rstrip("}").partition("{")
     own = dict(pair.split("=") for pair in inside.split(",") if pair)
-    is_of_run = any(metric.name == name and "run" in metric.labels for metric in OPERATOR_METRICS)
-    is_operators = any(metric.name == name for metric in OPERATOR_METRICS)
-    target = OF_RUN if is_of_run else OF_OPERATOR if is_operators else OF_LEARNER
+    labels = {metric.name: metric.labels for metric in OPERATOR_METRICS}.get(name)
+    target = OF_LEARNER if labels is None else OF_RUN if "run" in labels else OF_OPERATOR
     return f"{name}{{{', '.join(f'{label}={chr(34)}{text}{chr(34)}' for label, text in {**target, **own}.items())}}}"

@@ -5,7 +5,7 @@ import subprocess
 import sys
 
 from harness.kubectl import Kubectl
-from harness.layout import ROOT
+from harness.layout import PRODUCT_PATH
 
 ANSWER_S = 120
 
@@ -15,7 +15,7 @@ def grpo(kubectl: Kubectl, *arguments: str) -> subprocess.CompletedProcess[str]:
     assert kubectl.programs is not None
     environment = os.environ | {
         "PATH": f"{kubectl.programs}:{os.environ['PATH']}",
-        "PYTHONPATH": f"{ROOT / 'operator'}:{ROOT / 'trainer_image'}",
+        "PYTHONPATH": PRODUCT_PATH,
     }
     where = (f"--kubeconfig={kubectl.kubeconfig}", f"--namespace={kubectl.namespace}")
     command = [sys.executable, "-m", "grpo_cli", *arguments, *where]

@@ -17,7 +17,7 @@ import yaml
 from harness.daemons import daemon, free_port
 from harness.installation import OPERATOR_NAMESPACE, RELEASE
 from harness.kubectl import Kubectl
-from harness.layout import CHART, ROOT
+from harness.layout import CHART, PRODUCT_PATH
 from harness.waiting import wait_for
 
 ACCOUNT = RELEASE
@@ -74,7 +74,7 @@ def operator_command(settings: Path, port: int) -> list[str]:
 def operator_environment(kubeconfig: Path) -> dict[str, str]:
     return os.environ | {
         "KUBECONFIG": str(kubeconfig),
-        "PYTHONPATH": f"{ROOT / 'operator'}:{ROOT / 'trainer_image'}",
+        "PYTHONPATH": PRODUCT_PATH,
         "PYTHONDONTWRITEBYTECODE": "1",
     }
 

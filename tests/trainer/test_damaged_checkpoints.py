@@ -52,6 +52,5 @@ def test_all_ranks_go_on_from_the_newest_whole_one(
     set_aside = ["damaged-checkpoint-4"] if whole else ["damaged-checkpoint-2", "damaged-checkpoint-4"]
     assert left == ["checkpoint-2", "checkpoint-4", "checkpoint-6", *set_aside]
     progress: Any = json.loads((tmp_path / "progress.json").read_text())
-    assert (
-        progress["checkpointHealth"]["trouble"] == "CheckpointDamaged"
-    )  # nobody has asked for it, to hear of the newer ones
+    # Nobody has asked for it, to hear of the newer ones.
+    assert progress["checkpointHealth"]["trouble"] == "CheckpointDamaged"

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from grpo_cli.main import main
-from harness.layout import MANIFESTS, ROOT
+from harness.layout import MANIFESTS, PRODUCT_PATH, ROOT
 from unit.test_cli_memory import QWEN
 
 OPEN_R1 = Path(__file__).with_name("recipes") / "open_r1_2025.yaml"
@@ -49,7 +49,7 @@ def grpo(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) ->
 
 
 def as_process(*arguments: str, stdin: str = "") -> Done:
-    environment = os.environ | {"PYTHONPATH": f"{ROOT / 'operator'}:{ROOT / 'trainer_image'}"}
+    environment = os.environ | {"PYTHONPATH": PRODUCT_PATH}
     done = subprocess.run(
         [sys.executable, *arguments], input=stdin, env=environment, capture_output=True, text=True, check=False
     )

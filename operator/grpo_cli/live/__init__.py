@@ -4,6 +4,7 @@
     cluster.py    kubectl, with the options that it was called with: nothing else here talks to a cluster
     why.py        a run, its events and learner 0's last line -> what it waits for, or why it failed, in five lines
     history.py    learner 0's log -> the numbers of each step
+    pods.py       which of a run's pods one asks about
     logs.py       logs of several pods -> one
     screen.py     a run, its pods and its history -> the picture of `top`
     words.py      durations and numbers for people

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from subprocess import DEVNULL, PIPE
 from typing import Any, Final
 
-from grpo_contract.labels import ATTEMPT_LABEL, JOB_INDEX_LABEL, ROLE_LABEL, RUN_LABEL, RUN_UID_LABEL, Role
+from grpo_contract.labels import RUN_LABEL, RUN_UID_LABEL
 from grpo_contract.network import LEARNER_HTTP_PORT, METRICS_PATH
 
 Manifest = Mapping[str, Any]
@@ -114,14 +114,3 @@ class Cluster:
         if done.returncode != 0:
             raise ClusterError(done.stderr.strip().removeprefix("error: ") or f"kubectl ended with {done.returncode}.")
         return done.stdout
-
-
-def learner_0(run: Manifest, pods: Sequence[Manifest]) -> Manifest | None:
-    """Of the current attempt."""
-    attempt = str(run.get("status", {}).get("attempt", 1))
-    return next((pod for pod in pods if _is_learner_0(pod["metadata"]["labels"], attempt)), None)
-
-
-def _is_learner_0(labels: Mapping[str, str], attempt: str) -> bool:
-    wanted = {ROLE_LABEL: Role.LEARNER.value, ATTEMPT_LABEL: attempt, JOB_INDEX_LABEL: "0"}
-    return wanted.items() <= labels.items()

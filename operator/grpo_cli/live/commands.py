@@ -16,9 +16,10 @@ from rich.console import Console, RenderableType
 from rich.live import Live
 from rich.text import Text
 
-from grpo_cli.live.cluster import Cluster, ClusterError, Manifest, learner_0
+from grpo_cli.live.cluster import Cluster, ClusterError, Manifest
 from grpo_cli.live.history import Line, StepLine, lines_of, steps_of
 from grpo_cli.live.logs import COLOURS, chosen, is_of_rank, merged, short_names
+from grpo_cli.live.pods import attempt_of, learner_0
 from grpo_cli.live.screen import View, as_dict, phases_of, picture
 from grpo_cli.live.why import ENDED, why
 from grpo_contract.labels import Role
@@ -101,16 +102,14 @@ def print_top(given: argparse.Namespace) -> int:
 
 def _watch(cluster: Cluster, name: str, console: Console) -> RenderableType:
     """Until the run has ended: the last picture. A look that fails, but for the first one, leaves the one before."""
-    shown = picture(look(cluster, name, _now()), _now())
-    with Live(shown, console=console, auto_refresh=False, screen=console.is_terminal) as live:
-        while True:
+    view = look(cluster, name, _now())
+    with Live(picture(view, _now()), console=console, auto_refresh=False, screen=console.is_terminal) as live:
+        while view.status.get("phase") not in ENDED:
+            time.sleep(LOOK_EVERY_S)
             with suppress(ClusterError):
                 view = look(cluster, name, _now())
-                shown = picture(view, _now())
-                live.update(shown, refresh=True)
-                if view.status.get("phase") in ENDED:
-                    return shown
-            time.sleep(LOOK_EVERY_S)
+                live.update(picture(view, _now()), refresh=True)
+    return picture(view, _now())
 
 
 def look(cluster: Cluster, name: str, now: datetime) -> View:
@@ -145,7 +144,7 @@ def print_logs(given: argparse.Namespace) -> int:
     cluster = cluster_of(given)
     run = cluster.run(given.name)
     role = Role.LEARNER.value if given.rank is not None else given.role
-    pods = chosen(cluster.pods(run), run.get("status", {}).get("attempt", 1), role)
+    pods = chosen(cluster.pods(run), attempt_of(run), role)
     names = short_names([pod["metadata"]["name"] for pod in pods], given.name)
     colours = dict(zip(names, cycle(COLOURS), strict=False))
     console = Console(highlight=False, soft_wrap=True)

@@ -5,7 +5,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
 from grpo_cli.live.history import Line
-from grpo_contract.labels import ATTEMPT_LABEL, ROLE_LABEL, Role
+from grpo_cli.live.pods import of_attempt, role_of
+from grpo_contract.labels import Role
 
 Manifest = Mapping[str, Any]
 
@@ -15,16 +16,8 @@ OF_RANK: Final = re.compile(r"\[rank (\d+)\] ")
 
 def chosen(pods: Iterable[Manifest], attempt: int, role: str | None) -> list[Manifest]:
     """Those whose logs tell of this attempt: its learners, and all generators."""
-
-    def is_chosen(labels: Mapping[str, str]) -> bool:
-        if labels[ROLE_LABEL] == Role.LEARNER and labels.get(ATTEMPT_LABEL) != str(attempt):
-            return False
-        return labels[ROLE_LABEL] in (Role.LEARNER, Role.GENERATOR) and role in (None, labels[ROLE_LABEL])
-
-    return sorted(
-        (pod for pod in pods if is_chosen(pod["metadata"]["labels"])),
-        key=lambda pod: (pod["metadata"]["labels"][ROLE_LABEL] != Role.LEARNER, str(pod["metadata"]["name"])),
-    )
+    roles = (Role.LEARNER, Role.GENERATOR) if role is None else (role,)
+    return [pod for pod in of_attempt(pods, attempt) if role_of(pod) in roles]
 
 
 def merged(logs: Mapping[str, Sequence[Line]]) -> Iterator[tuple[str, Line]]:

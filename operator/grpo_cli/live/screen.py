@@ -1,7 +1,7 @@
 """The picture of `kubectl grpo top`, and the same as JSON."""
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Final
@@ -12,9 +12,9 @@ from rich.table import Table
 from rich.text import Text
 
 from grpo_cli.live.history import SECONDS, StepLine, course
+from grpo_cli.live.pods import attempt_of, of_attempt, role_of
 from grpo_cli.live.why import ENDED
 from grpo_cli.live.words import duration, number, since, sparkline
-from grpo_contract.labels import ATTEMPT_LABEL, ROLE_LABEL, Role
 from grpo_operator.api.status import Phase
 
 Manifest = Mapping[str, Any]
@@ -76,7 +76,7 @@ def as_dict(view: View) -> dict[str, Any]:
         "namespace": view.run["metadata"]["namespace"],
         "name": view.run["metadata"]["name"],
         "phase": status.get("phase", Phase.PENDING),
-        "attempt": status.get("attempt", 1),
+        "attempt": attempt_of(view.run),
         "progress": status.get("progress", {}),
         "metrics": status.get("metrics", {}),
         "phaseSeconds": dict(view.phases),
@@ -89,7 +89,7 @@ def as_dict(view: View) -> dict[str, Any]:
 def _head(view: View, now: datetime) -> Text:
     metadata, status = view.run["metadata"], view.status
     parts = [f"{metadata['namespace']}/{metadata['name']}", str(status.get("phase", Phase.PENDING))]
-    parts.append(f"attempt {status.get('attempt', 1)}")
+    parts.append(f"attempt {attempt_of(view.run)}")
     if started := status.get("startedAt"):
         parts.append(f"started {since(started, now)} ago")
     return Text("  ".join(parts), style="bold")
@@ -132,21 +132,14 @@ def _pods(view: View, now: datetime) -> Table:
     return table
 
 
-def _current(view: View) -> Iterator[Manifest]:
-    """Learners of earlier attempts are over."""
-    attempt = str(view.status.get("attempt", 1))
-    for pod in sorted(
-        view.pods, key=lambda pod: (pod["metadata"]["labels"][ROLE_LABEL] != Role.LEARNER, pod["metadata"]["name"])
-    ):
-        labels = pod["metadata"]["labels"]
-        if labels[ROLE_LABEL] != Role.LEARNER or labels.get(ATTEMPT_LABEL) == attempt:
-            yield pod
+def _current(view: View) -> list[Manifest]:
+    return of_attempt(view.pods, attempt_of(view.run))
 
 
 def _as_dict(pod: Manifest) -> dict[str, Any]:
     containers = pod.get("status", {}).get("containerStatuses", [])
     return {
-        "role": pod["metadata"]["labels"][ROLE_LABEL],
+        "role": role_of(pod),
         "name": pod["metadata"]["name"],
         "state": _state(pod, containers),
         "restarts": sum(container.get("restartCount", 0) for container in containers),

@@ -6,6 +6,7 @@ from itertools import islice
 from typing import Any, Final
 
 from grpo_cli.live.history import Line
+from grpo_cli.live.pods import attempt_of
 from grpo_cli.live.words import duration, since
 from grpo_operator.api.status import ConditionType, Phase
 from grpo_operator.reconcile.reasons import Reason
@@ -34,12 +35,7 @@ def why(run: Manifest, events: Sequence[Manifest], last_line: Line | None, now: 
     """`events`: of the run and its pods; `last_line`: of learner 0."""
     status = run.get("status", {})
     found = _ended(status, now) if status.get("phase") in ENDED else _ongoing(status, events, last_line, now)
-    return list(islice(_first(run, status, found, now), MOST_LINES))
-
-
-def _first(run: Manifest, status: Manifest, found: Iterator[str], now: datetime) -> Iterator[str]:
-    yield _headline(run, status, now)
-    yield from found
+    return [_headline(run, status, now), *islice(found, MOST_LINES - 1)]
 
 
 def _headline(run: Manifest, status: Manifest, now: datetime) -> str:
@@ -50,7 +46,7 @@ def _headline(run: Manifest, status: Manifest, now: datetime) -> str:
         parts[0] += f" for {since(finished, now)}"
     if steps.get("maxSteps"):
         parts.append(f"step {steps.get('step', 0)} of {steps['maxSteps']}")
-    parts.append(f"attempt {status.get('attempt', 1)}")
+    parts.append(f"attempt {attempt_of(run)}")
     if started:
         ran = (datetime.fromisoformat(finished) if finished else now) - datetime.fromisoformat(started)
         parts.append(f"{'ran' if finished else 'runs'} for {duration(ran.total_seconds())}")
