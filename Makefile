@@ -203,7 +203,8 @@ test-chart: env-dev cluster-build ## helm lint, template, unit tests, install; i
 	$(call PYTEST,$(DEV)) tests/chart
 test-trainer: env-trainer ## real TRL, DeepSpeed and vLLM on CPU
 	$(call PARALLEL,$(TRAINER)) tests/trainer
-test-e2e: env-dev env-trainer ## apply, train, kill, resume, scrape on the local cluster
+test-e2e: env-dev env-trainer ## apply, train, kill, resume, scrape, look at the page on the local cluster
+	@$(call needs,command -v chromium,chromium fonts-dejavu-core)
 	$(call PYTEST,$(DEV)) tests/e2e
 test: env-dev env-trainer cluster-build ## verify, then all of these, from fast to slow, and one summary
 	$(PATHS) $(DEV)/python -m harness.layers $(LAYERS)

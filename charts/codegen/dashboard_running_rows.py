@@ -248,6 +248,8 @@ def checkpoints() -> list[Line]:
                 by_ref((f"{value('grpo_checkpoint_timestamp_seconds')} * 1000", "written at")),
                 "When the newest checkpoint was written. Healthy: it climbs in even steps.",
             ),
+        ],
+        [
             lines(
                 "Checkpoints lost",
                 "short",
@@ -261,6 +263,13 @@ def checkpoints() -> list[Line]:
                 by_ref((increase("grpo_hub_pushes_total", "result"), "{{result}}")),
                 "Of a run that pushes. Healthy: none failed, for which the learner's log has the reason; skipped ones made "
                 "room for newer checkpoints.",
+            ),
+            lines(
+                "Completions not kept",
+                "short",
+                by_ref((increase("grpo_completions_not_kept_total"), "completions")),
+                "Learnt from, and not on the volume for people to read: it refused them, or takes them too slowly. Healthy: none; the "
+                "learner's log has the reason.",
             ),
         ],
     ]

@@ -13,7 +13,7 @@ from grpo_contract.recipe.old_keys import OLD_KEYS
 from grpo_contract.recipe.owned_keys import OWNED_KEYS, owned_keys
 from grpo_contract.recipe.unknown_keys import IN_RECIPES, remedy_for, unknown_key
 from grpo_contract.rewards import without_secret
-from grpo_operator.api.core_types import QUANTITY
+from grpo_operator.api.core_types import POSITIVE_QUANTITY, QUANTITY
 
 OF_RUNS: Final = "field in a GRPORun"
 KINDS: Final = {
@@ -158,8 +158,8 @@ def _too_many(field: str, misfit: Misfit) -> str:
 
 
 def _pattern(field: str, misfit: Misfit) -> str:
-    assert misfit.wanted == QUANTITY, f"{field}: no sentence for {misfit.wanted}"
-    return f"{field} is {shown(misfit.value)}, which is no quantity; write it as in 500m, 2 or 16Gi."
+    examples = {QUANTITY: "500m, 2 or 16Gi", POSITIVE_QUANTITY: "500Mi or 16Gi, above 0"}
+    return f"{field} is {shown(misfit.value)}, which is no quantity; write it as in {examples[misfit.wanted]}."
 
 
 def _twice(field: str, misfit: Misfit) -> str:

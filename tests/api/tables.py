@@ -39,6 +39,7 @@ DEFAULTS: Final[dict[str, Any]] = {
     "sampling": {"dynamic": False, "maxRounds": 3},
     "storage": {"size": "10Gi", "accessModes": ["ReadWriteMany"], "retain": False},
     "checkpoint": {"everySteps": 50, "keep": 2},
+    "completions": {"maxSize": "5Gi"},
     "rewards": {"timeoutSeconds": 60, "maxErrorShare": 0.2},
     "maxRestarts": 5,
     "suspend": False,

@@ -1,5 +1,6 @@
 """The demo run, looked at while it runs: what the tests of test_demo.py assert about."""
 
+import json
 import re
 import subprocess
 import time
@@ -13,6 +14,7 @@ from demo.volume import on_local_cluster
 from e2e.access import Access, look_at_access
 from e2e.port_forward import read_through
 from grpo_contract.network import GENERATOR_PORT, LEARNER_HTTP_PORT, METRICS_PATH
+from harness.command import said
 from harness.installation import OPERATOR_NAMESPACE
 from harness.kubectl import Kubectl, Manifest
 from harness.layout import MANIFESTS
@@ -42,6 +44,8 @@ class Observed:
     lint: dict[str, list[str]]
     """What `promtool check metrics` complains about, by endpoint."""
     access: Access
+    groups_meanwhile: list[list[dict[str, Any]]]
+    """What `kubectl grpo completions` told while the run went on."""
     operator_pod_killed_at_step: int
     run: Manifest
     learners: list[Manifest]
@@ -62,6 +66,7 @@ def observe_demo(cluster: Kubectl, namespace: Kubectl, elsewhere: Kubectl) -> Ob
     second_apply = apply_again(namespace, manifest)
     lint = lint_endpoints(cluster, namespace, learner, generators[0])
     access = look_at_access([namespace, elsewhere], learner, generators[0])
+    groups = json.loads(said(namespace, "completions", "demo", "--last=3", "--output=json"))
     killed_at_step = int(namespace.get("grporun", "demo")["status"]["progress"]["step"])
     kill_operator(cluster)
     run = wait_for_phase(namespace, "demo", "Succeeded", 600)
@@ -74,6 +79,7 @@ def observe_demo(cluster: Kubectl, namespace: Kubectl, elsewhere: Kubectl) -> Ob
         second_apply=second_apply,
         lint=lint,
         access=access,
+        groups_meanwhile=groups,
         operator_pod_killed_at_step=killed_at_step,
         run=run,
         learners=pods(namespace, "demo", "learner"),

@@ -8,13 +8,16 @@ from math import isfinite
 from statistics import fmean
 
 import pytest
+import requests
+from playwright.sync_api import Page, expect
 from rich.console import Console
 
 from codegen.dashboard_queries import queries_of
 from demo.__main__ import print_results
 from e2e.observed import Observed, observe_demo
 from grpo_contract.metrics import LEARNER_METRICS, OPERATOR_METRICS, Kind
-from harness.command import said
+from harness.browser import browser_page
+from harness.command import opened_page, said
 from harness.demo_runs import demo_run
 from harness.installation import tool_output
 from harness.kubectl import Kubectl
@@ -23,6 +26,7 @@ from harness.namespaces import create_namespace
 from harness.outages import wait_through_outages
 from harness.prometheus import Prometheus
 from harness.runs import ALL_KINDS, children, log_of
+from harness.waiting import wait_for
 
 SHARE = re.compile(r"ZeRO-3: rank (\d+) of 2 holds (\d+) of (\d+) parameters")
 
@@ -196,6 +200,84 @@ def test_the_command_tells_of_the_run_when_it_is_over(demo: Observed, demo_names
     of_first = said(demo_namespace, "logs", "demo", "--rank=0").splitlines()
     assert any(f"step {made}/{made}" in line for line in of_first)
     assert not any("[rank " in line for line in of_first)
+
+
+def test_completions_are_told_while_the_run_goes_on(demo: Observed) -> None:
+    assert len(demo.groups_meanwhile) == 3
+    recipe = demo_run()["spec"]["recipe"]
+    for group in demo.groups_meanwhile:
+        assert [row["member"] for row in group] == list(range(recipe["num_generations"]))
+        assert len({(row["step"], row["group"], row["prompt"]) for row in group}) == 1
+        assert sum(row["advantage"] for row in group) == pytest.approx(0, abs=1e-3)
+        for row in group:
+            assert row["reward"] == row["rewards"]["accuracy"]
+            assert 0 < row["tokens"] <= recipe["max_completion_length"]
+            assert row["weight_version"] == row["step"], "the first update is made before the first step"
+
+
+@pytest.fixture(scope="module")
+def page_address(demo: Observed, demo_namespace: Kubectl) -> Iterator[str]:
+    """When its learners are gone."""
+    with opened_page(demo_namespace, "demo") as address:
+        yield address
+    wait_for("the end of its pod", lambda: not demo_namespace.find_all("pod", "grpo.dev/page-of=demo"), 60)
+
+
+@pytest.fixture(scope="module")
+def page(page_address: str) -> Iterator[Page]:
+    with browser_page() as page:
+        page.goto(page_address)
+        yield page
+
+
+def test_the_page_needs_the_runs_token(page_address: str) -> None:
+    address = page_address.partition("?")[0]
+    assert requests.get(address, timeout=30).status_code == 401
+    assert requests.get(page_address, timeout=30).status_code == 200
+
+
+def test_the_page_lists_every_completion_of_the_run(demo: Observed, page: Page) -> None:
+    recipe, steps = demo_run()["spec"]["recipe"], demo.run["status"]["progress"]["step"]
+    page.get_by_role("link", name="Completions").click()
+    count = steps * 2 * recipe["per_device_train_batch_size"]
+    expect(page.locator(".note")).to_contain_text(f"{count:,} completions: all, the newest first.")
+    expect(page.locator("tbody tr").first.locator("td").first).to_have_text(str(steps))
+    page.get_by_role("link", name="Next").click()
+    expect(page.locator(".pages")).to_contain_text("Page 2 of ")
+
+
+def test_the_page_filters_and_searches(page: Page) -> None:
+    page.get_by_label("Show").select_option("best")
+    page.get_by_role("searchbox").fill("1")
+    page.locator("input[name=last]").fill("5")
+    page.get_by_role("button", name="Show").click()
+    expect(page.locator(".note")).to_contain_text("highest reward first")
+    rows = [row.locator("td").all_text_contents() for row in page.locator("tbody tr").all()]
+    assert len(rows) > 1
+    rewards = [float(reward) for _, _, reward, *_ in rows]
+    assert rewards == sorted(rewards, reverse=True)
+    assert all(int(step) <= 5 and "1" in prompt + text for step, *_, prompt, text in rows)
+
+
+def test_the_page_compares_two_completions_of_a_group(page: Page, page_address: str) -> None:
+    page.goto(page_address)
+    page.locator("tbody tr").first.get_by_role("link").nth(1).click()
+    expect(page.locator("article")).to_have_count(demo_run()["spec"]["recipe"]["num_generations"])
+    texts = page.locator("article pre").all_text_contents()
+    page.get_by_role("button", name="Compare the chosen two").click()
+    expect(page.locator("section")).to_have_count(2)
+    assert page.locator("section pre").all_text_contents() == [texts[0], texts[-1]]
+    assert page.locator("ins, del").count() == 0 or texts[0] != texts[-1]
+
+
+def test_the_page_draws_the_curves(demo: Observed, page: Page) -> None:
+    page.get_by_role("link", name="Curves").click()
+    reward = page.locator("figure", has_text="reward").first
+    points = reward.locator("polyline").get_attribute("points")
+    assert points is not None
+    assert len(points.split()) == demo.run["status"]["progress"]["step"]
+    newest = float(reward.locator("figcaption strong").text_content() or "")
+    assert newest == pytest.approx(demo.curve[-1]["reward"], abs=1e-3)
 
 
 def test_delete_leaves_nothing(demo: Observed, demo_namespace: Kubectl) -> None:

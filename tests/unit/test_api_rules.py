@@ -90,7 +90,7 @@ def test_no_field_is_forgotten_when_the_run_is_frozen() -> None:
     lasts = {
         ("spec", field) for field in ("maxRestarts", "suspend", "activeDeadlineSeconds", "ttlSecondsAfterFinished")
     }
-    lasts.add(("spec", "deadlines"))
+    lasts |= {("spec", "deadlines"), ("spec", "completions")}
     may_change = {*lasts, ("spec", "generators", "replicas"), *how_pods_run}
     assert frozen == (of_spec | pods) - by_field - may_change
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from grpo_contract.config import Deadlines, RunConfig, SamplingConfig
+from grpo_contract.config import CompletionsConfig, Deadlines, RunConfig, SamplingConfig
 from grpo_contract.recipe.defaults import with_defaults
 from grpo_contract.recipe.old_keys import Note
 from grpo_operator.api.run import GRPORun
@@ -96,6 +96,7 @@ def test_the_config_file() -> None:
         generators={"replicas": 3, "gpus": 4, "maxStaleness": 1},
         sampling={"dynamic": True, "maxRounds": 5},
         checkpoint={"everySteps": 7, "keep": 3},
+        completions={"groupsPerStep": 4, "maxSize": "1.5Gi"},
     )
     (text,) = children_of(run)["ConfigMap/math-config"]["data"].values()
     config = RunConfig.model_validate_json(text)
@@ -108,6 +109,7 @@ def test_the_config_file() -> None:
     assert config.sampling == SamplingConfig(dynamic=True, max_rounds=5)
     assert config.generators.service == "math-generator.team.svc"
     assert (config.checkpoint.every_steps, config.checkpoint.keep) == (7, 3)
+    assert config.completions == CompletionsConfig(groups_per_step=4, max_bytes=3 << 29)
 
 
 def test_the_config_file_holds_the_recipe_in_todays_keys() -> None:
@@ -274,6 +276,7 @@ TOUCHED: dict[str, tuple[GRPORun, set[str]]] = {
     "checkpoint": (make_run(checkpoint={"keep": 9}), {"ConfigMap/math-config"}),
     "staleness": (make_run(generators={"maxStaleness": 1}), {"ConfigMap/math-config", "Deployment/math-generator"}),
     "sampling": (make_run(sampling={"dynamic": True}), {"ConfigMap/math-config", "Deployment/math-generator"}),
+    "completions": (make_run(completions={"groupsPerStep": 1}), {"ConfigMap/math-config"}),
     "restarts": (make_run(maxRestarts=9), set()),
     "a suspension": (make_run(suspend=True), set()),
 }

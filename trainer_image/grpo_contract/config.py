@@ -1,7 +1,8 @@
 """The file that tells learners and generators what to run (`files.CONFIG_FILE`).
 
 Written by the operator from an accepted GRPORun. Whatever may change while a run goes on (the number of generators,
-the attempt) is not in it, so that a change never touches running pods; but for deadlines, which a learner reads when it starts.
+the attempt) is not in it, so that a change never touches running pods; but for deadlines and
+what is kept of completions, which a learner reads when it starts.
 """
 
 from typing import Annotated, Any, Final, Literal
@@ -47,6 +48,15 @@ class SamplingConfig(_Config):
 class CheckpointConfig(_Config):
     every_steps: Positive
     keep: Positive
+
+
+class CompletionsConfig(_Config):
+    """What is kept on the volume of what learners learnt from, for people to read."""
+
+    groups_per_step: int | None = Field(default=None, ge=0)
+    """None: all."""
+    max_bytes: Positive = 5 << 30
+    """The oldest are removed beyond it, or beyond a tenth of the volume."""
 
 
 class RewardCode(_Config):
@@ -161,6 +171,7 @@ class RunConfig(_Config):
     keeps_models: bool = False
     """Whether the models of the recipe's checkpoints are wanted for benchmarks, after the checkpoints are gone."""
     deadlines: Deadlines = Deadlines()
+    completions: CompletionsConfig = CompletionsConfig()
 
     @property
     def world_size(self) -> int:

@@ -37,6 +37,10 @@ def checkpoint_folder(name: str, uid: str) -> PurePosixPath:
     return run_folder(name, uid) / "checkpoints"
 
 
+def completions_folder(name: str, uid: str) -> PurePosixPath:
+    return run_folder(name, uid) / "completions"
+
+
 def trackers_folder(name: str, uid: str) -> PurePosixPath:
     return run_folder(name, uid) / "trackers"
 

@@ -201,6 +201,7 @@ LEARNER_METRICS: Final = (
     _gauge("grpo_volume_available_bytes", "What of it was free then."),
     _counter("grpo_checkpoint_failures_total", "Checkpoints that were not written, or that were damaged when an attempt was to go on from "
              "them.", "reason"),
+    _counter("grpo_completions_not_kept_total", "Completions that were learnt from and are not on the volume to be read: it refused them, or takes them too slowly."),
     _counter("grpo_hub_pushes_total", "Pushes to the hub: pushed, failed, or skipped because newer checkpoints waited.", "result"),
 )  # fmt: skip
 

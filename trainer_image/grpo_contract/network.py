@@ -7,6 +7,8 @@ from typing import Final
 RENDEZVOUS_PORT: Final = 29500
 LEARNER_HTTP_PORT: Final = 9400
 WEIGHTS_PORT: Final = 9401
+PAGE_PORT: Final = 9402
+"""Of learner 0, and of the pod that shows the page when learners are gone. Reached by `kubectl port-forward` alone."""
 
 # Names of container and Service ports; PodMonitors refer to them.
 RENDEZVOUS_PORT_NAME: Final = "rendezvous"
@@ -17,6 +19,8 @@ GENERATOR_PORT_NAME: Final = "api"
 METRICS_PATH: Final = "/metrics"
 HEALTH_PATH: Final = "/healthz"
 PROGRESS_PATH: Final = "/progress"
+NEWEST_GROUPS_PATH: Final = "/api/groups"
+"""Of the page: whole groups of completions, as JSON."""
 
 # Generators: vLLM's own server.
 GENERATOR_PORT: Final = 8000

@@ -4,6 +4,7 @@ import os
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import fields
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -12,12 +13,14 @@ from transformers import PreTrainedTokenizerBase, PrinterCallback, Trainer
 
 from grpo_contract import environment
 from grpo_contract.config import RunConfig
-from grpo_contract.files import checkpoint_folder, trackers_folder
+from grpo_contract.files import checkpoint_folder, completions_folder, trackers_folder
 from grpo_contract.network import GENERATOR_PORT, WEIGHTS_PORT
 from grpo_contract.pod import read_token
 from grpo_contract.recipe.comparison import what_compares
 from grpo_trainer import device
 from grpo_trainer.causes import modules_of
+from grpo_trainer.completions.archive import Archive
+from grpo_trainer.completions.keeper import CompletionsKeeper
 from grpo_trainer.end_request import EndRequest
 from grpo_trainer.ending import Ending
 from grpo_trainer.evaluating.early_stopping import early_stopping_of
@@ -34,6 +37,7 @@ from grpo_trainer.instruments.progress import ProgressBoard
 from grpo_trainer.learner import Learner
 from grpo_trainer.light_trl import GRPOTrainer
 from grpo_trainer.recipe import Recipe, invalid, model_arguments
+from grpo_trainer.reports.completions_report import CompletionsReport
 from grpo_trainer.reports.evaluation_report import EvaluationReport
 from grpo_trainer.reports.fleet_report import FleetReport
 from grpo_trainer.reports.partition import PartitionReport
@@ -199,6 +203,24 @@ def start_trackers(config: RunConfig, learner: Learner) -> AbstractContextManage
     trackers = TrackerProcess(start, environment_of(config.recipe, start.folder, os.environ))
     learner.add_callback(TrackerReport(learner, trackers))
     return trackers
+
+
+@contextmanager
+def keep_completions(config: RunConfig, learner: Learner, metrics: LearnerMetrics) -> Iterator[None]:
+    """On all ranks; rank 0 writes them."""
+    metrics.add("grpo_completions_not_kept_total", 0)
+    most_groups = config.completions.groups_per_step
+    if most_groups == 0:
+        yield
+        return
+    if not learner.is_world_process_zero():
+        learner.generated = CompletionsReport(learner, None).generated
+        yield
+        return
+    archive = Archive(Path(completions_folder(config.name, config.uid)), config.completions.max_bytes)
+    with CompletionsKeeper(archive, most_groups, partial(metrics.add, "grpo_completions_not_kept_total")) as keeper:
+        learner.generated = CompletionsReport(learner, keeper).generated
+        yield
 
 
 def fleet_settings(config: RunConfig, observer: FleetReport, request: EndRequest) -> FleetSettings:

@@ -29,6 +29,7 @@ from grpo_trainer import preflight
 from grpo_trainer.end_request import EXIT_CODE, EndRequest
 from grpo_trainer.instruments.logs import set_up_logging
 from grpo_trainer.instruments.startup import started_at
+from grpo_trainer.page import serve_page
 from grpo_trainer.rewards.code import module_folders
 from grpo_trainer.storage.starting_checkpoint import check_starting_checkpoint
 from grpo_trainer.waiting import wait_until
@@ -78,6 +79,7 @@ def run(config: RunConfig, config_file: Path) -> None:
     os.environ[environment.LAUNCHED_AT] = str(started_at())
     for note in config.recipe_notes:
         log.info("spec.recipe.%s: %s", note.key, note.action)
+    serve_page(config_file)
     with tempfile.TemporaryDirectory(prefix="reward-code-", ignore_cleanup_errors=True) as copies:
         watchdog = Watchdog(config.deadlines)  # what it looks at lies on the volume, and what it imports in the image
         code = module_folders(config.rewards.code, Path(copies))

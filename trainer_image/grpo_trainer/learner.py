@@ -73,6 +73,10 @@ class Learner(DynamicSamplingTrainer):
         self.padding = Padding()
         self._last_logps = torch.empty(0)
         """Of the last pass, completions x tokens."""
+        self.last_tokens: tuple[list[list[int]], list[list[int]]] = ([], [])
+        """Of prompts and completions of this rank's last batch."""
+        self.generated: Callable[[], None] = lambda: None
+        """Called on all ranks when the completions of a batch that is learnt from have their advantages."""
         self.scored: Callable[[], None] = lambda: None
         """Called when completions have been scored, before what failed can end the run."""
         self.compared: Callable[[Any, Any], None] = lambda args, state: None
@@ -183,11 +187,13 @@ class Learner(DynamicSamplingTrainer):
         result: dict[str, Any] = super()._generate_and_score_completions(inputs)
         if self.model.training:
             self.padding.see(result, self.accelerator.reduce)
+            self.generated()
         return result
 
     def _generate(self, prompts: list[Any]) -> Any:
         result = super()._generate(prompts)
-        lengths = [sum(map(len, ids)) for ids in result[:2]]  # of prompts and completions of this rank
+        self.last_tokens = result[:2]
+        lengths = [sum(map(len, ids)) for ids in self.last_tokens]
         prompt, completion = self.accelerator.reduce(torch.tensor(lengths, device=self.accelerator.device)).tolist()
         self.tokens["prompt"] += prompt
         self.tokens["completion"] += completion

@@ -18,7 +18,13 @@ from grpo_contract.metrics import PushOutcome, StartupPart
 from grpo_contract.progress import CheckpointTrouble, Stage
 from grpo_contract.recipe.evaluation import evaluates_trained_model
 from grpo_trainer.batches import batches_of, divided, saved_batches
-from grpo_trainer.building import build_learner, owned_by_operator, start_rewards, start_trackers
+from grpo_trainer.building import (
+    build_learner,
+    keep_completions,
+    owned_by_operator,
+    start_rewards,
+    start_trackers,
+)
 from grpo_trainer.decisions import decided_by_rank_0
 from grpo_trainer.end_request import AskedToEnd, EndRequest
 from grpo_trainer.evaluating.comparison import described_best
@@ -140,7 +146,7 @@ def train_model(
                 learner.add_callback(ForgetUniversal(learner, checkpoint.folder))
         elif start is not None:
             prepare_start(learner, recipe.model.model_name_or_path, start)
-        with start_trackers(config, learner):
+        with start_trackers(config, learner), keep_completions(config, learner, metrics):
             folder = saved.folder if saved is not None else train_and_save(learner, config, checkpoint, start, board)
             if recipe.training.do_eval:
                 board.update(stage=Stage.EVALUATING, model=str(folder))

@@ -1,11 +1,15 @@
 """kubectl, with the options that `kubectl grpo` was called with: so whatever logs in for one logs in for the other."""
 
+import base64
 import json
+import re
 import subprocess
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
-from subprocess import DEVNULL, PIPE
+from select import select
+from subprocess import PIPE, STDOUT
 from typing import Any, Final
 
 from grpo_contract.labels import RUN_LABEL, RUN_UID_LABEL
@@ -22,10 +26,24 @@ LOG_S: Final = 600.0
 WAITS_TO_START: Final = "waiting to start"
 """kubectl's words on a container that has no log yet."""
 LOOK_AGAIN_S: Final = 2.0
+FORWARDED_S: Final = 30.0
+FORWARDED: Final = re.compile(r"Forwarding from (127\.0\.0\.1:\d+)")
 
 
 class ClusterError(Exception):
     """kubectl's own words, or one sentence."""
+
+
+@dataclass(frozen=True)
+class Forward:
+    """A way to a port of a pod."""
+
+    address: str
+    process: "subprocess.Popen[str]"
+
+    def wait(self) -> None:
+        """Until it ends, as it does with the pod."""
+        self.process.communicate()
 
 
 @dataclass(frozen=True)
@@ -85,6 +103,52 @@ class Cluster:
         except ClusterError:
             return ""
 
+    def secret(self, name: str, key: str) -> str:
+        return base64.b64decode(self._get("secret", name)["data"][key]).decode()
+
+    def job(self, name: str) -> Manifest | None:
+        found = self._ask("get", "job", name, "--ignore-not-found", "-o", "json")
+        return json.loads(found) if found.strip() else None
+
+    def pod(self, name: str) -> Manifest:
+        return self._get("pod", name)
+
+    def create(self, manifest: Manifest) -> Manifest:
+        """As the API server has made it."""
+        made: Manifest = json.loads(
+            self._answer([REQUEST_TIMEOUT, "create", "-f", "-", "-o", "json"], ANSWER_S, json.dumps(manifest))
+        )
+        return made
+
+    def delete_pod(self, name: str) -> None:
+        self._ask("delete", "pod", name, "--ignore-not-found", "--wait=false")
+
+    def last_words(self, pod: str) -> str:
+        """The last line of its log."""
+        try:
+            return self._ask("logs", pod, "--tail=1").strip() or "it has said nothing"
+        except ClusterError:  # a container that has not started has none
+            return "it has no log"
+
+    @contextmanager
+    def forwarded(self, pod: str, port: int) -> Iterator["Forward"]:
+        """For as long as the block runs.
+
+        Raises:
+            ClusterError: kubectl's own words, or it has said nothing within FORWARDED_S.
+        """
+        command = self._command("port-forward", f"pod/{pod}", f":{port}")
+        with subprocess.Popen(command, stdout=PIPE, stderr=STDOUT, encoding="utf-8", errors="replace") as process:
+            assert process.stdout is not None
+            try:
+                line = process.stdout.readline() if select([process.stdout], [], [], FORWARDED_S)[0] else ""
+                found = FORWARDED.match(line)
+                if found is None:
+                    raise ClusterError(line.strip() or f"no way to pod {pod} within {FORWARDED_S:.0f} s.")
+                yield Forward(f"http://{found[1]}", process)
+            finally:
+                process.kill()
+
     def patch(self, name: str, spec: Mapping[str, Any]) -> None:
         self._ask("patch", RESOURCE, name, "--type=merge", "--patch", json.dumps({"spec": spec}))
 
@@ -101,11 +165,12 @@ class Cluster:
     def _command(self, *arguments: str) -> list[str]:
         return [KUBECTL, *self.options, *arguments]
 
-    def _answer(self, arguments: Sequence[str], within_s: float) -> str:
+    def _answer(self, arguments: Sequence[str], within_s: float, given: str = "") -> str:
+        """`given`: on its standard input."""
         command = self._command(*arguments)
         try:
             done = subprocess.run(
-                command, stdin=DEVNULL, capture_output=True, encoding="utf-8", errors="replace", timeout=within_s
+                command, input=given, capture_output=True, encoding="utf-8", errors="replace", timeout=within_s
             )
         except FileNotFoundError as error:
             raise ClusterError("kubectl is not on PATH: install it, or run this where it is.") from error

@@ -5,6 +5,7 @@ import csv
 import json
 import sys
 import time
+import webbrowser
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -17,8 +18,10 @@ from rich.live import Live
 from rich.text import Text
 
 from grpo_cli.live.cluster import Cluster, ClusterError, Manifest
+from grpo_cli.live.completions import group_lines
 from grpo_cli.live.history import Line, StepLine, lines_of, steps_of
 from grpo_cli.live.logs import COLOURS, chosen, is_of_rank, merged, short_names
+from grpo_cli.live.page import page_of
 from grpo_cli.live.pods import attempt_of, learner_0
 from grpo_cli.live.screen import View, as_dict, phases_of, picture
 from grpo_cli.live.why import ENDED, why
@@ -44,6 +47,15 @@ def add_commands(commands: Commands) -> None:
     logs.add_argument("--since", metavar="TIME", help="only what is newer, as in 10m")
     logs.add_argument("--role", choices=[role.value for role in (Role.LEARNER, Role.GENERATOR)])
     logs.add_argument("--rank", type=int, metavar="N", help="of one learner process")
+    told = "print the newest groups of completions, with their rewards"
+    completions = _add(commands, "completions", print_completions, told)
+    completions.add_argument("--last", type=int, default=2, metavar="N", help="groups; %(default)s without this")
+    completions.add_argument("--step", type=int, metavar="N", help="all groups of this step")
+    completions.add_argument("--whole", action="store_true", help="texts without cuts")
+    opening = _add(commands, "open", open_page, "open the page with all completions in a browser", outputs=())
+    opening.add_argument("--no-browser", action="store_true", help="print its address only")
+    for command in (completions, opening):
+        command.add_argument("--image", help="to read the volume with, when learners are gone; theirs without this")
     metrics = _add(commands, "metrics", print_metrics, "print the numbers of each step", outputs=("csv", "json"))
     metrics.description = "From the log of the current attempt's learner 0, as far as that goes back."
     for name, suspend, told in (
@@ -138,6 +150,34 @@ def print_metrics(given: argparse.Namespace) -> int:
     else:
         _print_csv(steps)
     return 0
+
+
+def print_completions(given: argparse.Namespace) -> int:
+    cluster = cluster_of(given)
+    with page_of(cluster, cluster.run(given.name), given.image, _tell) as page:
+        groups = page.newest_groups(given.last, given.step)
+    if not groups:
+        raise ClusterError(f"no completions{f' of step {given.step}' if given.step else ''} are kept on the volume.")
+    if given.output == "json":
+        print(_as_json(groups))
+    else:
+        print("\n\n".join("\n".join(group_lines(group, whole=given.whole)) for group in groups))
+    return 0
+
+
+def open_page(given: argparse.Namespace) -> int:
+    """Until it is interrupted, or the pod that serves it ends."""
+    cluster = cluster_of(given)
+    with page_of(cluster, cluster.run(given.name), given.image, _tell) as page:
+        print(page.address, flush=True)
+        if not given.no_browser:
+            webbrowser.open(page.address)
+        page.forward.wait()
+    raise ClusterError("the pod that served the page has ended; open it again.")
+
+
+def _tell(words: str) -> None:
+    print(words, file=sys.stderr, flush=True)
 
 
 def print_logs(given: argparse.Namespace) -> int:

@@ -31,6 +31,7 @@ MUTABLE: Final = frozenset(
         "learners",
         "generators",
         "deadlines",
+        "completions",
         "maxRestarts",
         "suspend",
         "activeDeadlineSeconds",

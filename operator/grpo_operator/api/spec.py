@@ -11,7 +11,14 @@ from pydantic.alias_generators import to_camel
 from grpo_contract.config import SECONDS_PER_TOKEN, Deadlines, RewardsConfig, SamplingConfig
 from grpo_contract.recipe.defaults import ERAS
 from grpo_contract.rewards import ERROR_WINDOW_STEPS
-from grpo_operator.api.core_types import Affinity, EnvironmentVariables, PodTemplate, Resources, Tolerations
+from grpo_operator.api.core_types import (
+    POSITIVE_QUANTITY,
+    Affinity,
+    EnvironmentVariables,
+    PodTemplate,
+    Resources,
+    Tolerations,
+)
 
 Object = dict[str, Any]
 Name = Annotated[str, Field(min_length=1, max_length=253)]
@@ -140,6 +147,23 @@ class Checkpoint(ApiModel):
 
     every_steps: Annotated[int, Field(ge=1, description="Optimizer steps between checkpoints.")] = 50
     keep: Annotated[int, Field(ge=1, description="Newest checkpoints to keep.")] = 2
+
+
+class Completions(ApiModel):
+    """What is kept on the volume of what learners learnt from, for people to read. The next attempt has a change."""
+
+    groups_per_step: Annotated[
+        int | None,
+        Field(ge=0, description="Groups to keep of each step, chosen at random. 0: none. Absent: all."),
+    ] = None
+    max_size: Annotated[
+        str,
+        Field(
+            pattern=POSITIVE_QUANTITY,
+            max_length=32,
+            description="What they may take of the volume, and never more than a tenth of it. Beyond that the oldest are removed.",
+        ),
+    ] = "5Gi"
 
 
 class ConfigMapName(ApiModel):
@@ -296,7 +320,7 @@ class RunDeadlines(ApiModel):
 
 class GRPORunSpec(ApiModel):
     """What to train, on what, where to keep it. How pods run (image, resources, env, where they are placed, podTemplate),
-    generators.replicas, deadlines, maxRestarts, suspend, activeDeadlineSeconds and ttlSecondsAfterFinished may change at any
+    generators.replicas, deadlines, completions, maxRestarts, suspend, activeDeadlineSeconds and ttlSecondsAfterFinished may change at any
     time, learners.replicas while the run is suspended, the recipe, sampling and generators.maxStaleness until it is
     accepted."""
 
@@ -320,6 +344,7 @@ class GRPORunSpec(ApiModel):
     sampling: Sampling = Sampling()
     storage: Storage = Storage()
     checkpoint: Checkpoint = Checkpoint()
+    completions: Completions = Completions()
     rewards: Rewards = Rewards()
     deadlines: RunDeadlines = RunDeadlines()
     max_restarts: Annotated[

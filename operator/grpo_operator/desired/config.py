@@ -1,11 +1,13 @@
 """The ConfigMap with the run's config file. Nothing in it depends on the attempt or on the number of generators. Learners read
-it when they start: deadlines that have changed are those of the next attempt."""
+it when they start: deadlines, or what is kept of completions, that have changed are those of the next attempt."""
 
+import math
 from typing import Literal
 
 from grpo_contract.config import (
     SECONDS_PER_TOKEN,
     CheckpointConfig,
+    CompletionsConfig,
     Deadlines,
     GeneratorConfig,
     LearnerConfig,
@@ -16,6 +18,7 @@ from grpo_contract.config import (
 )
 from grpo_contract.files import CONFIG_FILE
 from grpo_contract.recipe.old_keys import Recipe
+from grpo_operator.api.quantity import quantity
 from grpo_operator.api.run import GRPORun
 from grpo_operator.api.spec import Rewards, RunDeadlines
 from grpo_operator.desired import names
@@ -59,6 +62,10 @@ def run_config(run: GRPORun, settings: Settings) -> RunConfig:
         sampling=SamplingConfig(dynamic=run.spec.sampling.dynamic, max_rounds=run.spec.sampling.max_rounds),
         keeps_models=bool(recipe.get("benchmarks")) and bool(settings.benchmarks.image),
         deadlines=deadlines(run.spec.deadlines, recipe),
+        completions=CompletionsConfig(
+            groups_per_step=run.spec.completions.groups_per_step,
+            max_bytes=math.ceil(quantity(run.spec.completions.max_size)),
+        ),
     )
 
 

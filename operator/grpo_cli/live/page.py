@@ -1,0 +1,107 @@
+"""The page of a run, reached through the API server: served by learner 0, or by a pod that is there for as long as it is asked."""
+
+import json
+import time
+import urllib.request
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, Final
+from urllib.error import HTTPError, URLError
+
+from grpo_cli.live.cluster import Cluster, ClusterError, Forward, Manifest
+from grpo_cli.live.pods import attempt_of, learner_0
+from grpo_cli.live.viewer import build_viewer
+from grpo_contract.network import NEWEST_GROUPS_PATH, PAGE_PORT
+from grpo_operator.desired import names
+
+READY_S: Final = 600.0
+"""For the pod of its own: an image of gigabytes may have to come."""
+LOOK_EVERY_S: Final = 1.0
+ANSWER_S: Final = 60.0
+
+
+@dataclass(frozen=True)
+class Page:
+    forward: Forward
+    token: str
+
+    @property
+    def address(self) -> str:
+        """With what lets a browser in."""
+        return f"{self.forward.address}/?token={self.token}"
+
+    def newest_groups(self, last: int, step: int | None) -> list[list[dict[str, Any]]]:
+        """The rows of each; of a step all that are kept.
+
+        Raises:
+            ClusterError: it does not answer, or has nothing.
+        """
+        asked = f"last={last}" if step is None else f"step={step}"
+        request = urllib.request.Request(  # noqa: S310 (of this machine)
+            f"{self.forward.address}{NEWEST_GROUPS_PATH}?{asked}", headers={"Authorization": f"Bearer {self.token}"}
+        )
+        opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+        try:
+            with opener.open(request, timeout=ANSWER_S) as answer:
+                groups: list[list[dict[str, Any]]] = json.load(answer)
+        except HTTPError as error:
+            raise ClusterError(
+                f"the page answers {error.code}: {error.read().decode(errors='replace')[:300]}"
+            ) from error
+        except (URLError, OSError) as error:
+            raise ClusterError(
+                f"the page does not answer ({error}); learner 0 serves it soon after its start."
+            ) from error
+        return groups
+
+
+@contextmanager
+def page_of(cluster: Cluster, run: Manifest, image: str | None, tell: Callable[[str], None]) -> Iterator[Page]:
+    """`image`: of the pod of its own, where learners do not say which. `tell` is told what it waits for."""
+    token = cluster.secret(names.token_secret(run["metadata"]["name"]), "token")
+    learner = learner_0(run, cluster.pods(run))
+    if learner is not None and learner["status"].get("phase") == "Running":
+        with cluster.forwarded(learner["metadata"]["name"], PAGE_PORT) as forward:
+            yield Page(forward, token)
+        return
+    with _own_pod(cluster, run, image, tell) as pod, cluster.forwarded(pod, PAGE_PORT) as forward:
+        yield Page(forward, token)
+
+
+@contextmanager
+def _own_pod(cluster: Cluster, run: Manifest, image: str | None, tell: Callable[[str], None]) -> Iterator[str]:
+    job = cluster.job(names.learner_job(run["metadata"]["name"], attempt_of(run)))
+    try:
+        viewer = build_viewer(run, job, image)
+    except ValueError as error:
+        raise ClusterError(str(error)) from error
+    pod = cluster.create(viewer)["metadata"]["name"]
+    try:
+        tell(f"learners are gone: pod {pod} is started to read the volume, and is removed at the end")
+        _wait_until_ready(cluster, pod)
+        yield pod
+    finally:
+        cluster.delete_pod(pod)
+
+
+def _wait_until_ready(cluster: Cluster, pod: str) -> None:
+    deadline = time.monotonic() + READY_S
+    while not _is_ready(status := cluster.pod(pod).get("status", {})):
+        if status.get("phase") in ("Failed", "Succeeded"):
+            raise ClusterError(f"pod {pod} has ended: {cluster.last_words(pod)}")
+        if time.monotonic() > deadline:
+            words = f"{_held_by(status)} (its log: {cluster.last_words(pod)})"
+            raise ClusterError(f"pod {pod} was not ready within {READY_S:.0f} s: {words}")
+        time.sleep(LOOK_EVERY_S)
+
+
+def _is_ready(status: Manifest) -> bool:
+    return any(entry["type"] == "Ready" and entry["status"] == "True" for entry in status.get("conditions", ()))
+
+
+def _held_by(status: Manifest) -> str:
+    states = [entry.get("state", {}).get("waiting", {}) for entry in status.get("containerStatuses", ())]
+    told = [*states, *(entry for entry in status.get("conditions", ()) if entry["status"] == "False")]
+    words = [f"{entry['reason']}: {entry.get('message', '')}" for entry in told if entry.get("reason")]
+    return words[0] if words else "the cluster does not say why."

@@ -1,0 +1,91 @@
+"""The pod that shows the completions of a run whose learners are gone. Pure: a run, and the Job of its learners, to a manifest."""
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+from grpo_contract import files
+from grpo_contract.labels import API_GROUP, Role
+from grpo_contract.network import HEALTH_PATH, PAGE_PORT
+from grpo_operator.api.run import API_VERSION, KIND
+from grpo_operator.desired import names
+from grpo_operator.desired.pods import container_security, environment_of, pod_security
+
+Manifest = Mapping[str, Any]
+
+CONTAINER: Final = "page"
+PAGE_OF_LABEL: Final = f"{API_GROUP}/page-of"
+"""Not the label by which the operator watches: it is no pod of the run's."""
+LIVES_S: Final = 8 * 3600
+"""It is removed by who started it. One that was forgotten ends by itself."""
+OF_LEARNERS: Final = ("imagePullSecrets", "runtimeClassName", "securityContext", "tolerations")
+"""What lets their pods pull the image and read the volume lets this one; it needs no node like theirs."""
+
+
+def build_viewer(run: Manifest, learners: Manifest | None, image: str | None) -> dict[str, Any]:
+    """`learners`: their Job, if there is one. `image`: instead of theirs.
+
+    Raises:
+        ValueError: neither says what to run.
+    """
+    metadata = run["metadata"]
+    like: Manifest = learners["spec"]["template"]["spec"] if learners else {}
+    theirs: Manifest = next((entry for entry in like.get("containers", ()) if entry["name"] == Role.LEARNER), {})
+    if not (image or theirs):
+        raise ValueError(
+            f"grporun/{metadata['name']} has no learners, whose image shows completions, as it has not started or is "
+            "suspended; name the image with --image."
+        )
+    spec = {
+        "restartPolicy": "Never",
+        "activeDeadlineSeconds": LIVES_S,
+        "automountServiceAccountToken": False,
+        "enableServiceLinks": False,
+        "securityContext": pod_security(),
+        **{field: like[field] for field in OF_LEARNERS if field in like},
+        "containers": [_container(image or theirs["image"], theirs)],
+        "volumes": _volumes(metadata["name"], run["spec"].get("storage", {})),
+    }
+    return {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {
+            "generateName": f"{metadata['name']}-page-",
+            "namespace": metadata["namespace"],
+            "labels": {PAGE_OF_LABEL: metadata["name"]},
+            "ownerReferences": [
+                {"apiVersion": API_VERSION, "kind": KIND, "name": metadata["name"], "uid": metadata["uid"]}
+            ],
+        },
+        "spec": spec,
+    }
+
+
+def _container(image: str, theirs: Manifest) -> dict[str, Any]:
+    return {
+        "name": CONTAINER,
+        "image": image,
+        **{field: theirs[field] for field in ("imagePullPolicy",) if field in theirs},
+        "command": ["python", "-m", "grpo_page"],
+        "workingDir": str(files.SCRATCH),
+        "env": environment_of(on_cpu=True),
+        "ports": [{"name": CONTAINER, "containerPort": PAGE_PORT}],
+        "readinessProbe": {"httpGet": {"path": HEALTH_PATH, "port": CONTAINER}, "periodSeconds": 1},
+        "resources": {"requests": {"cpu": "100m", "memory": "256Mi"}, "limits": {"memory": "1Gi"}},
+        "securityContext": container_security(),
+        "volumeMounts": [
+            {"name": "config", "mountPath": str(files.CONFIG_FILE.parent), "readOnly": True},
+            {"name": "token", "mountPath": str(files.TOKEN_FILE.parent), "readOnly": True},
+            {"name": "volume", "mountPath": str(files.VOLUME), "readOnly": True},
+            {"name": "scratch", "mountPath": str(files.SCRATCH)},
+        ],
+    }
+
+
+def _volumes(run_name: str, storage: Manifest) -> list[dict[str, Any]]:
+    claim = storage.get("claimName") or names.claim(run_name)
+    return [
+        {"name": "config", "configMap": {"name": names.config_map(run_name), "defaultMode": 0o440}},
+        {"name": "token", "secret": {"secretName": names.token_secret(run_name), "defaultMode": 0o440}},
+        {"name": "volume", "persistentVolumeClaim": {"claimName": claim, "readOnly": True}},
+        {"name": "scratch", "emptyDir": {}},
+    ]
