@@ -222,12 +222,15 @@ chaos-soak: env-dev env-trainer ## faults at random for as long as a run takes, 
 
 ##@ Benchmarks
 
-bench: bench-operator bench-startup ## both of these, one after the other
+bench: bench-operator bench-startup bench-telling ## these three, one after the other
 bench-operator: env-dev cluster-build ## cost of the operator itself, printed and written to build/bench/operator.json
 	$(PATHS) $(DEV)/python -m perf.operator_cost
 # Not beside each other, also with `make -j`: each would measure the other.
 bench-startup: env-trainer | $(if $(filter bench,$(MAKECMDGOALS)),bench-operator) ## seconds from a learner's start to its first step, in parts, printed and written to build/bench/startup.json
 	$(PATHS) $(TRAINER)/python -m perf.startup_cost
+
+bench-telling: env-trainer | $(if $(filter bench,$(MAKECMDGOALS)),bench-startup) ## cost of metrics, of completions on the volume and of their page, printed and written to build/bench/telling.json
+	$(PATHS) $(TRAINER)/python -m perf.telling_cost
 
 # More than an hour, and so no part of `bench`. In a network of its own, for the ports of learners and generators are fixed.
 bench-train: env-trainer ## what a training step takes, against its limit and against TRL alone, printed and written to build/bench/train.json

@@ -210,7 +210,8 @@ def test_completions_are_told_while_the_run_goes_on(demo: Observed) -> None:
         assert len({(row["step"], row["group"], row["prompt"]) for row in group}) == 1
         assert sum(row["advantage"] for row in group) == pytest.approx(0, abs=1e-3)
         for row in group:
-            assert row["reward"] == row["rewards"]["accuracy"]
+            assert row["rewards"].keys() == set(recipe["reward_funcs"])
+            assert row["reward"] == pytest.approx(sum(row["rewards"].values()))
             assert 0 < row["tokens"] <= recipe["max_completion_length"]
             assert row["weight_version"] == row["step"], "the first update is made before the first step"
 

@@ -1,7 +1,6 @@
 """`kubectl grpo`, as a person types it."""
 
 import os
-import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -31,7 +30,7 @@ def said(kubectl: Kubectl, *arguments: str) -> str:
 
 @contextmanager
 def opened_page(kubectl: Kubectl, run: str) -> Iterator[str]:
-    """The address that `kubectl grpo open` prints, until it is interrupted."""
+    """The address that `kubectl grpo open` prints, until it is ended."""
     command = command_of(kubectl, "open", run, "--no-browser")
     with subprocess.Popen(command, env=environment_of(kubectl), stdout=subprocess.PIPE, text=True) as process:
         try:
@@ -39,7 +38,7 @@ def opened_page(kubectl: Kubectl, run: str) -> Iterator[str]:
             assert select([process.stdout], [], [], ANSWER_S)[0], f"no address within {ANSWER_S} s"
             yield process.stdout.readline().strip()
         finally:
-            process.send_signal(signal.SIGINT)
+            process.terminate()
             process.wait(ANSWER_S)
 
 

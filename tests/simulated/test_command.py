@@ -1,10 +1,13 @@
 """`kubectl grpo`, as a person types it, about a run on a real API server."""
 
 import json
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 
-from harness.command import grpo, said
+from harness.command import environment_of, grpo, said
 from harness.kubectl import Kubectl
 from harness.runs import SOON_S, pods, wait_for_phase
 from harness.waiting import wait_for
@@ -51,6 +54,32 @@ def test_it_changes_a_run(kubectl: Kubectl, name: str) -> None:
     for command, suspend in (("suspend", True), ("resume", False)):
         said(kubectl, command, name)
         assert kubectl.get("grporun", name)["spec"]["suspend"] is suspend
+
+
+def completed(kubectl: Kubectl, folder: Path, *words: str) -> list[str]:
+    """What kubectl itself offers in the place of the last word: it finds both programs on PATH."""
+    assert kubectl.programs is not None
+    for program, module in (("kubectl-grpo", "grpo_cli"), ("kubectl_complete-grpo", "grpo_cli.shell")):
+        (folder / program).write_text(f'#!/bin/sh\nexec {sys.executable} -m {module} "$@"\n')
+        (folder / program).chmod(0o755)
+    environment = environment_of(kubectl)
+    environment |= {"PATH": f"{folder}:{environment['PATH']}", "KUBECONFIG": str(kubectl.kubeconfig)}
+    command = ["kubectl", "__complete", "grpo", *words]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120)
+    *found, directive = done.stdout.splitlines()
+    assert directive == (":4" if found else ":0"), done.stderr
+    return found
+
+
+def test_the_shell_completes_commands_options_and_names(kubectl: Kubectl, name: str, tmp_path: Path) -> None:
+    start_run(kubectl, name)
+    assert completed(kubectl, tmp_path, "s") == ["suspend", "scale"]
+    assert name in completed(kubectl, tmp_path, "why", "")
+    assert completed(kubectl, tmp_path, "top", name[:-1]) == [name]
+    assert completed(kubectl, tmp_path, "logs", name, "--ro") == ["--role"]
+    assert completed(kubectl, tmp_path, "logs", name, "--role", "") == ["learner", "generator"]
+    assert completed(kubectl, tmp_path, "top", "--context", "elsewhere", "") == []
+    assert completed(kubectl, tmp_path, "check", "") == [], "kubectl offers files"
 
 
 def test_a_run_that_is_not_there(kubectl: Kubectl) -> None:

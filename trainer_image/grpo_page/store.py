@@ -8,7 +8,7 @@ from typing import Any, Final
 
 import duckdb
 
-from grpo_contract.completions import Column, first_of_block_file, step_of_file
+from grpo_contract.completions import Column, block_of, first_of_block_file, step_of_file
 from grpo_page.query import PAGE_ROWS, Query
 
 Row = dict[str, Any]
@@ -155,8 +155,8 @@ def completions_in(folder: Path) -> str | None:
     """As SQL. Of a step that has a file of its own, what a block holds is of an earlier attempt."""
     files = sorted(folder.iterdir()) if folder.is_dir() else []
     steps = {file: step for file in files if (step := step_of_file(file.name)) is not None}
-    blocks = [file for file in files if first_of_block_file(file.name) is not None]
-    remade = ", ".join(map(str, steps.values()))
+    blocks = {file: first for file in files if (first := first_of_block_file(file.name)) is not None}
+    remade = ", ".join(str(step) for step in steps.values() if block_of(step) in blocks.values())
     sources = [
         *([_rows_of(blocks) + (f" WHERE {Column.STEP} NOT IN ({remade})" if remade else "")] if blocks else []),
         *([_rows_of(steps)] if steps else []),

@@ -54,6 +54,10 @@ class Cluster:
     def run(self, name: str) -> Manifest:
         return self._get(RESOURCE, name)
 
+    def run_names(self) -> list[str]:
+        """Of the namespace."""
+        return [name.rpartition("/")[2] for name in self._ask("get", RESOURCE, "-o", "name").split()]
+
     def pods(self, run: Manifest) -> list[Manifest]:
         """Of the run, of all attempts; not of a deleted one of the same name."""
         labels = {RUN_LABEL: run["metadata"]["name"], RUN_UID_LABEL: run["metadata"]["uid"]}

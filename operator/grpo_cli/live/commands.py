@@ -76,7 +76,8 @@ def _add(
 ) -> argparse.ArgumentParser:
     command: argparse.ArgumentParser = commands.add_parser(name, help=told)
     command.set_defaults(run=run)
-    command.add_argument("name", metavar="NAME", help="of the GRPORun")
+    name_of_run = command.add_argument("name", metavar="NAME", help="of the GRPORun")
+    name_of_run.completer = run_names  # type: ignore[attr-defined]  # for shell.py
     command.add_argument("-n", "--namespace", help="its namespace; that of the current context without this")
     for option in KUBECTLS[1:]:
         command.add_argument(f"--{option}", help="as for kubectl")
@@ -88,6 +89,14 @@ def _add(
 def cluster_of(given: argparse.Namespace) -> Cluster:
     said = [(option, getattr(given, option)) for option in KUBECTLS]
     return Cluster(tuple(f"--{option}={value}" for option, value in said if value is not None))
+
+
+def run_names(prefix: str, parsed_args: argparse.Namespace, **_: Any) -> list[str]:
+    """For the completion of a NAME; a cluster that does not answer has none."""
+    try:
+        return cluster_of(parsed_args).run_names()
+    except ClusterError:
+        return []
 
 
 def print_why(given: argparse.Namespace) -> int:

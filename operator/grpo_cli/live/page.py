@@ -1,6 +1,7 @@
 """The page of a run, reached through the API server: served by learner 0, or by a pod that is there for as long as it is asked."""
 
 import json
+import signal
 import time
 import urllib.request
 from collections.abc import Callable, Iterator
@@ -59,6 +60,7 @@ class Page:
 @contextmanager
 def page_of(cluster: Cluster, run: Manifest, image: str | None, tell: Callable[[str], None]) -> Iterator[Page]:
     """`image`: of the pod of its own, where learners do not say which. `tell` is told what it waits for."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C: what was started is ended
     token = cluster.secret(names.token_secret(run["metadata"]["name"]), "token")
     learner = learner_0(run, cluster.pods(run))
     if learner is not None and learner["status"].get("phase") == "Running":
