@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import signal
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -32,6 +33,8 @@ AROUND: Final = ("name", "learners", "generators", "storage", "recipe_defaults")
 
 def main(arguments: Sequence[str] | None = None) -> int:
     given = build_parser().parse_args(arguments)
+    for end in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(end, signal.default_int_handler)  # as Ctrl-C: what was started is ended
     try:
         return int(given.run(given))
     except (UnreadableError, ClusterError) as problem:

@@ -74,13 +74,14 @@ def metrics_cost() -> Figures:
 
 def keeping_cost(folder: Path, steps: int) -> Figures:
     """In the thread that keeps them; merging included."""
-    archive, chance = Archive(folder, 1 << 40), random.Random(1)
+    archive, chance = Archive(folder, 1, 1 << 40), random.Random(1)
     words = ["".join(chance.choices("abcdefghijklmnop", k=chance.randint(2, 9))) for _ in range(5000)]
     spent_s = []
     for step in range(1, steps + 1):
         batch = _batch(step, words, chance)
         started = time.perf_counter()
         archive.write(step, build_table(batch, None))
+        archive.merge_before(step)
         spent_s.append(time.perf_counter() - started)
     size = sum(file.stat().st_size for file in folder.iterdir())
     return {

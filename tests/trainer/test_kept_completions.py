@@ -17,6 +17,7 @@ from grpo_trainer.completions.batch import Batch, Written, sampled_groups
 from grpo_trainer.completions.keeper import WAITING, CompletionsKeeper
 from grpo_trainer.completions.signals import WINDOW_BYTES, compression_ratio, reasoning_words
 from grpo_trainer.completions.table import build_table, disagreements, text_of
+from grpo_trainer.storage import fence
 
 AT = datetime(2026, 11, 28, 12, 0)
 PLENTY = 1 << 40
@@ -146,7 +147,7 @@ class TestSignals:
 
 class TestFiles:
     def test_each_step_has_one(self, tmp_path: Path) -> None:
-        archive = Archive(tmp_path / "completions", PLENTY)
+        archive = Archive(tmp_path / "completions", 1, PLENTY)
         for step in (1, 2):
             archive.write(step, build_table(batch(step), None))
         assert names(tmp_path / "completions") == ["step-00000001.parquet", "step-00000002.parquet"]
@@ -160,16 +161,27 @@ class TestFiles:
         ]
         assert pq.ParquetFile(tmp_path / block).num_row_groups == BLOCK_STEPS
 
-    def test_a_step_that_is_made_again_takes_the_place_of_the_one_before(self, tmp_path: Path) -> None:
-        write(tmp_path, range(1, BLOCK_STEPS + 4))
-        write(tmp_path, range(BLOCK_STEPS - 1, BLOCK_STEPS + 2), attempt=2)
+    def test_an_attempt_that_goes_on_from_a_checkpoint_takes_the_place_of_what_came_after_it(
+        self, tmp_path: Path
+    ) -> None:
+        write(tmp_path, range(1, 2 * BLOCK_STEPS + 4))
+        write(tmp_path, [BLOCK_STEPS - 1], attempt=2)
         block = f"steps-00000001-{BLOCK_STEPS:08}.parquet"
-        assert names(tmp_path) == [*(f"step-{BLOCK_STEPS + more:08}.parquet" for more in (1, 2, 3)), block]
+        assert names(tmp_path) == [f"step-{BLOCK_STEPS - 1:08}.parquet", block]
+        write(tmp_path, range(BLOCK_STEPS - 1, BLOCK_STEPS + 2), attempt=3)
+        assert names(tmp_path) == [f"step-{BLOCK_STEPS + 1:08}.parquet", block]
         attempts = {row["step"]: row["attempt"] for row in rows(tmp_path, block)}
         assert attempts == dict.fromkeys(range(1, BLOCK_STEPS - 1), 1) | dict.fromkeys(
-            (BLOCK_STEPS - 1, BLOCK_STEPS), 2
+            (BLOCK_STEPS - 1, BLOCK_STEPS), 3
         )
-        assert [row["attempt"] for row in rows(tmp_path, f"step-{BLOCK_STEPS + 1:08}.parquet")] == [2] * 4
+
+    def test_a_step_may_learn_from_several_batches(self, tmp_path: Path) -> None:
+        archive = Archive(tmp_path, 1, PLENTY)
+        for completions in (["a", "b", "c", "d"], ["e", "f", "g", "h"]):
+            archive.write(1, build_table(batch(1, completions=completions), None))
+        found = rows(tmp_path, "step-00000001.parquet")
+        assert [row["completion"] for row in found] == list("abcdefgh")
+        assert [row["group"] for row in found] == [0, 0, 1, 1, 2, 2, 3, 3]
 
     def test_a_block_takes_files_of_an_image_with_another_column(self, tmp_path: Path) -> None:
         write(tmp_path, [1])
@@ -181,31 +193,41 @@ class TestFiles:
         assert {row["reasoning_words"] for row in merged} == {None}
 
     def test_the_oldest_are_removed_when_there_is_too_much(self, tmp_path: Path) -> None:
-        write(tmp_path, [1])
-        size = (tmp_path / "step-00000001.parquet").stat().st_size
-        write(tmp_path, range(2, 7), max_bytes=3 * size + size // 2)
-        assert names(tmp_path) == [f"step-{step:08}.parquet" for step in (4, 5, 6)]
+        """Files of different sizes, several at once."""
+        write(tmp_path, range(1, BLOCK_STEPS + 6))
+        sizes = {name: (tmp_path / name).stat().st_size for name in names(tmp_path)}
+        last = [f"step-{BLOCK_STEPS + more:08}.parquet" for more in (3, 4, 5)]
+        Archive(tmp_path, 1, sum(sizes[name] for name in last)).rotate()
+        assert names(tmp_path) == last
 
     def test_the_newest_stays_whatever_its_size(self, tmp_path: Path) -> None:
-        write(tmp_path, [1, 2], max_bytes=1)
+        write(tmp_path, [1, 2])
+        Archive(tmp_path, 1, 1).rotate()
         assert names(tmp_path) == ["step-00000002.parquet"]
 
+    def test_room_is_made_before_more_is_written(self, tmp_path: Path) -> None:
+        write(tmp_path, [1, 2, 3])
+        archive = Archive(tmp_path, 1, 1)
+        archive.write(4, build_table(batch(4), None))
+        assert names(tmp_path) == [f"step-{step:08}.parquet" for step in (3, 4)]
+
     def test_a_small_volume_is_for_checkpoints(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        write(tmp_path, [1])
+        write(tmp_path, [1, 2, 3])
         size = (tmp_path / "step-00000001.parquet").stat().st_size
         monkeypatch.setattr(shutil, "disk_usage", lambda _: Usage(total=25 * size))
-        write(tmp_path, [2, 3])
+        Archive(tmp_path, 1, PLENTY).rotate()
         assert names(tmp_path) == [f"step-{step:08}.parquet" for step in (2, 3)]
 
     def test_a_file_that_could_not_be_written_leaves_the_one_before(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        write(tmp_path, [1])
+        archive = Archive(tmp_path, 1, PLENTY)
+        archive.write(1, build_table(batch(1), None))
         monkeypatch.setattr("grpo_trainer.completions.archive.flush_one", out_of_space)
         with pytest.raises(OSError, match="No space left"):
-            write(tmp_path, [1], attempt=2)
+            archive.write(1, build_table(batch(1), None))
         assert names(tmp_path) == ["step-00000001.parquet"]
-        assert [row["attempt"] for row in rows(tmp_path, "step-00000001.parquet")] == [1] * 4
+        assert len(rows(tmp_path, "step-00000001.parquet")) == 4
 
 
 class Usage(NamedTuple):
@@ -216,10 +238,12 @@ def out_of_space(_: Path) -> None:
     raise OSError(28, "No space left on device")
 
 
-def write(folder: Path, steps: Sequence[int] | range, attempt: int = 1, max_bytes: int = PLENTY) -> None:
-    archive = Archive(folder, max_bytes)
+def write(folder: Path, steps: Sequence[int] | range, attempt: int = 1) -> None:
+    """What earlier calls of the same attempt have written is there as well."""
+    archive = Archive(folder, attempt, PLENTY)
     for step in steps:
         archive.write(step, build_table(batch(step, attempt), None))
+        archive.merge_before(step)
 
 
 def names(folder: Path) -> list[str]:
@@ -230,7 +254,7 @@ class Held(Archive):
     """Writes when it may."""
 
     def __init__(self, folder: Path) -> None:
-        super().__init__(folder, PLENTY)
+        super().__init__(folder, 1, PLENTY)
         self.may = threading.Event()
 
     def write(self, step: int, table: Any) -> None:
@@ -241,7 +265,7 @@ class Held(Archive):
 class TestKeeper:
     def test_what_was_handed_over_is_there_at_the_end(self, tmp_path: Path) -> None:
         lost: list[int] = []
-        with CompletionsKeeper(Archive(tmp_path, PLENTY), None, lost.append) as keeper:
+        with CompletionsKeeper(Archive(tmp_path, 1, PLENTY), tmp_path.parent, None, lost.append) as keeper:
             for step in (1, 2, 3):
                 keeper.keep(batch(step))
         assert names(tmp_path) == [f"step-{step:08}.parquet" for step in (1, 2, 3)]
@@ -250,7 +274,7 @@ class TestKeeper:
     def test_training_does_not_wait_for_a_slow_volume(self, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
         lost: list[int] = []
         archive = Held(tmp_path)
-        with CompletionsKeeper(archive, None, lost.append) as keeper:
+        with CompletionsKeeper(archive, tmp_path.parent, None, lost.append) as keeper:
             for step in range(1, WAITING + 5):
                 keeper.keep(batch(step))
             archive.may.set()
@@ -263,11 +287,49 @@ class TestKeeper:
     ) -> None:
         lost: list[int] = []
         monkeypatch.setattr("grpo_trainer.completions.archive.flush_one", out_of_space)
-        with CompletionsKeeper(Archive(tmp_path, PLENTY), None, lost.append) as keeper:
+        with CompletionsKeeper(Archive(tmp_path, 1, PLENTY), tmp_path.parent, None, lost.append) as keeper:
             keeper.keep(batch(1))
             keeper.keep(batch(2))
         assert lost == [4, 4]
         assert names(tmp_path) == []
-        assert (
-            caplog.text.count("completions are not kept for reading: OSError: [Errno 28] No space left on device") == 1
-        )
+        assert caplog.text.count("OSError: [Errno 28] No space left on device") == 1
+
+    def test_what_was_not_sampled_is_not_lost(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        lost: list[int] = []
+        monkeypatch.setattr("grpo_trainer.completions.archive.flush_one", out_of_space)
+        with CompletionsKeeper(Archive(tmp_path, 1, PLENTY), tmp_path.parent, 1, lost.append) as keeper:
+            keeper.keep(batch(1))
+        assert lost == [2]
+
+    def test_an_attempt_that_has_a_successor_writes_no_more(self, tmp_path: Path) -> None:
+        (tmp_path / fence.FILE).write_text("2")
+        lost: list[int] = []
+        with CompletionsKeeper(Archive(tmp_path / "completions", 1, PLENTY), tmp_path, None, lost.append) as keeper:
+            keeper.keep(batch(1))
+        assert lost == [4]
+        assert not (tmp_path / "completions").exists()
+
+    def test_a_failed_attempt_does_not_wait_for_a_volume(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr("grpo_trainer.completions.keeper.FINISH_WHEN_FAILED_S", 0.1)
+        archive, lost = Held(tmp_path), list[int]()
+        with (
+            pytest.raises(ValueError, match="training failed"),
+            CompletionsKeeper(archive, tmp_path, None, lost.append) as keeper,
+        ):
+            keeper.keep(batch(1))
+            raise ValueError("training failed")
+        assert names(tmp_path) == []
+        archive.may.set()
+
+    def test_a_file_that_cannot_be_merged_is_said_and_loses_nothing_else(
+        self, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        (tmp_path / "step-00000001.parquet").write_text("damaged")
+        lost: list[int] = []
+        archive = Archive(tmp_path, 1, PLENTY)
+        with CompletionsKeeper(archive, tmp_path.parent, None, lost.append) as keeper:
+            keeper.keep(batch(BLOCK_STEPS + 1))
+            keeper.keep(batch(BLOCK_STEPS + 2))
+        assert lost == []
+        assert names(tmp_path) == [f"step-{step:08}.parquet" for step in (1, BLOCK_STEPS + 1, BLOCK_STEPS + 2)]
+        assert caplog.text.count("files are not merged") == 1

@@ -6,7 +6,6 @@ import sys
 import threading
 from collections.abc import Iterator
 from datetime import datetime
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +13,10 @@ import pytest
 import requests
 import uvicorn
 
-from grpo_contract.completions import BLOCK_STEPS
+from grpo_contract.completions import BLOCK_STEPS, step_file
 from grpo_contract.environment import TOKEN_FILE
 from grpo_contract.network import HEALTH_PATH, PAGE_PORT
+from grpo_contract.pod import token_of_page
 from grpo_page.app import build_app
 from grpo_page.curves import HEIGHT, WIDTH, curve
 from grpo_page.difference import Part, difference
@@ -36,7 +36,7 @@ WRONG = "<think>I count and count again until it is five</think><answer>5</answe
 STEPS = BLOCK_STEPS + 20
 
 
-def write(folder: Path, step: int, attempt: int = 1) -> None:
+def write(archive: Archive, step: int, attempt: int = 1) -> None:
     batch = Batch(
         step=step,
         attempt=attempt,
@@ -49,16 +49,19 @@ def write(folder: Path, step: int, attempt: int = 1) -> None:
         weights=[1.0, 1.0],
         advantages=[1.0, -1.0, 0.0, 0.0],
     )
-    Archive(folder, 1 << 40).write(step, build_table(batch, None))
+    archive.write(step, build_table(batch, None))
+    archive.merge_before(step)
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Steps of two attempts: the last one of the block is made again, and not merged yet."""
+    """Of two attempts: the second one begins with the last step of the block."""
     folder = tmp_path_factory.mktemp("completions")
-    for step in range(1, STEPS + 1):
-        write(folder, step)
-    write(folder, BLOCK_STEPS, attempt=2)
+    first, second = (Archive(folder, attempt, 1 << 40) for attempt in (1, 2))
+    for step in range(1, BLOCK_STEPS + 2):
+        write(first, step)
+    for step in range(BLOCK_STEPS, STEPS + 1):
+        write(second, step, attempt=2)
     return folder
 
 
@@ -124,20 +127,31 @@ class TestAccess:
         assert "default-src 'none'" in answer.headers["Content-Security-Policy"]
 
 
-def test_the_pods_process_answers_on_each_of_its_addresses(tmp_path: Path) -> None:
+def test_the_pods_process_answers_who_forwards_to_it_and_no_other_pod(tmp_path: Path) -> None:
     (tmp_path / "run.json").write_text(run_config({"model_name_or_path": "m"}).model_dump_json())
     (tmp_path / "token").write_text(f"{TOKEN}\n")
     environment = os.environ | {TOKEN_FILE: str(tmp_path / "token")}
     command = [sys.executable, "-m", "grpo_page", str(tmp_path / "run.json")]
     with subprocess.Popen(command, env=environment) as process:
         try:
-            for host in ("127.0.0.1", "[::1]"):
-                wait_for(f"an answer at {host}", partial(is_healthy, f"http://{host}:{PAGE_PORT}"), 60)
+            wait_for("an answer", lambda: is_healthy(f"http://127.0.0.1:{PAGE_PORT}"), 60)
+            (listener,) = [entry for entry in listeners() if entry.endswith(f":{PAGE_PORT:04X}")]
+            assert listener.startswith("0100007F:")
+            headers = {"Authorization": f"Bearer {token_of_page(TOKEN)}"}
+            assert requests.get(f"http://127.0.0.1:{PAGE_PORT}/", headers=headers, timeout=30).status_code == 200
+            headers = {"Authorization": f"Bearer {TOKEN}"}
+            assert requests.get(f"http://127.0.0.1:{PAGE_PORT}/", headers=headers, timeout=30).status_code == 401
             niceness = os.getpriority(os.PRIO_PROCESS, process.pid)
             adjustment = Path(f"/proc/{process.pid}/oom_score_adj").read_text().strip()
             assert (niceness, adjustment) == (19, "1000")
         finally:
             process.kill()
+
+
+def listeners() -> list[str]:
+    """Addresses and ports, as the kernel writes them."""
+    lines = [line.split() for name in ("tcp", "tcp6") for line in Path(f"/proc/net/{name}").read_text().splitlines()]
+    return [address for _, address, _, state, *_ in lines if state == "0A"]
 
 
 def is_healthy(address: str) -> bool:
@@ -196,14 +210,25 @@ class TestList:
 
     def test_a_step_that_was_made_again_is_shown_once(self, folder: Path) -> None:
         assert {row["attempt"] for row in Store(folder).group(BLOCK_STEPS, 0)} == {2}
+        assert {row["attempt"] for row in Store(folder).group(BLOCK_STEPS - 1, 0)} == {1}
         assert Store(folder).count(Query(first=BLOCK_STEPS, last=BLOCK_STEPS)) == 4
+
+    def test_a_step_that_is_being_merged_is_shown_once(self, tmp_path: Path) -> None:
+        archive = Archive(tmp_path, 1, 1 << 40)
+        for step in range(1, BLOCK_STEPS + 1):
+            write(archive, step)
+        left = (tmp_path / step_file(3)).read_bytes()
+        write(archive, BLOCK_STEPS + 1)
+        (tmp_path / step_file(3)).write_bytes(left)
+        assert Store(tmp_path).count(Query()) == 4 * (BLOCK_STEPS + 1)
 
     def test_files_that_come_and_go_meanwhile(self, tmp_path: Path) -> None:
         store, stop = Store(tmp_path), threading.Event()
+        archive = Archive(tmp_path, 1, 1 << 40)
 
         def write_on() -> None:
             for step in range(1, 2 * BLOCK_STEPS + 2):
-                write(tmp_path, step)
+                write(archive, step)
             stop.set()
 
         writer = threading.Thread(target=write_on)

@@ -65,7 +65,10 @@ def test_as_a_process_it_ends_as_within_one(grpo: Grpo, text: str, returncode: i
 
 def test_kubectl_finds_it_by_its_name() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    assert project["scripts"] == {"kubectl-grpo": "grpo_cli.main:main"}
+    assert project["scripts"] == {
+        "kubectl-grpo": "grpo_cli.main:main",
+        "kubectl_complete-grpo": "grpo_cli.shell:main",
+    }
 
 
 def test_check_of_a_sound_recipe(grpo: Grpo) -> None:

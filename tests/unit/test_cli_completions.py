@@ -66,6 +66,11 @@ def test_long_texts_are_cut_unless_they_are_wanted_whole(text: str) -> None:
     assert LEFT_OUT not in "\n".join(group_lines(rows, whole=True))
 
 
+def test_nothing_of_a_model_steers_the_terminal() -> None:
+    rows = [row(0, completion="a\x1b]52;c;ZXZpbA==\x07b\r\nc\n\n")]
+    assert list(group_lines(rows, whole=True))[-1] == "    a ]52;c;ZXZpbA== b\n    c\n"
+
+
 class TestViewer:
     def test_it_reads_what_learners_read(self) -> None:
         run = make_run(learners={"image": "mine:1"}, storage={"claimName": "shared"})
@@ -83,7 +88,7 @@ class TestViewer:
         assert volumes["volume"]["persistentVolumeClaim"] == {"claimName": "shared", "readOnly": True}
         assert volumes["token"]["secret"]["secretName"] == "math-token"
 
-    def test_it_asks_for_no_gpu_and_no_node(self) -> None:
+    def test_it_goes_where_learners_go_and_asks_for_no_gpu(self) -> None:
         run = make_run(
             learners={
                 "gpus": 8,
@@ -94,7 +99,7 @@ class TestViewer:
         )
         spec = build_viewer(RUN, build_learner_job(run, make_settings(), 1), None)["spec"]
         assert "nvidia.com/gpu" not in str(spec)
-        assert "nodeSelector" not in spec
+        assert spec["nodeSelector"] == {"gpu": "h200"}
         assert spec["tolerations"] == [{"operator": "Exists"}]
         assert spec["imagePullSecrets"] == [{"name": "pull"}]
         assert spec["securityContext"] == pod_security() | {"fsGroup": 5}

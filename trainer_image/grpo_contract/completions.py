@@ -1,7 +1,7 @@
 """Completions on the volume, for people to read: Parquet files that learner 0 writes and the page of the run reads.
 
-A file holds the completions of one step, or of a block of steps once all of them are over. What an earlier attempt wrote of a
-step is replaced when the step is made again: until then a file of one step counts, and what a block holds of it does not.
+A file holds the completions of one step, or of a block of steps once all of them are over. While a block takes up the files of
+its steps, a file of one step counts, and what the block holds of it does not.
 """
 
 import re

@@ -5,6 +5,7 @@ Environment variables replace the paths and names where there is no pod: a learn
 
 import contextlib
 import fcntl
+import hmac
 import os
 import socket
 import sys
@@ -24,6 +25,11 @@ def read_config(path: Path | None = None) -> RunConfig:
 def read_token() -> str:
     """The run's token: generators ask for it, learners present it."""
     return _path(environment.TOKEN_FILE, files.TOKEN_FILE).read_text().strip()
+
+
+def token_of_page(token: str) -> str:
+    """Opens the page and nothing else: browsers show cookies to every port of a host."""
+    return hmac.digest(token.encode(), b"page", "sha256").hex()
 
 
 def pod_name() -> str:

@@ -1,9 +1,9 @@
-"""`python -m grpo_page`, in a pod of a run. Beside a learner it comes last: for the processors, and first to go when memory is
-short."""
+"""`python -m grpo_page`, in a pod of a run. Beside a learner it comes last for the processors, and has little memory, which is
+the learner's."""
 
 import contextlib
 import os
-import socket
+import resource
 import sys
 from pathlib import Path
 from typing import Final
@@ -11,33 +11,33 @@ from typing import Final
 import uvicorn
 
 from grpo_contract.files import completions_folder
-from grpo_contract.network import PAGE_PORT, every_address
-from grpo_contract.pod import read_config, read_token
+from grpo_contract.network import PAGE_PORT
+from grpo_contract.pod import read_config, read_token, token_of_page
 from grpo_page.app import build_app
 from grpo_page.store import Store
 
+LOOPBACK: Final = "127.0.0.1"
+"""Which `kubectl port-forward` comes by, and no other pod."""
 LEAST_URGENT: Final = 19
 """Niceness."""
 FIRST_TO_GO: Final = "1000"
+"""Where the kernel ends single processes for want of memory."""
+MEMORY_BYTES: Final = 1 << 30
+"""Beyond this a question fails, and not the pod."""
 
 
 def main() -> None:
     os.nice(LEAST_URGENT)
     with contextlib.suppress(OSError):  # a kernel that does not let it
         Path("/proc/self/oom_score_adj").write_text(FIRST_TO_GO)
+    resource.setrlimit(resource.RLIMIT_DATA, (MEMORY_BYTES, MEMORY_BYTES))
     config = read_config(Path(sys.argv[1]) if sys.argv[1:] else None)
-    app = build_app(config.name, config.uid, Store(Path(completions_folder(config.name, config.uid))), read_token)
-    server = uvicorn.Server(uvicorn.Config(app, access_log=False, log_level="warning"))
-    with listening(PAGE_PORT) as listener:  # of uvicorn's own, `::` has no IPv4
-        server.run([listener])
+    app = build_app(config.name, config.uid, Store(Path(completions_folder(config.name, config.uid))), page_token)
+    uvicorn.run(app, host=LOOPBACK, port=PAGE_PORT, access_log=False, log_level="warning")
 
 
-def listening(port: int) -> socket.socket:
-    """On all addresses of the pod."""
-    host = every_address()
-    is_dual = ":" in host
-    family = socket.AF_INET6 if is_dual else socket.AF_INET
-    return socket.create_server((host, port), family=family, dualstack_ipv6=is_dual)
+def page_token() -> str:
+    return token_of_page(read_token())
 
 
 if __name__ == "__main__":

@@ -14,7 +14,7 @@ from grpo_contract.network import HEALTH_PATH
 
 PARAMETER: Final = "token"
 REFUSAL: Final = (
-    "This page needs the run's token: `kubectl grpo open NAME` opens it with that, a program sends it as "
+    "This page needs a token that is made of the run's: `kubectl grpo open NAME` opens it with that, a program sends it as "
     "`Authorization: Bearer TOKEN`.\n"
 )
 HEADERS: Final = {

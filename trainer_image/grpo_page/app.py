@@ -41,7 +41,7 @@ def build_app(run: str, uid: str, store: Store, read_token: Callable[[], str]) -
             Route(NEWEST_GROUPS_PATH, pages.newest_groups),
             Mount("/static", StaticFiles(directory=HERE / "static")),
         ],
-        exception_handlers={duckdb.IOException: _unreadable},
+        exception_handlers={duckdb.Error: _unreadable, OSError: _unreadable},
         middleware=[Middleware(Access, read_token=read_token, cookie=f"grpo-{uid[:8]}")],
     )
 
@@ -51,7 +51,7 @@ def _health(_: Request) -> Response:
 
 
 def _unreadable(_: Request, error: Exception) -> Response:
-    return PlainTextResponse(f"The volume cannot be read: {error}\n", HTTPStatus.SERVICE_UNAVAILABLE)
+    return PlainTextResponse(f"The completions cannot be read: {error}\n", HTTPStatus.SERVICE_UNAVAILABLE)
 
 
 class _Pages:
@@ -104,12 +104,8 @@ class _Pages:
     def newest_groups(self, request: Request) -> Response:
         """Whole groups: the newest `last`, or all of `step`."""
         last, step = (_count(request.query_params.get(name)) for name in ("last", "step"))
-        if step is None:
-            places = self._store.newest_groups(min(last or 1, MOST_GROUPS))
-        else:
-            places = [(step, row[Column.GROUP]) for row in self._store.groups(step)[:MOST_GROUPS]]
-        groups = [[_as_json(row) for row in self._store.group(*place)] for place in places]
-        return JSONResponse([group for group in groups if group])
+        newest = self._store.newest_groups(min(last or 1, MOST_GROUPS)) if step is None else self._store.groups_of(step)
+        return JSONResponse([[_as_json(row) for row in group] for group in newest])
 
     def _group(self, request: Request) -> list[Row]:
         step, group = request.path_params["step"], request.path_params["group"]

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Iterable, Sequence
 from contextlib import closing
+from itertools import groupby
 from pathlib import Path
 from typing import Any, Final
 
@@ -13,7 +14,7 @@ from grpo_page.query import PAGE_ROWS, Query
 
 Row = dict[str, Any]
 
-MEMORY: Final = "512MB"
+MEMORY: Final = "256MB"
 THREADS: Final = 1
 """It shares its pod with a learner."""
 SNIPPET: Final = 300
@@ -85,13 +86,28 @@ class Store:
             [step, group],
         )
 
-    def newest_groups(self, count: int) -> list[tuple[int, int]]:
-        """Their steps and places, the newest first."""
-        rows = self._ask(
+    def newest_groups(self, count: int) -> list[list[Row]]:
+        """Whole, the newest first."""
+        keys = self._ask(
             f"SELECT DISTINCT {Column.STEP}, {_GROUP} FROM completions ORDER BY {Column.STEP} DESC, {_GROUP} LIMIT ?",
             [count],
         )
-        return [(row[Column.STEP], row[Column.GROUP]) for row in rows]
+        places = [tuple(key.values()) for key in keys]
+        return self._whole(f"({Column.STEP}, {_GROUP}) IN ({', '.join(map(str, places))})", places)
+
+    def groups_of(self, step: int) -> list[list[Row]]:
+        return self._whole("true", [(step, 0)])
+
+    def _whole(self, condition: str, places: Sequence[tuple[int, ...]]) -> list[list[Row]]:
+        if not places:
+            return []
+        steps = ", ".join({str(step) for step, _ in places})
+        rows = self._ask(
+            f"SELECT * FROM completions WHERE {Column.STEP} IN ({steps}) AND {condition} "
+            f"ORDER BY {Column.STEP} DESC, {_GROUP}, {Column.MEMBER}",
+            [],
+        )
+        return [list(group) for _, group in groupby(rows, lambda row: (row[Column.STEP], row[Column.GROUP]))]
 
     def steps(self) -> tuple[int, int] | None:
         """The first and the last that there is anything of."""
@@ -152,8 +168,8 @@ class Store:
 
 
 def completions_in(folder: Path) -> str | None:
-    """As SQL. Of a step that has a file of its own, what a block holds is of an earlier attempt."""
-    files = sorted(folder.iterdir()) if folder.is_dir() else []
+    """As SQL. A step that has a file of its own is about to be merged, or merged already."""
+    files = _settled(folder)
     steps = {file: step for file in files if (step := step_of_file(file.name)) is not None}
     blocks = {file: first for file in files if (first := first_of_block_file(file.name)) is not None}
     remade = ", ".join(str(step) for step in steps.values() if block_of(step) in blocks.values())
@@ -162,6 +178,14 @@ def completions_in(folder: Path) -> str | None:
         *([_rows_of(steps)] if steps else []),
     ]
     return " UNION ALL BY NAME ".join(sources) or None
+
+
+def _settled(folder: Path) -> list[Path]:
+    """A folder is not listed in one moment: what is renamed meanwhile may be missed, until two lists are the same."""
+    files, before = sorted(folder.glob("*")), None
+    while files != before:
+        files, before = sorted(folder.glob("*")), files
+    return files
 
 
 def _rows_of(files: Iterable[Path]) -> str:

@@ -15,7 +15,7 @@ from grpo_contract import environment
 from grpo_contract.config import RunConfig
 from grpo_contract.files import checkpoint_folder, completions_folder, trackers_folder
 from grpo_contract.network import GENERATOR_PORT, WEIGHTS_PORT
-from grpo_contract.pod import read_token
+from grpo_contract.pod import attempt, read_token
 from grpo_contract.recipe.comparison import what_compares
 from grpo_trainer import device
 from grpo_trainer.causes import modules_of
@@ -207,18 +207,17 @@ def start_trackers(config: RunConfig, learner: Learner) -> AbstractContextManage
 
 @contextmanager
 def keep_completions(config: RunConfig, learner: Learner, metrics: LearnerMetrics) -> Iterator[None]:
-    """On all ranks; rank 0 writes them."""
+    """On all ranks, which hand them over together, whatever their files say by now of how many are kept; rank 0 writes."""
     metrics.add("grpo_completions_not_kept_total", 0)
+    learner.generated = CompletionsReport(learner, None).generated
     most_groups = config.completions.groups_per_step
-    if most_groups == 0:
+    if not learner.is_world_process_zero() or most_groups == 0:
         yield
         return
-    if not learner.is_world_process_zero():
-        learner.generated = CompletionsReport(learner, None).generated
-        yield
-        return
-    archive = Archive(Path(completions_folder(config.name, config.uid)), config.completions.max_bytes)
-    with CompletionsKeeper(archive, most_groups, partial(metrics.add, "grpo_completions_not_kept_total")) as keeper:
+    folder = Path(completions_folder(config.name, config.uid))
+    archive = Archive(folder, attempt(), config.completions.max_bytes)
+    lost = partial(metrics.add, "grpo_completions_not_kept_total")
+    with CompletionsKeeper(archive, folder.parent, most_groups, lost) as keeper:
         learner.generated = CompletionsReport(learner, keeper).generated
         yield
 

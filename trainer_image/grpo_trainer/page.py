@@ -11,8 +11,8 @@ from typing import Final
 from grpo_contract import environment
 
 MODULE: Final = "grpo_page"
-PAUSE_S: Final = 30.0
-"""Before it is started again."""
+PAUSE_S, LONGEST_PAUSE_S = 30.0, 1800.0
+"""Before it is started again; each time twice as long."""
 
 log = logging.getLogger(__name__)
 
@@ -24,14 +24,15 @@ def serve_page(config_file: Path) -> None:
 
 
 def _serve_for_ever(config_file: Path) -> None:
-    pause = threading.Event()
+    """Said once: who asks how long learner 0 has said nothing is not to find this."""
+    pause, pause_s, has_said = threading.Event(), PAUSE_S, False
     while True:
         try:
-            code = subprocess.call([sys.executable, "-m", MODULE, str(config_file)])
+            end = f"ended with code {subprocess.call([sys.executable, '-m', MODULE, str(config_file)])}"
         except OSError as error:  # no memory for it
-            log.warning("the page of completions cannot be started: %s. Tried again every %.0f s", error, PAUSE_S)
-        else:
-            log.warning(
-                "the page of completions has ended with code %d, and is started again after %.0f s", code, PAUSE_S
-            )
-        pause.wait(PAUSE_S)
+            end = f"cannot be started: {error}"
+        if not has_said:
+            has_said = True
+            log.warning("the page of completions %s; it is started again from time to time (said once)", end)
+        pause.wait(pause_s)
+        pause_s = min(2 * pause_s, LONGEST_PAUSE_S)

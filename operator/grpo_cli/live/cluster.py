@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from select import select
 from subprocess import PIPE, STDOUT
-from typing import Any, Final
+from typing import IO, Any, Final
 
 from grpo_contract.labels import RUN_LABEL, RUN_UID_LABEL
 from grpo_contract.network import LEARNER_HTTP_PORT, METRICS_PATH
@@ -32,6 +32,16 @@ FORWARDED: Final = re.compile(r"Forwarding from (127\.0\.0\.1:\d+)")
 
 class ClusterError(Exception):
     """kubectl's own words, or one sentence."""
+
+
+def _address_told(output: IO[str], pod: str) -> str:
+    """By `kubectl port-forward`, perhaps after words of a plugin that logs in."""
+    said = []
+    while select([output], [], [], FORWARDED_S)[0] and (line := output.readline()):
+        if (found := FORWARDED.match(line)) is not None:
+            return f"http://{found[1]}"
+        said.append(line.strip())
+    raise ClusterError(" ".join(said) or f"no way to pod {pod} within {FORWARDED_S:.0f} s.")
 
 
 @dataclass(frozen=True)
@@ -145,11 +155,7 @@ class Cluster:
         with subprocess.Popen(command, stdout=PIPE, stderr=STDOUT, encoding="utf-8", errors="replace") as process:
             assert process.stdout is not None
             try:
-                line = process.stdout.readline() if select([process.stdout], [], [], FORWARDED_S)[0] else ""
-                found = FORWARDED.match(line)
-                if found is None:
-                    raise ClusterError(line.strip() or f"no way to pod {pod} within {FORWARDED_S:.0f} s.")
-                yield Forward(f"http://{found[1]}", process)
+                yield Forward(_address_told(process.stdout, pod), process)
             finally:
                 process.kill()
 

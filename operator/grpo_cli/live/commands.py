@@ -49,8 +49,8 @@ def add_commands(commands: Commands) -> None:
     logs.add_argument("--rank", type=int, metavar="N", help="of one learner process")
     told = "print the newest groups of completions, with their rewards"
     completions = _add(commands, "completions", print_completions, told)
-    completions.add_argument("--last", type=int, default=2, metavar="N", help="groups; %(default)s without this")
-    completions.add_argument("--step", type=int, metavar="N", help="all groups of this step")
+    completions.add_argument("--last", type=positive, default=2, metavar="N", help="groups; %(default)s without this")
+    completions.add_argument("--step", type=positive, metavar="N", help="all groups of this step")
     completions.add_argument("--whole", action="store_true", help="texts without cuts")
     opening = _add(commands, "open", open_page, "open the page with all completions in a browser", outputs=())
     opening.add_argument("--no-browser", action="store_true", help="print its address only")
@@ -89,6 +89,12 @@ def _add(
 def cluster_of(given: argparse.Namespace) -> Cluster:
     said = [(option, getattr(given, option)) for option in KUBECTLS]
     return Cluster(tuple(f"--{option}={value}" for option, value in said if value is not None))
+
+
+def positive(text: str) -> int:
+    if not (text.isascii() and text.isdigit() and int(text) > 0):
+        raise argparse.ArgumentTypeError(f"{text!r} will not do; give a number of 1 or more")
+    return int(text)
 
 
 def run_names(prefix: str, parsed_args: argparse.Namespace, **_: Any) -> list[str]:

@@ -45,7 +45,8 @@ def _facts(row: Row) -> str:
 
 
 def _shown(text: str, whole: bool) -> str:
-    if whole:
-        return text
-    cut = "\n".join(text[:MOST_LETTERS].splitlines()[:MOST_LINES])
-    return text if cut == text.rstrip("\n") else f"{cut} {LEFT_OUT}"
+    """Without what would steer a terminal: a model may write anything."""
+    lines = ["".join(letter if letter.isprintable() else " " for letter in line) for line in text.splitlines()]
+    if whole or (len(text) <= MOST_LETTERS and len(lines) <= MOST_LINES):
+        return "\n".join(lines)
+    return "\n".join(lines[:MOST_LINES])[:MOST_LETTERS] + f" {LEFT_OUT}"

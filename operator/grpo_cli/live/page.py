@@ -1,11 +1,10 @@
 """The page of a run, reached through the API server: served by learner 0, or by a pod that is there for as long as it is asked."""
 
 import json
-import signal
 import time
 import urllib.request
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any, Final
 from urllib.error import HTTPError, URLError
@@ -13,13 +12,21 @@ from urllib.error import HTTPError, URLError
 from grpo_cli.live.cluster import Cluster, ClusterError, Forward, Manifest
 from grpo_cli.live.pods import attempt_of, learner_0
 from grpo_cli.live.viewer import build_viewer
-from grpo_contract.network import NEWEST_GROUPS_PATH, PAGE_PORT
+from grpo_cli.live.why import ENDED
+from grpo_contract.files import TOKEN_FILE
+from grpo_contract.network import HEALTH_PATH, NEWEST_GROUPS_PATH, PAGE_PORT
+from grpo_contract.pod import token_of_page
+from grpo_operator.api.status import Phase
 from grpo_operator.desired import names
 
-READY_S: Final = 600.0
-"""For the pod of its own: an image of gigabytes may have to come."""
+LEARNER_ANSWERS_S: Final = 45.0
+"""Its page starts with it, and again some time after it has ended."""
+POD_ANSWERS_S: Final = 600.0
+"""Of its own: an image of gigabytes may have to come."""
 LOOK_EVERY_S: Final = 1.0
 ANSWER_S: Final = 60.0
+_OPENER: Final = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+"""What answers is on this machine."""
 
 
 @dataclass(frozen=True)
@@ -42,9 +49,8 @@ class Page:
         request = urllib.request.Request(  # noqa: S310 (of this machine)
             f"{self.forward.address}{NEWEST_GROUPS_PATH}?{asked}", headers={"Authorization": f"Bearer {self.token}"}
         )
-        opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
         try:
-            with opener.open(request, timeout=ANSWER_S) as answer:
+            with _OPENER.open(request, timeout=ANSWER_S) as answer:
                 groups: list[list[dict[str, Any]]] = json.load(answer)
         except HTTPError as error:
             raise ClusterError(
@@ -59,15 +65,21 @@ class Page:
 
 @contextmanager
 def page_of(cluster: Cluster, run: Manifest, image: str | None, tell: Callable[[str], None]) -> Iterator[Page]:
-    """`image`: of the pod of its own, where learners do not say which. `tell` is told what it waits for."""
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C: what was started is ended
-    token = cluster.secret(names.token_secret(run["metadata"]["name"]), "token")
+    """`image`: of the pod of its own, where learners do not say which. `tell` is told what it waits for.
+
+    Raises:
+        ClusterError: learner 0 is on its way, or the page does not answer in time.
+    """
+    name, phase = run["metadata"]["name"], run.get("status", {}).get("phase")
+    token = token_of_page(cluster.secret(names.token_secret(name), TOKEN_FILE.name))
     learner = learner_0(run, cluster.pods(run))
     if learner is not None and learner["status"].get("phase") == "Running":
-        with cluster.forwarded(learner["metadata"]["name"], PAGE_PORT) as forward:
+        with _answering(cluster, learner["metadata"]["name"], LEARNER_ANSWERS_S) as forward:
             yield Page(forward, token)
         return
-    with _own_pod(cluster, run, image, tell) as pod, cluster.forwarded(pod, PAGE_PORT) as forward:
+    if phase not in (*ENDED, Phase.SUSPENDED):  # a pod of its own might take the volume to another node
+        raise ClusterError(f"grporun/{name} is {phase}, and its learner 0 does not run yet; ask again when it does.")
+    with _own_pod(cluster, run, image, tell) as pod, _answering(cluster, pod, POD_ANSWERS_S) as forward:
         yield Page(forward, token)
 
 
@@ -81,29 +93,39 @@ def _own_pod(cluster: Cluster, run: Manifest, image: str | None, tell: Callable[
     pod = cluster.create(viewer)["metadata"]["name"]
     try:
         tell(f"learners are gone: pod {pod} is started to read the volume, and is removed at the end")
-        _wait_until_ready(cluster, pod)
         yield pod
     finally:
         cluster.delete_pod(pod)
 
 
-def _wait_until_ready(cluster: Cluster, pod: str) -> None:
-    deadline = time.monotonic() + READY_S
-    while not _is_ready(status := cluster.pod(pod).get("status", {})):
+@contextmanager
+def _answering(cluster: Cluster, pod: str, within_s: float) -> Iterator[Forward]:
+    """kubectl gives a way up when nobody listens at its end."""
+    deadline = time.monotonic() + within_s
+    while True:
+        with suppress(ClusterError), cluster.forwarded(pod, PAGE_PORT) as forward:
+            if _is_healthy(forward.address):
+                yield forward
+                return
+        status = cluster.pod(pod).get("status", {})
         if status.get("phase") in ("Failed", "Succeeded"):
             raise ClusterError(f"pod {pod} has ended: {cluster.last_words(pod)}")
         if time.monotonic() > deadline:
             words = f"{_held_by(status)} (its log: {cluster.last_words(pod)})"
-            raise ClusterError(f"pod {pod} was not ready within {READY_S:.0f} s: {words}")
+            raise ClusterError(f"the page of pod {pod} did not answer within {within_s:.0f} s: {words}")
         time.sleep(LOOK_EVERY_S)
 
 
-def _is_ready(status: Manifest) -> bool:
-    return any(entry["type"] == "Ready" and entry["status"] == "True" for entry in status.get("conditions", ()))
+def _is_healthy(address: str) -> bool:
+    try:
+        with _OPENER.open(address + HEALTH_PATH, timeout=ANSWER_S):
+            return True
+    except OSError:
+        return False
 
 
 def _held_by(status: Manifest) -> str:
     states = [entry.get("state", {}).get("waiting", {}) for entry in status.get("containerStatuses", ())]
     told = [*states, *(entry for entry in status.get("conditions", ()) if entry["status"] == "False")]
     words = [f"{entry['reason']}: {entry.get('message', '')}" for entry in told if entry.get("reason")]
-    return words[0] if words else "the cluster does not say why."
+    return words[0] if words else "its image may be older than the page"

@@ -5,7 +5,7 @@ from typing import Any, Final
 
 from grpo_contract import files
 from grpo_contract.labels import API_GROUP, Role
-from grpo_contract.network import HEALTH_PATH, PAGE_PORT
+from grpo_contract.network import PAGE_PORT
 from grpo_operator.api.run import API_VERSION, KIND
 from grpo_operator.desired import names
 from grpo_operator.desired.pods import container_security, environment_of, pod_security
@@ -17,8 +17,8 @@ PAGE_OF_LABEL: Final = f"{API_GROUP}/page-of"
 """Not the label by which the operator watches: it is no pod of the run's."""
 LIVES_S: Final = 8 * 3600
 """It is removed by who started it. One that was forgotten ends by itself."""
-OF_LEARNERS: Final = ("imagePullSecrets", "runtimeClassName", "securityContext", "tolerations")
-"""What lets their pods pull the image and read the volume lets this one; it needs no node like theirs."""
+OF_LEARNERS: Final = ("imagePullSecrets", "nodeSelector", "runtimeClassName", "securityContext", "tolerations")
+"""What lets their pods pull the image and read the volume lets this one."""
 
 
 def build_viewer(run: Manifest, learners: Manifest | None, image: str | None) -> dict[str, Any]:
@@ -69,7 +69,6 @@ def _container(image: str, theirs: Manifest) -> dict[str, Any]:
         "workingDir": str(files.SCRATCH),
         "env": environment_of(on_cpu=True),
         "ports": [{"name": CONTAINER, "containerPort": PAGE_PORT}],
-        "readinessProbe": {"httpGet": {"path": HEALTH_PATH, "port": CONTAINER}, "periodSeconds": 1},
         "resources": {"requests": {"cpu": "100m", "memory": "256Mi"}, "limits": {"memory": "1Gi"}},
         "securityContext": container_security(),
         "volumeMounts": [

@@ -16,7 +16,7 @@ QUANTITY: Final = (
     r"(([KMGTPE]i)|[numkMGTPE]|([eE](\+|-)?(([0-9]+(\.[0-9]*)?)|(\.[0-9]+))))?$"
 )
 
-POSITIVE_QUANTITY: Final = r"^[0-9]*[1-9][0-9]*(\.[0-9]+)?([KMGTPE]i|[kMGTPE])?$"
+POSITIVE_QUANTITY: Final = r"^([0-9]*[1-9][0-9]*(\.[0-9]+)?|0\.[0-9]*[1-9][0-9]*)([KMGTPE]i|[kMGTPE])?$"
 
 _STRING: Final[Object] = {"type": "string"}
 _ANY_OBJECT: Final[Object] = {"type": "object", "x-kubernetes-preserve-unknown-fields": True}

@@ -8,9 +8,18 @@ from pathlib import Path
 from typing import Any, Final
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from grpo_contract.completions import Column, block_file, block_of, first_of_block_file, step_file, step_of_file
+from grpo_contract.completions import (
+    BLOCK_STEPS,
+    Column,
+    block_file,
+    block_of,
+    first_of_block_file,
+    step_file,
+    step_of_file,
+)
 from grpo_trainer.storage.flushing import flush_one
 
 SHARE_OF_VOLUME: Final = 0.1
@@ -20,64 +29,83 @@ UNFINISHED: Final = ".unfinished-"
 
 
 class Archive:
-    """One writes, others may read at any time. Raises OSError where the volume does."""
+    """One attempt writes, others may read at any time. Raises OSError where the volume does."""
 
-    def __init__(self, folder: Path, max_bytes: int) -> None:
+    def __init__(self, folder: Path, attempt: int, max_bytes: int) -> None:
         self._folder = folder
+        self._attempt = attempt
         self._max_bytes = max_bytes
+        self._has_begun = False
 
     def write(self, step: int, table: pa.Table) -> None:
-        """All that is kept of the step, in the place of what an earlier attempt had of it."""
+        """More of the step, if this attempt has some of it already: a step may learn from several batches."""
         self._folder.mkdir(parents=True, exist_ok=True)
-        with self._replaced(step_file(step)) as file:
-            pq.write_table(table, file, compression=COMPRESSION)
-        for first, files in self._steps_by_block().items():
+        if not self._has_begun:
+            self._forget_from(step)
+            self._has_begun = True
+        self.rotate()
+        file = self._folder / step_file(step)
+        if file.exists():
+            table = _joined(pq.read_table(file), table)
+        with self._replaced(file) as partial:
+            pq.write_table(table, partial, compression=COMPRESSION)
+
+    def merge_before(self, step: int) -> None:
+        """Blocks of which all steps are over."""
+        blocks: defaultdict[int, dict[int, Path]] = defaultdict(dict)
+        for own, file in self._files_of_steps().items():
+            blocks[block_of(own)][own] = file
+        for first, files in blocks.items():
             if first < block_of(step):
                 self._merge(first, files)
-        self._rotate()
 
-    def _steps_by_block(self) -> dict[int, dict[int, Path]]:
-        """Files of one step, by the first step of their block and their own."""
-        found: defaultdict[int, dict[int, Path]] = defaultdict(dict)
-        for file in self._folder.iterdir():
-            if (step := step_of_file(file.name)) is not None:
-                found[block_of(step)][step] = file
-        return found
+    def rotate(self) -> None:
+        """The oldest go. The newest stays, whatever its size."""
+        files = sorted([*self._files_of_steps().items(), *self._blocks().items()])
+        sizes = [file.stat().st_size for _, file in files]
+        limit = min(self._max_bytes, SHARE_OF_VOLUME * shutil.disk_usage(self._folder).total)
+        total = sum(sizes)
+        for (_, file), size in zip(files[:-1], sizes, strict=False):
+            if total <= limit:
+                break
+            file.unlink(missing_ok=True)
+            total -= size
 
-    def _merge(self, first: int, files: dict[int, Path]) -> None:
+    def _forget_from(self, step: int) -> None:
+        """What an earlier attempt made beyond the checkpoint that this one goes on from."""
+        for own, file in self._files_of_steps().items():
+            if own >= step:
+                file.unlink(missing_ok=True)
+        for first, block in self._blocks().items():
+            if first >= step:
+                block.unlink(missing_ok=True)
+            elif first + BLOCK_STEPS > step:
+                self._merge(first, {}, before=step)
+
+    def _merge(self, first: int, files: dict[int, Path], before: int | None = None) -> None:
         """One step after the other: a block may be larger than memory. Each has a row group, so that who looks for one reads
         no other."""
         block = self._folder / block_file(first)
         schemas = [pq.read_schema(file) for file in (*files.values(), *([block] if block.exists() else []))]
         schema = pa.unify_schemas(schemas)  # an image of later on may have more columns
-        with self._replaced(block.name) as merged, pq.ParquetWriter(merged, schema, compression=COMPRESSION) as writer:
-            for table in _in_order(block, files):
-                writer.write_table(pa.concat_tables([schema.empty_table(), table], promote_options="default"))
+        with self._replaced(block) as merged, pq.ParquetWriter(merged, schema, compression=COMPRESSION) as writer:
+            for step, table in _in_order(block, files):
+                if before is None or step < before:
+                    writer.write_table(pa.concat_tables([schema.empty_table(), table], promote_options="default"))
         for file in files.values():
             file.unlink(missing_ok=True)
 
-    def _rotate(self) -> None:
-        """Without the newest file, whatever its size."""
-        files = sorted(self._files(), key=lambda file: file[0])
-        sizes = [file.stat().st_size for _, file in files]
-        limit = min(self._max_bytes, SHARE_OF_VOLUME * shutil.disk_usage(self._folder).total)
-        for (_, file), size in zip(files[:-1], sizes, strict=False):
-            if sum(sizes) <= limit:
-                break
-            file.unlink(missing_ok=True)
-            sizes.remove(size)
+    def _files_of_steps(self) -> dict[int, Path]:
+        return {step: file for file in self._folder.iterdir() if (step := step_of_file(file.name)) is not None}
 
-    def _files(self) -> Iterator[tuple[int, Path]]:
-        """With their first steps."""
-        for file in self._folder.iterdir():
-            for first in (step_of_file(file.name), first_of_block_file(file.name)):
-                if first is not None:
-                    yield first, file
+    def _blocks(self) -> dict[int, Path]:
+        """By their first steps."""
+        return {first: file for file in self._folder.iterdir() if (first := first_of_block_file(file.name)) is not None}
 
     @contextmanager
-    def _replaced(self, name: str) -> Iterator[Path]:
+    def _replaced(self, file: Path) -> Iterator[Path]:
         """A file that is whole, or as it was before."""
-        partial, file = self._folder / f"{UNFINISHED}{name}", self._folder / name
+        partial = self._folder / f"{UNFINISHED}{self._attempt}-{file.name}"
         try:
             yield partial
             flush_one(partial)
@@ -87,15 +115,22 @@ class Archive:
             raise
 
 
-def _in_order(block: Path, files: dict[int, Path]) -> Iterator[Any]:
-    """Steps of the block so far, but for those that were made again."""
+def _joined(table: pa.Table, more: pa.Table) -> pa.Table:
+    """Groups are counted on."""
+    place = more.schema.get_field_index(Column.GROUP)
+    shifted = pc.add(more[Column.GROUP], pc.add(pc.max(table[Column.GROUP]), 1)).cast(pa.int32())
+    return pa.concat_tables([table, more.set_column(place, more.schema.field(place), shifted)])
+
+
+def _in_order(block: Path, files: dict[int, Path]) -> Iterator[tuple[int, Any]]:
+    """Steps of the block so far, and of the files."""
     if not block.exists():
-        yield from (pq.read_table(files[step]) for step in sorted(files))
+        yield from ((step, pq.read_table(files[step])) for step in sorted(files))
         return
     with pq.ParquetFile(block) as before:
         groups = {_step_of(before, group): group for group in range(before.num_row_groups)}
         for step in sorted({*groups, *files}):
-            yield pq.read_table(files[step]) if step in files else before.read_row_group(groups[step])
+            yield step, pq.read_table(files[step]) if step in files else before.read_row_group(groups[step])
 
 
 def _step_of(block: Any, group: int) -> int:

@@ -14,14 +14,15 @@ from grpo_trainer.learner import Learner
 
 class CompletionsReport:
     def __init__(self, learner: Learner, keeper: CompletionsKeeper | None) -> None:
-        """`keeper`: on rank 0."""
+        """`keeper`: on rank 0, where any are kept."""
         self._learner = learner
         self._keeper = keeper
 
     def generated(self) -> None:
         """On all ranks, when the completions of a batch have their advantages."""
         learner = self._learner
-        written = gather_object([*map(self._written, *learner.last_tokens, learner.vllm_generation.sampled_from)])
+        own = zip(*learner.last_tokens, learner.vllm_generation.sampled_from, strict=True)
+        written = gather_object([self._written(*of_one) for of_one in own])
         if self._keeper is None:
             return
         logged = learner._logs  # of all ranks, for TRL's own table of completions
