@@ -35,11 +35,23 @@ class Finished:
     def steps(self) -> list[dict[str, Any]]:
         return self.history("reward")
 
-    def prompts(self) -> dict[int, list[str]]:
-        """By step, each once, in the order of the batch."""
+    def logged(self) -> dict[int, dict[str, list[Any]]]:
+        """TRL's own tables of completions, of a recipe with log_completions, by step."""
         files = (self.folder / "checkpoints" / "completions").glob("*.parquet")
         tables = [parquet.read_table(file).to_pydict() for file in files]
-        return {table["step"][0]: [prompt[-1]["content"] for prompt in table["prompt"][::G]] for table in tables}
+        return {table["step"][0]: table for table in tables}
+
+    def kept(self) -> dict[int, list[dict[str, Any]]]:
+        """What is there for people to read, by step."""
+        files = (self.folder / "completions").glob("*.parquet")
+        tables = [parquet.read_table(file).to_pylist() for file in files]
+        return {table[0]["step"]: table for table in tables}
+
+    def prompts(self) -> dict[int, list[str]]:
+        """By step, each once, in the order of the batch."""
+        return {
+            step: [prompt[-1]["content"] for prompt in table["prompt"][::G]] for step, table in self.logged().items()
+        }
 
 
 def run(generator: RunningGenerator, folder: Path, config: RunConfig) -> Finished:

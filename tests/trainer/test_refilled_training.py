@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from grpo_contract.config import RunConfig, SamplingConfig
-from trainer.finished_run import SEED, Finished, batches_in_order, run
+from trainer.finished_run import PROMPTS, SEED, Finished, G, batches_in_order, run
 from trainer.learner_inputs import learner_config, write_problems
 from trainer.running_generator import RunningGenerator
 
@@ -93,6 +93,28 @@ def test_generators_and_learners_agree_on_what_was_moved(refilled: tuple[RunConf
     differences = [step["sampling/sampling_logp_difference/max"] for step in finished.steps()]
     by_same_weights = differences[:1] if config.generators.max_staleness else differences
     assert max(by_same_weights) < 1e-4
+
+
+def test_what_is_kept_for_reading_is_what_trl_learns_from(refilled: tuple[RunConfig, Finished]) -> None:
+    config, finished = refilled
+    kept, logged = finished.kept(), finished.logged()
+    assert kept.keys() == logged.keys() == set(range(1, STEPS + 1))
+    for step, table in logged.items():
+        rows = kept[step]
+        assert [row["prompt"].rpartition("\n")[2] for row in rows] == [
+            prompt[-1]["content"] for prompt in table["prompt"]
+        ]
+        assert [row["completion"] for row in rows] == [messages[0]["content"] for messages in table["completion"]]
+        assert [row["rewards"]["even:spread"] for row in rows] == pytest.approx(table["even:spread"])
+        assert [row["advantage"] for row in rows] == pytest.approx(table["advantage"])
+        assert [(row["group"], row["member"]) for row in rows] == [divmod(place, G) for place in range(PROMPTS * G)]
+        oldest = step - config.generators.max_staleness
+        assert {row["weight_version"] for row in rows} <= set(range(max(1, oldest), step + 1))
+        lengths = [row["tokens"] for row in rows]
+        (told,) = [entry for entry in finished.steps() if entry["step"] == step]
+        assert (min(lengths), max(lengths)) == (told["completions/min_length"], told["completions/max_length"])
+        share = sum(row["is_truncated"] for row in rows) / len(rows)
+        assert share == pytest.approx(told["completions/clipped_ratio"])
 
 
 def test_an_attempt_that_makes_a_step_again_takes_the_same_prompts(
