@@ -20,7 +20,7 @@ from grpo_contract.network import HEALTH_PATH, NEWEST_GROUPS_PATH
 from grpo_page.access import Access
 from grpo_page.curves import HEIGHT, WIDTH, curve
 from grpo_page.difference import difference
-from grpo_page.query import MEANINGS, PAGE_ROWS, View, read_query
+from grpo_page.query import MEANINGS, PAGE_ROWS, number_of, read_query
 from grpo_page.store import Row, Store
 
 HERE: Final = Path(__file__).parent
@@ -74,7 +74,6 @@ class _Pages:
             rows=self._store.page(query),
             count=count,
             num_pages=max(1, -(-count // PAGE_ROWS)),
-            marks=View,
         )
 
     def curves(self, request: Request) -> Response:
@@ -103,7 +102,7 @@ class _Pages:
 
     def newest_groups(self, request: Request) -> Response:
         """Whole groups: the newest `last`, or all of `step`."""
-        last, step = (_count(request.query_params.get(name)) for name in ("last", "step"))
+        last, step = (number_of(request.query_params.get(name)) for name in ("last", "step"))
         newest = self._store.newest_groups(min(last or 1, MOST_GROUPS)) if step is None else self._store.groups_of(step)
         return JSONResponse([[_as_json(row) for row in group] for group in newest])
 
@@ -112,17 +111,13 @@ class _Pages:
         return _found(self._store.group(step, group), f"no completions of group {group} of step {step} are kept")
 
     def _page(self, request: Request, template: str, **content: Any) -> Response:
-        return self._templates.TemplateResponse(request, template, {"run": self._run, "Column": Column, **content})
+        return self._templates.TemplateResponse(request, template, {"run": self._run, **content})
 
 
 def _found(rows: list[Row], otherwise: str) -> list[Row]:
     if not rows:
         raise HTTPException(HTTPStatus.NOT_FOUND, f"{otherwise}: they were not sampled, or have been rotated away")
     return rows
-
-
-def _count(text: str | None) -> int | None:
-    return int(text) if text is not None and text.isascii() and text.isdigit() and len(text) < 10 else None
 
 
 def _number(value: float | None) -> str:

@@ -99,11 +99,12 @@ def read_query(given: Mapping[str, str]) -> Query:
     return Query(
         view=View(view) if view in set(View) else View.NEWEST,
         search=given.get("search", ""),
-        first=_number(given.get("first")),
-        last=_number(given.get("last")),
-        page=max(1, _number(given.get("page")) or 1),
+        first=number_of(given.get("first")),
+        last=number_of(given.get("last")),
+        page=max(1, number_of(given.get("page")) or 1),
     )
 
 
-def _number(text: str | None) -> int | None:
+def number_of(text: str | None) -> int | None:
+    """None for what is none, or a larger one than there is any step of."""
     return int(text) if text is not None and text.isascii() and text.isdigit() and len(text) < 10 else None

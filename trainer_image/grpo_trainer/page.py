@@ -5,34 +5,46 @@ import os
 import subprocess
 import sys
 import threading
+import time
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Final
 
-from grpo_contract import environment
+from grpo_contract.environment import JOB_INDEX
 
 MODULE: Final = "grpo_page"
-PAUSE_S, LONGEST_PAUSE_S = 30.0, 1800.0
-"""Before it is started again; each time twice as long."""
+PAUSE_S: Final = 30.0
+LONGEST_PAUSE_S: Final = 1800.0
 
 log = logging.getLogger(__name__)
 
 
 def serve_page(config_file: Path) -> None:
     """In the pod of learner 0; nobody waits for it."""
-    if os.environ.get(environment.JOB_INDEX, "0") == "0":
-        threading.Thread(target=_serve_for_ever, args=[config_file], daemon=True, name="page").start()
+    if os.environ.get(JOB_INDEX, "0") == "0":
+        # As it is now: a process that is started while the launcher changes its own reads half of that (EFAULT).
+        arguments = (config_file, dict(os.environ), pauses())
+        threading.Thread(target=keep_serving, args=arguments, daemon=True, name="page").start()
 
 
-def _serve_for_ever(config_file: Path) -> None:
+def keep_serving(config_file: Path, environment: Mapping[str, str], pauses_s: Iterable[float]) -> None:
     """Said once: who asks how long learner 0 has said nothing is not to find this."""
-    pause, pause_s, has_said = threading.Event(), PAUSE_S, False
-    while True:
+    has_said = False
+    for pause_s in pauses_s:
         try:
-            end = f"ended with code {subprocess.call([sys.executable, '-m', MODULE, str(config_file)])}"
+            code = subprocess.call([sys.executable, "-m", MODULE, str(config_file)], env=environment)
+            end = f"has ended with code {code}"
         except OSError as error:  # no memory for it
             end = f"cannot be started: {error}"
         if not has_said:
             has_said = True
             log.warning("the page of completions %s; it is started again from time to time (said once)", end)
-        pause.wait(pause_s)
+        time.sleep(pause_s)
+
+
+def pauses() -> Iterator[float]:
+    """Before it is started again: twice as long each time, for ever."""
+    pause_s = PAUSE_S
+    while True:
+        yield pause_s
         pause_s = min(2 * pause_s, LONGEST_PAUSE_S)

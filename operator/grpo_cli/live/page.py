@@ -4,7 +4,7 @@ import json
 import time
 import urllib.request
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any, Final
 from urllib.error import HTTPError, URLError
@@ -100,20 +100,27 @@ def _own_pod(cluster: Cluster, run: Manifest, image: str | None, tell: Callable[
 
 @contextmanager
 def _answering(cluster: Cluster, pod: str, within_s: float) -> Iterator[Forward]:
-    """kubectl gives a way up when nobody listens at its end."""
     deadline = time.monotonic() + within_s
-    while True:
-        with suppress(ClusterError), cluster.forwarded(pod, PAGE_PORT) as forward:
-            if _is_healthy(forward.address):
-                yield forward
-                return
-        status = cluster.pod(pod).get("status", {})
-        if status.get("phase") in ("Failed", "Succeeded"):
-            raise ClusterError(f"pod {pod} has ended: {cluster.last_words(pod)}")
-        if time.monotonic() > deadline:
-            words = f"{_held_by(status)} (its log: {cluster.last_words(pod)})"
-            raise ClusterError(f"the page of pod {pod} did not answer within {within_s:.0f} s: {words}")
-        time.sleep(LOOK_EVERY_S)
+    with ExitStack() as way:
+        while (forward := _way_to_page(cluster, pod, way)) is None:
+            status = cluster.pod(pod).get("status", {})
+            if status.get("phase") in ("Failed", "Succeeded"):
+                raise ClusterError(f"pod {pod} has ended: {cluster.last_words(pod)}")
+            if time.monotonic() > deadline:
+                words = f"{_held_by(status)} (its log: {cluster.last_words(pod)})"
+                raise ClusterError(f"the page of pod {pod} did not answer within {within_s:.0f} s: {words}")
+            time.sleep(LOOK_EVERY_S)
+        yield forward
+
+
+def _way_to_page(cluster: Cluster, pod: str, way: ExitStack) -> Forward | None:
+    """kubectl gives a way up when nobody listens at its end: one that leads nowhere is closed. `way` keeps the other open."""
+    with suppress(ClusterError), ExitStack() as tried:
+        forward = tried.enter_context(cluster.forwarded(pod, PAGE_PORT))
+        if _is_healthy(forward.address):
+            way.push(tried.pop_all())
+            return forward
+    return None
 
 
 def _is_healthy(address: str) -> bool:
