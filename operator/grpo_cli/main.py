@@ -4,10 +4,10 @@ import argparse
 import json
 import signal
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Final, TypeVar
+from typing import Any, Final
 
 from grpo_cli.check import Known, Report, check_run, in_order
 from grpo_cli.documents import Document, UnreadableError, read_document
@@ -17,6 +17,7 @@ from grpo_cli.live.cluster import ClusterError
 from grpo_cli.live.commands import add_commands
 from grpo_cli.memory import Gpu, Model
 from grpo_cli.model_shape import parse_parameters, read_shape
+from grpo_cli.options import COUNT, count, read_as
 from grpo_cli.processes import NUM_PROCESSES, written_for
 from grpo_cli.product import product
 from grpo_cli.report import as_json, as_text
@@ -24,8 +25,6 @@ from grpo_contract.model_folder import CONFIG_NAME
 from grpo_contract.paths import is_path
 from grpo_contract.recipe.defaults import ERAS
 
-COUNT: Final = "give a number of 1 or more"
-Value = TypeVar("Value")
 STANDARD_INPUT: Final = "-"
 AROUND: Final = ("name", "learners", "generators", "storage", "recipe_defaults")
 """Options that a GRPORun answers itself."""
@@ -67,7 +66,7 @@ def _add_surroundings(command: argparse.ArgumentParser) -> None:
     for role, left_out in (("learners", "what the recipe's num_processes says, or 1x1,"), ("generators", "1x1")):
         group.add_argument(
             f"--{role}",
-            type=_read_as(Pods.parse, "write pods and GPUs of each as in 2x8"),
+            type=read_as(Pods.parse, "write pods and GPUs of each as in 2x8"),
             metavar="PODSxGPUS",
             help=f"{role}, as in 2x8; {left_out} without this",
         )
@@ -79,13 +78,13 @@ def _add_surroundings(command: argparse.ArgumentParser) -> None:
 
 def _add_known(command: argparse.ArgumentParser) -> None:
     group = command.add_argument_group("what a file does not say")
-    group.add_argument("--rows", type=_read_as(_count, COUNT), help="rows of the data set")
+    group.add_argument("--rows", type=read_as(count, COUNT), help="rows of the data set")
     group.add_argument(
-        "--eval-rows", type=_read_as(_count, COUNT), help="rows of dataset_test_split; a mixture's test_split_size wins"
+        "--eval-rows", type=read_as(count, COUNT), help="rows of dataset_test_split; a mixture's test_split_size wins"
     )
     group.add_argument(
         "--parameters",
-        type=_read_as(parse_parameters, "write it as in 1.5B"),
+        type=read_as(parse_parameters, "write it as in 1.5B"),
         help="parameters of the model, as in 1.5B",
     )
     group.add_argument(
@@ -93,32 +92,12 @@ def _add_known(command: argparse.ArgumentParser) -> None:
     )
     group.add_argument(
         "--prompt-tokens",
-        type=_read_as(_count, COUNT),
+        type=read_as(count, COUNT),
         default=Gpu.prompt_tokens,
         help="of the longest prompt; %(default)s",
     )
-    group.add_argument(
-        "--gpu-memory", type=_read_as(_size, "give GiB, as in 80"), metavar="GIB", help="memory of a GPU"
-    )
+    group.add_argument("--gpu-memory", type=read_as(_size, "give GiB, as in 80"), metavar="GIB", help="memory of a GPU")
     command.add_argument("-o", "--output", choices=("text", "json"), default="text")
-
-
-def _read_as(read: Callable[[str], Value], remedy: str) -> Callable[[str], Value]:
-    """For argparse, whose own words name the function."""
-
-    def value_of(text: str) -> Value:
-        try:
-            return read(text)
-        except ValueError as problem:
-            raise argparse.ArgumentTypeError(f"{text!r} will not do; {remedy}") from problem
-
-    return value_of
-
-
-def _count(text: str) -> int:
-    if int(text) < 1:
-        raise ValueError(text)
-    return int(text)
 
 
 def _size(text: str) -> float:

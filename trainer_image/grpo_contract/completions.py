@@ -5,7 +5,9 @@ its steps, a file of one step counts, and what the block holds of it does not.
 """
 
 import re
+from collections.abc import Iterable
 from enum import StrEnum
+from pathlib import Path
 from typing import Final
 
 BLOCK_STEPS: Final = 50
@@ -57,6 +59,16 @@ def step_of_file(name: str) -> int | None:
     """None where it is not the file of one step."""
     found = _STEP.fullmatch(name)
     return int(found[1]) if found else None
+
+
+def files_of_steps(files: Iterable[Path]) -> dict[int, Path]:
+    """By their steps; others are left out."""
+    return {step: file for file in files if (step := step_of_file(file.name)) is not None}
+
+
+def files_of_blocks(files: Iterable[Path]) -> dict[int, Path]:
+    """By their first steps; others are left out."""
+    return {first: file for file in files if (first := first_of_block_file(file.name)) is not None}
 
 
 def block_of(step: int) -> int:

@@ -9,7 +9,7 @@ from typing import Any, Final
 
 import duckdb
 
-from grpo_contract.completions import Column, block_of, first_of_block_file, step_of_file
+from grpo_contract.completions import Column, block_of, files_of_blocks, files_of_steps
 from grpo_page.query import PAGE_ROWS, Query
 
 Row = dict[str, Any]
@@ -81,31 +81,31 @@ class Store:
         )
 
     def group(self, step: int, group: int) -> list[Row]:
-        return self._ask(
-            f"SELECT * FROM completions WHERE {Column.STEP} = ? AND {_GROUP} = ? ORDER BY {Column.MEMBER}",
-            [step, group],
-        )
+        found = self._whole(f"{Column.STEP} = ? AND {_GROUP} = ?", [step, group])
+        return found[0] if found else []
+
+    def groups_of(self, step: int) -> list[list[Row]]:
+        return self._whole(f"{Column.STEP} = ?", [step])
 
     def newest_groups(self, count: int) -> list[list[Row]]:
-        """Whole, the newest first."""
+        """The newest first."""
         keys = self._ask(
             f"SELECT DISTINCT {Column.STEP}, {_GROUP} FROM completions ORDER BY {Column.STEP} DESC, {_GROUP} LIMIT ?",
             [count],
         )
-        places = [tuple(key.values()) for key in keys]
-        return self._whole(f"({Column.STEP}, {_GROUP}) IN ({', '.join(map(str, places))})", places)
-
-    def groups_of(self, step: int) -> list[list[Row]]:
-        return self._whole("true", [(step, 0)])
-
-    def _whole(self, condition: str, places: Sequence[tuple[int, ...]]) -> list[list[Row]]:
-        if not places:
+        if not keys:
             return []
+        places = [tuple(key.values()) for key in keys]
         steps = ", ".join({str(step) for step, _ in places})
+        return self._whole(
+            f"{Column.STEP} IN ({steps}) AND ({Column.STEP}, {_GROUP}) IN ({', '.join(map(str, places))})", []
+        )
+
+    def _whole(self, condition: str, values: Sequence[Any]) -> list[list[Row]]:
+        """Groups with all that is known of them."""
         rows = self._ask(
-            f"SELECT * FROM completions WHERE {Column.STEP} IN ({steps}) AND {condition} "
-            f"ORDER BY {Column.STEP} DESC, {_GROUP}, {Column.MEMBER}",
-            [],
+            f"SELECT * FROM completions WHERE {condition} ORDER BY {Column.STEP} DESC, {_GROUP}, {Column.MEMBER}",
+            values,
         )
         return [list(group) for _, group in groupby(rows, lambda row: (row[Column.STEP], row[Column.GROUP]))]
 
@@ -170,12 +170,15 @@ class Store:
 def completions_in(folder: Path) -> str | None:
     """As SQL. A step that has a file of its own is about to be merged, or merged already."""
     files = _settled(folder)
-    steps = {file: step for file in files if (step := step_of_file(file.name)) is not None}
-    blocks = {file: first for file in files if (first := first_of_block_file(file.name)) is not None}
-    remade = ", ".join(str(step) for step in steps.values() if block_of(step) in blocks.values())
+    steps, blocks = files_of_steps(files), files_of_blocks(files)
+    merged = ", ".join(str(step) for step in steps if block_of(step) in blocks)
     sources = [
-        *([_rows_of(blocks) + (f" WHERE {Column.STEP} NOT IN ({remade})" if remade else "")] if blocks else []),
-        *([_rows_of(steps)] if steps else []),
+        *(
+            [_rows_of(blocks.values()) + (f" WHERE {Column.STEP} NOT IN ({merged})" if merged else "")]
+            if blocks
+            else []
+        ),
+        *([_rows_of(steps.values())] if steps else []),
     ]
     return " UNION ALL BY NAME ".join(sources) or None
 

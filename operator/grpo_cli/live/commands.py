@@ -25,6 +25,7 @@ from grpo_cli.live.page import page_of
 from grpo_cli.live.pods import attempt_of, learner_0
 from grpo_cli.live.screen import View, as_dict, phases_of, picture
 from grpo_cli.live.why import ENDED, why
+from grpo_cli.options import COUNT, count, read_as
 from grpo_contract.labels import Role
 
 Commands = Any
@@ -49,8 +50,10 @@ def add_commands(commands: Commands) -> None:
     logs.add_argument("--rank", type=int, metavar="N", help="of one learner process")
     told = "print the newest groups of completions, with their rewards"
     completions = _add(commands, "completions", print_completions, told)
-    completions.add_argument("--last", type=positive, default=2, metavar="N", help="groups; %(default)s without this")
-    completions.add_argument("--step", type=positive, metavar="N", help="all groups of this step")
+    completions.add_argument(
+        "--last", type=read_as(count, COUNT), default=2, metavar="N", help="groups; %(default)s without this"
+    )
+    completions.add_argument("--step", type=read_as(count, COUNT), metavar="N", help="all groups of this step")
     completions.add_argument("--whole", action="store_true", help="texts without cuts")
     opening = _add(commands, "open", open_page, "open the page with all completions in a browser", outputs=())
     opening.add_argument("--no-browser", action="store_true", help="print its address only")
@@ -89,12 +92,6 @@ def _add(
 def cluster_of(given: argparse.Namespace) -> Cluster:
     said = [(option, getattr(given, option)) for option in KUBECTLS]
     return Cluster(tuple(f"--{option}={value}" for option, value in said if value is not None))
-
-
-def positive(text: str) -> int:
-    if not (text.isascii() and text.isdigit() and int(text) > 0):
-        raise argparse.ArgumentTypeError(f"{text!r} will not do; give a number of 1 or more")
-    return int(text)
 
 
 def run_names(prefix: str, parsed_args: argparse.Namespace, **_: Any) -> list[str]:

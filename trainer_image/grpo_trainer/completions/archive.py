@@ -16,9 +16,9 @@ from grpo_contract.completions import (
     Column,
     block_file,
     block_of,
-    first_of_block_file,
+    files_of_blocks,
+    files_of_steps,
     step_file,
-    step_of_file,
 )
 from grpo_trainer.storage.flushing import flush_one
 
@@ -53,7 +53,7 @@ class Archive:
     def merge_before(self, step: int) -> None:
         """Blocks of which all steps are over."""
         blocks: defaultdict[int, dict[int, Path]] = defaultdict(dict)
-        for own, file in self._files_of_steps().items():
+        for own, file in files_of_steps(self._folder.iterdir()).items():
             blocks[block_of(own)][own] = file
         for first, files in blocks.items():
             if first < block_of(step):
@@ -61,7 +61,8 @@ class Archive:
 
     def rotate(self) -> None:
         """The oldest go. The newest stays, whatever its size."""
-        files = sorted([*self._files_of_steps().items(), *self._blocks().items()])
+        found = list(self._folder.iterdir())
+        files = sorted([*files_of_steps(found).items(), *files_of_blocks(found).items()])
         sizes = [file.stat().st_size for _, file in files]
         limit = min(self._max_bytes, SHARE_OF_VOLUME * shutil.disk_usage(self._folder).total)
         total = sum(sizes)
@@ -73,10 +74,10 @@ class Archive:
 
     def _forget_from(self, step: int) -> None:
         """What an earlier attempt made beyond the checkpoint that this one goes on from."""
-        for own, file in self._files_of_steps().items():
+        for own, file in files_of_steps(self._folder.iterdir()).items():
             if own >= step:
                 file.unlink(missing_ok=True)
-        for first, block in self._blocks().items():
+        for first, block in files_of_blocks(self._folder.iterdir()).items():
             if first >= step:
                 block.unlink(missing_ok=True)
             elif first + BLOCK_STEPS > step:
@@ -94,13 +95,6 @@ class Archive:
                     writer.write_table(pa.concat_tables([schema.empty_table(), table], promote_options="default"))
         for file in files.values():
             file.unlink(missing_ok=True)
-
-    def _files_of_steps(self) -> dict[int, Path]:
-        return {step: file for file in self._folder.iterdir() if (step := step_of_file(file.name)) is not None}
-
-    def _blocks(self) -> dict[int, Path]:
-        """By their first steps."""
-        return {first: file for file in self._folder.iterdir() if (first := first_of_block_file(file.name)) is not None}
 
     @contextmanager
     def _replaced(self, file: Path) -> Iterator[Path]:
