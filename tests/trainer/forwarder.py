@@ -5,12 +5,15 @@ import socket
 import socketserver
 import threading
 
+from grpo_trainer.fleet.generator import MOST_CONNECTIONS
+
 
 class Forwarder(socketserver.ThreadingTCPServer):
     """Forwards until its context ends."""
 
     allow_reuse_address = True
     daemon_threads = True
+    request_queue_size = MOST_CONNECTIONS  # of the default's five, the kernel resets some when they come at once
 
     def __init__(self, address: tuple[str, int], target: tuple[str, int]) -> None:
         self.target = target

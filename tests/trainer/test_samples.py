@@ -70,6 +70,7 @@ def test_a_sample_learns(sample: Path, tiny_model: Path, generator: RunningGener
         run_with_generator(generator, tmp_path, config, hub.environment) as pod,
     ):
         assert pod.wait(RUN_S) == 0, pod.tail()
+        assert "go elsewhere" not in pod.log.read_text()  # the generator is well
     (run_folder,) = (pod.volume / "runs").iterdir()
     history = json.loads((run_folder / "model" / "trainer_state.json").read_text())["log_history"]
     steps = [entry for entry in history if "reward" in entry]
