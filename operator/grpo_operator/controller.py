@@ -158,7 +158,8 @@ class Controller:
         except RefusedError as refused:
             if child.kind != POD.kind:
                 raise
-            logger.warning("%s/%s may not be deleted: %s", namespace, child.name, refused)  # the run goes on without
+            # The run goes on without.
+            logger.warning("%s/%s may not be deleted: %s", namespace, child.name, refused, extra=_about(_key(run)))
             return
         if not is_there:
             self._cache.drop((child.kind, namespace, child.name), child.uid)  # no watch has told of it, or will
@@ -170,7 +171,11 @@ class Controller:
         found = await self._kube.get(GRPORUN, namespace, name)
         if found is None or (found["metadata"]["uid"], found["metadata"]["generation"]) != (seen.uid, seen.generation):
             return
-        logger.info("%s/%s: spec.ttlSecondsAfterFinished have passed since its end; it is removed", namespace, name)
+        logger.info(
+            "%s/%s: spec.ttlSecondsAfterFinished have passed since its end; it is removed",
+            *(namespace, name),
+            extra=_about(_key(run)),
+        )
         await self._kube.delete(GRPORUN, namespace, name, seen.uid, found["metadata"]["resourceVersion"])
 
     async def _observe(self, key: Key, run: GRPORun, memory: _Memory) -> World:
@@ -301,7 +306,8 @@ class Controller:
             except ApiError as error:
                 again_s = max(EVENTS_AGAIN_S, error.retry_after_s)
                 memory.events_due = monotonic() + again_s
-                logger.warning("%s/%s: Event %s: %s; next try in %.0f s", *_key(run), event.reason, error, again_s)
+                told = (*_key(run), event.reason, error, again_s)
+                logger.warning("%s/%s: Event %s: %s; next try in %.0f s", *told, extra=_about(_key(run)))
             else:
                 del memory.unposted[0]
 
@@ -310,7 +316,8 @@ class Controller:
             await self._kube.create(event_manifest(run, event, self._identity, self._kube.now()))
         except RefusedError as refused:
             if not refused.is_conflict:  # posted before, and the answer was lost
-                logger.warning("%s/%s: Event %s: %s", *_key(run), event.reason, refused.message)
+                told = (*_key(run), event.reason, refused.message)
+                logger.warning("%s/%s: Event %s: %s", *told, extra=_about(_key(run)))
 
     def _next_look(self, run: GRPORun, plan: Plan, memory: _Memory) -> float | None:
         due = [memory.events_due] if memory.unposted else []
@@ -352,6 +359,11 @@ def _key(run: GRPORun) -> Key:
 
 def _log_failure(key: Key, error: Exception, delay_s: float) -> None:
     if isinstance(error, ApiError):
-        logger.warning("%s/%s: %s; next try in %.1f s", *key, error, delay_s)
+        logger.warning("%s/%s: %s; next try in %.1f s", *key, error, delay_s, extra=_about(key))
     else:
-        logger.error("%s/%s: next try in %.1f s", *key, delay_s, exc_info=error)
+        logger.error("%s/%s: next try in %.1f s", *key, delay_s, exc_info=error, extra=_about(key))
+
+
+def _about(key: Key) -> dict[str, str]:
+    """For entries of the log: which run they are about."""
+    return dict(zip(("namespace", "run"), key, strict=True))

@@ -2,6 +2,8 @@
 
 from typing import Final
 
+from grpo_contract.log_entry import readable
+
 LINE_CHARACTERS: Final = 500
 CUT: Final = "…"
 
@@ -10,13 +12,18 @@ _NO_LOG: Final = b"unable to retrieve container logs for "
 
 
 def last_lines(log: bytes, count: int) -> list[str]:
-    """Long lines are cut, and of a progress bar, which writes over itself, only what stands in the end is kept."""
+    """As people read them. Long lines are cut, and of a progress bar, which writes over itself, only what stands in the end is
+    kept."""
     if not log or log.startswith(_NO_LOG):
         return []
-    lines = log.decode(errors="replace").removesuffix("\n").split("\n")
-    return [_readable(line) for line in lines[-count:]]
+    lines = [text for line in _split(log.decode(errors="replace")) for text in _split(readable(line))]
+    return [_shown(line) for line in lines[-count:]]
 
 
-def _readable(line: str) -> str:
+def _split(text: str) -> list[str]:
+    return text.removesuffix("\n").split("\n")
+
+
+def _shown(line: str) -> str:
     shown = line.rstrip("\r").rpartition("\r")[2]
     return shown if len(shown) <= LINE_CHARACTERS else shown[: LINE_CHARACTERS - len(CUT)] + CUT

@@ -11,6 +11,7 @@ from typing import Any
 from cluster.cgroups import command_of, processes_of_pod
 from demo.volume import on_local_cluster, prepare_volume, wait_for_volume
 from grpo_contract.labels import ROLE_LABEL
+from grpo_contract.log_entry import readable
 from harness.demo_runs import small_run
 from harness.installation import (
     install_operator,
@@ -161,7 +162,7 @@ class Arena:
 def log_lines(kubectl: Kubectl, pod: Manifest) -> list[Line]:
     raw = kubectl("logs", pod["metadata"]["name"], "--tail=-1", "--timestamps")
     stamped = map(STAMPED.match, raw.splitlines())  # a line of a progress bar is many, of which one has a time
-    return [Line(_seconds(found[1]), found[2]) for found in stamped if found]
+    return [Line(_seconds(found[1]), readable(found[2])) for found in stamped if found]
 
 
 def processes(pod: Manifest) -> list[int]:

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from datetime import datetime
 from typing import Any, TypeVar
 
+from grpo_contract.log_entry import readable
 from harness.kubectl import ENDED, Kubectl, Manifest, condition
 from harness.outages import wait_through_outages
 
@@ -133,7 +134,8 @@ def seconds_between(earlier: str, later: str) -> float:
 
 
 def log_of(kubectl: Kubectl, pod: Manifest) -> str:
-    return kubectl("logs", pod["metadata"]["name"], "--tail=-1")
+    """As people read it."""
+    return "\n".join(map(readable, kubectl("logs", pod["metadata"]["name"], "--tail=-1").split("\n")))
 
 
 def last_words(pod: Manifest) -> dict[str, Any]:

@@ -12,7 +12,7 @@ import pytest
 from rich.console import Console
 
 from grpo_cli.live.history import Line, lines_of, steps_of
-from grpo_cli.live.logs import chosen, is_of_rank, merged, short_names
+from grpo_cli.live.logs import as_entry, chosen, is_of_rank, merged, short_names
 from grpo_cli.live.screen import as_dict, phases_of, picture
 from grpo_cli.live.why import MOST_LINES, why
 from grpo_cli.live.words import duration, sparkline
@@ -103,6 +103,27 @@ def test_logs_are_those_of_the_attempt() -> None:
 def test_a_line_is_of_one_rank(text: str, rank: int) -> None:
     line = Line(NOW, text)
     assert [is_of_rank(line, of) for of in range(4)] == [of == rank for of in range(4)]
+
+
+@pytest.mark.parametrize(("rank", "says"), [(None, {}), (2, {"rank": 2})])
+def test_an_entry_says_of_which_rank_it_is(rank: int | None, says: dict[str, int]) -> None:
+    entry = {"time": "2026-11-28T12:00:00.100Z", "level": "INFO", "message": "step 3/9  loss 0.5  1.5 s", **says}
+    (line,) = lines_of(f"2026-11-28T12:00:00.123456789Z {json.dumps(entry)}\n")
+    assert [is_of_rank(line, of) for of in range(3)] == [of == rank for of in range(3)]
+    assert line.message == entry["message"]
+    assert line.text == f"2026-11-28 12:00:00,100 INFO {'[rank 2] ' if rank else ''}{entry['message']}"
+    assert json.loads(as_entry("pod", line)) == entry
+    (step,) = steps_of([line])
+    assert (step.step, step.numbers) == (3, {"loss": 0.5, "seconds": 1.5})
+
+
+def test_a_line_that_is_no_entry_becomes_one() -> None:
+    (line,) = lines_of("2026-11-28T12:00:00Z Aborted")
+    assert json.loads(as_entry("math-learner-2-0", line)) == {
+        "time": "2026-11-28T12:00:00+00:00",
+        "pod": "math-learner-2-0",
+        "message": "Aborted",
+    }
 
 
 def test_a_log_has_the_times_of_its_node() -> None:

@@ -72,6 +72,8 @@ def test_the_command_runs_in_the_charts_image_and_is_told_what_it_needs() -> Non
     assert told.pop("GRPO_POD_NAME")
     assert told.pop("GRPO_POD_IP")
     assert told == {
+        "GRPO_RUN": "math",
+        "GRPO_LOGS": "json",
         "GRPO_MODEL": f"{CHECKPOINT}/model",
         "GRPO_BENCHMARKS": "math_500,aime24",
         "GRPO_TASKS": "math_500|0,aime24|0",

@@ -44,6 +44,8 @@ def test_environment_of_a_learner_on_cpu() -> None:
     assert environment_of(learner_template(make_run(**CPU))) == {
         "GRPO_POD_NAME": {"fieldRef": {"fieldPath": "metadata.name"}},
         "GRPO_POD_IP": {"fieldRef": {"fieldPath": "status.podIP"}},
+        "GRPO_RUN": "math",
+        "GRPO_LOGS": "json",
         "GRPO_ATTEMPT": "1",
         "GRPO_GRACE_PERIOD_S": "120",
         "HOME": "/scratch",

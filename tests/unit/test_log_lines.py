@@ -16,6 +16,10 @@ LINES: dict[str, tuple[bytes, list[str]]] = {
     "other characters that Python takes for ends of lines": ("a\x0bb\u2028c\n".encode(), ["a\x0bb\u2028c"]),
     "a line as long as may be": (b"x" * LINE_CHARACTERS, ["x" * LINE_CHARACTERS]),
     "a longer line": ("ä".encode() * (LINE_CHARACTERS + 1), ["ä" * (LINE_CHARACTERS - 1) + "…"]),
+    "an entry": (
+        b'{"time": "2026-11-28T22:21:57.736Z", "level": "ERROR", "message": "failed", "rank": 1, "error": "Traceback\\nValueError"}\n',
+        ["2026-11-28 22:21:57,736 ERROR [rank 1] failed", "Traceback", "ValueError"],
+    ),
     "no text": (b"\xff\n", ["\ufffd"]),
 }
 

@@ -4,7 +4,11 @@ from typing import Final
 
 POD_NAME: Final = "GRPO_POD_NAME"
 POD_IP: Final = "GRPO_POD_IP"
+RUN: Final = "GRPO_RUN"
+"""Its name, which log entries have."""
 ATTEMPT: Final = "GRPO_ATTEMPT"
+LOGS: Final = "GRPO_LOGS"
+"""How processes write their log; also set for the operator. See `logs.JSON`: started by hand they write text."""
 JOB_INDEX: Final = "JOB_COMPLETION_INDEX"
 """Set by the Job controller in pods of an Indexed Job: the node rank of torchrun."""
 

@@ -6,9 +6,9 @@ Environment variables replace the paths and names where there is no pod: a learn
 import contextlib
 import fcntl
 import hmac
+import logging
 import os
 import socket
-import sys
 from pathlib import Path
 
 from grpo_contract import environment, files
@@ -16,6 +16,8 @@ from grpo_contract.benchmarks import BenchmarkScores
 from grpo_contract.config import RunConfig
 from grpo_contract.failure import USER_ERROR_EXIT_CODE, Failure, UserError
 from grpo_contract.progress import Progress
+
+log = logging.getLogger(__name__)
 
 
 def read_config(path: Path | None = None) -> RunConfig:
@@ -54,7 +56,7 @@ def report_failure(failure: Failure) -> None:
 def end_with_mistake(error: UserError) -> int:
     """The exit code of a process that found a user's mistake; it is left for the operator and in the log."""
     report_failure(error.failure)
-    print(error, file=sys.stderr, flush=True)
+    log.error("%s", error)
     return USER_ERROR_EXIT_CODE
 
 

@@ -12,6 +12,7 @@ from grpo_contract.grace import GENERATOR_GRACE_PERIOD_S
 from grpo_contract.network import every_address
 from grpo_generator.arguments import build_arguments
 from grpo_generator.environment import build_environment
+from grpo_generator.log import set_up_logging
 from grpo_generator.model import check_model
 from grpo_generator.supervisor import supervise
 
@@ -24,6 +25,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="grpo_generator", allow_abbrev=False)
     parser.add_argument("--config", type=Path, help="the run's config file (default: where the operator mounts it)")
     options, vllm_arguments = parser.parse_known_args()
+    set_up_logging()
     config = pod.read_config(options.config)
     try:
         check_model(config.recipe)

@@ -7,7 +7,6 @@ end that nobody asked for, and it comes soon.
 
 import signal
 import subprocess
-import sys
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from typing import IO, Final
@@ -16,6 +15,7 @@ from grpo_contract import pod
 from grpo_contract.failure import Failure, PodReason
 from grpo_generator.last_error import LastError
 from grpo_generator.leaving import LEAVE
+from grpo_generator.log import tell
 from grpo_generator.refusal import no_room_for_cache
 
 GRACE_S: Final = 5.0
@@ -89,9 +89,9 @@ def _later(seconds: float, action: Callable[[], None]) -> None:
 
 def _pass_log_on(log: IO[bytes], last_error: LastError, ending: _Ending) -> None:
     for line in log:
-        sys.stdout.buffer.write(line)
-        sys.stdout.buffer.flush()
-        last_error.see(line.decode(errors="replace"))
+        text = line.decode(errors="replace").rstrip("\n")
+        tell(text)
+        last_error.see(text)
         if last_error.is_final:
             ending.begin()
 

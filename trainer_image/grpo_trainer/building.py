@@ -42,6 +42,7 @@ from grpo_trainer.reports.evaluation_report import EvaluationReport
 from grpo_trainer.reports.fleet_report import FleetReport
 from grpo_trainer.reports.partition import PartitionReport
 from grpo_trainer.reports.startup_report import StartupReport
+from grpo_trainer.reports.step_of_log import TellStep
 from grpo_trainer.reports.step_report import StepReport
 from grpo_trainer.reports.tracker_report import TrackerReport
 from grpo_trainer.rewards.arguments import RewardArguments
@@ -128,7 +129,7 @@ def build_learner(
             eval_dataset=data.evaluation,
             processing_class=tokenizer,
             callbacks=[
-                *(SettledObjects(), OnceAStep(), ending, keeper, PartitionReport()),
+                *(TellStep(), SettledObjects(), OnceAStep(), ending, keeper, PartitionReport()),
                 *early_stopping_of(recipe.script),
             ],
             keeper=keeper,

@@ -15,7 +15,7 @@ def fail(failure: Failure, code: int) -> NoReturn:
     """At once: threads and collectives that wait for other processes must not keep a failed one alive."""
     log.error("%s: %s", failure.reason, failure.message)
     report_failure(failure)
-    logging.shutdown()
     sys.stdout.flush()
+    logging.shutdown()
     sys.stderr.flush()
     os._exit(code)

@@ -20,7 +20,7 @@ from rich.text import Text
 from grpo_cli.live.cluster import Cluster, ClusterError, Manifest
 from grpo_cli.live.completions import group_lines
 from grpo_cli.live.history import Line, StepLine, lines_of, steps_of
-from grpo_cli.live.logs import COLOURS, chosen, is_of_rank, merged, short_names
+from grpo_cli.live.logs import COLOURS, as_entry, chosen, is_of_rank, merged, short_names
 from grpo_cli.live.page import page_of
 from grpo_cli.live.pods import attempt_of, learner_0
 from grpo_cli.live.screen import View, as_dict, phases_of, picture
@@ -43,7 +43,7 @@ def add_commands(commands: Commands) -> None:
     _add(commands, "why", print_why, "say what a run waits for, or why it failed")
     top = _add(commands, "top", print_top, "show how a run is doing, live")
     top.add_argument("--once", action="store_true", help="print one picture, and end")
-    logs = _add(commands, "logs", print_logs, "print the logs of all pods of the current attempt, as one", outputs=())
+    logs = _add(commands, "logs", print_logs, "print the logs of all pods of the current attempt, as one")
     logs.add_argument("-f", "--follow", action="store_true", help="go on with what comes")
     logs.add_argument("--since", metavar="TIME", help="only what is newer, as in 10m")
     logs.add_argument("--role", choices=[role.value for role in (Role.LEARNER, Role.GENERATOR)])
@@ -202,7 +202,11 @@ def print_logs(given: argparse.Namespace) -> int:
     console = Console(highlight=False, soft_wrap=True)
 
     def tell(pod: str, line: Line) -> None:
-        if given.rank is None or is_of_rank(line, given.rank):
+        if given.rank is not None and not is_of_rank(line, given.rank):
+            return
+        if given.output == "json":
+            print(as_entry(pod, line), flush=True)
+        else:
             console.print(Text.assemble((f"{names[pod]} ", colours[pod]), line.text))
 
     options = ("--tail=-1", *([f"--since={given.since}"] if given.since else []))

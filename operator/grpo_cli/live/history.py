@@ -4,7 +4,10 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cached_property
 from typing import Final
+
+from grpo_contract.log_entry import Entry, entry_of
 
 STEP: Final = re.compile(r"\bstep (\d+)/(\d+)  (.*)  ([\d.]+) s$")
 STAMPED: Final = re.compile(r"(\d{4}-\d\d-\d\dT\S+) (.*)")
@@ -15,12 +18,22 @@ SECONDS: Final = "seconds"
 @dataclass(frozen=True)
 class Line:
     at: datetime
-    text: str
+    raw: str
+    """As it was written."""
+
+    @cached_property
+    def entry(self) -> Entry | None:
+        return entry_of(self.raw)
+
+    @property
+    def text(self) -> str:
+        """For people."""
+        return self.entry.text if self.entry else self.raw
 
     @property
     def message(self) -> str:
         """Without what the log puts before it."""
-        return PREFIX.sub("", self.text)
+        return self.entry.message if self.entry else PREFIX.sub("", self.raw)
 
 
 @dataclass(frozen=True)
@@ -42,7 +55,7 @@ def steps_of(lines: Iterable[Line]) -> list[StepLine]:
     """In their order; of a step that an attempt has made again, the last one."""
     steps: dict[int, StepLine] = {}
     for line in lines:
-        if found := STEP.search(line.text):
+        if found := STEP.search(line.message):
             numbers = dict(map(_number, found[3].split("  "))) | {SECONDS: float(found[4])}
             steps[int(found[1])] = StepLine(int(found[1]), line.at, numbers)
     return [steps[step] for step in sorted(steps)]

@@ -1,5 +1,6 @@
 """Logs of several pods as one: in the order of time, each line with its pod before it."""
 
+import json
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final
@@ -12,6 +13,7 @@ Manifest = Mapping[str, Any]
 
 COLOURS: Final = ("cyan", "green", "magenta", "yellow", "blue", "bright_cyan", "bright_green", "bright_magenta")
 OF_RANK: Final = re.compile(r"\[rank (\d+)\] ")
+"""In a line that is no entry."""
 
 
 def chosen(pods: Iterable[Manifest], attempt: int, role: str | None) -> list[Manifest]:
@@ -27,11 +29,21 @@ def merged(logs: Mapping[str, Sequence[Line]]) -> Iterator[tuple[str, Line]]:
 
 
 def is_of_rank(line: Line, rank: int) -> bool:
-    """Learner processes but the first say which they are."""
-    found = OF_RANK.search(line.text)
+    """What a pod's first process says is of none; a line that is no entry, and does not say whose it is, is taken for the first
+    rank's."""
+    if line.entry is not None:
+        return line.entry.rank == rank
+    found = OF_RANK.search(line.raw)
     return rank == (int(found[1]) if found else 0)
 
 
 def short_names(pods: Iterable[str], run: str) -> dict[str, str]:
     """Without the run's name, which all have."""
     return {pod: pod.removeprefix(f"{run}-") for pod in pods}
+
+
+def as_entry(pod: str, line: Line) -> str:
+    """As JSON, of one line."""
+    if line.entry is not None:
+        return line.raw
+    return json.dumps({"time": line.at.isoformat(), "pod": pod, "message": line.raw}, ensure_ascii=False)

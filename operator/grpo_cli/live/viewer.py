@@ -42,7 +42,7 @@ def build_viewer(run: Manifest, learners: Manifest | None, image: str | None) ->
         "enableServiceLinks": False,
         "securityContext": pod_security(),
         **{field: like[field] for field in OF_LEARNERS if field in like},
-        "containers": [_container(image or theirs["image"], theirs)],
+        "containers": [_container(metadata["name"], image or theirs["image"], theirs)],
         "volumes": _volumes(metadata["name"], run["spec"].get("storage", {})),
     }
     return {
@@ -60,14 +60,14 @@ def build_viewer(run: Manifest, learners: Manifest | None, image: str | None) ->
     }
 
 
-def _container(image: str, theirs: Manifest) -> dict[str, Any]:
+def _container(run_name: str, image: str, theirs: Manifest) -> dict[str, Any]:
     return {
         "name": CONTAINER,
         "image": image,
         **{field: theirs[field] for field in ("imagePullPolicy",) if field in theirs},
         "command": ["python", "-m", "grpo_page"],
         "workingDir": str(files.SCRATCH),
-        "env": environment_of(on_cpu=True),
+        "env": environment_of(run_name, on_cpu=True),
         "ports": [{"name": CONTAINER, "containerPort": PAGE_PORT}],
         "resources": {"requests": {"cpu": "100m", "memory": "256Mi"}, "limits": {"memory": "1Gi"}},
         "securityContext": container_security(),

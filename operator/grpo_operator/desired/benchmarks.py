@@ -149,7 +149,7 @@ def _merge(run: GRPORun, settings: Settings, target: str) -> list[Manifest]:
     paths = (_saved(run, target), _benchmarked(run, target))
     command = ("python", "-m", MERGE_MODULE, *paths, *trusting)
     container = _ours(MERGE, command, run, settings)
-    return [merged(container | {"env": environment_of(on_cpu=True)}, {"env": run.spec.learners.env})]
+    return [merged(container | {"env": environment_of(run.metadata.name, on_cpu=True)}, {"env": run.spec.learners.env})]
 
 
 def _benchmark(run: GRPORun, settings: Settings, target: str) -> Manifest:
@@ -157,7 +157,7 @@ def _benchmark(run: GRPORun, settings: Settings, target: str) -> Manifest:
     container: Manifest = _container(Role.BENCHMARK.value, wanted.image, wanted.command, settings)
     told = [{"name": name, "value": _literal(value)} for name, value in _told(run, settings, target).items()]
     container |= {
-        "env": environment_of(wanted.gpus == 0) + told,
+        "env": environment_of(run.metadata.name, wanted.gpus == 0) + told,
         "terminationMessagePolicy": "FallbackToLogsOnError",
         "resources": {"limits": {GPU_RESOURCE: wanted.gpus}} if wanted.gpus else {},
     }

@@ -9,7 +9,7 @@ import math
 from functools import reduce
 from typing import Final
 
-from grpo_contract import environment, files
+from grpo_contract import environment, files, logs
 from grpo_contract.labels import RUN_UID_LABEL, Role
 from grpo_contract.network import METRICS_PATH
 from grpo_operator.api.run import GRPORun
@@ -114,11 +114,12 @@ def _of_role(run: GRPORun, settings: Settings, role: Role) -> tuple[Learners | G
 def _base(run: GRPORun, settings: Settings, role: Role) -> Manifest:
     wanted, defaults = _of_role(run, settings, role)
     on_cpu = wanted.gpus == 0
+    image = defaults.cpu_image if on_cpu else defaults.image
     spec: Manifest = {
         "automountServiceAccountToken": False,
         "enableServiceLinks": False,
         "securityContext": pod_security(),
-        "containers": [_container(role, settings, defaults.cpu_image if on_cpu else defaults.image, on_cpu)],
+        "containers": [_container(role, run.metadata.name, settings, image, on_cpu)],
         "volumes": _volumes(run, on_cpu),
     }
     if not wanted.affinity:
@@ -126,13 +127,13 @@ def _base(run: GRPORun, settings: Settings, role: Role) -> Manifest:
     return {"metadata": {}, "spec": spec}
 
 
-def _container(role: Role, settings: Settings, image: str, on_cpu: bool) -> Manifest:
+def _container(role: Role, run_name: str, settings: Settings, image: str, on_cpu: bool) -> Manifest:
     return {
         "name": role.value,
         "image": image,
         "imagePullPolicy": settings.image_pull_policy,
         "workingDir": str(files.SCRATCH),
-        "env": environment_of(on_cpu),
+        "env": environment_of(run_name, on_cpu),
         "securityContext": container_security(),
         "terminationMessagePath": str(files.TERMINATION_FILE),
         "volumeMounts": [
@@ -145,8 +146,10 @@ def _container(role: Role, settings: Settings, image: str, on_cpu: bool) -> Mani
     }
 
 
-def environment_of(on_cpu: bool) -> list[Manifest]:
+def environment_of(run_name: str, on_cpu: bool) -> list[Manifest]:
     fixed = {
+        environment.RUN: run_name,
+        environment.LOGS: logs.JSON,
         "HOME": str(files.SCRATCH),
         "TMPDIR": str(files.SCRATCH),
         "TORCH_EXTENSIONS_DIR": str(files.SCRATCH / "torch_extensions"),

@@ -6,7 +6,10 @@ import sys
 import warnings
 from typing import Final
 
-FORMAT: Final = "%(asctime)s %(levelname)s %(message)s"
+from grpo_contract import logs
+from grpo_contract.labels import Role
+from grpo_contract.log_entry import rank_prefix
+from grpo_trainer.instruments import printed
 
 # {logger: its least level}. At INFO libraries tell what is no news, on every rank.
 LEVELS: Final = {
@@ -17,6 +20,7 @@ LEVELS: Final = {
     "torch.utils.flop_counter": logging.ERROR,  # there is no triton on CPUs, and no need for it
     "torch.distributed.elastic.multiprocessing.api": logging.CRITICAL,  # the launcher says how a worker ended
     "grpo_trainer.reports.partition": logging.INFO,  # each rank has its own
+    printed.LOGGER: logging.INFO,
 }
 QUIET_ENVIRONMENT: Final = {
     "HF_DATASETS_DISABLE_PROGRESS_BARS": "1",
@@ -25,17 +29,35 @@ QUIET_ENVIRONMENT: Final = {
 }
 
 
+class StepOfLog(logging.Filter):
+    """Adds the step that is being made, once there is one, to what the process says."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.number: int | None = None
+        """Counted from 1."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        if self.number is not None:
+            record.step = self.number
+        return True
+
+
+STEP: Final = StepOfLog()
+"""A process has one."""
+
+
 def set_up_logging() -> None:
     """Rank 0 tells everything; other ranks tell what they hold, and speak up when something is wrong."""
-    rank = int(os.environ.get("RANK", "0"))
-    prefix = "" if rank == 0 else f"[rank {rank}] "
-    logging.basicConfig(
-        stream=sys.stdout,
-        format=FORMAT.replace("%(message)s", f"{prefix}%(message)s"),
-        level=logging.INFO if rank == 0 else logging.WARNING,
-        force=True,
-    )
+    rank = int(os.environ["RANK"]) if "RANK" in os.environ else None
+    text_format = f"%(asctime)s %(levelname)s {rank_prefix(rank)}%(message)s"
+    speaking = logs.handler(sys.stdout, Role.LEARNER, text_format, rank)
+    speaking.addFilter(STEP)
+    logging.basicConfig(handlers=[speaking], level=logging.WARNING if rank else logging.INFO, force=True)
     for name, level in LEVELS.items():
         logging.getLogger(name).setLevel(level)
     warnings.filterwarnings("ignore", category=FutureWarning)
+    if logs.are_json():
+        logging.captureWarnings(True)
+        sys.stdout = printed.Printed(sys.stdout)
     os.environ |= QUIET_ENVIRONMENT | os.environ
