@@ -3,12 +3,14 @@
 
 import json
 from collections.abc import Callable, Sequence
+from urllib.parse import quote
 
 from grafana_foundation_sdk.builders import dashboard as builder
 from grafana_foundation_sdk.builders import prometheus
 from grafana_foundation_sdk.cog.encoder import JSONEncoder
 from grafana_foundation_sdk.models.dashboard import (
     DashboardCursorSync,
+    DashboardLink,
     DashboardLinkType,
     GridPos,
     VariableOption,
@@ -48,14 +50,20 @@ ANNOTATIONS = (
     ("Generators lost", f"changes(grpo_generator_failovers_total{{{SELECTOR}}}[2m]) > 0", "orange"),
     ("Checkpoints", f"changes(grpo_checkpoint_step{{{SELECTOR}}}[2m]) > 0", "green"),
 )
+LOKI = "loki"
+LOGS_OF_RUN = '{namespace="${namespace}", pod=~"${run}-(learner|generator)-.*"} | json'
+"""By the labels that Loki's collectors for Kubernetes give."""
 WINDOWS, DEFAULT_WINDOW = ("1m", "2m", "5m", "15m", "1h", "6h"), "5m"
 
 
 def run_dashboard() -> str:
     """The file that Grafana's sidecar loads; the same text each time."""
     dashboard = _dashboard("GRPO run", RUN_UID, "One GRPORun: what it learns, how fast, with which generators.")
-    dashboard.variables([datasource_variable(), namespace_variable(), run_variable(), window_variable()])
+    dashboard.variables(
+        [datasource_variable(), namespace_variable(), run_variable(), window_variable(), logs_variable()]
+    )
     dashboard.link(_link_to("GRPO fleet", FLEET_UID))
+    dashboard.link(_link_to_logs())
     for name, expr, colour in ANNOTATIONS:
         dashboard.annotation(_annotation(name, expr, colour))
     return _file(dashboard, RUN_ROWS)
@@ -87,8 +95,25 @@ def _file(dashboard: builder.Dashboard, rows: Rows) -> str:
     return json.dumps(dashboard.build(), cls=JSONEncoder, indent=2, sort_keys=True) + "\n"
 
 
+class _Link(builder.DashboardLink):
+    def build(self) -> DashboardLink:
+        """Above the panels; the SDK would have it in a menu."""
+        self.type(DashboardLinkType.LINK)
+        link = super().build()
+        link.placement = None  # type: ignore[assignment]
+        return link
+
+
 def _link_to(title: str, uid: str) -> builder.DashboardLink:
-    return builder.DashboardLink(title).type(DashboardLinkType.LINK).url(f"/d/{uid}").keep_time(True)
+    return _Link(title).url(f"/d/{uid}").keep_time(True)
+
+
+def _link_to_logs() -> builder.DashboardLink:
+    """Grafana's page for a question, with the run's logs of the time that the dashboard shows."""
+    query = {"refId": "A", "expr": LOGS_OF_RUN, "datasource": {"type": LOKI, "uid": "${logs}"}}
+    pane = {"datasource": "${logs}", "queries": [query], "range": {"from": "${__from}", "to": "${__to}"}}
+    panes = quote(json.dumps({"logs": pane}), safe="${}")  # or Grafana would not find its variables
+    return _Link("Logs").url(f"/explore?schemaVersion=1&panes={panes}")
 
 
 def _annotation(name: str, expr: str, colour: str) -> builder.AnnotationQuery:
@@ -115,6 +140,11 @@ def place_panels(dashboard: builder.Dashboard, rows: Rows) -> None:
 
 def datasource_variable() -> builder.DatasourceVariable:
     return builder.DatasourceVariable("datasource").label("Data source").type("prometheus")
+
+
+def logs_variable() -> builder.DatasourceVariable:
+    """Without a Loki it has no value, and nothing but the link asks for one."""
+    return builder.DatasourceVariable("logs").label("Logs").type(LOKI)
 
 
 def namespace_variable() -> builder.QueryVariable:

@@ -202,6 +202,20 @@ def test_the_command_tells_of_the_run_when_it_is_over(demo: Observed, demo_names
     assert not any("[rank " in line for line in of_first)
 
 
+def test_logs_are_objects_for_machines(demo: Observed, demo_namespace: Kubectl) -> None:
+    made, attempt = demo.run["status"]["progress"]["step"], demo.run["status"]["attempt"]
+    lines = said(demo_namespace, "logs", "demo", "--role=learner", "-o", "json").splitlines()
+    entries = [json.loads(line) for line in lines]
+    speakers = {(entry["run"], entry["attempt"], entry["role"], entry["pod"]) for entry in entries if "level" in entry}
+    pods = [pod["metadata"]["name"] for pod in demo.learners]
+    assert speakers == {("demo", attempt, "learner", pod) for pod in pods}
+    (last,) = [entry for entry in entries if entry["message"].startswith(f"step {made}/{made} ")]
+    assert (last["rank"], last["step"], last["level"]) == (0, made, "INFO")
+    assert {entry["rank"] for entry in entries if entry["message"].startswith("ZeRO-3: ")} == {0, 1}
+    strangers = [entry["message"] for entry in entries if "level" not in entry]
+    assert len(strangers) < len(entries) / 10, strangers
+
+
 def test_completions_are_told_while_the_run_goes_on(demo: Observed) -> None:
     assert len(demo.groups_meanwhile) == 3
     recipe = demo_run()["spec"]["recipe"]

@@ -6,6 +6,7 @@ import re
 from collections import Counter
 from collections.abc import Callable
 from typing import Any
+from urllib.parse import parse_qs
 
 import pytest
 
@@ -29,7 +30,7 @@ VLLM_METRICS = {
     "vllm:prefix_cache_hits_total",
     "vllm:prefix_cache_queries_total",
 }
-VARIABLES = {"datasource", "namespace", "run", "window"}
+VARIABLES = {"datasource", "namespace", "run", "window", "logs"}
 
 
 def series_of_contract() -> dict[str, set[str]]:
@@ -67,7 +68,7 @@ def test_query(query: PanelQuery) -> None:
         label = "run_namespace" if metric in OPERATORS_SERIES else "namespace"
         selected = query.expr.count(f'{metric}{{{label}="$namespace", run="$run"')
         assert selected == len(re.findall(rf"\b{metric}\b", query.expr))
-    assert query.variables <= VARIABLES | {"__range"}
+    assert query.variables <= VARIABLES - {"logs"} | {"__range"}
     series = SERIES | OPERATORS_SERIES
     known = TARGET_LABELS.union(*(series.get(metric, set()) for metric in query.metrics))
     assert used_labels(query.expr) <= known
@@ -185,6 +186,23 @@ def test_a_run_of_the_fleet_leads_to_its_own_dashboard() -> None:
     names = set(re.findall(r"var-(\w+)=", link["url"]))
     assert names == {"datasource", "namespace", "run"}
     assert DASHBOARD["links"][0]["url"] == f"/d/{FLEET['uid']}"
+
+
+def test_a_run_leads_to_its_logs() -> None:
+    link = DASHBOARD["links"][1]
+    values = {"namespace": "lab", "run": "demo", "logs": "the-loki", "__from": "1000", "__to": "2000"}
+    url = re.sub(r"\$\{(\w+)\}", lambda variable: values[variable[1]], link["url"])  # as Grafana does
+    page, _, query = url.partition("?")
+    (pane,) = json.loads(parse_qs(query)["panes"][0]).values()
+    (asked,) = pane["queries"]
+    assert (page, pane["datasource"], asked["datasource"]["uid"]) == ("/explore", "the-loki", "the-loki")
+    assert pane["range"] == {"from": "1000", "to": "2000"}
+    assert asked["expr"] == '{namespace="lab", pod=~"demo-(learner|generator)-.*"} | json'
+
+
+def test_links_are_seen() -> None:
+    """Grafana puts those with a placement into a menu."""
+    assert [link["title"] for link in DASHBOARD["links"] if "placement" not in link] == ["GRPO fleet", "Logs"]
 
 
 def test_values_of_variables_are_put_in() -> None:

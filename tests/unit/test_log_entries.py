@@ -67,7 +67,7 @@ def entries_of(program: str, **variables: str) -> list[dict[str, Any]]:
 
 @pytest.mark.usefixtures("in_pod")
 def test_an_entry_says_who_says_it() -> None:
-    record = {
+    record: dict[str, Any] = {
         "name": "a.b",
         "levelname": "WARNING",
         "msg": "%d of ä",
@@ -95,7 +95,10 @@ def test_an_entry_is_one_line_and_reads_as_many() -> None:
     assert line.count("\n") == 1
     first, second, *trace = readable(line).splitlines()
     assert (first, second) == ("2025-11-24 16:00:00,000 ERROR [rank 2] failed", "badly")
-    assert (trace[0], trace[-1]) == ("Traceback (most recent call last):", "ValueError: invalid literal for int() with base 10: 'of no use'")
+    assert (trace[0], trace[-1]) == (
+        "Traceback (most recent call last):",
+        "ValueError: invalid literal for int() with base 10: 'of no use'",
+    )
 
 
 def test_by_hand_it_is_text(monkeypatch: pytest.MonkeyPatch) -> None:

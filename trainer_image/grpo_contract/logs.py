@@ -28,7 +28,6 @@ def handler(stream: IO[str], role: str, text_format: str, rank: int | None = Non
 
 
 class _Entries(JsonFormatter):
-    converter = time.gmtime
     default_time_format = "%Y-%m-%dT%H:%M:%S"
     default_msec_format = "%s.%03dZ"
 
@@ -36,6 +35,7 @@ class _Entries(JsonFormatter):
         speaker = {name: value for name, value in _speaker(role, rank).items() if value is not None}
         fields = ["asctime", "levelname", "name", "message"]
         super().__init__(fields, rename_fields=FIELDS, static_fields=speaker, json_ensure_ascii=False)
+        self.converter = time.gmtime
 
 
 def _speaker(role: str, rank: int | None) -> dict[str, Any]:
