@@ -51,9 +51,12 @@ def test_it_changes_a_run(kubectl: Kubectl, name: str) -> None:
     start_run(kubectl, name)
     assert said(kubectl, "scale", name, "--generators", "3") == f"grporun/{name} gets 3 generators\n"
     assert kubectl.get("grporun", name)["spec"]["generators"]["replicas"] == 3
+    told = json.loads(said(kubectl, "scale", name, "--generators", "2", "-o", "json"))
+    assert told["spec"]["generators"]["replicas"] == 2
     for command, suspend in (("suspend", True), ("resume", False)):
-        said(kubectl, command, name)
+        assert said(kubectl, command, name).startswith(f"grporun/{name} ")
         assert kubectl.get("grporun", name)["spec"]["suspend"] is suspend
+        assert json.loads(said(kubectl, command, name, "-o", "json"))["spec"]["suspend"] is suspend
 
 
 def completed(kubectl: Kubectl, folder: Path, *words: str) -> list[str]:

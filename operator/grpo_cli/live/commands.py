@@ -6,7 +6,7 @@ import json
 import sys
 import time
 import webbrowser
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from datetime import UTC, datetime
@@ -55,7 +55,7 @@ def add_commands(commands: Commands) -> None:
     )
     completions.add_argument("--step", type=read_as(count, COUNT), metavar="N", help="all groups of this step")
     completions.add_argument("--whole", action="store_true", help="texts without cuts")
-    opening = _add(commands, "open", open_page, "open the page with all completions in a browser", outputs=())
+    opening = _add(commands, "open", open_page, "open the page with all completions in a browser")
     opening.add_argument("--no-browser", action="store_true", help="print its address only")
     for command in (completions, opening):
         command.add_argument("--image", help="to read the volume with, when learners are gone; theirs without this")
@@ -65,8 +65,8 @@ def add_commands(commands: Commands) -> None:
         ("suspend", True, "stop a run, and keep its checkpoint"),
         ("resume", False, "go on with it"),
     ):
-        _add(commands, name, _set_suspend(suspend), told, outputs=())
-    scaling = _add(commands, "scale", scale, "change the number of generators, while the run goes on", outputs=())
+        _add(commands, name, _set_suspend(suspend), told)
+    scaling = _add(commands, "scale", scale, "change the number of generators, while the run goes on")
     scaling.add_argument("--generators", type=int, required=True, metavar="N", help="pods")
 
 
@@ -75,7 +75,7 @@ def _add(
     name: str,
     run: Callable[[argparse.Namespace], int],
     told: str,
-    outputs: tuple[str, ...] = ("text", "json"),
+    outputs: Sequence[str] = ("text", "json"),
 ) -> argparse.ArgumentParser:
     command: argparse.ArgumentParser = commands.add_parser(name, help=told)
     command.set_defaults(run=run)
@@ -84,8 +84,7 @@ def _add(
     command.add_argument("-n", "--namespace", help="its namespace; that of the current context without this")
     for option in KUBECTLS[1:]:
         command.add_argument(f"--{option}", help="as for kubectl")
-    if outputs:
-        command.add_argument("-o", "--output", choices=outputs, default=outputs[0])
+    command.add_argument("-o", "--output", choices=outputs, default=outputs[0])
     return command
 
 
@@ -181,7 +180,7 @@ def open_page(given: argparse.Namespace) -> int:
     """Until it is interrupted, or the pod that serves it ends."""
     cluster = cluster_of(given)
     with page_of(cluster, cluster.run(given.name), given.image, _tell) as page:
-        print(page.address, flush=True)
+        print(json.dumps({"address": page.address}) if given.output == "json" else page.address, flush=True)
         if not given.no_browser:
             webbrowser.open(page.address)
         page.forward.wait()
@@ -249,16 +248,21 @@ def _told(troubles: list[str]) -> int:
 
 def _set_suspend(suspend: bool) -> Callable[[argparse.Namespace], int]:
     def run(given: argparse.Namespace) -> int:
-        cluster_of(given).patch(given.name, {"suspend": suspend})
-        print(f"grporun/{given.name} {'is being suspended' if suspend else 'goes on'}")
-        return 0
+        cluster = cluster_of(given)
+        cluster.patch(given.name, {"suspend": suspend})
+        return _tell_change(given, cluster, "is being suspended" if suspend else "goes on")
 
     return run
 
 
 def scale(given: argparse.Namespace) -> int:
-    cluster_of(given).scale(given.name, given.generators)
-    print(f"grporun/{given.name} gets {given.generators} generators")
+    cluster = cluster_of(given)
+    cluster.scale(given.name, given.generators)
+    return _tell_change(given, cluster, f"gets {given.generators} generators")
+
+
+def _tell_change(given: argparse.Namespace, cluster: Cluster, words: str) -> int:
+    print(_as_json(cluster.run(given.name)) if given.output == "json" else f"grporun/{given.name} {words}")
     return 0
 
 
