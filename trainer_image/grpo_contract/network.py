@@ -3,6 +3,9 @@
 import socket
 from typing import Final
 
+LOOPBACK: Final = "127.0.0.1"
+"""Where there is no pod; and what `kubectl port-forward` comes by, and no other pod."""
+
 # Learners. Port 29500 is torch.distributed's usual rendezvous port.
 RENDEZVOUS_PORT: Final = 29500
 LEARNER_HTTP_PORT: Final = 9400

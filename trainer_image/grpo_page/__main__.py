@@ -13,13 +13,11 @@ import uvicorn
 
 from grpo_contract import logs
 from grpo_contract.files import completions_folder
-from grpo_contract.network import PAGE_PORT
+from grpo_contract.network import LOOPBACK, PAGE_PORT
 from grpo_contract.pod import read_config, read_token, token_of_page
 from grpo_page.app import build_app
 from grpo_page.store import Store
 
-LOOPBACK: Final = "127.0.0.1"
-"""Which `kubectl port-forward` comes by, and no other pod."""
 ROLE: Final = "page"
 """In its log."""
 LEAST_URGENT: Final = 19

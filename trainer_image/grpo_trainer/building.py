@@ -14,7 +14,7 @@ from transformers import PreTrainedTokenizerBase, PrinterCallback, Trainer
 from grpo_contract import environment
 from grpo_contract.config import RunConfig
 from grpo_contract.files import checkpoint_folder, completions_folder, trackers_folder
-from grpo_contract.network import GENERATOR_PORT, WEIGHTS_PORT
+from grpo_contract.network import GENERATOR_PORT, LOOPBACK, WEIGHTS_PORT
 from grpo_contract.pod import attempt, read_token
 from grpo_contract.recipe.comparison import what_compares
 from grpo_trainer import device
@@ -57,7 +57,6 @@ from grpo_trainer.trackers.records import Start
 from grpo_trainer.trackers.settings import environment_of, own_trackers
 from grpo_trainer.zero3 import zero3_config
 
-LOOPBACK: Final = "127.0.0.1"
 TRAINERS: Final = frozenset({GRPOTrainer.__module__, Trainer.__module__})
 """A ValueError that they raise themselves is how they refuse what cannot go together. From below (loading the model,
 DeepSpeed, sockets) it may be anything."""
