@@ -8,7 +8,7 @@ from grpo_contract.labels import API_GROUP, Role
 from grpo_contract.network import PAGE_PORT
 from grpo_operator.api.run import API_VERSION, KIND
 from grpo_operator.desired import names
-from grpo_operator.desired.pods import container_security, environment_of, pod_security
+from grpo_operator.desired.pods import container_security, environment_of, mounts_of_run, pod_security, volumes_of_run
 
 Manifest = Mapping[str, Any]
 
@@ -35,6 +35,7 @@ def build_viewer(run: Manifest, learners: Manifest | None, image: str | None) ->
             f"grporun/{metadata['name']} has no learners, whose image shows completions, as it has not started or is "
             "suspended; name the image with --image."
         )
+    claim = run["spec"].get("storage", {}).get("claimName") or names.claim(metadata["name"])
     spec = {
         "restartPolicy": "Never",
         "activeDeadlineSeconds": LIVES_S,
@@ -43,7 +44,7 @@ def build_viewer(run: Manifest, learners: Manifest | None, image: str | None) ->
         "securityContext": pod_security(),
         **{field: like[field] for field in OF_LEARNERS if field in like},
         "containers": [_container(metadata["name"], image or theirs["image"], theirs)],
-        "volumes": _volumes(metadata["name"], run["spec"].get("storage", {})),
+        "volumes": volumes_of_run(metadata["name"], claim, read_only=True),
     }
     return {
         "apiVersion": "v1",
@@ -71,20 +72,5 @@ def _container(run_name: str, image: str, theirs: Manifest) -> dict[str, Any]:
         "ports": [{"name": CONTAINER, "containerPort": PAGE_PORT}],
         "resources": {"requests": {"cpu": "100m", "memory": "256Mi"}, "limits": {"memory": "1Gi"}},
         "securityContext": container_security(),
-        "volumeMounts": [
-            {"name": "config", "mountPath": str(files.CONFIG_FILE.parent), "readOnly": True},
-            {"name": "token", "mountPath": str(files.TOKEN_FILE.parent), "readOnly": True},
-            {"name": "volume", "mountPath": str(files.VOLUME), "readOnly": True},
-            {"name": "scratch", "mountPath": str(files.SCRATCH)},
-        ],
+        "volumeMounts": mounts_of_run(read_only=True),
     }
-
-
-def _volumes(run_name: str, storage: Manifest) -> list[dict[str, Any]]:
-    claim = storage.get("claimName") or names.claim(run_name)
-    return [
-        {"name": "config", "configMap": {"name": names.config_map(run_name), "defaultMode": 0o440}},
-        {"name": "token", "secret": {"secretName": names.token_secret(run_name), "defaultMode": 0o440}},
-        {"name": "volume", "persistentVolumeClaim": {"claimName": claim, "readOnly": True}},
-        {"name": "scratch", "emptyDir": {}},
-    ]

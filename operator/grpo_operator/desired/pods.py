@@ -120,7 +120,7 @@ def _base(run: GRPORun, settings: Settings, role: Role) -> Manifest:
         "enableServiceLinks": False,
         "securityContext": pod_security(),
         "containers": [_container(role, run.metadata.name, settings, image, on_cpu)],
-        "volumes": _volumes(run, on_cpu),
+        "volumes": [*volumes_of_run(run.metadata.name, claim_name(run)), shared_memory(on_cpu)],
     }
     if not wanted.affinity:
         spec["affinity"] = _spread(run, role)
@@ -137,13 +137,33 @@ def _container(role: Role, run_name: str, settings: Settings, image: str, on_cpu
         "securityContext": container_security(),
         "terminationMessagePath": str(files.TERMINATION_FILE),
         "volumeMounts": [
-            {"name": "config", "mountPath": str(files.CONFIG_FILE.parent), "readOnly": True},
-            {"name": "token", "mountPath": str(files.TOKEN_FILE.parent), "readOnly": True},
-            {"name": "volume", "mountPath": str(files.VOLUME)},
-            {"name": "scratch", "mountPath": str(files.SCRATCH)},
+            *mounts_of_run(),
             {"name": "shm", "mountPath": "/dev/shm"},  # noqa: S108 (a mount of its own)
         ],
     }
+
+
+def mounts_of_run(read_only: bool = False) -> list[Manifest]:
+    return [
+        {"name": "config", "mountPath": str(files.CONFIG_FILE.parent), "readOnly": True},
+        {"name": "token", "mountPath": str(files.TOKEN_FILE.parent), "readOnly": True},
+        {"name": "volume", "mountPath": str(files.VOLUME)} | _marked(read_only),
+        {"name": "scratch", "mountPath": str(files.SCRATCH)},
+    ]
+
+
+def volumes_of_run(run_name: str, claim: str, read_only: bool = False) -> list[Manifest]:
+    """What `mounts_of_run` mounts."""
+    return [
+        {"name": "config", "configMap": {"name": names.config_map(run_name), "defaultMode": 0o440}},
+        {"name": "token", "secret": {"secretName": names.token_secret(run_name), "defaultMode": 0o440}},
+        {"name": "volume", "persistentVolumeClaim": {"claimName": claim} | _marked(read_only)},
+        {"name": "scratch", "emptyDir": {}},
+    ]
+
+
+def _marked(read_only: bool) -> Manifest:
+    return {"readOnly": True} if read_only else {}
 
 
 def environment_of(run_name: str, on_cpu: bool) -> list[Manifest]:
@@ -165,17 +185,6 @@ def environment_of(run_name: str, on_cpu: bool) -> list[Manifest]:
         {"name": environment.POD_NAME, "valueFrom": {"fieldRef": {"fieldPath": "metadata.name"}}},
         {"name": environment.POD_IP, "valueFrom": {"fieldRef": {"fieldPath": "status.podIP"}}},
         *({"name": name, "value": value} for name, value in fixed.items()),
-    ]
-
-
-def _volumes(run: GRPORun, on_cpu: bool) -> list[Manifest]:
-    name = run.metadata.name
-    return [
-        {"name": "config", "configMap": {"name": names.config_map(name), "defaultMode": 0o440}},
-        {"name": "token", "secret": {"secretName": names.token_secret(name), "defaultMode": 0o440}},
-        {"name": "volume", "persistentVolumeClaim": {"claimName": claim_name(run)}},
-        {"name": "scratch", "emptyDir": {}},
-        shared_memory(on_cpu),
     ]
 
 
