@@ -22,7 +22,7 @@ OF_TIME = {
 }
 
 
-@pytest.fixture(scope="module", params=["all of it", "an adapter", "an adapter of a base in 4 bit"])
+@pytest.fixture(scope="module", params=["all of it", "an adapter of a base in 4 bit"])
 def evaluated(request: pytest.FixtureRequest, tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Finished:
     folder = tmp_path_factory.mktemp("evaluated")
     data = write_problems(folder / "train.jsonl")
