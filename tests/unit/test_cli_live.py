@@ -117,6 +117,17 @@ def test_an_entry_says_of_which_rank_it_is(rank: int | None, says: dict[str, int
     assert (step.step, step.numbers) == (3, {"loss": 0.5, "seconds": 1.5})
 
 
+@pytest.mark.parametrize("steers", ["\x1b[2J\x1b]0;gone\x07", "\x9b2J", "\r", "\u202e"])
+def test_what_a_model_wrote_steers_no_terminal(steers: str) -> None:
+    said = f"scored {steers}end"
+    entry = {"time": "2026-11-28T12:00:00Z", "level": "INFO", "message": f"{said}\nof two"}
+    for raw in (json.dumps(entry), f"INFO {said}"):
+        line = Line(NOW, raw)
+        assert "scored " in line.text
+        assert line.message.endswith(("end", "end\nof two"))
+        assert (line.text + line.message).replace("\n", "").isprintable()
+
+
 def test_a_line_that_is_no_entry_becomes_one() -> None:
     (line,) = lines_of("2026-11-28T12:00:00Z Aborted")
     assert json.loads(as_entry("math-learner-2-0", line)) == {

@@ -5,7 +5,7 @@ from statistics import fmean
 from textwrap import indent
 from typing import Any, Final
 
-from grpo_cli.live.words import number
+from grpo_cli.live.words import number, printable
 from grpo_contract.completions import Column
 
 Row = Mapping[str, Any]
@@ -45,8 +45,7 @@ def _facts(row: Row) -> str:
 
 
 def _shown(text: str, whole: bool) -> str:
-    """Without what would steer a terminal: a model may write anything."""
-    lines = ["".join(letter if letter.isprintable() else " " for letter in line) for line in text.splitlines()]
+    lines = printable(text)
     if whole or (len(text) <= MOST_LETTERS and len(lines) <= MOST_LINES):
         return "\n".join(lines)
     return "\n".join(lines[:MOST_LINES])[:MOST_LETTERS] + f" {LEFT_OUT}"

@@ -7,6 +7,7 @@ from datetime import datetime
 from functools import cached_property
 from typing import Final
 
+from grpo_cli.live.words import printable
 from grpo_contract.log_entry import Entry, entry_of
 
 STEP: Final = re.compile(r"\bstep (\d+)/(\d+)  (.*)  ([\d.]+) s$")
@@ -28,12 +29,12 @@ class Line:
     @property
     def text(self) -> str:
         """For people."""
-        return self.entry.text if self.entry else self.raw
+        return "\n".join(printable(self.entry.text if self.entry else self.raw))
 
     @property
     def message(self) -> str:
         """Without what the log puts before it."""
-        return self.entry.message if self.entry else PREFIX.sub("", self.raw)
+        return "\n".join(printable(self.entry.message if self.entry else PREFIX.sub("", self.raw)))
 
 
 @dataclass(frozen=True)
