@@ -201,6 +201,8 @@ test-operator: env-dev cluster-build ## the operator on a real control plane, wi
 	$(call PARALLEL,$(DEV)) tests/simulated
 test-chart: env-dev cluster-build ## helm lint, template, unit tests, install; images
 	$(call PYTEST,$(DEV)) tests/chart
+# Three learners, each with a generator, take 15 GiB; one of them mostly waits.
+test-trainer: AT_ONCE = 3
 test-trainer: env-trainer ## real TRL, DeepSpeed and vLLM on CPU
 	$(call PARALLEL,$(TRAINER)) tests/trainer
 test-e2e: env-dev env-trainer ## apply, train, kill, resume, scrape, look at the page on the local cluster
