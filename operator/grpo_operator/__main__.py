@@ -27,7 +27,7 @@ def main() -> None:
     arguments = parser.parse_args()
     gc.freeze()  # modules stay as long as the process: no collection need look at them
     gc.set_threshold(*GARBAGE_THRESHOLDS)
-    speaking = logs.handler(sys.stderr, ROLE, "%(asctime)s %(levelname)s %(name)s: %(message)s")
+    speaking = logs.handler(sys.stdout, ROLE, "%(asctime)s %(levelname)s %(name)s: %(message)s")
     logging.basicConfig(handlers=[speaking], level=logging.INFO)
     asyncio.run(operate(Settings.load(arguments.settings), arguments.port))
 

@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from grpo_contract.log_entry import readable
+from grpo_contract.log_entry import printable, readable, without_overwritten
 
 LINE_CHARACTERS: Final = 500
 CUT: Final = "…"
@@ -12,18 +12,16 @@ _NO_LOG: Final = b"unable to retrieve container logs for "
 
 
 def last_lines(log: bytes, count: int) -> list[str]:
-    """As people read them. Long lines are cut, and of a progress bar, which writes over itself, only what stands in the end is
-    kept."""
+    """As people read them. Long lines are cut."""
     if not log or log.startswith(_NO_LOG):
         return []
-    lines = [text for line in _split(log.decode(errors="replace")) for text in _split(readable(line))]
-    return [_shown(line) for line in lines[-count:]]
+    lines = [
+        text
+        for line in log.decode(errors="replace").removesuffix("\n").split("\n")
+        for text in readable(without_overwritten(line)).split("\n")
+    ]
+    return [_cut(printable(line)) for line in lines[-count:]]
 
 
-def _split(text: str) -> list[str]:
-    return text.removesuffix("\n").split("\n")
-
-
-def _shown(line: str) -> str:
-    shown = line.rstrip("\r").rpartition("\r")[2]
-    return shown if len(shown) <= LINE_CHARACTERS else shown[: LINE_CHARACTERS - len(CUT)] + CUT
+def _cut(line: str) -> str:
+    return line if len(line) <= LINE_CHARACTERS else line[: LINE_CHARACTERS - len(CUT)] + CUT

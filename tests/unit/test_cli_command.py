@@ -6,11 +6,14 @@ import os
 import subprocess
 import sys
 import tomllib
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from importlib import metadata
 from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 from grpo_cli.main import main
 from harness.layout import MANIFESTS, PRODUCT_PATH, ROOT
@@ -235,10 +238,31 @@ def test_a_command_that_is_written_wrong_shows_its_usage(grpo: Grpo, arguments: 
     assert done.stderr.endswith(f" error: {words}\n")
 
 
-def test_it_loads_neither_torch_nor_a_client_of_kubernetes() -> None:
-    loaded = as_process("-c", "import sys, grpo_cli.main; print(*{name.partition('.')[0] for name in sys.modules})")
-    assert {"grpo_cli", "grpo_contract"} <= set(loaded.stdout.split())
-    assert set(loaded.stdout.split()) & {"torch", "transformers", "kopf", "kubernetes", "aiohttp"} == set()
+def installed_with(requirements: Iterable[str]) -> set[str]:
+    """The distributions, and those that they need."""
+    found: set[str] = set()
+    asked = list(map(Requirement, requirements))
+    while asked:
+        requirement = asked.pop()
+        name = canonicalize_name(requirement.name)
+        if name not in found and (requirement.marker is None or requirement.marker.evaluate({"extra": ""})):
+            found.add(name)
+            asked += map(Requirement, metadata.requires(name) or ())
+    return found
+
+
+def test_it_needs_nothing_but_what_it_is_installed_with() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    installed = installed_with(project["optional-dependencies"]["cli"])
+    assert {"rich", "pygments", "pydantic-core"} <= installed
+    packages = metadata.packages_distributions()
+    others = [
+        name for name, by in packages.items() if not set(map(canonicalize_name, by)) & {*installed, project["name"]}
+    ]
+    assert {"kopf", "kubernetes", "pythonjsonlogger", "pytest"} <= set(others)
+    as_if_missing = f"import sys; sys.modules.update(dict.fromkeys({others!r}))"
+    done = as_process("-c", f"{as_if_missing}; import grpo_cli.main, grpo_cli.shell; print('loaded')")
+    assert done.stdout == "loaded\n", done.stderr
 
 
 def test_a_key_that_a_recipe_holds_twice_is_told_and_printed_once(grpo: Grpo) -> None:

@@ -12,7 +12,7 @@ import pytest
 from rich.console import Console
 
 from grpo_cli.live.history import Line, lines_of, steps_of
-from grpo_cli.live.logs import as_entry, chosen, is_of_rank, merged, short_names
+from grpo_cli.live.logs import as_entry, chosen, is_of_rank, merged, short_name
 from grpo_cli.live.screen import as_dict, phases_of, picture
 from grpo_cli.live.why import MOST_LINES, why
 from grpo_cli.live.words import duration, sparkline
@@ -96,13 +96,18 @@ def test_logs_are_those_of_the_attempt() -> None:
     names = [of["metadata"]["name"] for of in chosen(pods, 2, None)]
     assert names == ["math-learner-2-0", "math-learner-2-1", "math-generator-1"]
     assert [of["metadata"]["name"] for of in chosen(pods, 2, "generator")] == ["math-generator-1"]
-    assert short_names(names, "math")["math-learner-2-0"] == "learner-2-0"
+    assert short_name(names[0], "math") == "learner-2-0"
 
 
 @pytest.mark.parametrize(("text", "rank"), [("INFO step 1/2", 0), ("WARNING [rank 3] slow", 3)])
 def test_a_line_is_of_one_rank(text: str, rank: int) -> None:
-    line = Line(NOW, text)
+    line = Line(NOW, f"2026-11-28 12:00:00,000 {text}")
     assert [is_of_rank(line, of) for of in range(4)] == [of == rank for of in range(4)]
+
+
+def test_what_no_process_says_of_itself_may_be_of_any_rank() -> None:
+    line = Line(NOW, "Fatal Python error: Aborted")
+    assert all(is_of_rank(line, rank) for rank in range(4))
 
 
 @pytest.mark.parametrize(("rank", "says"), [(None, {}), (2, {"rank": 2})])
@@ -135,6 +140,30 @@ def test_a_line_that_is_no_entry_becomes_one() -> None:
         "pod": "math-learner-2-0",
         "message": "Aborted",
     }
+
+
+def test_an_evaluation_and_what_is_printed_are_no_steps() -> None:
+    def entry(logger: str, message: str) -> str:
+        said = {"time": "2026-11-28T12:00:00Z", "level": "INFO", "logger": logger, "message": message}
+        return f"2026-11-28T12:00:00Z {json.dumps(said)}"
+
+    report = "grpo_trainer.reports.step_report"
+    log = [
+        entry(report, "step 3/9  reward 0.5  logp difference 0.01  1.5 s"),
+        entry(report, "step 3/9  evaluation: reward 0.7  length 130  45.3 s"),
+        entry("stdout", "step 4/9  reward 7  1.0 s"),
+        "2026-11-28T12:00:00Z on step 5/9  all fine  1.0 s",
+        "2026-11-28T12:00:00Z step 6/9  all fine  reward 0.1  1.0 s",
+    ]
+    found = {step.step: step.numbers for step in steps_of(lines_of("\n".join(log)))}
+    assert found == {3: {"reward": 0.5, "logp difference": 0.01, "seconds": 1.5}, 6: {"reward": 0.1, "seconds": 1.0}}
+
+
+def test_a_line_ends_where_the_log_ends_it() -> None:
+    assert [line.raw for line in lines_of("2026-11-28T12:00:00Z a\u2028b\x85c\n2026-11-28T12:00:00Z d\n")] == [
+        "a\u2028b\x85c",
+        "d",
+    ]
 
 
 def test_a_log_has_the_times_of_its_node() -> None:

@@ -6,26 +6,36 @@ import logging
 import os
 import subprocess
 import sys
+from collections import Counter
+from pathlib import Path
 from typing import Any, Final
 
 import pytest
 
 from grpo_contract import environment, logs
 from grpo_contract.log_entry import entry_of, readable
+from grpo_trainer.instruments.logs import STEP
+from grpo_trainer.rewards.processes.messages import Call, Training
+from grpo_trainer.rewards.processes.worker import Caller
 
 POD: Final = {environment.RUN: "math", environment.ATTEMPT: "2", environment.POD_NAME: "math-learner-2-0"}
 SPEAKER: Final = {"run": "math", "attempt": 2, "role": "learner", "pod": "math-learner-2-0"}
-LEARNER: Final = """
-import logging, sys, warnings
+SET_UP: Final = """
+import json, logging, logging.config, os, sys, threading, traceback, warnings
 from grpo_trainer.instruments.logs import STEP, set_up_logging
 
 set_up_logging()
+"""
+LEARNER: Final = f"""{SET_UP}
 logging.getLogger("grpo_trainer.worker").info("loading")
 STEP.number = 7
 print("scored", 3, "completions")
 print("half of a line", end="")
 sys.stdout.flush()
-print("10%\\r20%\\r30%\\r")
+for share in (10, 20, 30):
+    print(f"\\r{{share}}%", end="", flush=True)
+print("\\r")
+print("to stderr", file=sys.stderr)
 logging.getLogger("trl").info("no news")
 logging.getLogger("trl").warning("news")
 warnings.warn("old")
@@ -42,7 +52,7 @@ tell("Traceback (most recent call last):")
 
 @pytest.fixture
 def in_pod(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name, value in (POD | {environment.LOGS: logs.JSON}).items():
+    for name, value in (POD | {environment.LOGS: environment.LOGS_AS_JSON}).items():
         monkeypatch.setenv(name, value)
 
 
@@ -62,7 +72,10 @@ def lines_of(program: str, **variables: str) -> list[str]:
 
 
 def entries_of(program: str, **variables: str) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in lines_of(program, **POD, **{environment.LOGS: logs.JSON}, **variables)]
+    return [
+        json.loads(line)
+        for line in lines_of(program, **POD, **{environment.LOGS: environment.LOGS_AS_JSON}, **variables)
+    ]
 
 
 @pytest.mark.usefixtures("in_pod")
@@ -91,7 +104,9 @@ def test_an_entry_is_one_line_and_reads_as_many() -> None:
     try:
         int("of no use")
     except ValueError:
-        line = said(2, levelname="ERROR", msg="failed\nbadly", exc_info=sys.exc_info(), created=1764000000.0, msecs=0)
+        line = said(
+            2, name="a", levelname="ERROR", msg="failed\nbadly", exc_info=sys.exc_info(), created=1764000000.0, msecs=0
+        )
     assert line.count("\n") == 1
     first, second, *trace = readable(line).splitlines()
     assert (first, second) == ("2025-11-24 16:00:00,000 ERROR [rank 2] failed", "badly")
@@ -133,6 +148,7 @@ def test_learners_say_rank_and_step_also_of_what_is_printed() -> None:
         ("stdout", "scored 3 completions", 7),
         ("stdout", "half of a line", 7),
         ("stdout", "30%", 7),
+        ("stderr", "to stderr", 7),
         ("trl", "news", 7),
     ]
     assert (told[-1]["logger"], told[-1]["level"]) == ("py.warnings", "WARNING")
@@ -141,8 +157,97 @@ def test_learners_say_rank_and_step_also_of_what_is_printed() -> None:
 
 def test_another_rank_says_what_is_printed_and_what_is_wrong() -> None:
     told = entries_of(LEARNER, RANK="3")
-    assert [entry["logger"] for entry in told] == ["stdout", "stdout", "stdout", "trl", "py.warnings"]
+    assert [entry["logger"] for entry in told] == ["stdout", "stdout", "stdout", "stderr", "trl", "py.warnings"]
     assert {entry["rank"] for entry in told} == {3}
+
+
+@pytest.mark.parametrize(
+    "setup",
+    [
+        "logging.basicConfig(stream=sys.stdout, force=True, level=logging.DEBUG)",
+        "logging.basicConfig(stream=sys.stderr, force=True)",
+        "logging.getLogger().addHandler(logging.StreamHandler(sys.stdout))",
+        "logging.getLogger().handlers.clear()",
+        "logging.disable(logging.CRITICAL)",
+        'logging.config.dictConfig({"version": 1})',
+        'sys.stdout.reconfigure(line_buffering=True, encoding="utf-8")',
+        "assert (sys.stdout.name, sys.stdout.mode, sys.stdout.fileno()) == ('<stdout>', 'w', 1)",
+        "os.environ.pop('TMPDIR', None)",
+    ],
+)
+def test_what_is_printed_is_told_whatever_user_code_sets_up(setup: str) -> None:
+    told = entries_of(f"{SET_UP}{setup}\nlogging.warning('logged')\nprint('printed')\n", RANK="0")
+    assert [entry["message"] for entry in told if entry["logger"] == "stdout"][-1] == "printed"
+
+
+def test_what_cannot_be_formatted_is_told_and_ends_nothing() -> None:
+    program = f"""{SET_UP}
+logging.info("%d", "no number")
+logging.info({{"accuracy": 0.5, "rank": 9, "level": "x"}})
+logging.info("who", extra={{"rank": 9, "run": "another"}})
+print("half of a letter: \\ud83d")
+print("after")
+"""
+    told = entries_of(program, RANK="1")
+    assert [entry["message"] for entry in told] == ["half of a letter: \ud83d", "after"], "rank 1 speaks of warnings"
+    told = entries_of(program, RANK="0")
+    assert [entry["message"] for entry in told] == [
+        "{'accuracy': 0.5, 'rank': 9, 'level': 'x'}",
+        "who",
+        "half of a letter: \ud83d",
+        "after",
+    ]
+    assert {(entry["rank"], entry["run"], entry["level"]) for entry in told} == {(0, "math", "INFO")}
+
+
+def test_threads_that_print_at_once_do_not_mix_their_words() -> None:
+    program = f"""{SET_UP}
+def say(word):
+    for _ in range(300):
+        print(word, word, word)
+threads = [threading.Thread(target=say, args=(word,)) for word in ("one", "two")]
+[thread.start() for thread in threads]
+[thread.join() for thread in threads]
+"""
+    told = [entry["message"] for entry in entries_of(program, RANK="0")]
+    assert sorted(told) == ["one one one"] * 300 + ["two two two"] * 300
+
+
+def test_a_long_line_without_an_end_is_told_in_parts() -> None:
+    told = entries_of(f"{SET_UP}\nfor _ in range(20000): print('x', end='')\nsys.stdout.flush()", RANK="0")
+    assert "".join(entry["message"] for entry in told) == "x" * 20000
+    assert len(told) == 3
+
+
+def test_long_entries_of_all_ranks_at_once_stay_whole(tmp_path: Path) -> None:
+    """A pipe takes 4 KiB at once."""
+    program = f"{SET_UP}\nfor number in range(40): logging.error('%d %s', number, 'x' * 20000)"
+    env = os.environ | POD | {environment.LOGS: environment.LOGS_AS_JSON, "TMPDIR": str(tmp_path)}
+    reading, writing = os.pipe()
+    ranks = [
+        subprocess.Popen([sys.executable, "-c", program], env=env | {"RANK": str(rank)}, stdout=writing)
+        for rank in range(4)
+    ]
+    os.close(writing)
+    with open(reading) as pipe:
+        told = [json.loads(line) for line in pipe]
+    assert [rank.wait(60) for rank in ranks] == [0] * 4
+    assert Counter(entry["rank"] for entry in told) == dict.fromkeys(range(4), 40)
+
+
+def test_what_a_reward_function_prints_is_of_the_step_that_it_scores(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(STEP, "number", None)
+    seen: list[int | None] = []
+
+    def own(completions: list[str], **_: Any) -> list[float]:
+        seen.append(STEP.number)
+        return [1.0 for _ in completions]
+
+    caller = Caller({"own": own})
+    for global_step in (4, 5):
+        call = Call("own", [1], {"completions": ["x"]}, Training({"global_step": global_step}, []))
+        assert [outcome.scores for outcome in caller.outcomes(call)] == [[1.0]]
+    assert seen == [5, 6]
 
 
 def test_vllms_lines_become_entries() -> None:

@@ -13,7 +13,7 @@ LINES: dict[str, tuple[bytes, list[str]]] = {
     "a progress bar": (b"start\n 0%|  |\r 50%|# |\r100%|##|\nend\n", ["start", "100%|##|", "end"]),
     "a progress bar that ends with a return": (b" 0%\r100%\r\n", ["100%"]),
     "ends of lines from elsewhere": (b"one\r\ntwo\r\n", ["one", "two"]),
-    "other characters that Python takes for ends of lines": ("a\x0bb\u2028c\n".encode(), ["a\x0bb\u2028c"]),
+    "other characters that Python takes for ends of lines": ("a\x0bb\u2028c\n".encode(), ["a b c"]),
     "a line as long as may be": (b"x" * LINE_CHARACTERS, ["x" * LINE_CHARACTERS]),
     "a longer line": ("ä".encode() * (LINE_CHARACTERS + 1), ["ä" * (LINE_CHARACTERS - 1) + "…"]),
     "an entry": (

@@ -4,8 +4,14 @@ Not every line is an entry: libraries in C, and an interpreter that dies, write 
 """
 
 from datetime import UTC
+from typing import Final
 
 from pydantic import AwareDatetime, BaseModel, ValidationError
+
+STDOUT: Final = "stdout"
+STDERR: Final = "stderr"
+STREAMS: Final = (STDOUT, STDERR)
+"""Loggers of entries that some code has printed."""
 
 
 class Entry(BaseModel):
@@ -13,6 +19,7 @@ class Entry(BaseModel):
 
     time: AwareDatetime
     level: str
+    logger: str = ""
     message: str
     """Of one line, or of more."""
     error: str | None = None
@@ -41,6 +48,16 @@ def entry_of(line: str) -> Entry | None:
 def readable(line: str) -> str:
     """For a person; what is no entry stays as it is."""
     return line if (entry := entry_of(line)) is None else entry.text
+
+
+def printable(line: str) -> str:
+    """Without what would steer a terminal: a model may write anything, and whoever prints or logs it hands it on."""
+    return "".join(letter if letter.isprintable() else " " for letter in line)
+
+
+def without_overwritten(line: str) -> str:
+    """Of a progress bar, which writes over itself, what stands in the end."""
+    return line.rstrip("\r").rpartition("\r")[2]
 
 
 def rank_prefix(rank: int | None) -> str:

@@ -7,6 +7,7 @@ from typing import Final
 
 from grpo_contract import logs
 from grpo_contract.labels import Role
+from grpo_contract.log_entry import without_overwritten
 
 # "(EngineCore pid=12) ERROR 11-24 05:33:25 [core.py:900] ValueError: Cannot find ..."
 LINE: Final = re.compile(
@@ -20,9 +21,10 @@ def set_up_logging() -> None:
 
 
 def tell(line: str) -> None:
-    found = LINE.match(line)
-    if found is None or not logs.are_json():
+    if not logs.are_json():
         logging.getLogger("vllm").info("%s", line)
+    elif (found := LINE.match(line)) is None:
+        logging.getLogger("vllm").info("%s", without_overwritten(line))
     else:
         level = logging.getLevelNamesMapping()[found["level"]]
         logging.getLogger(found["place"]).log(level, "%s", (found["process"] or "") + found["message"])

@@ -88,8 +88,15 @@ class Cluster:
         """
         return self._answer(["logs", pod["metadata"]["name"], "--timestamps", *options], LOG_S)
 
-    def follow(self, pod: Manifest, options: Sequence[str], tell: Callable[[str], None]) -> None:
-        """Each line of its log, as it comes, until the pod has ended; from when it has one.
+    def follow(
+        self,
+        pod: Manifest,
+        options: Sequence[str],
+        tell: Callable[[str], None],
+        started: Callable[["subprocess.Popen[str]"], None],
+    ) -> None:
+        """Each line of its log, as it comes, until the pod has ended; from when it has one. `started` gets the process that
+        reads it, which may be killed.
 
         Raises:
             ClusterError: it may not be read, or the pod is gone.
@@ -99,6 +106,7 @@ class Cluster:
             with subprocess.Popen(command, stdout=PIPE, stderr=PIPE, encoding="utf-8", errors="replace") as logs:
                 assert logs.stdout is not None
                 assert logs.stderr is not None
+                started(logs)
                 for line in logs.stdout:
                     tell(line)
                 trouble = logs.stderr.read()

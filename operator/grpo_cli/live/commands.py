@@ -7,10 +7,8 @@ import sys
 import time
 import webbrowser
 from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from datetime import UTC, datetime
-from itertools import cycle
 from typing import Any, Final
 
 from rich.console import Console, RenderableType
@@ -19,8 +17,9 @@ from rich.text import Text
 
 from grpo_cli.live.cluster import Cluster, ClusterError, Manifest
 from grpo_cli.live.completions import group_lines
+from grpo_cli.live.following import follow_run
 from grpo_cli.live.history import Line, StepLine, lines_of, steps_of
-from grpo_cli.live.logs import COLOURS, as_entry, chosen, is_of_rank, merged, short_names
+from grpo_cli.live.logs import COLOURS, as_entry, chosen, is_of_rank, merged, short_name
 from grpo_cli.live.page import page_of
 from grpo_cli.live.pods import attempt_of, learner_0
 from grpo_cli.live.screen import View, as_dict, phases_of, picture
@@ -193,26 +192,14 @@ def _tell(words: str) -> None:
 
 def print_logs(given: argparse.Namespace) -> int:
     cluster = cluster_of(given)
-    run = cluster.run(given.name)
     role = Role.LEARNER.value if given.rank is not None else given.role
-    pods = chosen(cluster.pods(run), attempt_of(run), role)
-    names = short_names([pod["metadata"]["name"] for pod in pods], given.name)
-    colours = dict(zip(names, cycle(COLOURS), strict=False))
-    console = Console(highlight=False, soft_wrap=True)
-
-    def tell(pod: str, line: Line) -> None:
-        if given.rank is not None and not is_of_rank(line, given.rank):
-            return
-        if given.output == "json":
-            print(as_entry(pod, line), flush=True)
-        else:
-            console.print(Text.assemble((f"{names[pod]} ", colours[pod]), line.text))
-
     options = ("--tail=-1", *([f"--since={given.since}"] if given.since else []))
+    tell = _teller(given)
     if given.follow:
-        return _follow(cluster, pods, options, tell)
+        return _told(follow_run(cluster, given.name, role, options, tell))
+    run = cluster.run(given.name)
     logs, troubles = {}, []
-    for pod in pods:
+    for pod in chosen(cluster.pods(run), attempt_of(run), role):
         try:
             logs[pod["metadata"]["name"]] = lines_of(cluster.log(pod, *options))
         except ClusterError as trouble:
@@ -222,22 +209,23 @@ def print_logs(given: argparse.Namespace) -> int:
     return _told(troubles)
 
 
-def _follow(cluster: Cluster, pods: list[Manifest], options: tuple[str, ...], tell: Callable[[str, Line], None]) -> int:
-    """Until each of them has ended."""
+def _teller(given: argparse.Namespace) -> Callable[[str, Line], None]:
+    """Prints a line of a pod, with its name before it, in a colour of its own."""
+    console = Console(highlight=False, soft_wrap=True)
+    colours: dict[str, str] = {}
 
-    def follow(pod: Manifest) -> str | None:
-        def tell_line(text: str) -> None:
-            for line in lines_of(text):
-                tell(pod["metadata"]["name"], line)
+    def tell(pod: str, line: Line) -> None:
+        if given.rank is not None and not is_of_rank(line, given.rank):
+            return
+        if given.output == "json":
+            sys.stdout.write(as_entry(pod, line) + "\n")
+            sys.stdout.flush()
+            return
+        colour = colours.setdefault(pod, COLOURS[len(colours) % len(COLOURS)])
+        for text in line.text.split("\n"):
+            console.print(Text.assemble((f"{short_name(pod, given.name)} ", colour), text))
 
-        try:
-            cluster.follow(pod, options, tell_line)
-        except ClusterError as trouble:
-            return str(trouble)
-        return None
-
-    with ThreadPoolExecutor(max(1, len(pods))) as threads:
-        return _told([trouble for trouble in threads.map(follow, pods) if trouble is not None])
+    return tell
 
 
 def _told(troubles: list[str]) -> int:

@@ -5,8 +5,9 @@ from statistics import fmean
 from textwrap import indent
 from typing import Any, Final
 
-from grpo_cli.live.words import number, printable
+from grpo_cli.live.words import number
 from grpo_contract.completions import Column
+from grpo_contract.log_entry import printable
 
 Row = Mapping[str, Any]
 
@@ -45,7 +46,7 @@ def _facts(row: Row) -> str:
 
 
 def _shown(text: str, whole: bool) -> str:
-    lines = printable(text)
+    lines = list(map(printable, text.splitlines()))
     if whole or (len(text) <= MOST_LETTERS and len(lines) <= MOST_LINES):
         return "\n".join(lines)
     return "\n".join(lines[:MOST_LINES])[:MOST_LETTERS] + f" {LEFT_OUT}"

@@ -1,4 +1,4 @@
-"""Logs of several pods as one: in the order of time, each line with its pod before it."""
+"""Logs of several pods as one, in the order of time; which lines of them one asks for."""
 
 import json
 import re
@@ -29,21 +29,21 @@ def merged(logs: Mapping[str, Sequence[Line]]) -> Iterator[tuple[str, Line]]:
 
 
 def is_of_rank(line: Line, rank: int) -> bool:
-    """What a pod's first process says is of none; a line that is no entry, and does not say whose it is, is taken for the first
-    rank's."""
+    """What a pod's first process says is of none; what no process says of itself may be of any."""
     if line.entry is not None:
         return line.entry.rank == rank
-    found = OF_RANK.search(line.raw)
-    return rank == (int(found[1]) if found else 0)
+    if (found := OF_RANK.search(line.raw)) is not None:
+        return rank == int(found[1])
+    return rank == 0 or not line.is_stamped
 
 
-def short_names(pods: Iterable[str], run: str) -> dict[str, str]:
+def short_name(pod: str, run: str) -> str:
     """Without the run's name, which all have."""
-    return {pod: pod.removeprefix(f"{run}-") for pod in pods}
+    return pod.removeprefix(f"{run}-")
 
 
 def as_entry(pod: str, line: Line) -> str:
     """As JSON, of one line."""
     if line.entry is not None:
-        return line.raw
-    return json.dumps({"time": line.at.isoformat(), "pod": pod, "message": line.raw}, ensure_ascii=False)
+        return json.dumps(json.loads(line.raw))  # in ASCII: nothing of it steers a terminal
+    return json.dumps({"time": line.at.isoformat(), "pod": pod, "message": line.raw})

@@ -8,6 +8,7 @@ from typing import Any, Final
 from grpo_cli.live.history import Line
 from grpo_cli.live.pods import attempt_of
 from grpo_cli.live.words import duration, since
+from grpo_contract.log_entry import printable
 from grpo_operator.api.status import ConditionType, Phase
 from grpo_operator.reconcile.reasons import Reason
 
@@ -35,7 +36,8 @@ def why(run: Manifest, events: Sequence[Manifest], last_line: Line | None, now: 
     """`events`: of the run and its pods; `last_line`: of learner 0."""
     status = run.get("status", {})
     found = _ended(status, now) if status.get("phase") in ENDED else _ongoing(status, events, last_line, now)
-    return [_headline(run, status, now), *islice(found, MOST_LINES - 1)]
+    lines = [_headline(run, status, now), *islice(found, MOST_LINES - 1)]
+    return list(map(printable, lines))
 
 
 def _headline(run: Manifest, status: Manifest, now: datetime) -> str:

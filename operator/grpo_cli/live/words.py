@@ -34,11 +34,6 @@ def number(value: Any) -> str:
     return "-" if value is None else f"{value:.4g}"
 
 
-def printable(text: str) -> list[str]:
-    """Its lines, without what would steer a terminal: a model may write anything, and whoever prints or logs it hands it on."""
-    return ["".join(letter if letter.isprintable() else " " for letter in line) for line in text.splitlines()]
-
-
 def sparkline(values: Sequence[float], width: int) -> str:
     """The course of the last values, one sign for each; of a constant one, a line in the middle."""
     shown = list(values)[-width:]

@@ -9,7 +9,7 @@ import math
 from functools import reduce
 from typing import Final
 
-from grpo_contract import environment, files, logs
+from grpo_contract import environment, files
 from grpo_contract.labels import RUN_UID_LABEL, Role
 from grpo_contract.network import METRICS_PATH
 from grpo_operator.api.run import GRPORun
@@ -169,7 +169,7 @@ def _marked(read_only: bool) -> Manifest:
 def environment_of(run_name: str, on_cpu: bool) -> list[Manifest]:
     fixed = {
         environment.RUN: run_name,
-        environment.LOGS: logs.JSON,
+        environment.LOGS: environment.LOGS_AS_JSON,
         "HOME": str(files.SCRATCH),
         "TMPDIR": str(files.SCRATCH),
         "TORCH_EXTENSIONS_DIR": str(files.SCRATCH / "torch_extensions"),

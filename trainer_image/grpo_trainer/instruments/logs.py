@@ -8,8 +8,8 @@ from typing import Final
 
 from grpo_contract import logs
 from grpo_contract.labels import Role
-from grpo_contract.log_entry import rank_prefix
-from grpo_trainer.instruments import printed
+from grpo_contract.log_entry import STDERR, STDOUT, rank_prefix
+from grpo_trainer.instruments.printed import Printed
 
 # {logger: its least level}. At INFO libraries tell what is no news, on every rank.
 LEVELS: Final = {
@@ -20,7 +20,6 @@ LEVELS: Final = {
     "torch.utils.flop_counter": logging.ERROR,  # there is no triton on CPUs, and no need for it
     "torch.distributed.elastic.multiprocessing.api": logging.CRITICAL,  # the launcher says how a worker ended
     "grpo_trainer.reports.partition": logging.INFO,  # each rank has its own
-    printed.LOGGER: logging.INFO,
 }
 QUIET_ENVIRONMENT: Final = {
     "HF_DATASETS_DISABLE_PROGRESS_BARS": "1",
@@ -51,7 +50,7 @@ def set_up_logging() -> None:
     """Rank 0 tells everything; other ranks tell what they hold, and speak up when something is wrong."""
     rank = int(os.environ["RANK"]) if "RANK" in os.environ else None
     text_format = f"%(asctime)s %(levelname)s {rank_prefix(rank)}%(message)s"
-    speaking = logs.handler(sys.stdout, Role.LEARNER, text_format, rank)
+    speaking = logs.handler(sys.stdout, Role.LEARNER, text_format, rank, shared=True)
     speaking.addFilter(STEP)
     logging.basicConfig(handlers=[speaking], level=logging.WARNING if rank else logging.INFO, force=True)
     for name, level in LEVELS.items():
@@ -59,5 +58,6 @@ def set_up_logging() -> None:
     warnings.filterwarnings("ignore", category=FutureWarning)
     if logs.are_json():
         logging.captureWarnings(True)
-        sys.stdout = printed.Printed(sys.stdout)
+        sys.stdout = Printed(sys.stdout, speaking, STDOUT, logging.INFO)
+        sys.stderr = Printed(sys.stderr, speaking, STDERR, logging.WARNING)
     os.environ |= QUIET_ENVIRONMENT | os.environ

@@ -12,7 +12,7 @@ OF_RANKS: Final = ("MASTER_", "TORCHELASTIC_", "ACCELERATE_")
 """With these, a function that asks torch or accelerate for its place in the run would wait to join the run."""
 
 UNBUFFERED: Final = {"PYTHONUNBUFFERED": "1"}
-"""What a function has printed is in the log also when its process is killed."""
+"""What a function has printed, up to its last line, is in the log also when its process is killed."""
 
 
 def environment_of_process(ours: Mapping[str, str], device: Device) -> dict[str, str]:

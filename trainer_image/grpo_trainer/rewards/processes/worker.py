@@ -24,7 +24,7 @@ from grpo_contract.failure import Failure, PodReason, UserError
 from grpo_contract.metrics import RewardError
 from grpo_contract.rewards import is_url
 from grpo_trainer.causes import description, first_line
-from grpo_trainer.instruments.logs import set_up_logging
+from grpo_trainer.instruments.logs import STEP, set_up_logging
 from grpo_trainer.rewards.processes.messages import Call, Load, Loaded, Mishap, NotLoaded, Outcome, Signature
 from grpo_trainer.rewards.registry import BUILT_IN, RewardFunction, load, required_columns
 from grpo_trainer.rewards.score import Failed
@@ -113,6 +113,7 @@ class Caller:
     def outcomes(self, call: Call) -> Iterator[Outcome]:
         if call.training:
             self._log_history += call.training.log_history
+            STEP.number = call.training.fields["global_step"] + 1
         start = 0
         for size in call.sizes:
             columns = {name: values[start : start + size] for name, values in call.columns.items()}
