@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import pyarrow.parquet as pq
 import pytest
 
-from grpo_contract.completions import BLOCK_STEPS, Column
+from grpo_contract.completions import BLOCK_STEPS, Column, step_file
 from grpo_trainer.completions.archive import Archive
 from grpo_trainer.completions.batch import Batch, Written, sampled_groups
 from grpo_trainer.completions.keeper import WAITING, CompletionsKeeper
@@ -165,6 +165,7 @@ class TestFiles:
         self, tmp_path: Path
     ) -> None:
         write(tmp_path, range(1, 2 * BLOCK_STEPS + 4))
+        (tmp_path / f".unfinished-1-{step_file(BLOCK_STEPS)}").write_bytes(b"of one that was killed")
         write(tmp_path, [BLOCK_STEPS - 1], attempt=2)
         block = f"steps-00000001-{BLOCK_STEPS:08}.parquet"
         assert names(tmp_path) == [f"step-{BLOCK_STEPS - 1:08}.parquet", block]

@@ -237,8 +237,28 @@ class TestList:
         while not stop.is_set():
             counts.append(store.count(Query()))
         writer.join()
+        assert counts
         assert counts == sorted(counts)
         assert store.count(Query()) == 4 * (2 * BLOCK_STEPS + 1)
+
+    def test_a_file_that_is_no_parquet_is_left_out_and_named(self, tmp_path: Path) -> None:
+        archive = Archive(tmp_path, 1, 1 << 40)
+        for step in (1, 2, 3):
+            write(archive, step)
+        damaged = tmp_path / step_file(2)
+        whole = damaged.read_bytes()
+        damaged.write_bytes(whole[:100])
+        served = Served(tmp_path)
+        try:
+            assert "8 completions" in served.get("/").text
+            assert f"cannot be read: {damaged.name}<" in served.get("/").text
+            damaged.write_bytes(whole)
+            assert "12 completions" in served.get("/").text
+            assert "cannot be read" not in served.get("/").text
+            damaged.write_bytes(b"")
+            assert "8 completions" in served.get("/").text
+        finally:
+            served.close()
 
     def test_a_run_that_has_written_nothing(self, tmp_path: Path) -> None:
         served = Served(tmp_path / "absent")
@@ -332,3 +352,10 @@ def test_the_difference_keeps_both_texts_whole() -> None:
     assert "".join(part.text for part in one) == "the answer is 4."
     assert one == [Part("the", False), Part(" answer is ", True), Part("4", False), Part(".", True)]
     assert [part for part in other if not part.is_common] == [Part("an", False), Part("5", False)]
+
+
+def test_long_completions_are_compared_by_line() -> None:
+    lines = [f"line {number} has some words\n" for number in range(2000)]
+    one, other = difference("".join(lines), "".join([*lines[:1000], "another\n", *lines[1001:]]))
+    assert [part for part in one if not part.is_common] == [Part(lines[1000], False)]
+    assert [part for part in other if not part.is_common] == [Part("another\n", False)]

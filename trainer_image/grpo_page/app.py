@@ -111,7 +111,9 @@ class _Pages:
         return _found(self._store.group(step, group), f"no completions of group {group} of step {step} are kept")
 
     def _page(self, request: Request, template: str, **content: Any) -> Response:
-        return self._templates.TemplateResponse(request, template, {"run": self._run, **content})
+        return self._templates.TemplateResponse(
+            request, template, {"run": self._run, "damaged": self._store.damaged, **content}
+        )
 
 
 def _found(rows: list[Row], otherwise: str) -> list[Row]:

@@ -1,9 +1,11 @@
-"""Where two completions differ, word by word."""
+"""Where two completions differ, word by word; of long ones, line by line."""
 
 import re
 from difflib import SequenceMatcher
 from typing import Final, NamedTuple
 
+MOST_WORDS: Final = 8000
+"""Of both. The time grows with the square of it."""
 _WORDS: Final = re.compile(r"\w+|\s+|[^\w\s]")
 
 
@@ -15,6 +17,8 @@ class Part(NamedTuple):
 def difference(one: str, other: str) -> tuple[list[Part], list[Part]]:
     """Both as parts, in order."""
     words, others = _WORDS.findall(one), _WORDS.findall(other)
+    if len(words) + len(others) > MOST_WORDS:
+        words, others = one.splitlines(keepends=True), other.splitlines(keepends=True)
     of_one, of_other = [], []
     for tag, start, end, other_start, other_end in SequenceMatcher(None, words, others).get_opcodes():
         of_one.append(Part("".join(words[start:end]), tag == "equal"))

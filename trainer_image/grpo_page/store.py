@@ -40,10 +40,17 @@ class Store:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
+        self._damaged: dict[Path, tuple[int, int]] = {}
+        """As they were when they could not be read."""
         self._database = duckdb.connect(config={"memory_limit": MEMORY, "threads": THREADS})
         self._database.execute("SET parquet_metadata_cache = true")
         self._database.execute(f"SET allowed_directories = [{_text(str(folder))}]")
         self._database.execute("SET enable_external_access = false")  # but for that folder, and for good
+
+    @property
+    def damaged(self) -> list[str]:
+        """Names of files that are no Parquet, and are left out."""
+        return sorted(file.name for file, as_damaged in self._damaged.items() if _state(file) == as_damaged)
 
     def count(self, query: Query) -> int:
         condition, values = query.condition()
@@ -145,20 +152,37 @@ class Store:
         """A file may be merged or rotated away between a look into the folder and its opening.
 
         Raises:
-            duckdb.IOException: a file cannot be read, and that is not why.
+            duckdb.Error: a file cannot be read, and that is not why; nor is it one that can be left out.
         """
         deadline = time.monotonic() + MERGED_WITHIN_S
         while True:
             try:
                 return self._ask_once(question, values)
+            except duckdb.InvalidInputException:
+                if not self._finds_damage():
+                    raise
             except duckdb.IOException:
                 if time.monotonic() > deadline:
                     raise
                 time.sleep(LOOK_AGAIN_S)
 
+    def _finds_damage(self) -> bool:
+        """More than was known."""
+        known = dict(self._damaged)
+        files = _settled(self._folder)
+        for file in (*files_of_steps(files).values(), *files_of_blocks(files).values()):
+            with closing(self._database.cursor()) as cursor:
+                try:
+                    cursor.execute(f"SELECT 1 FROM parquet_file_metadata([{_text(str(file))}])").fetchall()
+                except duckdb.InvalidInputException:
+                    self._damaged[file] = _state(file)
+                except duckdb.IOException:  # it is gone
+                    continue
+        return self._damaged != known
+
     def _ask_once(self, question: str, values: Sequence[Any]) -> list[Row]:
         """No row where there is no file."""
-        source = completions_in(self._folder)
+        source = completions_in(file for file in _settled(self._folder) if self._damaged.get(file) != _state(file))
         if source is None:
             return []
         with closing(self._database.cursor()) as cursor:
@@ -167,9 +191,9 @@ class Store:
             return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
 
 
-def completions_in(folder: Path) -> str | None:
+def completions_in(found: Iterable[Path]) -> str | None:
     """As SQL. A step that has a file of its own is about to be merged, or merged already."""
-    files = _settled(folder)
+    files = list(found)
     steps, blocks = files_of_steps(files), files_of_blocks(files)
     merged = ", ".join(str(step) for step in steps if block_of(step) in blocks)
     sources = [
@@ -189,6 +213,15 @@ def _settled(folder: Path) -> list[Path]:
     while files != before:
         files, before = sorted(folder.glob("*")), files
     return files
+
+
+def _state(file: Path) -> tuple[int, int]:
+    """Another one when it was written again."""
+    try:
+        status = file.stat()
+    except FileNotFoundError:
+        return 0, 0
+    return status.st_size, status.st_mtime_ns
 
 
 def _rows_of(files: Iterable[Path]) -> str:

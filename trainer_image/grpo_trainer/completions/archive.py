@@ -73,7 +73,9 @@ class Archive:
             total -= size
 
     def _forget_from(self, step: int) -> None:
-        """What an earlier attempt made beyond the checkpoint that this one goes on from."""
+        """What an earlier attempt made beyond the checkpoint that this one goes on from, or was making when it was killed."""
+        for partial in self._folder.glob(f"{UNFINISHED}*"):
+            partial.unlink(missing_ok=True)
         for own, file in files_of_steps(self._folder.iterdir()).items():
             if own >= step:
                 file.unlink(missing_ok=True)
