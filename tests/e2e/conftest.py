@@ -7,6 +7,7 @@ import pytest
 
 from demo.volume import on_local_cluster, prepare_volume, wait_for_volume
 from e2e import packed_image
+from harness.alerts import load_alert_rules, prometheus_with_alerts
 from harness.installation import (
     install_operator,
     load_operator_image,
@@ -14,7 +15,6 @@ from harness.installation import (
     local_cluster,
     local_settings,
     start_local_cluster,
-    tool_output,
 )
 from harness.kubectl import Kubectl
 from harness.namespaces import create_namespace, namespaces_with_volume
@@ -29,6 +29,7 @@ def cluster() -> Iterator[Kubectl]:
     start_local_cluster()
     load_trainer_image()
     kubectl = local_cluster()
+    load_alert_rules(kubectl)
     prepare_volume(create_namespace(kubectl, DEMO_NAMESPACE), on_local_cluster)
     load_operator_image()
     install_operator(kubectl, *local_settings())
@@ -38,7 +39,7 @@ def cluster() -> Iterator[Kubectl]:
 
 @pytest.fixture(scope="session")
 def prometheus(cluster: Kubectl) -> Prometheus:
-    return Prometheus(tool_output("cluster", "prometheus-url"))
+    return prometheus_with_alerts()
 
 
 @pytest.fixture(scope="session")

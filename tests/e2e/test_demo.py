@@ -9,6 +9,7 @@ from statistics import fmean
 
 import pytest
 import requests
+import yaml
 from playwright.sync_api import Page, expect
 from rich.console import Console
 
@@ -16,6 +17,7 @@ from codegen.dashboard_queries import queries_of
 from demo.__main__ import print_results
 from e2e.observed import Observed, observe_demo
 from grpo_contract.metrics import LEARNER_METRICS, OPERATOR_METRICS, Kind
+from harness.alerts import RULES
 from harness.browser import browser_page
 from harness.command import opened_page, said
 from harness.demo_runs import demo_run
@@ -24,10 +26,12 @@ from harness.kubectl import Kubectl
 from harness.layout import CHART
 from harness.namespaces import create_namespace
 from harness.outages import wait_through_outages
-from harness.prometheus import Prometheus
+from harness.prometheus import Prometheus, Raised
 from harness.runs import ALL_KINDS, children, log_of
 from harness.waiting import wait_for
 
+RUN = ("e2e-demo", "demo")
+"""Namespace and name."""
 SHARE = re.compile(r"ZeRO-3: rank (\d+) of 2 holds (\d+) of (\d+) parameters")
 
 
@@ -182,6 +186,43 @@ def test_every_query_of_the_dashboards_returns_data(demo: Observed, prometheus: 
         and not prometheus.query_range(query.with_values(values), demo.started, demo.ended, 5)
     ]
     assert empty == []
+
+
+SEEN_ELSEWHERE = {
+    'grpo_run_phase{phase=~"Failed"}': "test_out_of_memory.py: GRPORunFailed fires",
+    "grpo_run_last_failure_timestamp_seconds{}": "test_out_of_memory.py: GRPORunFailed fires",
+}
+"""Series that alerts ask for and a run that is well has not, and which test has them."""
+
+
+def test_prometheus_evaluates_every_alert(demo: Observed, prometheus: Prometheus) -> None:
+    rules = prometheus.rules()
+    written = [rule for group in yaml.safe_load(RULES.read_text())["groups"] for rule in group["rules"]]
+    assert sorted(rule["name"] for rule in rules) == sorted(rule["alert"] for rule in written)
+    assert {(rule["health"], rule.get("lastError", "")) for rule in rules} == {("ok", "")}
+
+
+def test_the_run_has_every_series_that_alerts_ask_for(demo: Observed, prometheus: Prometheus) -> None:
+    window = f"[{int(time.time() - demo.started)}s]"
+
+    def is_of_demo(labels: dict[str, str]) -> bool:
+        return "run" not in labels or (labels.get("run_namespace", labels["namespace"]), labels["run"]) == RUN
+
+    def has_series(selector: str) -> bool:
+        found = prometheus.query(f"last_over_time({selector}{window})")
+        return any(is_of_demo(series["metric"]) for series in found)
+
+    asked = {selector for rule in prometheus.rules() for selector in prometheus.selectors(rule["query"])}
+    assert len(asked) > 30
+    assert {selector for selector in asked if not has_series(selector)} == SEEN_ELSEWHERE.keys()
+
+
+def test_alerts_of_a_run_that_is_well(demo: Observed, prometheus: Prometheus) -> None:
+    """The operator was killed, and missed until there was another one."""
+    of_operator = prometheus.raised(demo.started, alertname="GRPOOperatorDown")
+    assert of_operator == {Raised("GRPOOperatorDown", "critical", "pending")}
+    of_run = prometheus.raised(demo.started, namespace="e2e-demo", run="demo")
+    assert {raised for raised in of_run if (raised.severity, raised.state) == ("critical", "firing")} == set()
 
 
 def test_the_command_tells_of_the_run_when_it_is_over(demo: Observed, demo_namespace: Kubectl) -> None:

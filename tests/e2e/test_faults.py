@@ -18,7 +18,7 @@ from harness.kubectl import Kubectl, Manifest
 from harness.namespaces import namespaces_with_volume
 from harness.operator_pod import kill_operator
 from harness.outages import wait_through_outages
-from harness.prometheus import Prometheus
+from harness.prometheus import Prometheus, Raised
 from harness.runs import (
     ALL_KINDS,
     RESUMED,
@@ -275,3 +275,14 @@ def test_nothing_was_learnt_from_that_is_older_than_allowed(hurt: Hurts, prometh
     for run in (hurt.generator.run, hurt.learner.run, hurt.namesake.run):
         assert largest(run, "grpo_too_stale_completions_total") == 0
         assert largest(run, "grpo_staleness_versions", 'stat="max"') == hurt.max_staleness
+
+
+def test_alerts_name_the_lost_generator_and_nothing_else(hurt: Hurts, prometheus: Prometheus) -> None:
+    """It is back before it has been missed for as long as the alert says."""
+
+    def raised(run: Manifest) -> set[Raised]:
+        return prometheus.raised(hurt.started, namespace=run["metadata"]["namespace"], run=run["metadata"]["name"])
+
+    assert Raised("GRPOGeneratorsLost", "warning", "pending") in raised(hurt.generator.run)
+    of_all = set().union(*map(raised, (hurt.generator.run, hurt.learner.run, hurt.namesake.run)))
+    assert {each for each in of_all if (each.severity, each.state) == ("critical", "firing")} == set()

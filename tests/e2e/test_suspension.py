@@ -1,6 +1,7 @@
 """A run that is suspended while it trains, with two learner pods, loses no finished step."""
 
 import re
+import time
 from dataclasses import dataclass
 
 import pytest
@@ -8,6 +9,7 @@ import pytest
 from harness.demo_runs import small_run
 from harness.kubectl import Kubectl, Manifest, condition
 from harness.outages import wait_through_outages
+from harness.prometheus import Prometheus
 from harness.runs import RESUMED, children, last_words, log_of, pods, wait_for_phase, wait_for_step, warnings_of
 
 STEPS = 8
@@ -34,6 +36,8 @@ class Suspended:
     log: str
     """Of learner 0 in its second attempt."""
     warnings: list[tuple[str, str]]
+    applied_s: float
+    """Seconds since the epoch."""
 
 
 @pytest.fixture(scope="module")
@@ -47,6 +51,7 @@ def suspended(namespace: Kubectl) -> Suspended:
         learners={"replicas": 2},
         checkpoint={"everySteps": 100},
     )
+    applied_s = time.time()
     namespace.apply(code, run)
     wait_for_step(namespace, "paused", 2, START_S)
     change(namespace, suspend=True)
@@ -57,7 +62,7 @@ def suspended(namespace: Kubectl) -> Suspended:
     ended = wait_for_phase(namespace, "paused", "Succeeded", START_S)
     learner = pods(namespace, "paused", "learner")[0]
     assert last_words(learner)["exitCode"] == 0
-    return Suspended(status, left, ended, log_of(namespace, learner), warnings_of(namespace, "paused"))
+    return Suspended(status, left, ended, log_of(namespace, learner), warnings_of(namespace, "paused"), applied_s)
 
 
 def change(kubectl: Kubectl, suspend: bool) -> None:
@@ -84,3 +89,8 @@ def test_it_is_no_failure(suspended: Suspended) -> None:
     assert (status["attempt"], status["suspensions"], status["learners"]["restarts"]) == (2, 1, 0)
     assert "lastFailure" not in status
     assert suspended.warnings == []
+
+
+def test_no_critical_alert_fires(suspended: Suspended, namespace: Kubectl, prometheus: Prometheus) -> None:
+    raised = prometheus.raised(suspended.applied_s, namespace=str(namespace.namespace), run="paused")
+    assert {each for each in raised if (each.severity, each.state) == ("critical", "firing")} == set()
