@@ -22,6 +22,8 @@ IS_SLOW: Final = f"{course_of_operator('max_over_time', 'grpo_run_seconds_per_st
 STEP: Final = operator("grpo_run_step")
 IN_SYNC: Final = operator("grpo_run_generators", 'state="in_sync"')
 DESIRED: Final = operator("grpo_run_generators", 'state="desired"')
+FAILED_UPDATES: Final = growth("grpo_weight_sync_failures_total", "30m")
+"""Of weights. A generator whose update has failed counts as lost until one does not."""
 UNSAVED: Final = f"{STEP} - {operator('grpo_run_checkpoint_step')}"
 
 
@@ -84,9 +86,9 @@ RUNNING: Final = (
                 f"{NAMED} has learnt from {{{{ printf `%.3g` $value }}}} completions of weights that were too old.",
             ),
             Rule(
-                learner("grpo_generators", 'state="ready"') + " > 0",
+                f"""{learner("grpo_generators", 'state="ready"')} > 0 or {FAILED_UPDATES} > 2""",
                 Severity.WARNING,
-                f"{{{{ $value }}}} generators of {NAMED} answer, and do not get the learners' weights.",
+                f"Generators of {NAMED} answer, and do not get the learners' weights.",
                 "10m",
             ),
         ),

@@ -37,6 +37,7 @@ WELL: Mapping[str, str] = {
     "grpo_step_seconds_count": f"0+2{LONG}",
     "grpo_generators{state=ready}": f"0{LONG}",
     "grpo_too_stale_completions_total": f"0{LONG}",
+    "grpo_weight_sync_failures_total": f"0{LONG}",
     "grpo_reward": f"0.1+0.001{LONG}",
     "grpo_reward_std": f"0.3{LONG}",
     "grpo_kl": f"0.01+0.0001{LONG}",
@@ -74,6 +75,7 @@ class Course:
 
 
 STALLED = f"{RUN} has made no step for half an hour, or for six where a step takes minutes; it is at step "
+OUTDATED = f"Generators of {RUN} answer, and do not get the learners' weights."
 FIRING = {
     "no step": Course("GRPORunStalled", {"grpo_run_step": since(32, "0+2", 1016)}, STALLED + "1016.", "critical"),
     "no step of a slow run": Course(
@@ -116,9 +118,10 @@ FIRING = {
         "critical",
     ),
     "a generator without the weights": Course(
-        "GRPOWeightsOutOfSync",
-        {"grpo_generators{state=ready}": since(11, 0, 1)},
-        f"1 generators of {RUN} answer, and do not get the learners' weights.",
+        "GRPOWeightsOutOfSync", {"grpo_generators{state=ready}": since(11, 0, 1)}, OUTDATED
+    ),
+    "weight updates that keep failing": Course(
+        "GRPOWeightsOutOfSync", {"grpo_weight_sync_failures_total": f"0x{LATE - 14} 0+1x14"}, OUTDATED
     ),
     "checkpoints that do not come": Course(
         "GRPOCheckpointTooOld",
@@ -284,6 +287,10 @@ SILENT: Mapping[str, tuple[tuple[str, ...], Mapping[str, str | None]]] = {
         },
     ),
     "a weight update at each look": (("GRPOWeightsOutOfSync",), {"grpo_generators{state=ready}": "1 0 " * (LATE // 2)}),
+    "two generators that die while they are given weights": (
+        ("GRPOWeightsOutOfSync",),
+        {"grpo_weight_sync_failures_total": since(20, 0, 2)},
+    ),
     "two restarts": (("GRPORestartsLooping",), {"grpo_run_attempt": f"1x{LATE - 50} 2x20 3x30"}),
     "a reward that falls within its spread": (("GRPORewardCollapse",), {"grpo_reward": since(40, 0.8, 0.55)}),
     "a run without a reference policy": (("GRPOKLExplosion",), {"grpo_kl": None}),
