@@ -217,7 +217,9 @@ chaos: env-dev env-trainer cluster-build ## tests that play faults, with their l
 	@$(call needs,command -v ip,iproute2)
 	@$(call needs,ls /usr/lib/*/faketime/libfaketime.so.1,libfaketime)
 	$(PATHS) $(DEV)/python -m chaos
-chaos-table: env-dev ## what the last `make chaos` found, as in docs/reliability.md
+chaos-alerts: env-dev env-trainer ## each fault that an alert names, until it fires, about half an hour; printed, and written to build/chaos.json
+	$(PATHS) $(DEV)/python -m chaos.alerts
+chaos-table: env-dev ## what the last `make chaos` and `make chaos-alerts` found, as in docs/reliability.md
 	@$(PATHS) $(DEV)/python -m chaos.report
 chaos-soak: env-dev env-trainer ## faults at random for as long as a run takes, about half an hour; printed, and written to build/chaos.json
 	$(PATHS) $(DEV)/python -m chaos.soak

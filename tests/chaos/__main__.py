@@ -42,7 +42,7 @@ def main() -> None:
     try:
         for row in found:
             rows.append(row)
-            write_row(row | provenance(seed))
+            write_row(row | provenance(seed=seed))
     finally:
         print_table(rows)
     sys.exit(any(row["result"] != "ok" for row in rows))

@@ -12,6 +12,7 @@ from cluster.cgroups import command_of, processes_of_pod
 from demo.volume import on_local_cluster, prepare_volume, wait_for_volume
 from grpo_contract.labels import ROLE_LABEL
 from grpo_contract.log_entry import readable
+from harness.alerts import load_alert_rules
 from harness.demo_runs import small_run
 from harness.installation import (
     install_operator,
@@ -177,14 +178,6 @@ def steps_made(lines: list[Line]) -> list[int]:
 @contextmanager
 def arena(name: str, steps: int, moments: random.Random) -> Iterator[Arena]:
     """A run that has begun to train; its namespace goes with it. `moments` says when it is hurt."""
-    start_local_cluster()
-    load_trainer_image()
-    cluster = local_cluster()
-    kubectl = create_namespace(cluster, NAMESPACE)
-    prepare_volume(kubectl, on_local_cluster)
-    load_operator_image()
-    install_operator(cluster, *local_settings())
-    wait_for_volume(kubectl)
     spec: dict[str, Any] = {
         "learners": {"replicas": 2, "podTemplate": {"spec": {"topologySpreadConstraints": [APART]}}},
         "generators": {"replicas": GENERATORS},
@@ -193,12 +186,28 @@ def arena(name: str, steps: int, moments: random.Random) -> Iterator[Arena]:
         "rewards": {"timeoutSeconds": DEADLINES["scoringSeconds"]},
         "maxRestarts": 1000,
     }
-    kubectl.apply(small_run(name, steps, **spec))
-    here = Arena(cluster, kubectl, name, moments)
-    try:
+    with ground() as (cluster, kubectl):
+        kubectl.apply(small_run(name, steps, **spec))
+        here = Arena(cluster, kubectl, name, moments)
         wait_for("a run that is known", lambda: "status" in here.run(), 60)
         here.wait_until_calm()
         yield here
+
+
+@contextmanager
+def ground() -> Iterator[tuple[Kubectl, Kubectl]]:
+    """The local cluster with the operator and the alerts, and on it a namespace with the demo's volume, which goes in the end."""
+    start_local_cluster()
+    load_trainer_image()
+    cluster = local_cluster()
+    load_alert_rules(cluster)
+    kubectl = create_namespace(cluster, NAMESPACE)
+    try:
+        prepare_volume(kubectl, on_local_cluster)
+        load_operator_image()
+        install_operator(cluster, *local_settings())
+        wait_for_volume(kubectl)
+        yield cluster, kubectl
     finally:
         cluster("delete", "namespace", NAMESPACE, "--timeout=180s")
 

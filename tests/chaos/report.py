@@ -1,4 +1,6 @@
-"""What `make chaos` and `make chaos-soak` found, in one file: each writes its part. As a command: the table of docs/reliability.md."""
+"""What `make chaos`, `make chaos-alerts` and `make chaos-soak` found, in one file: each writes its part. As a command: the tables of
+docs/reliability.md.
+"""
 
 import json
 import subprocess
@@ -17,6 +19,13 @@ COLUMNS: Final = {
     "into_step": "into a step",
 }
 """Of a row: what is told of each time that the fault struck."""
+ALERT_COLUMNS: Final = {
+    "alert": "alert",
+    "severity": "severity",
+    "fault": "fault",
+    "stated_s": "for, s",
+    "fired_s": "fired after, s",
+}
 
 
 def write_soak(soak: dict[str, Any]) -> None:
@@ -26,28 +35,39 @@ def write_soak(soak: dict[str, Any]) -> None:
 def write_row(row: dict[str, Any]) -> None:
     """In the place of what was known of the same fault: the others may have been struck another time."""
     known = _known()
-    _write(known | {"rows": merged(known.get("rows", []), row)})
+    _write(known | {"rows": merged(known.get("rows", []), row, "fault")})
 
 
-def merged(rows: list[dict[str, Any]], row: dict[str, Any]) -> list[dict[str, Any]]:
-    return list({known["fault"]: known for known in [*rows, row]}.values())
+def write_alert(row: dict[str, Any]) -> None:
+    known = _known()
+    _write(known | {"alerts": merged(known.get("alerts", []), row, "alert", "severity")})
 
 
-def provenance(seed: int) -> dict[str, Any]:
-    """Of a row, or of a soak: when, of which commit, and with which random moments."""
+def merged(rows: list[dict[str, Any]], row: dict[str, Any], *names: str) -> list[dict[str, Any]]:
+    """`names`: of the fields by which a row is the same as another one."""
+    return list({tuple(known[name] for name in names): known for known in [*rows, row]}.values())
+
+
+def provenance(**more: Any) -> dict[str, Any]:
+    """Of a row, or of a soak: when, of which commit, and more, such as the seed of its random moments."""
     commit = subprocess.run(
         ["git", "rev-parse", "--short", "HEAD"], cwd=ROOT, check=True, capture_output=True, text=True
     )
     return {
         "at": datetime.now(UTC).isoformat(timespec="seconds"),
         "commit": commit.stdout.strip(),
-        "seed": seed,
+        **more,
     }
 
 
 def cells(row: dict[str, Any]) -> Iterable[str]:
     """Of the columns, in their order; empty where the row does not tell."""
     return (" ".join(map(figure, row.get(name, []))) for name in COLUMNS)
+
+
+def alert_cells(row: dict[str, Any]) -> Iterable[str]:
+    values = (row[name] for name in ALERT_COLUMNS)
+    return (value if isinstance(value, str) else figure(value) for value in values)
 
 
 def figure(value: float | None) -> str:
@@ -58,6 +78,11 @@ def markdown(rows: Iterable[dict[str, Any]]) -> str:
     lines = [_line("fault", *COLUMNS.values()), _line("---", *["--:"] * len(COLUMNS))]
     struck = [row for row in rows if "tests" not in row]
     return "\n".join([*lines, *(_line(row["fault"], *cells(row)) for row in struck)])
+
+
+def alert_markdown(rows: Iterable[dict[str, Any]]) -> str:
+    lines = [_line(*ALERT_COLUMNS.values()), _line(*["---"] * 3, *["--:"] * 2)]
+    return "\n".join([*lines, *(_line(*alert_cells(row)) for row in rows)])
 
 
 def _line(*texts: str) -> str:
@@ -78,4 +103,4 @@ def _known() -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    print(markdown(_known()["rows"]))
+    print(markdown(_known().get("rows", [])), alert_markdown(_known().get("alerts", [])), sep="\n\n")

@@ -83,7 +83,7 @@ def main() -> None:
         steps = run["status"]["progress"]["step"]
         useful_s, again_s = (steps - first) * undisturbed_s, toll.steps_made_again * undisturbed_s
         report = {
-            **provenance(arguments.seed),
+            **provenance(seed=arguments.seed),
             "steps": steps,
             "phase": phase(run),
             "minutes": took_s / 60,
