@@ -3,6 +3,7 @@
 
 import json
 from collections.abc import Callable, Sequence
+from itertools import pairwise
 from urllib.parse import quote
 
 from grafana_foundation_sdk.builders import dashboard as builder
@@ -131,11 +132,15 @@ def place_panels(dashboard: builder.Dashboard, rows: Rows) -> None:
             dashboard.with_row(builder.Row(title).id(identity).grid_pos(position))
             y += ROW_HEIGHT
         for line in panels_of():
-            width = GRID_WIDTH // len(line)
-            for column, panel in enumerate(line):
+            for panel, (left, right) in zip(line, pairwise(edges(len(line))), strict=True):
                 identity += 1
-                dashboard.with_panel(panel.id(identity).grid_pos(GridPos(x=column * width, y=y, w=width, h=height)))
+                dashboard.with_panel(panel.id(identity).grid_pos(GridPos(x=left, y=y, w=right - left, h=height)))
             y += height
+
+
+def edges(num_panels: int) -> list[int]:
+    """Columns between which panels side by side lie: as equal as the grid lets them, and without a rest of it."""
+    return [GRID_WIDTH * panel // num_panels for panel in range(num_panels + 1)]
 
 
 def datasource_variable() -> builder.DatasourceVariable:

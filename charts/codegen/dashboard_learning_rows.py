@@ -231,6 +231,8 @@ def completions() -> list[Line]:
                 "How many versions older than the learner's the weights were that completions were sampled from. Healthy: at "
                 "most spec.generators.maxStaleness, which is 0 on-policy; no completion beyond it, ever.",
             ),
+        ],
+        [
             lines(
                 "Replaced groups",
                 "short",

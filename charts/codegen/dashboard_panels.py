@@ -126,6 +126,7 @@ def lines(
     )
     if stacked:
         panel.stacking(common_builder.StackingConfig().mode(common.StackingMode.NORMAL).group("A"))
+        panel.axis_soft_min(0)  # heights of areas mean nothing otherwise
     if logarithmic:
         panel.scale_distribution(common_builder.ScaleDistributionConfig().type(common.ScaleDistribution.LOG).log(10))
     if highest is not None:
@@ -180,7 +181,8 @@ def runs_table(title: str, columns: Sequence[tuple[str, str, Unit]], description
         .override_by_name("run", [DynamicConfigValue("links", [{"title": "GRPO run", "url": link}])])
     )
     for name, _, unit in columns:
-        panel.override_by_name(name, [DynamicConfigValue("unit", unit), DynamicConfigValue("decimals", 1)])
+        decimals = 0 if unit == "none" else 1  # a count, or not
+        panel.override_by_name(name, [DynamicConfigValue("unit", unit), DynamicConfigValue("decimals", decimals)])
     return panel
 
 

@@ -69,6 +69,14 @@ def speed() -> list[Line]:
                 "waiting ask for more generators or a larger share of GPU memory.",
             ),
             lines(
+                "Tokens per second by generator",
+                "short",
+                by_ref((rate("vllm:generation_tokens_total", "pod"), "{{pod}}")),
+                "Tokens that each generator writes, by vLLM's own count. 0 while the learner learns.",
+            ),
+        ],
+        [
+            lines(
                 "Prefix cache hits",
                 "percentunit",
                 by_ref((f"{rate('vllm:prefix_cache_hits_total', 'pod')} / ({asked} > 0)", "{{pod}}")),
@@ -82,12 +90,6 @@ def speed() -> list[Line]:
                 by_ref((of_pods("vllm:kv_cache_usage_perc"), "{{pod}}")),
                 "Share of the KV cache that is taken. At 1 vLLM preempts and computes again.",
                 highest=1,
-            ),
-            lines(
-                "Tokens per second by generator",
-                "short",
-                by_ref((rate("vllm:generation_tokens_total", "pod"), "{{pod}}")),
-                "Tokens that each generator writes, by vLLM's own count. 0 while the learner learns.",
             ),
             lines(
                 "Start by part",

@@ -138,6 +138,28 @@ def test_panels_lie_inside_the_grid_without_overlap(dashboard: dict[str, Any]) -
         assert x + position["w"] <= 24, panel["title"]
         taken.update(itertools.product(range(x, x + position["w"]), range(y, y + position["h"])))
     assert max(taken.values()) == 1
+    bottom = max(panel["gridPos"].get("y", 0) + panel["gridPos"]["h"] for panel in dashboard["panels"])
+    assert len(taken) == 24 * bottom, "a line has a gap"
+
+
+def test_legends_have_room() -> None:
+    """They name pods and reward functions, and a fifth of a screen cuts them."""
+    assert min(panel["gridPos"]["w"] for panel in PANELS if panel["type"] == "timeseries") >= 6
+
+
+def test_areas_that_are_stacked_begin_at_zero() -> None:
+    custom = [panel["fieldConfig"]["defaults"].get("custom", {}) for panel in PANELS]
+    assert {settings["axisSoftMin"] for settings in custom if "stacking" in settings} == {0}
+
+
+def test_the_table_of_runs_counts_in_whole_numbers() -> None:
+    (table,) = [panel for panel in FLEET["panels"] if panel["type"] == "table"]
+    settings = [
+        {entry["id"]: entry["value"] for entry in override["properties"]}
+        for override in table["fieldConfig"]["overrides"]
+    ]
+    decimals = {(setting["unit"], setting["decimals"]) for setting in settings if "unit" in setting}
+    assert decimals == {("none", 0), ("percentunit", 1), ("s", 1)}
 
 
 ROWS = {
