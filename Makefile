@@ -178,6 +178,10 @@ demo: env-dev $(if $(filter current,$(CLUSTER)),,env-trainer) ## from a fresh cl
 	$(PATHS) $(DEV)/python -m demo up
 demo-down: env-dev ## remove what the demo made (CLUSTER=current: on the current kubectl context)
 	$(PATHS) $(DEV)/python -m demo down
+pictures: env-dev env-trainer ## run the demo anew on the local cluster, and draw docs/images from it (a quarter of an hour)
+	@$(call needs,command -v npm,nodejs npm)
+	@$(call needs,command -v chromium,chromium fonts-dejavu-core)
+	$(PATHS) $(DEV)/python -m pictures
 
 ##@ Tests
 

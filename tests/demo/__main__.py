@@ -54,7 +54,8 @@ def main() -> None:
         sys.exit(f"`{' '.join(map(str, error.cmd))}` ended with {error.returncode}; its messages are above")
 
 
-def up(is_local: bool) -> None:
+def up(is_local: bool, *looks: Show) -> None:
+    """`looks` are shown each new state of the run as well."""
     console, stopwatch = Console(), Stopwatch()
     with stopwatch.part("cluster"):
         if is_local:
@@ -75,7 +76,7 @@ def up(is_local: bool) -> None:
         wait_for_volume(inside)
     with stopwatch.part("run"):
         inside("apply", "-f", str(MANIFESTS / "demo.yaml"))
-        run = follow(console, lambda show: watch(inside, "demo", show))
+        run = follow(console, lambda show: watch(inside, "demo", show, *looks))
     if run["status"]["phase"] != "Succeeded":
         raise DemoError(f"The run failed: {json.dumps(run['status'].get('lastFailure', run['status']), indent=1)}")
     with stopwatch.part("evaluation"):
@@ -106,14 +107,15 @@ def prepare_current_cluster(kubectl: Kubectl, console: Console) -> Adapt:
     return adapt
 
 
-def watch(kubectl: Kubectl, name: str, show: Show) -> Manifest:
+def watch(kubectl: Kubectl, name: str, *shows: Show) -> Manifest:
     """Show every new state of the run until it ended; returns that state."""
 
     def ended() -> Manifest | None:
         run = kubectl.find("grporun", name)
         if run is None:
             raise DemoError(f"Run {name} is gone: it was deleted.")
-        show(run)
+        for show in shows:
+            show(run)
         return run if run.get("status", {}).get("phase") in ENDED else None
 
     try:

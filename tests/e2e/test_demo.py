@@ -20,10 +20,10 @@ from grpo_contract.metrics import LEARNER_METRICS, OPERATOR_METRICS, Kind
 from harness.alerts import RULES
 from harness.browser import browser_page
 from harness.command import opened_page, said
+from harness.dashboards import OF_FAULTS, read_dashboard
 from harness.demo_runs import demo_run
 from harness.installation import tool_output
 from harness.kubectl import Kubectl
-from harness.layout import CHART
 from harness.namespaces import create_namespace
 from harness.outages import wait_through_outages
 from harness.prometheus import Prometheus, Raised
@@ -170,17 +170,12 @@ def test_prometheus_knows_run_and_role_of_every_target(demo: Observed, prometheu
     assert roles == [("demo", "generator")] * 2 + [("demo", "learner")] * 2
 
 
-OF_FAULTS = {"Restarts", "Generators lost", "Runs without a step", "Failures of the last day by reason"}
-"""Panels and marks of the dashboards that are empty where nothing goes wrong."""
-
-
 @pytest.mark.parametrize("name", ["grpo-run", "grpo-fleet"])
 def test_every_query_of_the_dashboards_returns_data(demo: Observed, prometheus: Prometheus, name: str) -> None:
-    dashboard = json.loads((CHART / "dashboards" / f"{name}.json").read_text())
     values = {"namespace": "e2e-demo", "run": "demo", "window": "1m", "__range": "10m"}
     empty = [
         f"{query.panel}: {query.expr}"
-        for query in queries_of(dashboard)
+        for query in queries_of(read_dashboard(name))
         if query.panel not in OF_FAULTS
         and not query.panel.startswith(("Evaluation", "Benchmarks"))  # the demo has none
         and not prometheus.query_range(query.with_values(values), demo.started, demo.ended, 5)

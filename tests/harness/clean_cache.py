@@ -17,6 +17,7 @@ from images import layout as of_images
 from images.base import base_archive
 from images.build import TARGETS, archive_of, default_tag
 from images.commands import buildah, run
+from pictures import bundle as of_pictures
 
 GIGABYTE = 1e9
 GOING = ".removed"
@@ -32,6 +33,8 @@ def main() -> None:
         freed += remove_others(layout.CACHE, _of_cluster())
     with alone(of_images.LOCK):
         freed += remove_others(of_images.CACHE, _of_images()) + _prune_layers()
+    with alone(of_pictures.LOCK):
+        freed += remove_others(of_pictures.CACHE, {of_pictures.LOCK, of_pictures.current_bundle()})
     print(f"{freed / GIGABYTE:.1f} GB removed from {layout.HOME}")
 
 

@@ -13,6 +13,7 @@ from harness.clean_cache import remove_others, size_of
 from harness.layout import ROOT
 from images.base import base_archive
 from images.build import archive_of, default_tag
+from pictures.bundle import current_bundle
 
 MEBIBYTE = 1024 * 1024
 
@@ -65,11 +66,13 @@ def test_a_file_of_two_names_counts_once(tmp_path: Path) -> None:
 def test_what_the_checkout_and_the_running_cluster_use_is_kept(tmp_path: Path) -> None:
     home = tmp_path / "grpo-operator"
     cluster, images, environments = home / "cluster", home / "images", home / "envs"
+    pictures, page = home / "pictures", current_bundle().name
     current, operator = current_build().folder.name, archive_of("operator", default_tag("operator")).name
     ours = [home / "tools" / "uv-1", environments / "dev-1"]
     of_cluster = [cluster / "running", cluster / current, environments / "trainer-1", environments / "libraries-1"]
     others = [home / "tools" / "uv-0", cluster / "old", *(environments / name for name in ("trainer-0", "libraries-0"))]
-    for folder in (*ours, *of_cluster, *others, cluster / "run"):
+    others += [pictures / "0123456789abcdef"]
+    for folder in (*ours, *of_cluster, *others, cluster / "run", pictures / page):
         make_folder(folder)
     (environments / "trainer-1" / "bin" / "ninja").symlink_to(environments / "libraries-1" / "bin" / "ninja")
     (cluster / "run" / "trainer-1.tar").touch()
@@ -89,4 +92,5 @@ def test_what_the_checkout_and_the_running_cluster_use_is_kept(tmp_path: Path) -
     assert names(environments) == {"dev-1", "trainer-1", "libraries-1"}
     assert names(cluster) == {"lock", "run", "running", current}
     assert names(images) == {"lock", "pip.conf", operator, base_archive().name}
+    assert names(pictures) == {"lock", page}
     assert done.stdout.count("removed ") == len(others) + 1 + 1
