@@ -161,8 +161,8 @@ def _optimisation() -> Line:
         lines(
             "Not finite",
             "short",
-            by_ref((increase("grpo_not_finite_total", "metric"), "{{metric}}")),
-            "Logs in the window in which a metric was NaN or infinite; its own line has a gap there. Healthy: none, ever: begin "
+            by_ref((f"{increase('grpo_not_finite_total', 'metric')} > 0", "{{metric}}")),
+            "Logs in the window in which a metric was NaN or infinite; its own line has a gap there. Healthy: no data, ever: begin "
             "anew from a checkpoint before.",
         ),
     ]

@@ -5,7 +5,13 @@ from typing import Any
 
 from harness.layout import CHART
 
-OF_FAULTS = {"Restarts", "Generators lost", "Runs without a step", "Failures of the last day by reason"}
+OF_FAULTS = {
+    "Restarts",
+    "Generators lost",
+    "Not finite",
+    "Runs without a step",
+    "Failures of the last day by reason",
+}
 """Panels and marks of the dashboards that are empty where nothing goes wrong."""
 
 
