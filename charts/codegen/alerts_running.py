@@ -61,6 +61,28 @@ RUNNING: Final = (
         ),
     ),
     Alert(
+        "GRPORunNotStarting",
+        (
+            Rule(
+                in_phase("Pending|Starting"),
+                Severity.INFO,
+                f"{NAMED} has not begun to train for an hour: `kubectl grpo why` says what it waits for.",
+                "1h",
+            ),
+        ),
+    ),
+    Alert(
+        "GRPORunNotScraped",
+        (
+            Rule(
+                f"{in_phase('Running')} unless on (namespace, run) {learner('grpo_step')}",
+                Severity.WARNING,
+                f"{NAMED} trains, and Prometheus has no metrics of its learners: nobody watches what it learns.",
+                "15m",
+            ),
+        ),
+    ),
+    Alert(
         "GRPOGeneratorsLost",
         (
             Rule(

@@ -34,6 +34,7 @@ WELL: Mapping[str, str] = {
     "grpo_run_generators{state=in_sync}": f"4{LONG}",
     "grpo_run_condition{type=CheckpointHealthy}": f"1{LONG}",
     "grpo_run_condition{type=Progressing,reason=Training}": f"1{LONG}",
+    "grpo_step": f"0+2{LONG}",
     "grpo_step_seconds_count": f"0+2{LONG}",
     "grpo_generators{state=ready}": f"0{LONG}",
     "grpo_too_stale_completions_total": f"0{LONG}",
@@ -99,6 +100,17 @@ FIRING = {
         },
         f"{RUN} has failed 10m 0s ago: status.lastFailure says why.",
         "critical",
+    ),
+    "a run that waits for room": Course(
+        "GRPORunNotStarting",
+        {"grpo_run_phase{phase=Running}": since(62, 1, 0), "grpo_run_phase{phase=Pending}": since(62, 0, 1)},
+        f"{RUN} has not begun to train for an hour: `kubectl grpo why` says what it waits for.",
+        "info",
+    ),
+    "a run whose learners are not scraped": Course(
+        "GRPORunNotScraped",
+        {"grpo_step": f"1x{LATE - 30} stale"},
+        f"{RUN} trains, and Prometheus has no metrics of its learners: nobody watches what it learns.",
     ),
     "all generators lost": Course(
         "GRPOGeneratorsLost",
@@ -286,6 +298,16 @@ SILENT: Mapping[str, tuple[tuple[str, ...], Mapping[str, str | None]]] = {
             "grpo_run_checkpoint_step": f"0{LONG}",
         },
     ),
+    "a run that starts within the hour": (
+        ("GRPORunNotStarting", "GRPORunNotScraped"),
+        {
+            "grpo_run_phase{phase=Running}": f"_x{LATE - 100} 1x100",
+            "grpo_run_phase{phase=Pending}": f"_x{LATE - 150} 1x20 0x130",
+            "grpo_run_phase{phase=Starting}": f"_x{LATE - 150} 0x20 1x30 0x100",
+            "grpo_step": f"_x{LATE - 98} 0+2x98",
+        },
+    ),
+    "an attempt that begins anew": (("GRPORunNotScraped",), {"grpo_step": f"1x{LATE - 60} _x12 1x48"}),
     "a weight update at each look": (("GRPOWeightsOutOfSync",), {"grpo_generators{state=ready}": "1 0 " * (LATE // 2)}),
     "two generators that die while they are given weights": (
         ("GRPOWeightsOutOfSync",),
