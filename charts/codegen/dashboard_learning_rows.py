@@ -157,6 +157,7 @@ def _optimisation() -> Line:
             by_ref((value("grpo_clip_ratio", "bound"), "{{bound}}")),
             "Share of tokens whose probability ratio was clipped, at the low and high bound and in all (region). "
             "0 with one update per generation; above a fifth updates are too large.",
+            highest=1,
         ),
         lines(
             "Not finite",
@@ -221,6 +222,8 @@ def completions() -> list[Line]:
                 "vllm_importance_sampling_correction is false, as with recipeDefaults of TRL 0.14 to 0.18: nothing is "
                 "corrected then.",
             ),
+        ],
+        [
             lines(
                 "Staleness",
                 "short",
@@ -231,8 +234,6 @@ def completions() -> list[Line]:
                 "How many versions older than the learner's the weights were that completions were sampled from. Healthy: at "
                 "most spec.generators.maxStaleness, which is 0 on-policy; no completion beyond it, ever.",
             ),
-        ],
-        [
             lines(
                 "Replaced groups",
                 "short",
@@ -247,9 +248,14 @@ def completions() -> list[Line]:
             lines(
                 "Failed rewards",
                 "short",
-                by_ref((increase("grpo_reward_errors_total", "reward_func", "reason"), "{{reward_func}} {{reason}}")),
+                by_ref(
+                    (
+                        f"{increase('grpo_reward_errors_total', 'reward_func', 'reason')} > 0",
+                        "{{reward_func}} {{reason}}",
+                    )
+                ),
                 "Completions in the window that a reward function gave no score. Unless the reason is "
-                "UnparsableSolution, their advantage is 0. Healthy: 0.",
+                "UnparsableSolution, their advantage is 0. Healthy: no data.",
             ),
         ],
     ]

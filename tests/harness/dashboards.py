@@ -9,6 +9,7 @@ OF_FAULTS = {
     "Restarts",
     "Generators lost",
     "Not finite",
+    "Failed rewards",
     "Runs without a step",
     "Failures of the last day by reason",
 }
