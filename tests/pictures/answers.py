@@ -1,6 +1,6 @@
 """What Prometheus answers to the queries of panels, in a form that can be handed to the page; and panels without an answer."""
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from math import isfinite
 from typing import Any
@@ -53,19 +53,13 @@ def is_empty(answers: Sequence[Answer]) -> bool:
     return not any(series["values"] for answer in answers for series in answer["series"])
 
 
-def nothing_to_show(
-    title: str, answered: Sequence[tuple[Panel, Sequence[Answer]]], of_faults: Collection[str]
-) -> set[int]:
-    """Ids of panels that are left out: those of faults, when there was none. "No data" in a picture would look like a fault of
-    the dashboard.
-
-    Raises:
-        PictureError: another one is empty, too.
+def check_data(title: str, answered: Iterable[tuple[Panel, Sequence[Answer]]]) -> None:
     """
-    empty = [panel for panel, answers in answered if panel["type"] != "row" and is_empty(answers)]
-    if wrong := [panel["title"] for panel in empty if panel["title"] not in of_faults]:
+    Raises:
+        PictureError: panels of this dashboard would be empty in the picture.
+    """
+    if empty := [panel["title"] for panel, answers in answered if panel["type"] != "row" and is_empty(answers)]:
         raise PictureError(
-            f'No data for {", ".join(wrong)} of the dashboard "{title}": a picture would show an empty panel. '
+            f'No data for {", ".join(empty)} of the dashboard "{title}": a picture would show an empty panel. '
             "See what Prometheus scrapes, and whether the panel's metrics still have these names."
         )
-    return {panel["id"] for panel in empty}

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from harness.dashboards import OF_FAULTS, read_dashboard
 from harness.prometheus import Prometheus
-from pictures.answers import Span, ask, nothing_to_show
+from pictures.answers import Span, ask, check_data
 from pictures.drawing import DrawingPage
 from pictures.layout import OVERVIEW, moved_together, panels_of
 
@@ -23,7 +23,8 @@ class Choice:
     rows: tuple[str, ...]
 
 
-# Left out are rows of what the demo has not (Evaluation, GPUs, pushes) and of what went wrong, which is nothing.
+# Left out are rows of what the demo has not (Evaluation, GPUs, pushes), and panels of what went wrong, which is nothing: "No
+# data" in a picture would look like a fault of the dashboard.
 OF_THE_RUN: Final = (
     Choice("grpo-run-learning.png", "grpo-run", (OVERVIEW, "Learning")),
     Choice("grpo-run-completions.png", "grpo-run", ("Completions",)),
@@ -41,16 +42,16 @@ def draw_dashboard(
         PictureError: a panel has no data.
     """
     dashboard, values = read_dashboard(choice.dashboard), {**values, "window": WINDOW}
-    panels = panels_of(dashboard, choice.rows)
-    answers = {panel["id"]: ask(prometheus.query_range, panel, values, span) for panel in panels}
-    left_out = nothing_to_show(dashboard["title"], [(panel, answers[panel["id"]]) for panel in panels], OF_FAULTS)
+    panels = moved_together(panels_of(dashboard, choice.rows), OF_FAULTS)
+    answered = [(panel, ask(prometheus.query_range, panel, values, span)) for panel in panels]
+    check_data(dashboard["title"], answered)
     picture = {
         "title": dashboard["title"],
         "variables": variables_of(dashboard, values),
         "from": span.start,
         "to": span.end,
         "width": WIDTH,
-        "panels": [{**panel, "answers": answers[panel["id"]]} for panel in moved_together(panels, left_out)],
+        "panels": [{**panel, "answers": answers} for panel, answers in answered],
     }
     page.draw(picture, folder / choice.file)
 

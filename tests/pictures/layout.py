@@ -32,13 +32,13 @@ def _by_row(dashboard: Mapping[str, Any]) -> Iterator[tuple[str, Panel]]:
         yield row, panel
 
 
-def moved_together(panels: Sequence[Panel], left_out: Collection[int]) -> list[Panel]:
-    """Without gaps: lines under each other, and where ids are left out, the rest of the line shares its width."""
+def moved_together(panels: Sequence[Panel], left_out: Collection[str]) -> list[Panel]:
+    """Without gaps: lines under each other, and where titles are left out, the rest of the line shares its width."""
     moved: list[Panel] = []
     y = 0
     for _, group in groupby(panels, lambda panel: panel["gridPos"]["y"]):
         line = list(group)
-        kept = [panel for panel in line if panel["id"] not in left_out]
+        kept = [panel for panel in line if panel["title"] not in left_out]
         if len(kept) < len(line):
             kept = _side_by_side(kept)
         moved += ({**panel, "gridPos": {**panel["gridPos"], "y": y}} for panel in kept)

@@ -34,13 +34,13 @@ class Moment:
             self._kubectl()("apply", "-f", str(ANOTHER))
         steps = run.get("status", {}).get("progress", {}).get("maxSteps")
         if not self._shown and steps and step(run) >= SHOWN_SHARE * steps:
+            self._shown = time.time()
             command = ("top", run["metadata"]["name"], "--once")
             self.top = picture_of(printed_in_colour(self._kubectl(), *command), f"kubectl grpo {' '.join(command)}")
-            self._shown = time.time()
 
     def spans(self, prometheus: Prometheus) -> tuple[Span, Span]:
         """Of the run's own dashboard, from its first step, and of that of all runs, from where they were made."""
-        told = prometheus.query_range(f'grpo_step{{namespace="{NAMESPACE}"}}', self._created, self._shown, SCRAPE_S)
+        told = prometheus.query_range(f'grpo_reward{{namespace="{NAMESPACE}"}}', self._created, self._shown, SCRAPE_S)
         first = min(float(series["values"][0][0]) for series in told)
         return Span(first, self._shown, SCRAPE_S), Span(self._created, self._shown, SCRAPE_S)
 

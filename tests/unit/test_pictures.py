@@ -8,7 +8,7 @@ import pytest
 from codegen.dashboard_queries import queries_of
 from harness.dashboards import OF_FAULTS, read_dashboard
 from pictures import moment
-from pictures.answers import Span, ask, is_empty, nothing_to_show
+from pictures.answers import Span, ask, check_data, is_empty
 from pictures.bundle import SOURCES
 from pictures.dashboards import OF_ALL_RUNS, OF_THE_RUN, Choice, variables_of
 from pictures.errors import PictureError
@@ -87,23 +87,12 @@ class TestEmptyPanels:
         assert is_empty(answers)
         assert not is_empty([*answers, *FULL])
 
-    def test_one_of_faults_is_left_out(self) -> None:
-        row = {**panel(1), "type": "row"}
-        answered: list[tuple[Panel, list[dict[str, Any]]]] = [
-            (row, []),
-            (panel(2, title="Loss"), FULL),
-            (panel(3, title="Restarts"), []),
-        ]
-        assert nothing_to_show("GRPO run", answered, {"Restarts"}) == {3}
-
-    def test_another_one_is_named(self) -> None:
-        answered: list[tuple[Panel, list[dict[str, Any]]]] = [
-            (panel(2, title="Loss"), []),
-            (panel(3, title="Restarts"), []),
-            (panel(4, title="KL"), []),
-        ]
-        with pytest.raises(PictureError, match='No data for Loss, KL of the dashboard "GRPO run"'):
-            nothing_to_show("GRPO run", answered, {"Restarts"})
+    def test_it_is_named(self) -> None:
+        row: tuple[Panel, list[dict[str, Any]]] = ({**panel(1), "type": "row"}, [])
+        full = (panel(2, title="Loss"), FULL)
+        check_data("GRPO run", [row, full])
+        with pytest.raises(PictureError, match='No data for Reward, KL of the dashboard "GRPO run"'):
+            check_data("GRPO run", [row, (panel(3, title="Reward"), []), full, (panel(4, title="KL"), [])])
 
     def test_those_of_faults_are_in_the_dashboards(self) -> None:
         assert {
@@ -135,7 +124,7 @@ class TestLayout:
             panel(5, 0, 70),
             panel(6, 8, 70, 4),
         ]
-        moved = {each["id"]: each["gridPos"] for each in moved_together(panels, {2, 4})}
+        moved = {each["id"]: each["gridPos"] for each in moved_together(panels, {"2", "4"})}
         assert moved == {
             1: {"x": 0, "y": 0, "w": 12, "h": 8},
             3: {"x": 12, "y": 0, "w": 12, "h": 8},

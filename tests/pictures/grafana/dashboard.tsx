@@ -65,9 +65,6 @@ function Framed({ picture, width, height, ...loaded }: Loaded & { picture: Pictu
     <PanelChrome title={title} width={width} height={height} padding={type === 'stat' ? 'none' : 'md'}>
       {(innerWidth, innerHeight) => {
         const inside = { ...loaded, width: innerWidth, height: innerHeight };
-        if (loaded.frames.length === 0 && type !== 'stat') {
-          return <div style={{ textAlign: 'center', lineHeight: `${innerHeight}px` }}>No data</div>;
-        }
         switch (type) {
           case 'stat':
             return <StatPanel {...inside} />;

@@ -18,7 +18,7 @@ import { framesOf } from './frames';
 import { optionsOf } from './grafana';
 import type { Panel, Picture } from './picture';
 
-export const TIME_ZONE = 'utc';
+const TIME_ZONE = 'utc';
 
 /** What Grafana's own time series panel takes where a dashboard says nothing. */
 const LINES = { color: { mode: FieldColorModeId.PaletteClassic }, custom: { drawStyle: 'line', axisGridShow: true } };
