@@ -16,7 +16,7 @@ from grpo_cli.live.logs import as_entry, chosen, is_of_rank, merged, short_name
 from grpo_cli.live.screen import as_dict, phases_of, picture
 from grpo_cli.live.why import MOST_LINES, why
 from grpo_cli.live.words import duration, sparkline
-from unit.live_runs import HELD, METRICS, NOW, VIEWS, condition, log, pod, run_of
+from unit.live_runs import EVENTS, HELD, METRICS, NOW, VIEWS, condition, log, pod, run_of
 
 GOLDEN = Path(__file__).parent / "golden" / "live"
 
@@ -54,6 +54,14 @@ def test_top_for_programs() -> None:
         *("math-generator-0", "math-generator-1"),
     ]
     assert told["why"] == list(VIEWS["running"].why)
+
+
+def test_a_pod_that_takes_its_time_to_start_is_no_trouble() -> None:
+    trouble = EVENTS[0] | {"reason": "Unhealthy", "message": "Startup probe failed: connection refused"}
+    run = run_of("Running", condition("Progressing", "True", "Training", "It makes steps."))
+    assert not any("Startup" in line for line in why(run, [trouble], None, NOW))
+    trouble |= {"message": "Readiness probe failed: connection refused"}
+    assert any("Readiness" in line for line in why(run, [trouble], None, NOW))
 
 
 def test_a_learner_that_says_nothing_is_told_of() -> None:

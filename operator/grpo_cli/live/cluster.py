@@ -21,6 +21,8 @@ KUBECTL: Final = "kubectl"
 RESOURCE: Final = "grporuns.grpo.dev"
 ANSWER_S: Final = 60.0
 REQUEST_TIMEOUT: Final = "--request-timeout=30s"
+SOON: Final = "--request-timeout=3s"
+"""For what is shown where it can be had: NetworkPolicies may drop the question, and each look would wait for the end of it."""
 LOG_S: Final = 600.0
 """A long one takes its time."""
 WAITS_TO_START: Final = "waiting to start"
@@ -121,7 +123,7 @@ class Cluster:
         metadata = pod["metadata"]
         path = f"/api/v1/namespaces/{metadata['namespace']}/pods/{metadata['name']}:{LEARNER_HTTP_PORT}/proxy{METRICS_PATH}"
         try:
-            return self._ask("get", "--raw", path)
+            return self._answer([SOON, "get", "--raw", path], ANSWER_S)
         except ClusterError:
             return ""
 

@@ -27,6 +27,8 @@ LOOKED_AT: Final = (
 )
 """In the order in which one keeps the next from holding."""
 EVENTS_FOR: Final = timedelta(minutes=15)
+STARTS: Final = "Startup probe failed"
+"""What every pod has that takes its time to start; conditions tell of one that does not."""
 SILENT_S: Final = 300.0
 """At least; a learner that says nothing for five steps is silent as well."""
 ENDED: Final = (Phase.SUCCEEDED, Phase.FAILED)
@@ -121,7 +123,8 @@ def _warnings(events: Sequence[Manifest], now: datetime) -> Iterator[str]:
         about = event["involvedObject"]
         is_new = now - datetime.fromisoformat(_time_of(event)) <= EVENTS_FOR
         key = (about["name"], event["reason"])
-        if event.get("type") == "Warning" and is_new and key not in told:
+        is_trouble = event.get("type") == "Warning" and not event["message"].startswith(STARTS)
+        if is_trouble and is_new and key not in told:
             told.add(key)
             message = " ".join(event["message"].split())
             yield f"Event of {about['kind']} {about['name']} {since(_time_of(event), now)} ago ({event['reason']}): {message}"
