@@ -50,6 +50,7 @@ import os, time
 hold_s = 1
 
 def held(completions, **columns):
+    time.sleep(1)
     return hold(completions, at_most_s=50)
 
 def shut(completions, **columns):
@@ -68,8 +69,9 @@ def slow(completions, **columns):
     return [0.0] * len(completions)
 """
 """Rewards that make steps slow. `held` and `shut`, until the test opens the gate. `held` goes on by steps, since a newcomer is
-given the weights between two of them, and by short ones first: its run is there for longer than START_S. A run that is `shut`
-has no newcomer, and outlasts another run's start and end."""
+given the weights between two of them, and by short ones first: its run is there for longer than START_S. Then each still takes
+a second, so that steps are left in which a killed generator is missed. A run that is `shut` has no newcomer, and outlasts another
+run's start and end."""
 
 
 def slowed(by: str) -> dict[str, Any]:
@@ -91,6 +93,12 @@ class Hurt:
     """Reason and note of each."""
     owners: set[str]
     """Uids of whose the children are that carry the run's name."""
+
+
+@dataclass(frozen=True)
+class HurtInGenerator(Hurt):
+    killed_s: float
+    """Seconds since the epoch."""
 
 
 @dataclass(frozen=True)
@@ -116,7 +124,7 @@ class Namesake:
 @dataclass(frozen=True)
 class Hurts:
     max_staleness: int
-    generator: Hurt
+    generator: HurtInGenerator
     learner: HurtInLearner
     namesake: Namesake
     started: float
@@ -150,20 +158,21 @@ def hurt(request: pytest.FixtureRequest, cluster: Kubectl, demo_namespace: Kubec
         yield Hurts(request.param, generator, learner, namesake, started)
 
 
-def kill_a_generator(kubectl: Kubectl, name: str) -> Hurt:
+def kill_a_generator(kubectl: Kubectl, name: str) -> HurtInGenerator:
     """kill -9 from outside: inside of the pod nobody may kill process 1. The other one is there by then."""
     wait_until_all_ready(kubectl, name, START_S)
     open_gate(kubectl, name)
     wait_for_step(kubectl, name, 1, START_S)
-    victim = pods(kubectl, name, "generator")[0]
+    victim, killed_s = pods(kubectl, name, "generator")[0], time.time()
     kill(processes_of_pod(victim["metadata"]["uid"]))
     run = wait_for_phase(kubectl, name, "Succeeded", RUN_S)
-    return Hurt(
+    return HurtInGenerator(
         run,
         learner_log(kubectl, name),
         victim["metadata"]["name"],
         warnings_of(kubectl, name),
         owners_of(kubectl, name),
+        killed_s=killed_s,
     )
 
 
@@ -280,9 +289,9 @@ def test_nothing_was_learnt_from_that_is_older_than_allowed(hurt: Hurts, prometh
 def test_alerts_name_the_lost_generator_and_nothing_else(hurt: Hurts, prometheus: Prometheus) -> None:
     """It is back before it has been missed for as long as the alert says."""
 
-    def raised(run: Manifest) -> set[Raised]:
-        return prometheus.raised(hurt.started, namespace=run["metadata"]["namespace"], run=run["metadata"]["name"])
+    def raised(run: Manifest, since: float) -> set[Raised]:
+        return prometheus.raised(since, namespace=run["metadata"]["namespace"], run=run["metadata"]["name"])
 
-    assert Raised("GRPOGeneratorsLost", "warning", "pending") in raised(hurt.generator.run)
-    of_all = set().union(*map(raised, (hurt.generator.run, hurt.learner.run, hurt.namesake.run)))
-    assert {each for each in of_all if (each.severity, each.state) == ("critical", "firing")} == set()
+    assert Raised("GRPOGeneratorsLost", "warning", "pending") in raised(hurt.generator.run, hurt.generator.killed_s)
+    of_all = [raised(each.run, hurt.started) for each in (hurt.generator, hurt.learner, hurt.namesake)]
+    assert {each for each in set().union(*of_all) if (each.severity, each.state) == ("critical", "firing")} == set()
