@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass, field
-from threading import Event, Thread
+from threading import Event, Lock, Thread
 from typing import Any, Final
 
 from chaos.arena import processes
@@ -21,8 +21,8 @@ from harness.namespaces import MakeNamespace
 from harness.outages import wait_through_outages
 from harness.runs import pods, wait_for_phase, wait_for_run, wait_for_step
 
-START_S: Final = 600.0
-"""Until a run trains, while others start on the same cores."""
+START_S: Final = 900.0
+"""Until a run trains, while others do on the same cores."""
 STEPS: Final = 100_000
 WORDS: Final = "on purpose"
 GATE: Final = SCRATCH / "gate-is-open"
@@ -45,6 +45,8 @@ two seconds."""
 class Ground:
     cluster: Kubectl
     make_namespace: MakeNamespace
+    starting: Lock = field(default_factory=Lock)
+    """Runs start one after the other: together none of them would soon."""
 
 
 @dataclass(frozen=True)
@@ -71,28 +73,28 @@ class LastingFault:
 @contextmanager
 def keep_generators_away(ground: Ground) -> Iterator[Struck]:
     """By a quota that has room for the learner alone."""
-    kubectl = _training(ground, "deserted")
-    kubectl("create", "quota", "one-pod", "--hard=pods=1")
-    (generator,) = pods(kubectl, "deserted", "generator")
-    struck = _of_run(kubectl, "deserted")
-    kubectl("delete", "pod", generator["metadata"]["name"], "--wait=false")
-    yield struck
+    with _training(ground, "deserted") as kubectl:
+        kubectl("create", "quota", "one-pod", "--hard=pods=1")
+        (generator,) = pods(kubectl, "deserted", "generator")
+        struck = _of_run(kubectl, "deserted")
+        kubectl("delete", "pod", generator["metadata"]["name"], "--wait=false")
+        yield struck
 
 
 @contextmanager
 def keep_weights_away(ground: Ground) -> Iterator[Struck]:
     """Whatever fetches them is killed. The generator itself answers."""
-    kubectl = _training(ground, "outdated")
-    (generator,) = pods(kubectl, "outdated", "generator")
-    is_over = Event()
-    killing = Thread(target=_kill_stagers, args=(generator, is_over), daemon=True)
-    struck = _of_run(kubectl, "outdated")
-    killing.start()
-    try:
-        yield struck
-    finally:
-        is_over.set()
-        killing.join()
+    with _training(ground, "outdated") as kubectl:
+        (generator,) = pods(kubectl, "outdated", "generator")
+        is_over = Event()
+        killing = Thread(target=_kill_stagers, args=(generator, is_over), daemon=True)
+        struck = _of_run(kubectl, "outdated")
+        killing.start()
+        try:
+            yield struck
+        finally:
+            is_over.set()
+            killing.join()
 
 
 def _kill_stagers(generator: Manifest, is_over: Event) -> None:
@@ -104,11 +106,11 @@ def _kill_stagers(generator: Manifest, is_over: Event) -> None:
 @contextmanager
 def refuse_checkpoints(ground: Ground) -> Iterator[Struck]:
     """Nobody may write to their folder, once there is one in it."""
-    kubectl = _training(ground, "unsaved", checkpoint={"everySteps": 2})
-    saved = wait_for_run(kubectl, "unsaved", "with a checkpoint", _when_saved, START_S)
-    struck = _of_run(kubectl, "unsaved")
-    _run_in_learner(kubectl, "unsaved", f"import os; os.chmod('{saved['status']['output']}/checkpoints', 0o555)")
-    yield struck
+    with _training(ground, "unsaved", checkpoint={"everySteps": 2}) as kubectl:
+        saved = wait_for_run(kubectl, "unsaved", "with a checkpoint", _when_saved, START_S)
+        struck = _of_run(kubectl, "unsaved")
+        _run_in_learner(kubectl, "unsaved", f"import os; os.chmod('{saved['status']['output']}/checkpoints', 0o555)")
+        yield struck
 
 
 def _when_saved(run: Manifest) -> Manifest | None:
@@ -118,10 +120,10 @@ def _when_saved(run: Manifest) -> Manifest | None:
 @contextmanager
 def break_rewards(ground: Ground) -> Iterator[Struck]:
     """One of the functions raises at each call."""
-    kubectl = _training(ground, "unscored", rewards={"maxErrorShare": 1})
-    struck = _of_run(kubectl, "unscored")
-    _run_in_learner(kubectl, "unscored", f"open('{GATE}', 'w')")
-    yield struck
+    with _training(ground, "unscored", rewards={"maxErrorShare": 1}) as kubectl:
+        struck = _of_run(kubectl, "unscored")
+        _run_in_learner(kubectl, "unscored", f"open('{GATE}', 'w')")
+        yield struck
 
 
 @contextmanager
@@ -145,8 +147,9 @@ def refuse_statuses(ground: Ground) -> Iterator[Struck]:
         patch = ("patch", "grporun", "first", "--subresource=status", "--type=merge", "--dry-run=server")
         change = '--patch={"status": {"attempt": 2}}'
         wait_through_outages("a refusal", lambda: WORDS in kubectl.attempt(*patch, change).stderr, 60)
+        struck = Struck({"namespace": OPERATOR_NAMESPACE})
         kubectl.apply(*(small_run(f"refused-{number}", suspend=True) for number in range(NUM_REFUSED)))
-        yield Struck({"namespace": OPERATOR_NAMESPACE})
+        yield struck
     finally:
         ground.cluster("delete", "validatingadmissionpolicybindings,validatingadmissionpolicies", name)
 
@@ -191,6 +194,7 @@ LASTING_FAULTS: Final = (
         keep_generators_away,
         (("GRPOGeneratorsLost", Severity.CRITICAL), ("GRPOGeneratorsLost", Severity.WARNING)),
     ),
+    LastingFault("statuses refused", refuse_statuses, (("GRPOOperatorErrors", Severity.WARNING),)),
     LastingFault("weights do not reach a generator", keep_weights_away, (("GRPOWeightsOutOfSync", Severity.WARNING),)),
     LastingFault(
         "checkpoints cannot be written",
@@ -203,20 +207,25 @@ LASTING_FAULTS: Final = (
         starve_learners,
         (("GRPORestartsLooping", Severity.CRITICAL), ("GRPORunFailed", Severity.CRITICAL)),
     ),
-    LastingFault("statuses refused", refuse_statuses, (("GRPOOperatorErrors", Severity.WARNING),)),
     LastingFault("no operator", end_operator, (("GRPOOperatorDown", Severity.CRITICAL),), is_alone=True),
 )
+"""The longest first."""
 
 
-def _training(ground: Ground, name: str, **changes: Any) -> Kubectl:
-    """The namespace of a run with such a spec that makes steps."""
+@contextmanager
+def _training(ground: Ground, name: str, **changes: Any) -> Iterator[Kubectl]:
+    """The namespace of a run with such a spec that makes steps. It goes with the block: others need the cores."""
     kubectl = ground.make_namespace()
     code = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "pace"}, "data": {"pace.py": PACE}}
     rewards = {"from": [{"configMap": {"name": "pace"}}], **changes.pop("rewards", {})}
     recipe = {"reward_funcs": ["accuracy", "format", "tag_count", "pace:pace"]}
-    kubectl.apply(code, small_run(name, STEPS, recipe=recipe, rewards=rewards, **changes))
-    wait_for_step(kubectl, name, 1, START_S)
-    return kubectl
+    try:
+        with ground.starting:
+            kubectl.apply(code, small_run(name, STEPS, recipe=recipe, rewards=rewards, **changes))
+            wait_for_step(kubectl, name, 1, START_S)
+        yield kubectl
+    finally:
+        kubectl("delete", "grporun", name, "--ignore-not-found", "--wait=false")
 
 
 def _of_run(kubectl: Kubectl, name: str) -> Struck:
