@@ -8,6 +8,8 @@ from codegen.alerts import ALERTS
 from codegen.alerts_learning import LEARNING
 
 NOT_STRUCK = {
+    ("GRPORunNotStarting", "info"): "an hour; promtool judges it",
+    ("GRPORunNotScraped", "warning"): "the local cluster's Prometheus is let in; promtool judges it",
     ("GRPORunStalled", "critical"): "it takes half an hour more than all others",
     ("GRPOWeightsOutOfSync", "critical"): "each completion is checked before anything is learnt from it",
     ("GRPOVolumeNearlyFull", "warning"): "the volumes of the local cluster are folders of this machine's disk",
