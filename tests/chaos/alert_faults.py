@@ -14,7 +14,7 @@ from cluster.cgroups import command_of, kill
 from codegen.alert_rules import Severity
 from grpo_contract.files import SCRATCH
 from grpo_generator.staging import STAGER
-from harness.demo_runs import NO_NODE, small_run
+from harness.demo_runs import hungry_run, small_run
 from harness.installation import OPERATOR_NAMESPACE, RELEASE
 from harness.kubectl import Kubectl, Manifest
 from harness.namespaces import MakeNamespace
@@ -130,8 +130,7 @@ def break_rewards(ground: Ground) -> Iterator[Struck]:
 def starve_learners(ground: Ground) -> Iterator[Struck]:
     """Each attempt ends for want of memory, as often as the run may be started."""
     kubectl = ground.make_namespace()
-    little = {"resources": {"limits": {"memory": "64Mi"}, "requests": {"memory": "64Mi"}}}
-    kubectl.apply(small_run("hungry", learners=little, generators=NO_NODE, maxRestarts=3))
+    kubectl.apply(hungry_run(max_restarts=3))
     wait_for_phase(kubectl, "hungry", "Failed", START_S)
     yield _of_run(kubectl, "hungry")
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import pytest
 
-from harness.demo_runs import NO_NODE, small_run
+from harness.demo_runs import hungry_run
 from harness.kubectl import Kubectl, Manifest
 from harness.namespaces import namespaces_with_volume
 from harness.outages import wait_through_outages
@@ -31,9 +31,8 @@ def hungry(cluster: Kubectl, demo_claim: Kubectl) -> Iterator[Hungry]:
     """It needs no base model: there is no memory for what would ask the hub."""
     with namespaces_with_volume(cluster, demo_claim) as make:
         kubectl, applied_s = make(), time.time()
-        little = {"resources": {"limits": {"memory": "64Mi"}, "requests": {"memory": "64Mi"}}}
         names = {"model_name_or_path": "nobody/model", "dataset_name": "nobody/problems"}
-        kubectl.apply(small_run("hungry", recipe=names, learners=little, generators=NO_NODE, maxRestarts=RESTARTS))
+        kubectl.apply(hungry_run(RESTARTS, recipe=names))
         yield Hungry(kubectl, wait_for_phase(kubectl, "hungry", "Failed", FAILED_S), applied_s)
 
 

@@ -26,3 +26,9 @@ def small_run(name: str, steps: int = 3, **changes: Any) -> Manifest:
         "generators": {"replicas": 1},
     }
     return demo_run(name, **merge_patch(small, changes))
+
+
+def hungry_run(max_restarts: int, **changes: Any) -> Manifest:
+    """Its learners have too little memory: the kernel ends them at each attempt, before anything is loaded."""
+    little = {"resources": {"limits": {"memory": "64Mi"}, "requests": {"memory": "64Mi"}}}
+    return small_run("hungry", learners=little, generators=NO_NODE, maxRestarts=max_restarts, **changes)

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from grpo_cli.live import following
-from grpo_cli.live.cluster import Cluster, ClusterError, Manifest
+from grpo_cli.live.cluster import Cluster, ClusterError, Manifest, Started
 from grpo_cli.live.following import follow_run
 from grpo_cli.live.history import Line
 from grpo_contract.labels import ATTEMPT_LABEL, ROLE_LABEL, Role
@@ -44,13 +44,7 @@ class PlayedCluster(Cluster):
     def pods(self, run: Manifest) -> list[Manifest]:
         return [pod(attempt) for attempt in range(1, run["status"]["attempt"] + 1)]
 
-    def follow(
-        self,
-        pod: Manifest,
-        options: Sequence[str],
-        tell: Callable[[str], None],
-        started: Callable[["subprocess.Popen[str]"], None],
-    ) -> None:
+    def follow(self, pod: Manifest, options: Sequence[str], tell: Callable[[str], None], started: Started) -> None:
         if not self.hangs:
             tell(SAID)
             return

@@ -50,7 +50,7 @@ class Store:
     @property
     def damaged(self) -> list[str]:
         """Names of files that are no Parquet, and are left out."""
-        return sorted(file.name for file, as_damaged in self._damaged.items() if _state(file) == as_damaged)
+        return sorted(file.name for file in self._damaged if self._is_damaged(file))
 
     def count(self, query: Query) -> int:
         condition, values = query.condition()
@@ -166,6 +166,10 @@ class Store:
                     raise
                 time.sleep(LOOK_AGAIN_S)
 
+    def _is_damaged(self, file: Path) -> bool:
+        """Still as it was. Others are not looked at: there are thousands, maybe on a slow volume."""
+        return file in self._damaged and self._damaged[file] == _state(file)
+
     def _finds_damage(self) -> bool:
         """More than was known."""
         known = dict(self._damaged)
@@ -182,7 +186,7 @@ class Store:
 
     def _ask_once(self, question: str, values: Sequence[Any]) -> list[Row]:
         """No row where there is no file."""
-        source = completions_in(file for file in _settled(self._folder) if self._damaged.get(file) != _state(file))
+        source = completions_in(file for file in _settled(self._folder) if not self._is_damaged(file))
         if source is None:
             return []
         with closing(self._database.cursor()) as cursor:

@@ -16,6 +16,6 @@ def fail(failure: Failure, code: int) -> NoReturn:
     log.error("%s: %s", failure.reason, failure.message)
     report_failure(failure)
     sys.stdout.flush()
-    logging.shutdown()
     sys.stderr.flush()
+    logging.shutdown()
     os._exit(code)

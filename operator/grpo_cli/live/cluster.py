@@ -32,6 +32,10 @@ FORWARDED_S: Final = 30.0
 FORWARDED: Final = re.compile(r"Forwarding from (127\.0\.0\.1:\d+)")
 
 
+Started = Callable[["subprocess.Popen[str]"], None]
+"""Gets a process that has begun, and may kill it."""
+
+
 class ClusterError(Exception):
     """kubectl's own words, or one sentence."""
 
@@ -90,15 +94,9 @@ class Cluster:
         """
         return self._answer(["logs", pod["metadata"]["name"], "--timestamps", *options], LOG_S)
 
-    def follow(
-        self,
-        pod: Manifest,
-        options: Sequence[str],
-        tell: Callable[[str], None],
-        started: Callable[["subprocess.Popen[str]"], None],
-    ) -> None:
+    def follow(self, pod: Manifest, options: Sequence[str], tell: Callable[[str], None], started: Started) -> None:
         """Each line of its log, as it comes, until the pod has ended; from when it has one. `started` gets the process that
-        reads it, which may be killed.
+        reads it.
 
         Raises:
             ClusterError: it may not be read, or the pod is gone.
