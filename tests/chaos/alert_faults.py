@@ -15,9 +15,10 @@ from codegen.alert_rules import Severity
 from grpo_contract.files import SCRATCH
 from grpo_generator.staging import STAGER
 from harness.demo_runs import hungry_run, small_run
-from harness.installation import OPERATOR_NAMESPACE, RELEASE
+from harness.installation import OPERATOR_NAMESPACE
 from harness.kubectl import Kubectl, Manifest
 from harness.namespaces import MakeNamespace
+from harness.operator_pod import operator_away
 from harness.outages import wait_through_outages
 from harness.runs import pods, wait_for_phase, wait_for_run, wait_for_step
 
@@ -177,14 +178,9 @@ def _refusal(name: str, namespace: str) -> list[Manifest]:
 
 @contextmanager
 def end_operator(ground: Ground) -> Iterator[Struck]:
-    inside, deployment = ground.cluster.within(OPERATOR_NAMESPACE), f"deployment/{RELEASE}"
     struck = Struck()
-    inside("scale", deployment, "--replicas=0")
-    try:
+    with operator_away(ground.cluster):
         yield struck
-    finally:
-        inside("scale", deployment, "--replicas=1")
-        inside("rollout", "status", deployment, "--timeout=60s")
 
 
 LASTING_FAULTS: Final = (

@@ -18,7 +18,9 @@ from harness.command import said
 from harness.installation import OPERATOR_NAMESPACE
 from harness.kubectl import Kubectl, Manifest
 from harness.layout import MANIFESTS
-from harness.operator_pod import kill_operator
+from harness.operator_pod import operator_away
+from harness.outages import wait_through_outages
+from harness.prometheus import Prometheus, Raised
 from harness.runs import pods, versions, wait_for_phase, wait_for_step, wait_until_all_ready
 
 VLLMS_OWN = re.compile(
@@ -26,6 +28,8 @@ VLLMS_OWN = re.compile(
     r'|vllm:iteration_tokens_total non-counter metrics should not have "_total" suffix'
 )
 """What promtool says of the names that vLLM gave its metrics, which we leave as they are."""
+MISSED_WITHIN_S = 60.0
+"""Prometheus learns from the API server that a pod is gone, and evaluates its rules every 2 s."""
 
 
 @dataclass(frozen=True)
@@ -47,6 +51,8 @@ class Observed:
     groups_meanwhile: list[list[dict[str, Any]]]
     """What `kubectl grpo completions` told while the run went on."""
     operator_pod_killed_at_step: int
+    missed: set[Raised]
+    """Alerts of the operator while it was away."""
     run: Manifest
     learners: list[Manifest]
     curve: list[dict[str, float]]
@@ -55,7 +61,7 @@ class Observed:
     """What `make demo` would write to build/demo.json."""
 
 
-def observe_demo(cluster: Kubectl, namespace: Kubectl, elsewhere: Kubectl) -> Observed:
+def observe_demo(cluster: Kubectl, namespace: Kubectl, elsewhere: Kubectl, prometheus: Prometheus) -> Observed:
     """`elsewhere`: a namespace without any run."""
     started, stopwatch = time.time(), Stopwatch()
     manifest = str(MANIFESTS / "demo.yaml")
@@ -68,7 +74,7 @@ def observe_demo(cluster: Kubectl, namespace: Kubectl, elsewhere: Kubectl) -> Ob
     access = look_at_access([namespace, elsewhere], learner, generators[0])
     groups = json.loads(said(namespace, "completions", "demo", "--last=3", "--output=json"))
     killed_at_step = int(namespace.get("grporun", "demo")["status"]["progress"]["step"])
-    kill_operator(cluster)
+    missed = kill_operator_until_missed(cluster, prometheus)
     run = wait_for_phase(namespace, "demo", "Succeeded", 600)
     with stopwatch.part("evaluation"):
         evaluation = evaluate(namespace, on_local_cluster, run["status"]["model"])
@@ -81,11 +87,20 @@ def observe_demo(cluster: Kubectl, namespace: Kubectl, elsewhere: Kubectl) -> Ob
         access=access,
         groups_meanwhile=groups,
         operator_pod_killed_at_step=killed_at_step,
+        missed=missed,
         run=run,
         learners=pods(namespace, "demo", "learner"),
         curve=evaluation["curve"],
         report=summarize(namespace, run, evaluation, stopwatch),
     )
+
+
+def kill_operator_until_missed(cluster: Kubectl, prometheus: Prometheus) -> set[Raised]:
+    struck_s = time.time()
+    with operator_away(cluster):
+        return wait_through_outages(
+            "an alert", lambda: prometheus.raised(struck_s, alertname="GRPOOperatorDown"), MISSED_WITHIN_S
+        )
 
 
 def apply_again(namespace: Kubectl, manifest: str) -> SecondApply:
