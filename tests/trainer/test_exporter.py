@@ -21,6 +21,8 @@ from grpo_trainer.reports.fleet_report import FleetReport
 from grpo_trainer.reports.step_report import copy_gauges
 from harness.waiting import wait_for
 
+COMPLETIONS = "grpo_generator_completions_total"
+
 
 class Served:
     """A pod's exporter on a free port."""
@@ -204,6 +206,10 @@ def test_what_the_fleet_tells(learner_0: Served) -> None:
     report.completed("gone", 8)
     report.wrote("g0", 6400, 2.5)
     report.wrote("g0", 0, 0.5)
+    new = [GeneratorStatus("g1", GeneratorState.IN_SYNC), GeneratorStatus("10.0.0.7:8000", GeneratorState.LOST)]
+    report.states(new)
+    told = {labels: value for (name, labels), value in learner_0.samples().items() if name == COMPLETIONS}
+    assert told == {(("generator", name),): count for name, count in (("g0", 64), ("gone", 8), ("g1", 0))}
     report.states([GeneratorStatus("g0", GeneratorState.IN_SYNC), GeneratorStatus("g2", GeneratorState.LOST)])
     report.completed("g0", 64)
 
@@ -216,14 +222,14 @@ def test_what_the_fleet_tells(learner_0: Served) -> None:
     assert samples["grpo_weight_sync_bytes_total", ()] == 2000
     assert samples["grpo_weight_sync_failures_total", ()] == 1
     assert samples["grpo_generator_failovers_total", ()] == 5
-    assert samples["grpo_generator_completions_total", (("generator", "g0"),)] == 128
+    assert samples[COMPLETIONS, (("generator", "g0"),)] == 128
     assert samples["grpo_generator_tokens_total", (("generator", "g0"),)] == 6400
     assert samples["grpo_generator_busy_seconds_total", (("generator", "g0"),)] == 3.0
     states = {label: samples["grpo_generators", (("state", label),)] for label in ("ready", "in_sync", "lost")}
     assert states == {"ready": 0, "in_sync": 1, "lost": 1}
-    told = json.loads(learner_0.board.read().to_json())
-    assert told["weightVersion"] == "run-2"
-    assert told["generators"] == [
+    progress = json.loads(learner_0.board.read().to_json())
+    assert progress["weightVersion"] == "run-2"
+    assert progress["generators"] == [
         {"name": "g0", "inSync": True, "completions": 128, "hasLeft": False},
         {"name": "g2", "inSync": False, "completions": 0, "hasLeft": False},
         {"name": "gone", "inSync": False, "completions": 8, "hasLeft": True},

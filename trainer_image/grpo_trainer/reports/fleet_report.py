@@ -5,6 +5,7 @@ import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from typing import Final
 
 from grpo_contract.progress import GeneratorProgress, Stage
 from grpo_trainer.fleet.observer import GeneratorState, GeneratorStatus
@@ -12,6 +13,13 @@ from grpo_trainer.fleet.update import Update
 from grpo_trainer.instruments.idleness import BusyTime
 from grpo_trainer.instruments.metrics import LearnerMetrics
 from grpo_trainer.instruments.progress import ProgressBoard
+
+OF_A_GENERATOR: Final = (
+    "grpo_generator_completions_total",
+    "grpo_generator_tokens_total",
+    "grpo_generator_busy_seconds_total",
+)
+"""From 0 on, once it may be asked for completions: else a rate misses what each one wrote first."""
 
 
 class FleetReport:
@@ -71,6 +79,10 @@ class FleetReport:
         counts = Counter(generator.state for generator in generators)
         for state in GeneratorState:
             self.metrics.set("grpo_generators", counts[state], state.value)
+        for generator in generators:
+            if generator.state is GeneratorState.IN_SYNC:
+                for counter in OF_A_GENERATOR:
+                    self.metrics.add(counter, 0, generator.name)
         self.num_answering = len(generators) - counts[GeneratorState.LOST]
         with self._lock:
             self._in_sync = {generator.name: generator.state is GeneratorState.IN_SYNC for generator in generators}
