@@ -57,6 +57,8 @@ class Settings(_Settings):
     """By which one replica works at a time. Another release in the namespace has another one."""
     metrics_from: list[dict[str, Any]] = []
     """NetworkPolicy peers that may scrape the pods of a run."""
+    scrape_annotations: bool = True
+    """Pods of runs have prometheus.io/*: no PodMonitor tells Prometheus of them."""
     watch_namespaces: list[str] = []
     """Empty: all namespaces."""
     progress_interval_s: Annotated[float, Field(gt=0)] = 10

@@ -2,6 +2,7 @@
 
 import json
 
+import pytest
 import yaml
 
 from chart.rendered import Render, only
@@ -36,6 +37,27 @@ def test_service_monitor_finds_the_service(render: Render) -> None:
     pod = only(manifests, "Deployment")["spec"]["template"]
     assert service["spec"]["selector"].items() <= pod["metadata"]["labels"].items()
     assert service["spec"]["ports"][0]["targetPort"] in {port["name"] for port in pod["spec"]["containers"][0]["ports"]}
+
+
+SCRAPE = {"prometheus.io/scrape": "true", "prometheus.io/port": "8080"}
+
+
+@pytest.mark.parametrize(
+    ("switches", "is_runs", "is_operators"),
+    [
+        ([], True, True),
+        (["podMonitor.enabled=true"], False, True),
+        (["serviceMonitor.enabled=true"], True, False),
+        (["podMonitor.enabled=true", "serviceMonitor.enabled=true"], False, False),
+    ],
+)
+def test_nothing_is_scraped_twice(switches: list[str], is_runs: bool, is_operators: bool, render: Render) -> None:
+    """Where a Prometheus goes by annotations as well."""
+    manifests = render(*switches)
+    settings = json.loads(only(manifests, "ConfigMap")["data"]["settings.json"])
+    assert settings["scrapeAnnotations"] is is_runs
+    annotations = only(manifests, "Deployment")["spec"]["template"]["metadata"]["annotations"]
+    assert (annotations.items() >= SCRAPE.items(), bool(annotations.keys() & SCRAPE.keys())) == (is_operators,) * 2
 
 
 def test_alerts_arrive_unchanged(render: Render) -> None:

@@ -145,6 +145,12 @@ def test_prometheus_finds_every_pod(build: Any, port: str) -> None:
 
 
 @BOTH
+def test_pods_that_a_monitor_finds_have_no_annotations_for_it(role: str, build: Any) -> None:
+    settings = make_settings().model_copy(update={"scrape_annotations": False})
+    assert list(build(make_run(), settings)["metadata"]["annotations"]) == ["grpo.dev/recipe"]
+
+
+@BOTH
 def test_pods_of_a_role_prefer_different_nodes(role: str, build: Any) -> None:
     assert build(make_run())["spec"]["affinity"] == {
         "podAntiAffinity": {

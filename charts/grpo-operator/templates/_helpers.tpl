@@ -57,6 +57,7 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
   "operatorLabels" (include "grpo-operator.selectorLabels" . | fromYaml)
   "leaseName" (include "grpo-operator.fullname" .)
   "metricsFrom" .Values.metricsFrom
+  "scrapeAnnotations" (not .Values.podMonitor.enabled)
   "watchNamespaces" .Values.watchNamespaces
   "progressIntervalS" .Values.progressIntervalSeconds
   "fullPassS" .Values.fullPassSeconds

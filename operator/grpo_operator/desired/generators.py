@@ -32,7 +32,7 @@ def build_generator_deployment(run: GRPORun, settings: Settings, attempt: int, k
     if kept and kept.is_of(attempt, asked):
         pods = kept
     else:
-        template = build_pod_template(run, settings, Role.GENERATOR, _specifics(run))
+        template = build_pod_template(run, settings, Role.GENERATOR, _specifics(run, settings))
         pods = PodsOfAttempt(attempt=attempt, asked=asked, template=template)
     metadata = build_metadata(run, names.generator_deployment(run.metadata.name), Role.GENERATOR)
     return {
@@ -66,7 +66,7 @@ def _asked(run: GRPORun) -> str:
     return digest_of_json([fields, raised_s, recipe_of_pods(run)])
 
 
-def _specifics(run: GRPORun) -> Manifest:
+def _specifics(run: GRPORun, settings: Settings) -> Manifest:
     container = {
         "name": Role.GENERATOR.value,
         "command": ["python", "-m", "grpo_generator"],
@@ -76,7 +76,7 @@ def _specifics(run: GRPORun) -> Manifest:
         "livenessProbe": _ending_probe(LIVENESS_PERIOD_S, HANGS_S),
     }
     return {
-        "metadata": metadata_of_pods(run, Role.GENERATOR, network.GENERATOR_PORT),
+        "metadata": metadata_of_pods(run, settings, Role.GENERATOR, network.GENERATOR_PORT),
         "spec": {GRACE_PERIOD: GENERATOR_GRACE_PERIOD_S, "containers": [container]},
     }
 

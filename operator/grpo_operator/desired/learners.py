@@ -41,7 +41,7 @@ def build_learner_job(run: GRPORun, settings: Settings, attempt: int) -> Manifes
             # torch.distributed cannot take back a lost rank, so that the first lost pod ends the attempt.
             "backoffLimit": 0,
             "podFailurePolicy": {"rules": [_user_error_rule()]},
-            "template": build_pod_template(run, settings, Role.LEARNER, _specifics(run, attempt)),
+            "template": build_pod_template(run, settings, Role.LEARNER, _specifics(run, settings, attempt)),
         },
     }
 
@@ -52,8 +52,8 @@ def _user_error_rule() -> Manifest:
     return {"action": "FailJob", "onExitCodes": exit_codes}
 
 
-def _specifics(run: GRPORun, attempt: int) -> Manifest:
-    metadata = metadata_of_pods(run, Role.LEARNER, network.LEARNER_HTTP_PORT)
+def _specifics(run: GRPORun, settings: Settings, attempt: int) -> Manifest:
+    metadata = metadata_of_pods(run, settings, Role.LEARNER, network.LEARNER_HTTP_PORT)
     metadata["labels"] |= {ATTEMPT_LABEL: str(attempt)}
     ports = {
         network.LEARNER_HTTP_PORT_NAME: network.LEARNER_HTTP_PORT,

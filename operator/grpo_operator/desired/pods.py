@@ -53,15 +53,15 @@ def _with_grace_period(template: Manifest, role: Role) -> Manifest:
     return merged(template, {"spec": {"containers": [{"name": role.value, "env": [told]}]}})
 
 
-def metadata_of_pods(run: GRPORun, role: Role, metrics_port: int) -> Manifest:
+def metadata_of_pods(run: GRPORun, settings: Settings, role: Role, metrics_port: int) -> Manifest:
+    scrape = {
+        "prometheus.io/scrape": "true",
+        "prometheus.io/port": str(metrics_port),
+        "prometheus.io/path": METRICS_PATH,
+    }
     return {
         "labels": names.labels_of(run.metadata.name, role) | {RUN_UID_LABEL: run.metadata.uid},
-        "annotations": {
-            RECIPE_ANNOTATION: recipe_of_pods(run),
-            "prometheus.io/scrape": "true",
-            "prometheus.io/port": str(metrics_port),
-            "prometheus.io/path": METRICS_PATH,
-        },
+        "annotations": {RECIPE_ANNOTATION: recipe_of_pods(run)} | (scrape if settings.scrape_annotations else {}),
     }
 
 
