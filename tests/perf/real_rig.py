@@ -24,7 +24,6 @@ from trainer.running_generator import RunningGenerator, run_config
 RANKS = 2
 RUN_S = 3600
 STATE = "trainer_state.json"
-TORCHRUN = ("-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={RANKS}")
 
 
 class Mode(StrEnum):
@@ -57,7 +56,7 @@ class RealRig:
             with run_with_generator(self._generator, folder, config) as pod:
                 yield pod
             return
-        program = [*TORCHRUN, stock_learner.__file__]
+        program = ["-m", "trainer.ranks", str(RANKS), stock_learner.__file__]
         pod = LearnerPod(folder, config, program=program, alone=False, env={"PYTHONPATH": WITH_TESTS})
         try:
             yield pod

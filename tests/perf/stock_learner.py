@@ -1,6 +1,6 @@
 """A rank of TRL as it is, which writes its completions itself (transformers' generate) under DeepSpeed ZeRO-3.
 
-    torchrun ... stock_learner.py CONFIG
+    python -m trainer.ranks 2 stock_learner.py CONFIG
 
 Of the product it uses the reward functions, what makes DeepSpeed work on CPU, and the way of splitting the model. It logs each
 step as a learner does, and leaves STATE on the volume.
@@ -15,6 +15,7 @@ from typing import Any
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 from trl import GRPOTrainer
 
+from grpo_contract.config import Deadlines
 from grpo_trainer.device import process_group
 from grpo_trainer.instruments.logs import set_up_logging
 from grpo_trainer.rewards.arguments import RewardArguments
@@ -23,7 +24,6 @@ from perf.stock_config import stock_config
 from trainer.parity_trl import prompts_of
 
 OUTPUT = "/volume"
-COLLECTIVE_S = 600
 
 
 class StepLine(TrainerCallback):  # type: ignore[misc]
@@ -38,7 +38,7 @@ def main() -> None:
     set_up_logging()
     recipe = json.loads(Path(sys.argv[1]).read_text())["recipe"]
     names: list[str] = recipe["reward_funcs"]
-    with process_group("cpu", COLLECTIVE_S):
+    with process_group("cpu", Deadlines()):
         trainer = GRPOTrainer(
             model=recipe["model_name_or_path"],
             reward_funcs=[load(name, RewardArguments()) for name in names],

@@ -1,6 +1,6 @@
 """One rank of a learner that waits for completions while there is no generator; the pod of rank 1 is asked to end.
 
-torchrun ... asked_rank.py MODEL OUT
+python -m trainer.ranks 2 asked_rank.py MODEL OUT
 
 Writes OUT/rank<R>.json: how the wait ended, and what ranks tell each other of whether something is so on any of them.
 """

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import torch
 
+from grpo_contract.config import Deadlines
 from grpo_contract.files import checkpoint_folder
 from grpo_contract.pod import read_config
 from grpo_trainer import device
@@ -13,7 +14,7 @@ from grpo_trainer.storage.resuming import find_checkpoint
 
 def main() -> None:
     config = read_config(Path(sys.argv[1]))
-    with device.process_group("cpu", collective_timeout_s=120) as ranks:
+    with device.process_group("cpu", Deadlines()) as ranks:
         print("looking", flush=True)
         checkpoint = find_checkpoint(Path(checkpoint_folder(config.name, config.uid))).checkpoint
         print(f"resumes from {checkpoint.folder if checkpoint else None}", flush=True)

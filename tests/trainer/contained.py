@@ -1,4 +1,4 @@
-"""Programs with a PID namespace of their own, as in a pod: whatever they start, in sessions of its own as torchrun's workers,
+"""Programs with a PID namespace of their own, as in a pod: whatever they start, in sessions of its own as a launcher's workers,
 ends with the first process. That one ends with pytest at the latest.
 """
 

@@ -1,6 +1,6 @@
 """One rank of a learner that only generates: what the generation seam gives to each rank.
 
-torchrun ... fleet_rank.py MODEL URL OUT
+python -m trainer.ranks 2 fleet_rank.py MODEL URL OUT
 
 Writes OUT/rank<R>.json: the completions that this rank got, how far their log-probabilities are from its model's, how
 it learnt that all generators were gone (when those of rank 1 were there, and before any was), whether its first sync ended

@@ -1,6 +1,6 @@
 """One rank of a learner that gathers a model which is split by ZeRO-3 and publishes it.
 
-torchrun ... gathering_rank.py OUT
+python -m trainer.ranks 2 gathering_rank.py OUT
 
 Writes OUT/rank<R>.json: what was gathered at once, at most, by how much this rank's memory grew in a sync, and whether what
 was published in the end, of two types, was right.
@@ -18,6 +18,7 @@ import deepspeed
 import torch
 from deepspeed.runtime.zero.partition_parameters import ZeroParamStatus
 
+from grpo_contract.config import Deadlines
 from grpo_trainer import device
 from grpo_trainer.fleet import gathering
 from grpo_trainer.fleet.gathering import gathered, whole_bytes
@@ -34,7 +35,7 @@ LARGE_BYTES = 80 << 20
 
 def main() -> None:
     gathering.BUCKET_BYTES = BUCKET_BYTES  # type: ignore[misc]
-    with device.process_group("cpu", collective_timeout_s=120) as ranks:
+    with device.process_group("cpu", Deadlines()) as ranks:
         with deepspeed.zero.Init(config_dict_or_path={"zero_optimization": {"stage": 3}, "train_batch_size": 2}):
             model = torch.nn.Sequential(*(torch.nn.Linear(WIDTH, WIDTH, bias=False) for _ in range(LAYERS)))
             large = torch.nn.Linear(WIDTH, LARGE_BYTES // 4 // WIDTH, bias=False)

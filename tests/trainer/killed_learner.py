@@ -1,6 +1,6 @@
 """A rank of a learner as in scripted_learner.py, of which rank 1 is killed while it learns, in the middle of a step.
 
-torchrun ... killed_learner.py CONFIG zero3 OUT STEP
+python -m trainer.ranks 2 killed_learner.py CONFIG zero3 OUT STEP
 """
 
 import os

@@ -23,8 +23,15 @@ from trainer.running_generator import TOKEN
 
 WITH_TESTS = f"{TRAINER_IMAGE}:{TESTS}"
 """PYTHONPATH of a program of these tests."""
-ONE_RANK = {"WORLD_SIZE": "1", "RANK": "0", "LOCAL_RANK": "0", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": "29500"}
-"""What torchrun would tell a program that takes its place."""
+ONE_RANK = {
+    "WORLD_SIZE": "1",
+    "RANK": "0",
+    "LOCAL_RANK": "0",
+    "LOCAL_WORLD_SIZE": "1",
+    "MASTER_ADDR": "127.0.0.1",
+    "MASTER_PORT": "29500",
+}
+"""What the launcher would tell a program that takes the place of its worker."""
 MOUNT_POINT = Path(VOLUME)
 LAUNCHER = ("-m", "grpo_trainer")
 BIND = f'mount --bind "$1" {VOLUME} && shift && exec "$@"'
@@ -98,7 +105,7 @@ class LearnerPod:
 @contextmanager
 def two_pods(folder: Path, config: RunConfig, program: Path, *arguments: str) -> Iterator[list[LearnerPod]]:
     """Of one rank each, which runs `program` instead of the launcher."""
-    place = {"WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free_port()), "LOCAL_RANK": "0"}
+    place = ONE_RANK | {"WORLD_SIZE": "2", "MASTER_PORT": str(free_port())}
     ranks = [
         LearnerPod(
             folder / str(rank),

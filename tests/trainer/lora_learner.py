@@ -1,6 +1,6 @@
 """A rank of a scripted learner (see there) of an adapter, which says at the end what it has come to.
 
-    torchrun ... lora_learner.py CONFIG zero3 OUT
+    python -m trainer.ranks 2 lora_learner.py CONFIG zero3 OUT
 
 Writes OUT/seen.pt: the base's parameters after training, what would be sent to generators, the model's logits.
 """

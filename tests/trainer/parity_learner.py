@@ -10,6 +10,7 @@ from unittest.mock import patch
 import torch
 from accelerate.state import AcceleratorState
 
+from grpo_contract.config import Deadlines
 from grpo_contract.pod import read_config
 from grpo_trainer import device, training
 from grpo_trainer.fleet import generation
@@ -27,7 +28,7 @@ def main() -> None:
     if mode == "plain":
         use_plain_ddp()
     with (
-        device.process_group("cpu", collective_timeout_s=600) if mode == "zero3" else plain_process_group(),
+        device.process_group("cpu", Deadlines()) if mode == "zero3" else plain_process_group(),
         patch.object(generation, "FleetGeneration", scripted(Path(script))),
     ):
         for case in cases:

@@ -1,6 +1,6 @@
 """A rank of a learner whose completions come from a script instead of generators; all else is the production code.
 
-    torchrun ... scripted_learner.py CONFIG {zero3|ddp} OUT
+    python -m trainer.ranks 2 scripted_learner.py CONFIG {zero3|ddp} OUT
 
 Writes OUT/rank<R>.json: how many elements of the parameters and of the optimizer's state this rank holds, and
 OUT/progress.json: what learner 0 said last. Completions
@@ -18,6 +18,7 @@ from typing import Any
 import torch
 from accelerate import PartialState
 
+from grpo_contract.config import Deadlines
 from grpo_contract.pod import read_config
 from grpo_trainer import building, device, training
 from grpo_trainer.fleet import generation
@@ -91,7 +92,7 @@ def main() -> None:
         use_plain_ddp()
     torch.set_num_threads(1)
     config = read_config(Path(sys.argv[1]))
-    with device.process_group("cpu", collective_timeout_s=600) if is_zero3 else plain_process_group():
+    with device.process_group("cpu", Deadlines()) if is_zero3 else plain_process_group():
         board = ProgressBoard(1)
         training.train(config, LearnerMetrics(None), board)
         if PartialState().is_main_process:

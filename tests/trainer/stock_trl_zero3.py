@@ -1,6 +1,6 @@
 """A rank of TRL as its users run it under DeepSpeed ZeRO-3, which leaves checkpoints on the volume.
 
-    torchrun ... stock_trl_zero3.py CONFIG
+    python -m trainer.ranks 2 stock_trl_zero3.py CONFIG
 
 Of the product, only what makes DeepSpeed work on CPU is used. What TRL's vLLM would answer is scripted.
 """
@@ -15,6 +15,7 @@ import torch
 from trl import GRPOConfig, GRPOTrainer
 from trl.trainer import grpo_trainer
 
+from grpo_contract.config import Deadlines
 from grpo_trainer.device import process_group, training_arguments
 from trainer.parity_inputs import digits
 from trainer.parity_trl import prompts_of
@@ -35,7 +36,7 @@ def main() -> None:
     torch.set_num_threads(1)
     recipe = json.loads(Path(sys.argv[1]).read_text())["recipe"]
     grpo_trainer.VLLMGeneration = lambda *_, **keys: ScriptedGeneration(None, **keys)
-    with process_group("cpu", collective_timeout_s=600):
+    with process_group("cpu", Deadlines()):
         GRPOTrainer(
             model=recipe["model_name_or_path"],
             reward_funcs=digits,

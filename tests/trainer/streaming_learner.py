@@ -1,6 +1,6 @@
 """scripted_learner.py, to which a folder with files in it is what a repository of the hub is: its rows can be streamed.
 
-torchrun ... streaming_learner.py CONFIG zero3 OUT
+python -m trainer.ranks 2 streaming_learner.py CONFIG zero3 OUT
 """
 
 from grpo_trainer.inputs import data

@@ -1,6 +1,6 @@
 """scripted_learner.py, which also writes OUT/synced.safetensors: the weights that generators were given last.
 
-torchrun ... synced_learner.py CONFIG zero3 OUT
+python -m trainer.ranks 2 synced_learner.py CONFIG zero3 OUT
 """
 
 import sys

@@ -1,13 +1,12 @@
 """What ranks of several pods do when one of the pods is asked to end: all of them the same."""
 
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
+
+from trainer.ranks import run_two_ranks
 
 RANKS = 2
 
@@ -15,16 +14,7 @@ RANKS = 2
 @pytest.fixture(scope="module")
 def results(tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Any]]:
     out = tmp_path_factory.mktemp("ranks")
-    script = Path(__file__).with_name("asked_rank.py")
-    subprocess.run(
-        [
-            *(sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={RANKS}"),
-            *(str(script), str(tiny_model), str(out)),
-        ],
-        env=os.environ | {"PYTHONPATH": ":".join(filter(None, sys.path)), "OMP_NUM_THREADS": "1"},
-        check=True,
-        timeout=300,
-    )
+    run_two_ranks("asked_rank.py", str(tiny_model), str(out))
     return [json.loads((out / f"rank{rank}.json").read_text()) for rank in range(RANKS)]
 
 

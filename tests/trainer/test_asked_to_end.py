@@ -13,15 +13,14 @@ from typing import Any, cast
 
 import pytest
 import torch
-from torch.distributed.elastic.multiprocessing.api import SignalException
 from transformers import TrainerState
 
 from grpo_contract.config import RunConfig
 from grpo_contract.environment import GRACE_PERIOD
 from grpo_trainer.building import fleet_settings
+from grpo_trainer.end_of_pod import EndOfPod
 from grpo_trainer.end_request import EXIT_CODE, AskedToEnd, EndRequest
 from grpo_trainer.ending import Ending
-from grpo_trainer.launch import EndOfWorkers
 from grpo_trainer.storage.checkpoint_files import MARKER
 from harness.waiting import wait_for
 from trainer.learner_inputs import learner_config, write_problems
@@ -138,48 +137,61 @@ def test_a_step_that_does_not_end(grace_period_s: int, held: Any, tmp_path: Path
     assert checkpoints(tmp_path) == []
 
 
-def test_how_long_workers_are_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    timers: list[float] = []
-    monkeypatch.setattr(signal, "signal", lambda number, handler: None)
-    monkeypatch.setattr(signal, "setitimer", lambda which, seconds: timers.append(seconds))
+Asked = tuple[EndOfPod, EndRequest]
+
+
+@pytest.fixture
+def asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Asked:
+    """Of a pod that has a minute for its workers."""
     monkeypatch.setenv(GRACE_PERIOD, "63")
     request = EndRequest(tmp_path)
-    workers = EndOfWorkers(request)
-    with pytest.raises(SignalException):
-        workers.ask(signal.SIGTERM, None)  # there is nothing to save
+    end_of_pod = EndOfPod(request)
+    assert not end_of_pod.is_due(1e9)
+    end_of_pod.ask(signal.SIGTERM, None)
+    return end_of_pod, request
+
+
+def test_workers_that_have_nothing_to_save(asked: Asked) -> None:
+    end_of_pod, request = asked
+    assert end_of_pod.is_due(100)
     assert not request.is_made()
 
+
+def test_workers_that_do_not_come_to_save(asked: Asked) -> None:
+    end_of_pod, request = asked
     request.heed(20)
-    workers.ask(signal.SIGTERM, None)
-    workers.ask(signal.SIGTERM, None)
-    assert (request.is_made(), timers) == (True, [20])
-    with pytest.raises(SignalException):
-        workers.look_again(signal.SIGALRM, None)  # they do not come to save
+    assert [end_of_pod.is_due(now_s) for now_s in (100, 119, 120)] == [False, False, True]
+    assert request.is_made()
+
+
+def test_workers_that_save_have_the_time_of_the_pod(asked: Asked) -> None:
+    end_of_pod, request = asked
+    request.heed(20)
+    assert not end_of_pod.is_due(100)
     request.heed(math.inf)
-    workers.look_again(signal.SIGALRM, None)
-    assert timers == [20, pytest.approx(60, abs=2)]
+    assert not end_of_pod.is_due(119)
+    request.ignore()  # they have saved, and end
+    assert [end_of_pod.is_due(now_s) for now_s in (121, 159, 160)] == [False, False, True]
 
+
+def test_a_pod_that_has_less_time_than_a_step(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(GRACE_PERIOD, "13")
-    late = EndOfWorkers(EndRequest(tmp_path / "of another pod"))
-    (tmp_path / "of another pod").mkdir()
-    EndRequest(tmp_path / "of another pod").heed(20)
-    late.ask(signal.SIGTERM, None)
-    assert timers[2:] == [pytest.approx(10, abs=1)]
+    request = EndRequest(tmp_path)
+    request.heed(20)
+    end_of_pod = EndOfPod(request)
+    end_of_pod.ask(signal.SIGTERM, None)
+    assert [end_of_pod.is_due(now_s) for now_s in (100, 109, 110)] == [False, False, True]
 
 
-def test_workers_that_cannot_be_asked_are_ended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("within_s", [20, math.inf])
+def test_workers_that_cannot_be_asked_are_ended(asked: Asked, within_s: float, monkeypatch: pytest.MonkeyPatch) -> None:
     def full(request: EndRequest) -> None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    timers: list[float] = []
-    monkeypatch.setattr(signal, "signal", lambda number, handler: None)
-    monkeypatch.setattr(signal, "setitimer", lambda which, seconds: timers.append(seconds))
     monkeypatch.setattr(EndRequest, "make", full)
-    request = EndRequest(tmp_path)
-    request.heed(20)
-    with pytest.raises(SignalException) as caught:
-        EndOfWorkers(request).ask(signal.SIGTERM, None)
-    assert (caught.value.sigval, timers) == (signal.SIGTERM, [20, 0])
+    end_of_pod, request = asked
+    request.heed(within_s)
+    assert end_of_pod.is_due(100)
 
 
 class PlayedLearner(SimpleNamespace):

@@ -11,7 +11,7 @@ from trainer.contained import CONTAINED
 from trainer.learner_inputs import learner_config
 from trainer.learner_pod import LearnerPod
 
-# As torchrun starts its workers: each in a session of its own. Its arguments: a mark, which the worker has as well, and
+# As a launcher starts its workers: each in a session of its own. Its arguments: a mark, which the worker has as well, and
 # after how many seconds it ends.
 STARTER = """
 import subprocess, sys, time

@@ -1,15 +1,13 @@
 """Only rank 0 talks to generators; every rank gets its own completions, or its share of the bad news."""
 
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from trainer.published import IN_SYNC
+from trainer.ranks import run_two_ranks
 from trainer.running_generator import RunningGenerator
 
 RANKS = 2
@@ -21,16 +19,7 @@ def results(
     generator: RunningGenerator, tiny_model: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> list[dict[str, Any]]:
     out = tmp_path_factory.mktemp("ranks")
-    script = Path(__file__).with_name("fleet_rank.py")
-    subprocess.run(
-        [
-            *(sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={RANKS}"),
-            *(str(script), str(tiny_model), generator.url, str(out)),
-        ],
-        env=os.environ | {"PYTHONPATH": ":".join(filter(None, sys.path)), "OMP_NUM_THREADS": "1"},
-        check=True,
-        timeout=300,
-    )
+    run_two_ranks("fleet_rank.py", str(tiny_model), generator.url, str(out))
     return [json.loads((out / f"rank{rank}.json").read_text()) for rank in range(RANKS)]
 
 

@@ -1,10 +1,6 @@
 """A model that is split by ZeRO-3 is never whole on a rank: what a sync takes beside its shard is bounded by one bucket."""
 
 import json
-import os
-import subprocess
-import sys
-from pathlib import Path
 
 import pytest
 import torch
@@ -14,6 +10,7 @@ from grpo_trainer.fleet import gathering
 from grpo_trainer.fleet.gathering import buckets
 from grpo_trainer.fleet.snapshot import MOST_THREADS
 from trainer.gathering_rank import BUCKET_BYTES, LARGE_BYTES, LAYERS, WIDTH
+from trainer.ranks import run_two_ranks
 
 RANKS = 2
 WHOLE_BYTES = LAYERS * WIDTH * WIDTH * 4
@@ -24,16 +21,7 @@ AT_ONCE = {"MALLOC_MMAP_THRESHOLD_": str(1 << 18)}
 @pytest.fixture(scope="module")
 def results(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, int]]:
     out = tmp_path_factory.mktemp("ranks")
-    script = Path(__file__).with_name("gathering_rank.py")
-    subprocess.run(
-        [
-            *(sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={RANKS}"),
-            *(str(script), str(out)),
-        ],
-        env=os.environ | AT_ONCE | {"PYTHONPATH": ":".join(filter(None, sys.path)), "OMP_NUM_THREADS": "1"},
-        check=True,
-        timeout=300,
-    )
+    run_two_ranks("gathering_rank.py", str(out), env=AT_ONCE)
     return [json.loads((out / f"rank{rank}.json").read_text()) for rank in range(RANKS)]
 
 

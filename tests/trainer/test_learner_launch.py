@@ -5,7 +5,6 @@ import signal
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -152,9 +151,22 @@ def test_no_generator_until_the_deadline(tiny_model: Path, data: Path, start: An
     assert failure_of(pod)["reason"] == "GeneratorsLost"
 
 
-def test_learner_0_without_a_name(tiny_model: Path, data: Path, start: Any) -> None:
-    pod = start(learner_config(tiny_model, data, host="learner-0.invalid", deadlines=Deadlines(rendezvous_s=7)))
-    assert pod.wait(60) == 1
+@pytest.fixture
+def start_second(start: Any, tiny_model: Path, data: Path) -> Any:
+    """The second one of two learners."""
+
+    def start_pod(host: str, rendezvous_s: float) -> LearnerPod:
+        deadlines = Deadlines(rendezvous_s=rendezvous_s)
+        config = learner_config(tiny_model, data, processes=1, pods=2, host=host, deadlines=deadlines)
+        pod: LearnerPod = start(config, env={JOB_INDEX: "1"})
+        return pod
+
+    return start_pod
+
+
+def test_learner_0_without_a_name(start_second: Any) -> None:
+    pod = start_second("learner-0.invalid", 7)
+    assert pod.wait(START_S) == 1
     assert failure_of(pod) == {
         "reason": "RendezvousTimeout",
         "message": "learner 0 (learner-0.invalid) had no DNS record for 7 s: "
@@ -162,28 +174,26 @@ def test_learner_0_without_a_name(tiny_model: Path, data: Path, start: Any) -> N
     }
     assert pod.log.read_text().count("WARNING") == 1
     assert (
-        "WARNING learner 0 (learner-0.invalid) has no DNS record yet: look at the events of its pod, and at the cluster's "
-        "DNS. The attempt ends after 7 s without one (said once).\n"
+        "WARNING [rank 1] learner 0 (learner-0.invalid) had no DNS record for 5 s: look at the events of its pod, and at the cluster's "
+        "DNS. The attempt ends after 7 s of it (said once).\n"
     ) in pod.log.read_text()
 
 
-def test_a_learner_that_finds_nobody_at_the_name(
-    tiny_model: Path, data: Path, start: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv(JOB_INDEX, "1")
-    pod = start(learner_config(tiny_model, data, pods=2, deadlines=Deadlines(rendezvous_s=3)))
-    assert pod.wait(START_S) == 1
-    assert failure_of(pod)["reason"] == "RendezvousTimeout"
-    assert "INFO waiting for all 2 learner pods to meet at localhost, for 3 s at most\n" in pod.log.read_text()
-
-
-def test_other_pods_that_do_not_come(tiny_model: Path, data: Path, start: Any) -> None:
-    pod = start(learner_config(tiny_model, data, pods=2, deadlines=Deadlines(rendezvous_s=3)))
+def test_a_learner_that_finds_nobody_at_the_name(start_second: Any) -> None:
+    pod = start_second("localhost", 3)
     assert pod.wait(START_S) == 1
     assert failure_of(pod) == {
         "reason": "RendezvousTimeout",
-        "message": "not all 2 learner pods met at localhost within 3 s: "
-        "look for learner pods that are pending or failed.",
+        "message": "learner 0 (localhost) did not answer at port 29500 for 3 s: look at its log, and at the events of its pod.",
+    }
+
+
+def test_other_pods_that_do_not_come(tiny_model: Path, data: Path, start: Any) -> None:
+    pod = start(learner_config(tiny_model, data, pods=3, deadlines=Deadlines(rendezvous_s=3)))
+    assert pod.wait(START_S) == 1
+    assert failure_of(pod) == {
+        "reason": "RendezvousTimeout",
+        "message": "learner 1, 2 (of 3) did not come for 3 s: look for learner pods that are pending or failed.",
     }
 
 
@@ -202,8 +212,7 @@ FOR_MEMORY = "probably for memory: raise spec.learners.resources.limits.memory."
     ],
 )
 def test_cause_and_remedy_are_of_one_worker(codes: dict[int, int], is_users: bool, message: str) -> None:
-    failures = {rank: SimpleNamespace(exitcode=code) for rank, code in codes.items()}
-    error = worker_failure(SimpleNamespace(failures=failures))
+    error = worker_failure(codes)
     assert (isinstance(error, UserError), error.failure.reason, str(error)) == (is_users, "LearnerError", message)
 
 

@@ -25,9 +25,10 @@ from trainer.learner_inputs import OWN_REWARD, learner_config, write_own_reward,
 from trainer.learner_pod import LearnerPod
 from trainer.lora_learner import TOKENS
 from trainer.published import IN_SYNC
+from trainer.ranks import RUN_S
 from trainer.run_with_generator import run_with_generator
 from trainer.running_generator import RunningGenerator
-from trainer.test_zero3 import RUN_S, Finished, numbers, without_model
+from trainer.test_zero3 import Finished, numbers, without_model
 from trainer.test_zero3 import run as run_ranks
 
 PROGRAM = Path(__file__).with_name("lora_learner.py")

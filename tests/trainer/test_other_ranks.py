@@ -17,7 +17,8 @@ from grpo_trainer.storage.checkpoint_files import LATEST
 from grpo_trainer.storage.other_ranks import make_universal
 from trainer.learner_inputs import learner_config, write_problems
 from trainer.learner_pod import WITH_TESTS, LearnerPod
-from trainer.test_zero3 import RUN_S, SCRIPTED, TORCHRUN, Finished, without_model
+from trainer.ranks import RUN_S
+from trainer.test_zero3 import SCRIPTED, Finished, without_model
 
 STEPS = 8
 
@@ -34,14 +35,10 @@ def config(tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> RunCon
 
 def run_on(num_ranks: int, folder: Path, config: RunConfig) -> Finished:
     learners = config.learners.model_copy(update={"processes_per_pod": num_ranks})
-    program = [
-        str(num_ranks) if before == "--nproc-per-node" else word
-        for before, word in zip(["", *TORCHRUN], TORCHRUN, strict=False)
-    ]
     pod = LearnerPod(
         folder,
         config := config.model_copy(update={"learners": learners}),
-        program=[*program, str(SCRIPTED)],
+        program=["-m", "trainer.ranks", str(num_ranks), str(SCRIPTED)],
         arguments=["zero3", str(folder)],
         env={"PYTHONPATH": WITH_TESTS},
     )

@@ -19,10 +19,11 @@ from trainer.learner_inputs import OWN_REWARD, learner_config, write_own_reward,
 from trainer.learner_pod import LearnerPod
 from trainer.lora_learner import TOKENS
 from trainer.published import IN_SYNC
+from trainer.ranks import RUN_S
 from trainer.run_with_generator import run_with_generator
 from trainer.running_generator import RunningGenerator
 from trainer.test_lora import LORA, STEPS, run, seen
-from trainer.test_zero3 import RUN_S, Finished, numbers, without_model
+from trainer.test_zero3 import Finished, numbers, without_model
 
 QLORA: dict[str, Any] = LORA | {"load_in_4bit": True, "use_bnb_nested_quant": True, "optim": "paged_adamw_8bit"}
 EMBEDDINGS = "model.embed_tokens.weight"

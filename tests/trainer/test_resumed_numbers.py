@@ -17,7 +17,8 @@ from grpo_trainer.storage.checkpoint_files import MARKER
 from harness.moved_clock import moved_clock
 from trainer.learner_inputs import learner_config, write_problems
 from trainer.learner_pod import WITH_TESTS, LearnerPod
-from trainer.test_zero3 import RUN_S, TORCHRUN, Finished, Logs, run
+from trainer.ranks import RUN_S, TWO_RANKS
+from trainer.test_zero3 import Finished, Logs, run
 
 KILLED = Path(__file__).with_name("killed_learner.py")
 STEPS = 8
@@ -61,7 +62,7 @@ def killed(config: RunConfig, tmp_path_factory: pytest.TempPathFactory) -> Path:
     pod = LearnerPod(
         folder,
         config,
-        program=[*TORCHRUN, str(KILLED)],
+        program=[*TWO_RANKS, str(KILLED)],
         arguments=["zero3", str(folder), str(KILLED_IN)],
         env={"PYTHONPATH": WITH_TESTS},
     )

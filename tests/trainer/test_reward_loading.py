@@ -171,14 +171,14 @@ def test_processes_of_a_rank(cpus: int, ranks: str, processes: int, monkeypatch:
 
 
 RANK = {"HOME": "/scratch", "RANK": "11", "LOCAL_RANK": "3", "WORLD_SIZE": "16", "PYTHONUNBUFFERED": "1"}
-TORCHRUN = {"MASTER_ADDR": "a", "MASTER_PORT": "1", "TORCHELASTIC_RUN_ID": "r", "ACCELERATE_USE_DEEPSPEED": "true"}
+MEETING = {"MASTER_ADDR": "a", "MASTER_PORT": "1", "ACCELERATE_USE_DEEPSPEED": "true"}
 
 
 @pytest.mark.parametrize(
     ("visible", "own"), [({}, "3"), ({"CUDA_VISIBLE_DEVICES": "4,5,6,7"}, "7"), ({"CUDA_VISIBLE_DEVICES": ""}, "3")]
 )
 def test_a_process_is_no_rank_and_has_the_ranks_gpu(visible: dict[str, str], own: str) -> None:
-    ours: dict[str, Any] = RANK | TORCHRUN | visible
+    ours: dict[str, Any] = RANK | MEETING | visible
     assert environment_of_process(ours, "cpu") == RANK | visible
     assert environment_of_process(ours, "cuda") == RANK | {"CUDA_VISIBLE_DEVICES": own, "LOCAL_RANK": "0"}
 

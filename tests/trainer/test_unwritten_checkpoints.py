@@ -13,7 +13,8 @@ from grpo_contract.config import CheckpointConfig, RunConfig
 from grpo_trainer.storage.checkpoint_files import MARKER
 from trainer.learner_inputs import learner_config, write_problems
 from trainer.learner_pod import WITH_TESTS, LearnerPod
-from trainer.test_zero3 import TORCHRUN, Finished, numbers, run
+from trainer.ranks import TWO_RANKS
+from trainer.test_zero3 import Finished, numbers, run
 
 HINDERED = Path(__file__).with_name("hindered_learner.py")
 STEPS = 8
@@ -46,7 +47,7 @@ def hindered_run(folder: Path, config: RunConfig, how: str, rank: int) -> Finish
     pod = LearnerPod(
         folder,
         config,
-        program=[*TORCHRUN, str(HINDERED)],
+        program=[*TWO_RANKS, str(HINDERED)],
         arguments=["zero3", str(folder), how, str(rank)],
         env={"PYTHONPATH": WITH_TESTS},
     )

@@ -8,7 +8,9 @@ from grpo_contract.failure import PodReason, RunFailure
 from grpo_trainer import waiting
 from grpo_trainer.waiting import wait_until
 
-FAILURE = RunFailure(PodReason.RENDEZVOUS_TIMEOUT, "nobody came")
+
+def failure() -> RunFailure:
+    return RunFailure(PodReason.RENDEZVOUS_TIMEOUT, "nobody came")
 
 
 class Clock:
@@ -37,11 +39,11 @@ def after(seconds: float, clock: Clock) -> Callable[[], bool]:
 @pytest.mark.parametrize(("comes_after_s", "told_at"), [(0, []), (4, []), (5, []), (6, [5]), (30, [5])])
 def test_who_waits_long_is_told_once(comes_after_s: float, told_at: list[float], clock: Clock) -> None:
     told: list[float] = []
-    wait_until(after(comes_after_s, clock), 60, 1, FAILURE, tell_after_s=5, tell=lambda: told.append(clock.now))
+    wait_until(after(comes_after_s, clock), 60, 1, failure, tell_after_s=5, tell=lambda: told.append(clock.now))
     assert (told, clock.now) == (told_at, comes_after_s)
 
 
 def test_a_wait_ends_in_its_reason(clock: Clock) -> None:
     with pytest.raises(RunFailure, match="nobody came"):
-        wait_until(lambda: False, 60, 1, FAILURE)
+        wait_until(lambda: False, 60, 1, failure)
     assert clock.now == 61

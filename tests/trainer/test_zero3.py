@@ -22,21 +22,9 @@ from grpo_trainer.storage import final_model
 from grpo_trainer.storage.checkpoint_files import MARKER
 from trainer.learner_inputs import NUM_PROBLEMS, learner_config, write_problems
 from trainer.learner_pod import WITH_TESTS, LearnerPod
+from trainer.ranks import RUN_S, TWO_RANKS
 
 SCRIPTED = Path(__file__).with_name("scripted_learner.py")
-TORCHRUN = [
-    "-m",
-    "torch.distributed.run",
-    "--nnodes",
-    "1",
-    "--nproc-per-node",
-    "2",
-    "--master-addr",
-    "localhost",
-    "--master-port",
-    "29500",
-]
-RUN_S = 300
 STEPS = 8
 RESUMED_FROM = 4
 
@@ -76,7 +64,7 @@ def run(
     pod = LearnerPod(
         folder,
         config,
-        program=[*TORCHRUN, str(program)],
+        program=[*TWO_RANKS, str(program)],
         arguments=[mode, str(folder)],
         env={"PYTHONPATH": WITH_TESTS, **(env or {})},
     )

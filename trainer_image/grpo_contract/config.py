@@ -116,8 +116,8 @@ class Deadlines(_Config):
 
     @property
     def launch_s(self) -> float:
-        """Until a learner pod serves its state: its launcher loads three things, and has waited for the others twice."""
-        return 3 * self.loading_s + 2 * self.rendezvous_s
+        """Until a learner pod serves its state: its launcher loads three things."""
+        return 3 * self.loading_s
 
     @property
     def update_s(self) -> float:

@@ -11,7 +11,7 @@ LOGS: Final = "GRPO_LOGS"
 """How processes write their log; also set for the operator. Started by hand they write text."""
 LOGS_AS_JSON: Final = "json"
 JOB_INDEX: Final = "JOB_COMPLETION_INDEX"
-"""Set by the Job controller in pods of an Indexed Job: the node rank of torchrun."""
+"""Set by the Job controller in pods of an Indexed Job: the place of a learner pod among all."""
 
 LAUNCHED_AT: Final = "GRPO_LAUNCHED_AT"
 """Set by a learner's launcher for its workers: when it started, in seconds since the machine did (CLOCK_BOOTTIME)."""

@@ -100,9 +100,9 @@ class Failure(BaseModel):
 class RunFailure(Exception):
     """Ends a pod with a named reason. Another attempt may succeed."""
 
-    def __init__(self, reason: str, message: str) -> None:
+    def __init__(self, reason: str, message: str, *, follows: bool = False) -> None:
         super().__init__(message)
-        self.failure = Failure(reason=reason, message=message)
+        self.failure = Failure(reason=reason, message=message, follows=follows)
 
 
 class UserError(RunFailure):

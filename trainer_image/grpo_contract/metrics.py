@@ -67,11 +67,11 @@ class StartupPart(StrEnum):
     """What follows each other from the start of learner 0's container; the values of grpo_startup_seconds{part}."""
 
     LAUNCH = "launch"
-    """The launcher: checks of the recipe, learner 0's DNS record, torchrun, which waits for the other learners."""
+    """The launcher, which checks the recipe."""
     IMPORTS = "imports"
     """The libraries: torch, transformers, TRL."""
     RANKS = "ranks"
-    """All ranks meet in one process group."""
+    """All ranks come, and meet in one process group."""
     TOKENIZER = "tokenizer"
     """With the checks of the recipe that need TRL; downloads included."""
     REWARDS = "rewards"

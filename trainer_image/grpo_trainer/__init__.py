@@ -1,4 +1,4 @@
-"""The learner: torchrun, DeepSpeed ZeRO-3 and TRL's GRPOTrainer, fed by a fleet of generators.
+"""The learner: DeepSpeed ZeRO-3 and TRL's GRPOTrainer, fed by a fleet of generators.
 
 TRL owns the algorithm (loss, advantages, KL, clipping). What is here is what TRL lacks on Kubernetes: launching,
 loading with errors that name the remedy, checkpoints that survive pods, metrics, progress. It knows nothing of

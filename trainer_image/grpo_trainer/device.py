@@ -10,8 +10,9 @@ from contextlib import contextmanager
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final
 
-from grpo_contract.config import Device
+from grpo_contract.config import Deadlines, Device
 from grpo_trainer.instruments.main_thread import MAIN_THREAD, Step
+from grpo_trainer.rendezvous import meet
 
 if TYPE_CHECKING:
     from accelerate import PartialState
@@ -28,7 +29,7 @@ CPU_ARGUMENTS: Final[dict[str, Any]] = {"bf16": False, "fp16": False, "tf32": No
 
 
 @contextmanager
-def process_group(device: Device, collective_timeout_s: float) -> Iterator["PartialState"]:
+def process_group(device: Device, deadlines: Deadlines) -> Iterator["PartialState"]:
     """Joined to the process group under DeepSpeed. Must come before any TrainingArguments.
 
     A rank that is done leaves the group: an interpreter that ends with gloo's threads still running aborts now and then
@@ -43,10 +44,15 @@ def process_group(device: Device, collective_timeout_s: float) -> Iterator["Part
     from torch.distributed import distributed_c10d
 
     # DeepSpeed makes groups of its own and gives them no time-out: torch's is ten minutes with NCCL.
-    distributed_c10d.default_pg_timeout = timedelta(seconds=collective_timeout_s)
-    distributed_c10d.default_pg_nccl_timeout = timedelta(seconds=collective_timeout_s)
+    timeout = timedelta(seconds=deadlines.library_s)
+    distributed_c10d.default_pg_timeout = distributed_c10d.default_pg_nccl_timeout = timeout
+    store = meet(deadlines.rendezvous_s)
     with MAIN_THREAD.within(Step.RENDEZVOUS):
-        ranks = PartialState(backend=BACKENDS[device], timeout=timedelta(seconds=collective_timeout_s))
+        rank, num_ranks = int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"])
+        distributed_c10d.init_process_group(
+            BACKENDS[device], timeout=timeout, world_size=num_ranks, rank=rank, store=store
+        )
+        ranks = PartialState(backend=BACKENDS[device], timeout=timeout)  # finds the group, as does DeepSpeed
     yield ranks
     ranks.destroy_process_group()
 

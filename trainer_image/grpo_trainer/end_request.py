@@ -20,8 +20,7 @@ class AskedToEnd(RunFailure):
     """A pod of the attempt was asked to end, and all ranks end with it. `follows`: another one than this."""
 
     def __init__(self, message: str, *, follows: bool = False) -> None:
-        super().__init__(PodReason.LEARNER_ASKED_TO_END, message)
-        self.failure = self.failure.model_copy(update={"follows": follows})
+        super().__init__(PodReason.LEARNER_ASKED_TO_END, message, follows=follows)
 
 
 class EndRequest:

@@ -1,4 +1,4 @@
-"""Waiting for what others do, with a deadline that ends in a named reason. No torch: the launcher waits too."""
+"""Waiting for what others do, with a deadline that ends in a named reason."""
 
 import math
 import time
@@ -11,7 +11,7 @@ def wait_until(
     is_so: Callable[[], bool],
     deadline_s: float,
     every_s: float,
-    failure: RunFailure,
+    failure: Callable[[], RunFailure],
     *,
     tell_after_s: float = math.inf,
     tell: Callable[[], None] = lambda: None,
@@ -19,13 +19,13 @@ def wait_until(
     """`tell` is called once, when it is not so for `tell_after_s`.
 
     Raises:
-        RunFailure: `failure`, when it is not so within `deadline_s`.
+        RunFailure: what `failure` says, when it is not so within `deadline_s`.
     """
     begun, is_told = time.monotonic(), False
     while not is_so():
         waited_s = time.monotonic() - begun
         if waited_s > deadline_s:
-            raise failure
+            raise failure()
         if waited_s >= tell_after_s and not is_told:
             is_told = True
             tell()

@@ -1,4 +1,4 @@
-"""One process of torchrun: a rank of the run, from its configuration to its exit code.
+"""One process of a learner pod: a rank of the run, from its configuration to its exit code.
 
 The HTTP port opens before anything heavy is imported, so that whoever asks sees a learner that is loading.
 """
@@ -65,7 +65,7 @@ def learn(config: RunConfig) -> None:
     startup.end(StartupPart.IMPORTS, now())
     importing.close()
     Watchdog(config.deadlines, collectives_begun)
-    with process_group(config.learners.device, config.deadlines.library_s) as ranks:
+    with process_group(config.learners.device, config.deadlines) as ranks:
         startup.end(StartupPart.RANKS, now())
         model_folder = train(config, metrics, board)
         board.update(stage=Stage.FINISHED, model=str(model_folder))

@@ -339,7 +339,7 @@ class GRPORunSpec(ApiModel):
             "today.",
         ),
     ] = "current"
-    learners: Annotated[Learners, Field(description="Pods that learn: torchrun, DeepSpeed ZeRO-3, TRL.")] = Learners()
+    learners: Annotated[Learners, Field(description="Pods that learn: DeepSpeed ZeRO-3, TRL.")] = Learners()
     generators: Annotated[Generators, Field(description="Pods that write completions: vLLM.")] = Generators()
     sampling: Sampling = Sampling()
     storage: Storage = Storage()

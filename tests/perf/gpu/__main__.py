@@ -21,6 +21,7 @@ from harness.daemons import WITH_THE_TEST, free_port
 from harness.layout import ROOT
 from perf.gpu.table import table
 from perf.result import Figures, write
+from trainer.learner_pod import ONE_RANK
 
 RESULT: Final = ROOT / "build" / "bench" / "gpu.json"
 LIMITS_S: Final = {"machine": 60, "sizes": 90, "ours": 180, "stock": 180, "changes": 240, "transfers": 240}
@@ -148,9 +149,8 @@ class Bench:
 
     def _environment(self) -> dict[str, str]:
         """Of the only rank of a run."""
-        rank = {"WORLD_SIZE": "1", "RANK": "0", "LOCAL_RANK": "0", "MASTER_ADDR": "127.0.0.1"}
         own = {environment.TOKEN_FILE: str(self._folder / "token"), "HF_HUB_OFFLINE": "1", "HF_HOME": str(self._folder)}
-        return os.environ | rank | own | {"MASTER_PORT": str(free_port())}
+        return os.environ | ONE_RANK | own | {"MASTER_PORT": str(free_port())}
 
 
 def is_of_same_learner(row: Figures, measurement: Measurement) -> bool:

@@ -52,7 +52,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder, server:
         config = run.run_config(Path(model), Path(folder), batch, STEPS, max_staleness)
         with (
-            device.process_group(config.learners.device, config.deadlines.collective_s),
+            device.process_group(config.learners.device, config.deadlines),
             run.learner_of(config, Path(folder), phases) as learner,
         ):
             learner.add_callback(times)

@@ -51,7 +51,7 @@ def learner_with(kind: type[WithoutFleet], size: Size, model: Path, steps: int) 
     with tempfile.TemporaryDirectory() as folder, patch.object(generation, "FleetGeneration", made):
         config = run.run_config(model, Path(folder), size.watched, steps)
         with (
-            device.process_group(config.learners.device, config.deadlines.collective_s),
+            device.process_group(config.learners.device, config.deadlines),
             run.learner_of(config, Path(folder), LearnerMetrics(None)) as learner,
         ):
             yield learner

@@ -11,6 +11,7 @@ from pathlib import Path
 from trl import GRPOTrainer
 from trl.trainer import grpo_trainer
 
+from grpo_contract.config import Deadlines
 from grpo_trainer import device
 from perf.gpu import run
 from perf.gpu.answers import InstantGenerators, even_share
@@ -30,7 +31,7 @@ def main() -> None:
     times = StepTimes()
     with tempfile.TemporaryDirectory() as folder:
         recipe = run.run_config(model, Path(folder), batch, STEPS).recipe
-        with device.process_group(run.device(), collective_timeout_s=600):
+        with device.process_group(run.device(), Deadlines()):
             trainer = GRPOTrainer(
                 model=recipe["model_name_or_path"],
                 reward_funcs=even_share,

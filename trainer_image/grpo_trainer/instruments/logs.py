@@ -18,7 +18,6 @@ LEVELS: Final = {
         logging.WARNING,
     ),
     "torch.utils.flop_counter": logging.ERROR,  # there is no triton on CPUs, and no need for it
-    "torch.distributed.elastic.multiprocessing.api": logging.CRITICAL,  # the launcher says how a worker ended
     "grpo_trainer.reports.partition": logging.INFO,  # each rank has its own
 }
 QUIET_ENVIRONMENT: Final = {

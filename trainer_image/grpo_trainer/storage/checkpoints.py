@@ -77,7 +77,7 @@ def wait_until_visible(checkpoint: Path, deadline_s: float = VISIBLE_WITHIN_S) -
         f"{marker} is there for learner 0, but {pod_name()} has not seen it for {deadline_s:.0f} s: "
         f"look whether both nodes mount the same volume.",
     )
-    wait_until(marker.exists, deadline_s, LOOK_EVERY_S, unseen)
+    wait_until(marker.exists, deadline_s, LOOK_EVERY_S, lambda: unseen)
 
 
 def remember_newest(folder: Path, step: int | None) -> None:

@@ -74,7 +74,7 @@ def make_universal(checkpoint: Path) -> None:
         f"{checkpoint / LATEST_UNIVERSAL} is there for learner 0, but {pod_name()} does not see it: look whether both nodes "
         "mount the same volume.",
     )
-    wait_until((checkpoint / LATEST_UNIVERSAL).exists, VISIBLE_WITHIN_S, LOOK_EVERY_S, unseen)
+    wait_until((checkpoint / LATEST_UNIVERSAL).exists, VISIBLE_WITHIN_S, LOOK_EVERY_S, lambda: unseen)
 
 
 def remove_universal(checkpoint: Path) -> None:
