@@ -8,6 +8,9 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
+from grpo_operator.api.status import ConditionType
+from grpo_operator.reconcile.reasons import Reason
+
 RUNBOOKS: Final = "docs/runbooks"
 
 
@@ -78,7 +81,8 @@ def in_phase(phases: str) -> str:
 
 def while_training(expr: str) -> str:
     """Not while a trained model is saved or evaluated: the phase is Running then, too."""
-    after = operator("grpo_run_condition", 'type="Progressing", reason=~"Saving|Evaluating"')
+    reasons = f"{Reason.SAVING}|{Reason.EVALUATING}"
+    after = operator("grpo_run_condition", f'type="{ConditionType.PROGRESSING}", reason=~"{reasons}"')
     return f"({expr}) and on (namespace, run) {in_phase('Running')} unless on (namespace, run) {after}"
 
 
