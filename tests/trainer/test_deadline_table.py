@@ -26,7 +26,7 @@ def broken_after(connections: keep_alive.SocketOptions) -> float:
 
 
 ROWS: dict[str, tuple[float, ...]] = {
-    "Learner pods find each other": (USUAL.rendezvous_s,),
+    "Learner processes find each other": (USUAL.rendezvous_s,),
     "Learners load one thing": (USUAL.loading_s,),
     "A module of reward functions is imported": (USUAL.rewards_loading_s,),
     "A generator starts": (USUAL.generators_s,),

@@ -189,11 +189,11 @@ def test_a_learner_that_finds_nobody_at_the_name(start_second: Any) -> None:
 
 
 def test_other_pods_that_do_not_come(tiny_model: Path, data: Path, start: Any) -> None:
-    pod = start(learner_config(tiny_model, data, pods=3, deadlines=Deadlines(rendezvous_s=3)))
+    pod = start(learner_config(tiny_model, data, processes=1, pods=3, deadlines=Deadlines(rendezvous_s=3)))
     assert pod.wait(START_S) == 1
     assert failure_of(pod) == {
         "reason": "RendezvousTimeout",
-        "message": "learner 1, 2 (of 3) did not come for 3 s: look for learner pods that are pending or failed.",
+        "message": "learner 1, 2 (of 3) did not come for 3 s: look for learner pods that are pending or failed, and at their logs.",
     }
 
 

@@ -171,7 +171,12 @@ def test_processes_of_a_rank(cpus: int, ranks: str, processes: int, monkeypatch:
 
 
 RANK = {"HOME": "/scratch", "RANK": "11", "LOCAL_RANK": "3", "WORLD_SIZE": "16", "PYTHONUNBUFFERED": "1"}
-MEETING = {"MASTER_ADDR": "a", "MASTER_PORT": "1", "ACCELERATE_USE_DEEPSPEED": "true"}
+MEETING = {
+    "MASTER_ADDR": "a",
+    "MASTER_PORT": "1",
+    "TORCHELASTIC_USE_AGENT_STORE": "True",
+    "ACCELERATE_USE_DEEPSPEED": "true",
+}
 
 
 @pytest.mark.parametrize(

@@ -91,7 +91,7 @@ def test_processes_that_do_not_come(tmp_path: Path) -> None:
     alone = LearnerPod(tmp_path, config, program=[str(RANK)], arguments=["a_long_step"], env=env)
     assert end_of(alone) == {
         "reason": "RendezvousTimeout",
-        "message": f"learner 1 (of 2) did not come for {DEADLINE_S} s: look for learner pods that are pending or failed.",
+        "message": f"learner 1 (of 2) did not come for {DEADLINE_S} s: look for learner pods that are pending or failed, and at their logs.",
     }
 
 

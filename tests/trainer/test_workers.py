@@ -41,9 +41,15 @@ def test_places_among_all_ranks() -> None:
     ]
 
 
-def test_the_work_is_over_when_all_have_done_theirs() -> None:
-    with two("time.sleep(rank)") as workers:
+def test_the_work_is_over_when_all_have_done_theirs(tmp_path: Path) -> None:
+    done, go = tmp_path / "done", tmp_path / "go"
+    program = (
+        f"if rank == 0: open({str(done)!r}, 'w')\nwhile rank and not os.path.exists({str(go)!r}): time.sleep(0.05)"
+    )
+    with two(program) as workers:
+        wait_for("rank 0", done.exists, START_S)
         assert not workers.are_over()
+        go.touch()
         wait_until_over(workers)
         assert workers.failed() == {}
     assert workers.failed() == {}

@@ -35,6 +35,7 @@ FAILURE = JobFailure(reason="BackoffLimitExceeded", message="limit.", since=NOW 
 RENDEZVOUS = failure_text(PodReason.RENDEZVOUS_TIMEOUT, "Learner 1 did not come.")
 ASKED = failure_text(PodReason.LEARNER_ASKED_TO_END, "Step 7 is saved.")
 FOLLOWED = failure_text(PodReason.LEARNER_ASKED_TO_END, "Another was.", follows=True)
+LEFT = failure_text(PodReason.LEARNER_ERROR, "Learner 0 left.", follows=True)
 OUT_OF_TIME = failure_text(PodReason.COLLECTIVE_TIMEOUT, "No progress.")
 LOST_IT = failure_text(PodReason.LEARNER_ERROR, "Connection closed.")
 MISTAKE = failure_text(PodReason.DATASET_NOT_FOUND, "recipe.dataset_name: correct it.")
@@ -131,6 +132,10 @@ CASES: dict[str, tuple[list[ObservedPod], str, str]] = {
     "of equals the first": (
         [failed_learner(0, text=failure_text(PodReason.LEARNER_ERROR, "Late."), at_s=10), failed_learner(1, text=RENDEZVOUS, at_s=11)],
         PodReason.RENDEZVOUS_TIMEOUT, "Learner 1",
+    ),
+    "learners that were missing before one that was left by who missed them, and ended a moment earlier": (
+        [failed_learner(0, text=RENDEZVOUS, at_s=10), failed_learner(1, text=LEFT, at_s=11)],
+        PodReason.RENDEZVOUS_TIMEOUT, "Learner 1 did not come.",
     ),
     "a learner that is out of time before one that missed it a moment earlier": (
         [failed_learner(0, text=LOST_IT, at_s=12), failed_learner(1, text=OUT_OF_TIME, at_s=11)],

@@ -15,6 +15,8 @@ JOB_INDEX: Final = "JOB_COMPLETION_INDEX"
 
 LAUNCHED_AT: Final = "GRPO_LAUNCHED_AT"
 """Set by a learner's launcher for its workers: when it started, in seconds since the machine did (CLOCK_BOOTTIME)."""
+RENDEZVOUS: Final = "GRPO_RENDEZVOUS"
+"""Set by a learner's launcher for its workers: of which run and attempt those are that they are to meet."""
 GRACE_PERIOD: Final = "GRPO_GRACE_PERIOD_S"
 """Of the pod: seconds from SIGTERM until it is killed."""
 END_REQUEST: Final = "GRPO_END_REQUEST"

@@ -12,12 +12,16 @@ from typing import TYPE_CHECKING, Any, Final
 
 from grpo_contract.config import Deadlines, Device
 from grpo_trainer.instruments.main_thread import MAIN_THREAD, Step
-from grpo_trainer.rendezvous import meet
+from grpo_trainer.rendezvous import meeting
 
 if TYPE_CHECKING:
     from accelerate import PartialState
 
 BACKENDS: Final[dict[Device, str]] = {"cuda": "nccl", "cpu": "gloo"}
+
+STORE_IS_THERE: Final = {"TORCHELASTIC_USE_AGENT_STORE": "True"}
+"""As torchrun tells ranks: torch does not serve one at MASTER_PORT, but asks the one that is there. DeepSpeed takes no store, and
+knows best what a process group on GPUs is made with."""
 
 COMMON_ARGUMENTS: Final[dict[str, Any]] = {
     "accelerator_config": {"use_configured_state": True},
@@ -46,15 +50,12 @@ def process_group(device: Device, deadlines: Deadlines) -> Iterator["PartialStat
     # DeepSpeed makes groups of its own and gives them no time-out: torch's is ten minutes with NCCL.
     timeout = timedelta(seconds=deadlines.library_s)
     distributed_c10d.default_pg_timeout = distributed_c10d.default_pg_nccl_timeout = timeout
-    store = meet(deadlines.rendezvous_s)
-    with MAIN_THREAD.within(Step.RENDEZVOUS):
-        rank, num_ranks = int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"])
-        distributed_c10d.init_process_group(
-            BACKENDS[device], timeout=timeout, world_size=num_ranks, rank=rank, store=store
-        )
-        ranks = PartialState(backend=BACKENDS[device], timeout=timeout)  # finds the group, as does DeepSpeed
-    yield ranks
-    ranks.destroy_process_group()
+    with meeting(deadlines.rendezvous_s):
+        os.environ.update(STORE_IS_THERE)
+        with MAIN_THREAD.within(Step.RENDEZVOUS):
+            ranks = PartialState(backend=BACKENDS[device], timeout=timeout)
+        yield ranks
+        ranks.destroy_process_group()
 
 
 def collectives_begun() -> int:

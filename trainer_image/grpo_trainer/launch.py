@@ -20,7 +20,7 @@ from grpo_contract import environment
 from grpo_contract.config import RunConfig
 from grpo_contract.failure import USER_ERROR_EXIT_CODE, Failure, PodReason, RunFailure, UserError
 from grpo_contract.files import CONFIG_FILE
-from grpo_contract.pod import read_config, report_failure
+from grpo_contract.pod import attempt, read_config, report_failure
 from grpo_trainer import preflight
 from grpo_trainer.end_of_pod import EndOfPod
 from grpo_trainer.end_request import EXIT_CODE, EndRequest
@@ -86,6 +86,7 @@ def run_workers(config: RunConfig, config_file: Path) -> None:
     # a worker that could not be ended may still write into it
     with tempfile.TemporaryDirectory(prefix="end-request-", ignore_cleanup_errors=True) as folder:
         os.environ[environment.END_REQUEST] = folder
+        os.environ[environment.RENDEZVOUS] = f"{config.uid}-{attempt()}"
         end_of_pod = EndOfPod(EndRequest(Path(folder)))
         signal.signal(signal.SIGTERM, end_of_pod.ask)
         pod = int(os.environ.get(environment.JOB_INDEX, "0"))

@@ -3,12 +3,13 @@
 import logging
 import os
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 
+from grpo_contract import environment
 from grpo_contract.failure import PodReason, RunFailure
-from grpo_contract.pod import attempt
 from grpo_trainer.instruments.main_thread import MAIN_THREAD, Step
 from grpo_trainer.waiting import wait_until
 
@@ -26,25 +27,34 @@ TOLD_AFTER_S: Final = 5.0
 log = logging.getLogger(__name__)
 
 
-def meet(within_s: float) -> "Store":
-    """Returns when all ranks of the attempt have come; those of another one are not taken for them. torchrun's variables say who
-    and where.
+@contextmanager
+def meeting(within_s: float) -> Iterator[None]:
+    """Begins when all ranks of the attempt have come; those of another one, or of another run, are not taken for them. Rank 0 serves
+    the store until it ends. The variables that torchrun sets, too, say who and where.
 
     Raises:
         RunFailure: learner 0 has no name, does not answer, or some do not come, each within so many seconds; or learner 0 leaves.
     """
-    from torch.distributed import PrefixStore, TCPStore
+    from torch.distributed import DistNetworkError, PrefixStore, TCPStore
 
     rank, host, port = int(os.environ["RANK"]), os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"])
     with MAIN_THREAD.within(Step.RENDEZVOUS):
         if rank > 0:
             _wait_for_name(host, within_s)
             _wait_for_learner_0(host, port, within_s)
-        server = TCPStore(host if rank > 0 else "localhost", port, is_master=rank == 0, wait_for_workers=False)
-        store = PrefixStore(f"attempt-{attempt()}", server)
-        store.set(_key(rank), "")
-        _wait_for_all(store, within_s)
-    return store
+        try:
+            server = TCPStore(
+                host, port, is_master=rank == 0, wait_for_workers=False, timeout=timedelta(seconds=within_s)
+            )
+            store = PrefixStore(os.environ.get(environment.RENDEZVOUS, ""), server)
+            store.set(_key(rank), "")
+            _wait_for_all(store, within_s)
+        except DistNetworkError as error:
+            if rank == 0:
+                raise
+            message = "learner 0 left before all learners had come: its log says why."
+            raise RunFailure(PodReason.LEARNER_ERROR, message, follows=True) from error
+    yield
 
 
 def _wait_for_name(host: str, within_s: float) -> None:
@@ -75,7 +85,7 @@ def _wait_for_learner_0(host: str, port: int, within_s: float) -> None:
 
 
 def _wait_for_all(store: "Store", within_s: float) -> None:
-    from torch.distributed import DistNetworkError, DistStoreError
+    from torch.distributed import DistStoreError
 
     keys = [_key(rank) for rank in range(int(os.environ["WORLD_SIZE"]))]
     pod_size = int(os.environ["LOCAL_WORLD_SIZE"])
@@ -85,16 +95,20 @@ def _wait_for_all(store: "Store", within_s: float) -> None:
             store.wait(keys, timedelta(seconds=COME_WITHIN_S))
         except DistStoreError:
             return False
-        except DistNetworkError as error:
-            message = "learner 0 left before all learners had come: its log says why."
-            raise RunFailure(PodReason.LEARNER_ERROR, message, follows=True) from error
         return True
 
     def lack() -> str:
-        pods = {rank // pod_size for rank, key in enumerate(keys) if not store.check([key])}
-        return f"learner {', '.join(map(str, sorted(pods)))} (of {len(keys) // pod_size}) did not come"
+        return f"{_named([rank for rank, key in enumerate(keys) if not store.check([key])], len(keys), pod_size)} did not come"
 
-    _wait(are_there, within_s, lack, "look for learner pods that are pending or failed")
+    _wait(are_there, within_s, lack, "look for learner pods that are pending or failed, and at their logs")
+
+
+def _named(ranks: Sequence[int], num_ranks: int, pod_size: int) -> str:
+    """As learners, where all ranks of their pods are among them."""
+    pods = sorted({rank // pod_size for rank in ranks})
+    if len(ranks) == len(pods) * pod_size:
+        return f"learner {', '.join(map(str, pods))} (of {num_ranks // pod_size})"
+    return f"learner process {', '.join(map(str, ranks))} (of {num_ranks})"
 
 
 def _wait(is_so: Callable[[], bool], within_s: float, lack: Callable[[], str], remedy: str) -> None:

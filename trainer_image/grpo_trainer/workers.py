@@ -64,7 +64,7 @@ class Workers:
 
 @contextmanager
 def started(program: Sequence[str], places: Iterable[Mapping[str, str]]) -> Iterator[Workers]:
-    """`program`: arguments of Python. None is left when the block ends."""
+    """`program`: arguments of Python. No rank is left when the block ends; what they have started ends with the pod."""
     processes: dict[int, subprocess.Popen[bytes]] = {}
     workers = Workers(processes)
     try:
@@ -86,7 +86,7 @@ def places_of(learners: LearnerConfig, pod: int) -> list[dict[str, str]]:
             "GROUP_RANK": str(pod),
             "WORLD_SIZE": str(learners.pods * size),
             "LOCAL_WORLD_SIZE": str(size),
-            "MASTER_ADDR": learners.rendezvous_host,
+            "MASTER_ADDR": learners.rendezvous_host if pod > 0 else "localhost",  # a pod need not know its own name
             "MASTER_PORT": str(RENDEZVOUS_PORT),
         }
         for local_rank in range(size)

@@ -25,7 +25,7 @@ from grpo_operator.reconcile.observed import (
 from grpo_operator.reconcile.pod_trouble import OOM_REASON, out_of_memory
 from grpo_operator.reconcile.reasons import Reason
 from grpo_operator.reconcile.restart import is_given_up
-from grpo_operator.reconcile.termination import failure_in, is_users_mistake
+from grpo_operator.reconcile.termination import failure_in, follows, is_users_mistake
 
 CAUSE_GRACE_S: Final = 3.0
 """The Job's failure and its pods come over two watches, in any order."""
@@ -280,7 +280,7 @@ _MAY_FOLLOW: Final = 3
 """Rank of what may be only the consequence of a neighbour's end."""
 
 _FOLLOWS: Final = 4
-"""Of what always is: learners say so when one of their pods is asked to end."""
+"""Of what always is, by its own word: one of the pods was asked to end, or left while others were waited for."""
 
 _OUT_OF_TIME: Final = frozenset(
     {
@@ -302,9 +302,11 @@ def _rank(cause: Cause) -> int:
         return 0
     if cause.reason in _EXHAUSTED:
         return 1
-    if cause.reason == PodReason.LEARNER_ASKED_TO_END:
+    if cause.reason == Reason.DISRUPTED:
+        return 2
+    if cause.reason == PodReason.LEARNER_ASKED_TO_END or (cause.pod and follows(cause.pod)):
         return _FOLLOWS
-    return 2 if cause.reason == Reason.DISRUPTED else _MAY_FOLLOW
+    return _MAY_FOLLOW
 
 
 def _is_only_a_consequence(cause: Cause) -> bool:

@@ -8,7 +8,7 @@ from typing import Final
 from grpo_contract.config import Device
 from grpo_contract.environment import REWARD_CODE
 
-OF_RANKS: Final = ("MASTER_", "ACCELERATE_")
+OF_RANKS: Final = ("MASTER_", "TORCHELASTIC_", "ACCELERATE_")
 """With these, a function that asks torch or accelerate for its place in the run would wait to join the run."""
 
 UNBUFFERED: Final = {"PYTHONUNBUFFERED": "1"}
