@@ -64,8 +64,9 @@ def start(tmp_path: Path) -> Iterator[Start]:
     """Ranks from 0 on, each with whom it wants to meet."""
     ranks: list[Rank] = []
 
-    def start_ranks(*whom: str, num_ranks: int = 2) -> list[Rank]:
+    def start_ranks(*whom: str, num_ranks: int = 2, pod_size: int = 1) -> list[Rank]:
         place = ONE_RANK | {"WORLD_SIZE": str(num_ranks), "MASTER_PORT": str(free_port())}
+        place["LOCAL_WORLD_SIZE"] = str(pod_size)
         for rank, name in enumerate(whom):
             own = place | {"RANK": str(rank), RENDEZVOUS: name}
             ranks.append(Rank(tmp_path / f"rank{rank}.log", own, FOREVER_S))
@@ -99,6 +100,14 @@ def test_learner_0_leaves_while_another_one_is_waited_for(start: Start) -> None:
         == '{"reason":"LearnerError","message":"learner 0 left before all learners had come: its log says why.",'
         '"follows":true}'
     )
+
+
+def test_what_ended_rank_0_is_not_told_by_its_own_pods_other_ranks(start: Start) -> None:
+    first, second = start("uid-1", "uid-1", num_ranks=4, pod_size=2)
+    second.wait_until_it_waits(1, 2)
+    first.process.kill()
+    assert second.said() == ""
+    assert second.process.wait(START_S) == 1
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,11 @@ from pathlib import Path
 import pytest
 
 from grpo_contract.config import LearnerConfig
+from grpo_contract.failure import RunFailure
+from grpo_trainer import launch
 from grpo_trainer import workers as workers_module
+from grpo_trainer.end_of_pod import EndOfPod
+from grpo_trainer.end_request import EndRequest
 from grpo_trainer.workers import Workers, places_of, started
 from harness.waiting import wait_for
 
@@ -60,6 +64,12 @@ def test_one_that_fails_ends_the_others() -> None:
         wait_until_over(workers)
         assert workers.failed() == {1: 78}
     assert workers.failed() == {0: -signal.SIGTERM, 1: 78}
+
+
+def test_the_cause_may_end_a_moment_after_who_missed_it(tmp_path: Path) -> None:
+    program = "if rank: sys.exit(1)\ntime.sleep(0.2)\nos.kill(os.getpid(), signal.SIGKILL)"
+    with two(program) as workers, pytest.raises(RunFailure, match="learner process 0 was ended by SIGKILL"):
+        launch.wait_for(workers, EndOfPod(EndRequest(tmp_path)))
 
 
 def test_one_that_takes_no_notice_is_killed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -33,6 +33,8 @@ from grpo_trainer.watchdog import Watchdog
 from grpo_trainer.workers import Workers, places_of, started
 
 LOOK_EVERY_S: Final = 0.1
+OTHERS_WITHIN_S: Final = 0.5
+"""Who misses a killed neighbour may have ended before that one's memory is given back and its end is told."""
 WORKER: Final[tuple[str, ...]] = ("-m", "grpo_trainer.worker")
 
 log = logging.getLogger(__name__)
@@ -100,6 +102,7 @@ def wait_for(workers: Workers, end_of_pod: EndOfPod) -> None:
         if end_of_pod.is_due(time.monotonic()):
             sys.exit(EXIT_CODE)
         time.sleep(LOOK_EVERY_S)
+    workers.wait(OTHERS_WITHIN_S)
     failed = workers.failed()
     if EXIT_CODE in failed.values():
         sys.exit(EXIT_CODE)

@@ -52,6 +52,8 @@ def meeting(within_s: float) -> Iterator[None]:
         except DistNetworkError as error:
             if rank == 0:
                 raise
+            if rank < int(os.environ["LOCAL_WORLD_SIZE"]):  # of learner 0 itself: its launcher tells how rank 0 ended
+                raise SystemExit(1) from error
             message = "learner 0 left before all learners had come: its log says why."
             raise RunFailure(PodReason.LEARNER_ERROR, message, follows=True) from error
     yield

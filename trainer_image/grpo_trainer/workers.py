@@ -41,9 +41,9 @@ class Workers:
 
     def end(self) -> None:
         self._signal(signal.SIGTERM)
-        self._wait(TERMINATED_WITHIN_S)
+        self.wait(TERMINATED_WITHIN_S)
         self._signal(signal.SIGKILL)
-        self._wait(KILLED_WITHIN_S)
+        self.wait(KILLED_WITHIN_S)
 
     def _signal(self, number: signal.Signals) -> None:
         """To those that are left, with what they have started in their sessions."""
@@ -52,7 +52,8 @@ class Workers:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(self._processes[rank].pid, number)
 
-    def _wait(self, within_s: float) -> None:
+    def wait(self, within_s: float) -> None:
+        """Until all have ended, for so many seconds at most."""
         deadline_s = time.monotonic() + within_s
         for rank in self._left():
             with contextlib.suppress(subprocess.TimeoutExpired):
