@@ -3,12 +3,13 @@
 import os
 import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import Final
 
 from grpo_contract.config import LearnerConfig
-from grpo_trainer.launch import worker_failure
+from grpo_trainer.end_of_pod import EndOfPod
+from grpo_trainer.end_request import EndRequest
+from grpo_trainer.launch import wait_for
 from grpo_trainer.workers import places_of, started
 from harness.daemons import free_port
 
@@ -31,10 +32,7 @@ def main(number: str, *program: str) -> None:
     learners = LearnerConfig(pods=1, processes_per_pod=int(number), device="cpu", rendezvous_host="localhost")
     port = {"MASTER_PORT": str(free_port())}
     with started(program, [place | port for place in places_of(learners, pod=0)]) as workers:
-        while not workers.are_over():
-            time.sleep(0.1)
-        if failed := workers.failed():
-            raise worker_failure(failed)
+        wait_for(workers, EndOfPod(EndRequest(None)))
 
 
 if __name__ == "__main__":

@@ -19,10 +19,6 @@ if TYPE_CHECKING:
 
 BACKENDS: Final[dict[Device, str]] = {"cuda": "nccl", "cpu": "gloo"}
 
-STORE_IS_THERE: Final = {"TORCHELASTIC_USE_AGENT_STORE": "True"}
-"""As torchrun tells ranks: torch does not serve one at MASTER_PORT, but asks the one that is there. DeepSpeed takes no store, and
-knows best what a process group on GPUs is made with."""
-
 COMMON_ARGUMENTS: Final[dict[str, Any]] = {
     "accelerator_config": {"use_configured_state": True},
     "use_cpu": False,  # even on CPUs: True would keep accelerate out of its DeepSpeed branch
@@ -51,7 +47,6 @@ def process_group(device: Device, deadlines: Deadlines) -> Iterator["PartialStat
     timeout = timedelta(seconds=deadlines.library_s)
     distributed_c10d.default_pg_timeout = distributed_c10d.default_pg_nccl_timeout = timeout
     with meeting(deadlines.rendezvous_s):
-        os.environ.update(STORE_IS_THERE)
         with MAIN_THREAD.within(Step.RENDEZVOUS):
             ranks = PartialState(backend=BACKENDS[device], timeout=timeout)
         yield ranks

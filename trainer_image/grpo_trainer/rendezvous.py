@@ -24,13 +24,17 @@ COME_WITHIN_S: Final = 1.0
 TOLD_AFTER_S: Final = 5.0
 """Beyond what pods of an attempt that start together take for it."""
 
+STORE_IS_THERE: Final = {"TORCHELASTIC_USE_AGENT_STORE": "True"}
+"""As torchrun tells ranks: torch does not serve one at MASTER_PORT, but asks the one that is there. DeepSpeed, which knows best
+what a process group on GPUs is made with, takes no store."""
+
 log = logging.getLogger(__name__)
 
 
 @contextmanager
 def meeting(within_s: float) -> Iterator[None]:
     """Begins when all ranks of the attempt have come; those of another one, or of another run, are not taken for them. Rank 0 serves
-    the store until it ends. The variables that torchrun sets, too, say who and where.
+    the store until it ends, and torch makes process groups by it. The variables that torchrun sets, too, say who and where.
 
     Raises:
         RunFailure: learner 0 has no name, does not answer, or some do not come, each within so many seconds; or learner 0 leaves.
@@ -43,10 +47,10 @@ def meeting(within_s: float) -> Iterator[None]:
             _wait_for_name(host, within_s)
             _wait_for_learner_0(host, port, within_s)
         try:
-            server = TCPStore(
+            shared = TCPStore(
                 host, port, is_master=rank == 0, wait_for_workers=False, timeout=timedelta(seconds=within_s)
             )
-            store = PrefixStore(os.environ.get(environment.RENDEZVOUS, ""), server)
+            store = PrefixStore(os.environ.get(environment.RENDEZVOUS, ""), shared)
             store.set(_key(rank), "")
             _wait_for_all(store, within_s)
         except DistNetworkError as error:
@@ -56,6 +60,7 @@ def meeting(within_s: float) -> Iterator[None]:
                 raise SystemExit(1) from error
             message = "learner 0 left before all learners had come: its log says why."
             raise RunFailure(PodReason.LEARNER_ERROR, message, follows=True) from error
+    os.environ.update(STORE_IS_THERE)
     yield
 
 

@@ -39,6 +39,13 @@ class Workers:
         codes = {rank: process.poll() for rank, process in self._processes.items()}
         return {rank: code for rank, code in codes.items() if code}
 
+    def wait(self, within_s: float) -> None:
+        """Until all have ended, for so many seconds at most."""
+        deadline_s = time.monotonic() + within_s
+        for rank in self._left():
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self._processes[rank].wait(max(0.0, deadline_s - time.monotonic()))
+
     def end(self) -> None:
         self._signal(signal.SIGTERM)
         self.wait(TERMINATED_WITHIN_S)
@@ -51,13 +58,6 @@ class Workers:
             log.info("learner process %d is ended by %s", rank, number.name)
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(self._processes[rank].pid, number)
-
-    def wait(self, within_s: float) -> None:
-        """Until all have ended, for so many seconds at most."""
-        deadline_s = time.monotonic() + within_s
-        for rank in self._left():
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                self._processes[rank].wait(max(0.0, deadline_s - time.monotonic()))
 
     def _left(self) -> list[int]:
         return [rank for rank, process in self._processes.items() if process.poll() is None]
